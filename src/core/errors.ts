@@ -1,0 +1,155 @@
+/**
+ * The one error type and the one table of codes. Exit statuses let a CI job tell
+ * "the gateway missed its target" from "the lab broke" without reading any text.
+ * docs/errors.md is generated from this table (`npm run docs`).
+ */
+
+export const EXIT = {
+  met: 0,
+  missed: 1,
+  badFile: 2,
+  inconclusive: 3,
+  broken: 4,
+  interrupted: 130,
+} as const;
+
+export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
+
+interface CodeInfo {
+  readonly exit: ExitStatus;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+export const CODES = {
+  TARGET_MISSED: {
+    exit: EXIT.missed,
+    meaning: 'At least one target was decided and not met.',
+    remedy: 'Read the verdict table in the report: it names the target, the figure and its interval.',
+  },
+  INCONCLUSIVE: {
+    exit: EXIT.inconclusive,
+    meaning: 'No target was missed, but at least one could not be decided.',
+    remedy: 'The verdict says what would settle it: more repeats, a lower rate, a missing capability.',
+  },
+  USAGE: {
+    exit: EXIT.badFile,
+    meaning: 'The command line cannot be understood.',
+    remedy: 'See `netrig help COMMAND`.',
+  },
+  TOPOLOGY_UNREADABLE: {
+    exit: EXIT.badFile,
+    meaning: 'The topology file cannot be opened.',
+    remedy: 'Check the path and its permissions.',
+  },
+  TOPOLOGY_SYNTAX: {
+    exit: EXIT.badFile,
+    meaning: 'The topology file is not valid YAML.',
+    remedy: 'Mend the place that the message names.',
+  },
+  TOPOLOGY_INVALID: {
+    exit: EXIT.badFile,
+    meaning: 'The topology file is YAML but not a topology: an unknown key, a wrong type, a dangling reference.',
+    remedy: 'Each problem is listed with file:line:column, what was expected and a hint.',
+  },
+  ADMISSION_REFUSED: {
+    exit: EXIT.badFile,
+    meaning: 'A system refused its configuration before anything was changed (R4-12: minimums above the link).',
+    remedy: 'Lower the guarantees or raise the link; the message names the vNICs and the excess.',
+  },
+  RESULTS_UNREADABLE: {
+    exit: EXIT.badFile,
+    meaning: 'A results folder is missing or incomplete.',
+    remedy: 'Point `netrig report` at a folder that `netrig run` wrote.',
+  },
+  LAB_EXISTS: {
+    exit: EXIT.broken,
+    meaning: 'A lab of this name is already deployed on this machine.',
+    remedy: '`netrig inspect` shows it; `netrig destroy NAME` removes it; `--name` deploys under another name.',
+  },
+  LAB_UNKNOWN: {
+    exit: EXIT.badFile,
+    meaning: 'No lab of this name is deployed on this machine.',
+    remedy: '`netrig inspect` lists the labs.',
+  },
+  CAPABILITY_MISSING: {
+    exit: EXIT.broken,
+    meaning: 'This machine lacks a program, a privilege or a kernel feature that the topology needs.',
+    remedy: '`netrig doctor` lists what is missing and how to install it.',
+  },
+  STEP_FAILED: {
+    exit: EXIT.broken,
+    meaning: 'A deployment step failed; what had been built was removed.',
+    remedy: 'The message quotes the command and its output. `netrig run --dry-run` prints all steps.',
+  },
+  LINK_OUT_OF_TOLERANCE: {
+    exit: EXIT.broken,
+    meaning: 'linktest measured a link that is not what the topology declares; the run was refused.',
+    remedy: 'The message lists declared and measured figures. Lower the rates or free the machine.',
+  },
+  AGENT_FAILED: {
+    exit: EXIT.broken,
+    meaning: 'An agent did not start, or died and the topology says that this voids the run.',
+    remedy: 'Its log is in the evidence folder under agents/.',
+  },
+  TRAFFIC_FAILED: {
+    exit: EXIT.broken,
+    meaning: 'A traffic tool could not be started.',
+    remedy: 'Its output is in the evidence folder under traffic/.',
+  },
+  CAPTURE_FAILED: {
+    exit: EXIT.broken,
+    meaning: 'A capture could not be started.',
+    remedy: 'Check that tcpdump is installed and that the BPF filter is valid.',
+  },
+  CAPTURE_MALFORMED: {
+    exit: EXIT.broken,
+    meaning: 'A file is not a pcap or pcapng capture.',
+    remedy: 'Check that the file was not damaged or replaced.',
+  },
+  HOST_COMMAND_FAILED: {
+    exit: EXIT.broken,
+    meaning: 'A command on a host exited with an error.',
+    remedy: 'The message quotes the command and its output.',
+  },
+  TIMEOUT: {
+    exit: EXIT.broken,
+    meaning: 'Something that must answer in bounded time did not.',
+    remedy: 'The message says what was awaited; the machine may be overloaded.',
+  },
+  INTERRUPTED: {
+    exit: EXIT.interrupted,
+    meaning: 'Ctrl-C or SIGTERM: the run was stopped and torn down.',
+    remedy: 'Evidence gathered so far is kept. A second Ctrl-C kills at once; then `netrig destroy NAME`.',
+  },
+  INTERNAL: {
+    exit: EXIT.broken,
+    meaning: 'A defect in netrig.',
+    remedy: 'Please report it with the stack trace (`NETRIG_DEBUG=1`).',
+  },
+} as const satisfies Record<string, CodeInfo>;
+
+export type ErrorCode = keyof typeof CODES;
+
+export class NetrigError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'NetrigError';
+    this.code = code;
+    this.hint = options.hint;
+  }
+
+  get exit(): ExitStatus {
+    return CODES[this.code].exit;
+  }
+}
+
+/** Wraps whatever was thrown, so that every caller can rely on `code` and `exit`. */
+export function asNetrigError(thrown: unknown): NetrigError {
+  if (thrown instanceof NetrigError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new NetrigError('INTERNAL', message, { cause: thrown });
+}

@@ -1,0 +1,169 @@
+/** Measures every declared link, both directions, and says which are not what the topology declares. */
+import { join } from 'node:path';
+import type { Context } from '../core/context.ts';
+import { NetrigError } from '../core/errors.ts';
+import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
+import type { Host } from '../rig/host.ts';
+import { endpointName, type EndpointRef, type Fabric, type Impairment, type Link, type Tolerance } from '../topology/model.ts';
+
+/** Evidence: one per link and direction. */
+export interface LinkMeasurement {
+  readonly link: string;
+  readonly from: string;
+  readonly to: string;
+  readonly declared: Impairment;
+  readonly rateBps: number | null;
+  readonly offeredBps: number | null;
+  /** Median one-way delay of a lightly loaded link; includes serialization. */
+  readonly delayUs: number | null;
+  readonly delayP90Us: number | null;
+  readonly lossSent: number;
+  readonly lossReceived: number;
+  /** Empty: within tolerance. */
+  readonly problems: readonly string[];
+}
+
+interface ProbeResult {
+  readonly id: string; readonly sent: number; readonly sendErrors: number; readonly received: number;
+  readonly rateBps: number; readonly offeredBps: number; readonly delayMedianUs: number; readonly delayP90Us: number;
+}
+
+interface Direction {
+  readonly id: string;
+  readonly link: Link;
+  readonly from: EndpointRef;
+  readonly to: EndpointRef;
+  readonly declared: Impairment;
+}
+
+const FRAME_BYTES = 1514;
+const SMALL_FRAME_BYTES = 128;
+const OVERLOAD = 1.25;
+const RATE_TEST_S = 0.16;
+/** Sum of the rates that are measured at once: what two cores generate and receive without becoming the limit. */
+const CONCURRENT_BPS = 400e6;
+/** Frames that see a quiet link one by one. */
+const DELAY_FRAMES = 100;
+const DELAY_INTERVAL_NS = 1_000_000;
+/** z of a two-sided 99.9 % interval: with hundreds of links a rarer false alarm is wanted than 95 %. */
+const Z = 3.29;
+/** At most this many directions at once, so that latency is the link's and not the probe's. */
+const DELAY_CONCURRENCY = 24;
+
+export interface LinkTestInput {
+  readonly fabric: Fabric;
+  readonly tolerance: Tolerance;
+  readonly machine: Host;
+  readonly netnsPath: (node: string) => string;
+  readonly nativeDir: string;
+}
+
+export async function testLinks(ctx: Context, input: LinkTestInput): Promise<LinkMeasurement[]> {
+  const directions = input.fabric.links.flatMap((link, i): Direction[] => [
+    { id: `${i}>`, link, from: link.ends[0], to: link.ends[1], declared: link.impairments[0] },
+    { id: `${i}<`, link, from: link.ends[1], to: link.ends[0], declared: link.impairments[1] },
+  ]);
+  const quiet = await probeInWaves(ctx, input, directions, waves(directions, () => 1, DELAY_CONCURRENCY), quietJob);
+  const limited = input.tolerance.reachabilityOnly ? [] : directions.filter((d) => d.declared.rateBps !== null);
+  const loaded = await probeInWaves(ctx, input, limited, waves(limited, (d) => d.declared.rateBps ?? 0, CONCURRENT_BPS), loadJob);
+  return directions.map((d) => evaluate(d, quiet.get(d.id), loaded.get(d.id), input.tolerance));
+}
+
+/** Groups items so that the sum of their weights stays below `limit` (a single one may exceed it). */
+function waves<T>(items: readonly T[], weight: (item: T) => number, limit: number): T[][] {
+  const groups: T[][] = [];
+  let sum = Infinity;
+  for (const item of items) {
+    if (sum + weight(item) > limit) {
+      groups.push([]);
+      sum = 0;
+    }
+    groups.at(-1)?.push(item);
+    sum += weight(item);
+  }
+  return groups;
+}
+
+/** Frames far enough apart to meet an empty queue; enough of them to see the declared loss. */
+function quietJob({ declared }: Direction): { frames: number; bytes: number; intervalNs: number } {
+  const frames = declared.loss > 0 ? Math.min(4000, Math.max(400, Math.ceil(40 / declared.loss))) : DELAY_FRAMES;
+  const serializationNs = declared.rateBps === null ? 0 : (SMALL_FRAME_BYTES * 8e9) / declared.rateBps;
+  return { frames, bytes: SMALL_FRAME_BYTES, intervalNs: Math.max(declared.loss > 0 ? DELAY_INTERVAL_NS / 4 : DELAY_INTERVAL_NS, 2 * serializationNs) };
+}
+
+function loadJob({ declared }: Direction): { frames: number; bytes: number; intervalNs: number } {
+  const offeredBps = (declared.rateBps ?? 0) * OVERLOAD;
+  const intervalNs = (FRAME_BYTES * 8e9) / offeredBps;
+  return { frames: Math.max(60, Math.ceil((RATE_TEST_S * 1e9) / intervalNs)), bytes: FRAME_BYTES, intervalNs };
+}
+
+async function probeInWaves(
+  ctx: Context, input: LinkTestInput, all: readonly Direction[], groups: readonly Direction[][],
+  job: (d: Direction) => { frames: number; bytes: number; intervalNs: number },
+): Promise<Map<string, ProbeResult>> {
+  const results = new Map<string, ProbeResult>();
+  let done = 0;
+  for (const group of groups) {
+    const lingerMs = Math.ceil(100 + Math.max(...group.map((d) => (d.declared.delayUs + d.declared.jitterUs) / 1000 + ((d.declared.queueBytes ?? 0) * 8e3) / (d.declared.rateBps ?? 1e9))));
+    const lines = group.map((d) => {
+      const { frames, bytes, intervalNs } = job(d);
+      const frameBytes = Math.min(bytes, d.link.mtu + 14);
+      return [d.id, input.netnsPath(d.from.node), d.from.interface, input.netnsPath(d.to.node), d.to.interface, frames, frameBytes, Math.round(intervalNs)].join(' ');
+    });
+    const { stdout } = await input.machine.exec([join(input.nativeDir, 'linkprobe'), String(lingerMs)], { stdin: `${lines.join('\n')}\n`, timeoutMs: 120_000, signal: ctx.signal });
+    for (const line of stdout.split('\n').filter(Boolean)) {
+      const result = JSON.parse(line) as ProbeResult;
+      results.set(result.id, result);
+    }
+    done += group.length;
+    ctx.events.emit({ type: 'progress', stage: 'linktest', elapsedSeconds: 0, expectedSeconds: 0, detail: `${done} of ${all.length} directions` });
+  }
+  return results;
+}
+
+function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeResult | undefined, tolerance: Tolerance): LinkMeasurement {
+  const problems: string[] = [];
+  const { declared } = d;
+  const base = { link: d.link.id, from: endpointName(d.from), to: endpointName(d.to), declared };
+  if (!quiet || quiet.received === 0) {
+    return { ...base, rateBps: null, offeredBps: null, delayUs: null, delayP90Us: null, lossSent: quiet?.sent ?? 0, lossReceived: 0, problems: ['nothing arrives'] };
+  }
+  const expectedDelayUs = declared.delayUs + (declared.rateBps === null ? 0 : (SMALL_FRAME_BYTES * 8e6) / declared.rateBps);
+  if (!tolerance.reachabilityOnly) {
+    const allowedUs = Math.max(tolerance.delayUs, 0.1 * declared.delayUs, 0.5 * declared.jitterUs);
+    if (Math.abs(quiet.delayMedianUs - expectedDelayUs) > allowedUs) {
+      problems.push(`delay ${formatDurationUs(quiet.delayMedianUs)}, declared ${formatDurationUs(declared.delayUs)} ± ${formatDurationUs(allowedUs)}`);
+    }
+    const [low, high] = wilson(quiet.sent - quiet.received, quiet.sent);
+    if (declared.loss < low || declared.loss > high) problems.push(`loss ${quiet.sent - quiet.received} of ${quiet.sent} (${formatPercent(low, 2)}–${formatPercent(high, 2)}), declared ${formatPercent(declared.loss, 2)}`);
+  }
+  if (loaded && declared.rateBps !== null) {
+    // Random loss takes its share of what is offered before the shaper or after it.
+    const expected = declared.rateBps;
+    const deviation = loaded.rateBps / expected - 1;
+    const lossMargin = declared.loss * 1.5;
+    if (loaded.offeredBps < expected * 1.05) problems.push(`this machine offered only ${formatRate(loaded.offeredBps)} to a link of ${formatRate(expected)}: its rate cannot be verified`);
+    else if (deviation > tolerance.rate || deviation < -(tolerance.rate + lossMargin)) problems.push(`rate ${formatRate(loaded.rateBps)}, declared ${formatRate(expected)} ± ${formatPercent(tolerance.rate)}`);
+  }
+  return {
+    ...base, rateBps: loaded?.rateBps ?? null, offeredBps: loaded?.offeredBps ?? null,
+    delayUs: quiet.delayMedianUs, delayP90Us: quiet.delayP90Us, lossSent: quiet.sent, lossReceived: quiet.received, problems,
+  };
+}
+
+/** Wilson score interval of a binomial share (E. B. Wilson, JASA 1927). */
+export function wilson(hits: number, n: number, z = Z): [low: number, high: number] {
+  if (n === 0) return [0, 1];
+  const p = hits / n;
+  const centre = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
+  const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
+  return [Math.max(0, centre - half), Math.min(1, centre + half)];
+}
+
+/** Throws with all figures if any link is out of tolerance. */
+export function requireGoodLinks(measurements: readonly LinkMeasurement[]): void {
+  const bad = measurements.filter((m) => m.problems.length > 0);
+  if (bad.length === 0) return;
+  throw new NetrigError('LINK_OUT_OF_TOLERANCE', `${bad.length} of ${measurements.length} link directions are not what the topology declares:\n${bad.map((m) => `  ${m.from} -> ${m.to}: ${m.problems.join('; ')}`).join('\n')}`,
+    { hint: 'lower the declared rates, free the machine, or widen linktest.rate-tolerance / delay-tolerance' });
+}

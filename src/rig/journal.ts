@@ -1,0 +1,118 @@
+/** Write-ahead journal of a lab: every step is on disk before it is done, so that a dead netrig can be cleaned up after. */
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { NetrigError } from '../core/errors.ts';
+import type { Step } from './steps.ts';
+
+/** NETRIG_STATE_DIR moves it, for tests and for machines whose /run is special. */
+export const stateRoot = (): string => process.env['NETRIG_STATE_DIR'] ?? '/run/netrig';
+export const stateDirOf = (lab: string): string => join(stateRoot(), lab);
+
+export interface Owner {
+  readonly pid: number;
+  /** Clock ticks since boot at the process's start: tells a reused pid apart. */
+  readonly startTicks: string;
+}
+
+export interface LabRecord {
+  readonly lab: string;
+  readonly topology: string;
+  readonly createdAt: string;
+  readonly owner: Owner;
+}
+
+export class Journal {
+  readonly dir: string;
+  #records = 0;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  /** Claims the lab's name. The mkdir is the lock: it cannot outlive `destroy`, and a dead owner is visible. */
+  static create(lab: string, topology: string): Journal {
+    const dir = stateDirOf(lab);
+    mkdirSync(stateRoot(), { recursive: true });
+    try {
+      mkdirSync(dir);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+      const record = readRecord(lab);
+      const since = record ? `, deployed ${record.createdAt} from ${record.topology}` : '';
+      const alive = record && isAlive(record.owner) ? `, in use by process ${record.owner.pid}` : '';
+      throw new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, { hint: `netrig destroy ${lab}, or --name OTHER` });
+    }
+    const journal = new Journal(dir);
+    const record: LabRecord = { lab, topology, createdAt: new Date().toISOString(), owner: ownProcess() };
+    writeFileSync(join(dir, 'lab.json'), JSON.stringify(record));
+    return journal;
+  }
+
+  before(step: Step): void {
+    appendFileSync(join(this.dir, 'journal.jsonl'), `${JSON.stringify({ at: Date.now(), title: step.title, argv: step.argv, namespaces: step.namespaces })}\n`);
+    this.#records += 1;
+    injectFault('before', this.#records);
+  }
+
+  after(): void {
+    injectFault('after', this.#records);
+  }
+}
+
+/** Fault injection for test/fault: NETRIG_FAULT="before:7" dies by SIGKILL right after record 7 is written. */
+function injectFault(edge: 'before' | 'after', record: number): void {
+  if (process.env['NETRIG_FAULT'] === `${edge}:${record}`) process.kill(process.pid, 'SIGKILL');
+}
+
+export function journalledNamespaces(lab: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(join(stateDirOf(lab), 'journal.jsonl'), 'utf8');
+  } catch {
+    return [];
+  }
+  const names = new Set<string>();
+  for (const line of text.split('\n')) {
+    try {
+      const entry = JSON.parse(line) as { namespaces?: string[] };
+      for (const name of entry.namespaces ?? []) names.add(name);
+    } catch { /* the last line of a killed writer */ }
+  }
+  return [...names];
+}
+
+export function listLabs(): string[] {
+  try {
+    return readdirSync(stateRoot(), { withFileTypes: true }).filter((d) => d.isDirectory()).map((d) => d.name);
+  } catch {
+    return [];
+  }
+}
+
+export function readRecord(lab: string): LabRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(join(stateDirOf(lab), 'lab.json'), 'utf8')) as LabRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+export function removeState(lab: string): void {
+  rmSync(stateDirOf(lab), { recursive: true, force: true });
+  try {
+    if (readdirSync(stateRoot()).length === 0) rmSync(stateRoot(), { recursive: true });
+  } catch { /* another lab appeared meanwhile */ }
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)), counted after the command name, which may contain blanks. */
+function startTicks(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+export const ownProcess = (): Owner => ({ pid: process.pid, startTicks: startTicks(process.pid) ?? '' });
+export const isAlive = (owner: Owner): boolean => startTicks(owner.pid) === owner.startTicks && owner.startTicks !== '';

@@ -1,0 +1,150 @@
+/** The only door into src/topology: a file on disk to an experiment, or one error that lists every problem. */
+import { readFile } from 'node:fs/promises';
+import { LineCounter, parseDocument } from 'yaml';
+import { NetrigError } from '../core/errors.ts';
+import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
+import type { Experiment, Lab } from './model.ts';
+import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from './problems.ts';
+import { resolveLab } from './resolve.ts';
+import { NAME_PATTERN, topologySchema, type TopologyFile } from './schema.ts';
+import { lazyValidator, suggest } from './validate.ts';
+import { substitute, type Scalar, type Variables } from './variables.ts';
+
+const validateFile = lazyValidator(topologySchema);
+
+export interface LoadOptions {
+  /** --set key=value */
+  readonly set?: Readonly<Record<string, string>>;
+  readonly filter?: readonly string[];
+  readonly repeat?: number;
+  /** Deploy under another name. */
+  readonly name?: string;
+  /** Configuration problems that only a system knows. */
+  readonly checkSystems?: (lab: Lab) => Promise<Problem[]>;
+}
+
+export async function loadExperiment(file: string, options: LoadOptions = {}): Promise<{ experiment: Experiment; source: string }> {
+  let source: string;
+  try {
+    source = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new NetrigError('TOPOLOGY_UNREADABLE', `cannot read ${file}: ${(cause as Error).message}`, { cause });
+  }
+  return { experiment: await parseExperiment(file, source, options), source };
+}
+
+export async function parseExperiment(file: string, source: string, options: LoadOptions = {}): Promise<Experiment> {
+  const { raw, document } = parseYaml(file, source);
+  const base = isMapping(raw) ? raw : {};
+  checkShell(file, raw, document);
+  const matrix = (base['matrix'] ?? undefined) as Record<string, Record<string, unknown>> | undefined;
+  const allCells = cellsOf(matrix);
+  const cells = allCells.filter((cell) => selected(cell, options.filter ?? []));
+  if (cells.length === 0) {
+    throw new NetrigError('USAGE', `--filter ${(options.filter ?? []).join(' --filter ')} selects no cell`, { hint: `cells: ${allCells.map((c) => c.id).join(', ')}` });
+  }
+  const located: LocatedProblem[] = [];
+  const labs: Lab[] = [];
+  let first: TopologyFile | undefined;
+  for (const cell of cells) {
+    const { file: cellFile, problems } = expandCell(base, cell, options.set ?? {});
+    if (problems.length === 0) problems.push(...validateFile(cellFile));
+    let lab: Lab | undefined;
+    if (problems.length === 0) {
+      first ??= cellFile;
+      lab = resolveLab({ file: cellFile, cell: cell.id, variant: cell.variant }, options.name ?? cellFile.name, problems);
+      if (problems.length === 0 && options.checkSystems) problems.push(...(await options.checkSystems(lab)));
+    }
+    located.push(...problems.map((p) => locate(p, document, cell)));
+    if (lab) labs.push(lab);
+  }
+  if (located.length > 0 || !first) throw invalid(file, located);
+  return {
+    name: options.name ?? first.name,
+    description: first.description ?? '',
+    cells: labs,
+    repeat: options.repeat ?? first.repeat ?? 1,
+    dimensions: Object.fromEntries(Object.entries(matrix ?? {}).map(([dimension, values]) => [dimension, Object.keys(values)])),
+  };
+}
+
+const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
+
+function parseYaml(file: string, source: string): { raw: unknown; document: SourceDocument } {
+  const lines = new LineCounter();
+  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, strict: true });
+  const syntax = (offset: number, message: string) => {
+    const { line, col } = lines.linePos(offset);
+    return new NetrigError('TOPOLOGY_SYNTAX', `${file}:${line}:${col}: ${message}`, { hint: 'check indentation, quotes and brackets just before this place' });
+  };
+  const error = document.errors[0];
+  if (error) throw syntax(error.pos[0], error.message.split('\n')[0] as string);
+  try {
+    // maxAliasCount guards against "billion laughs".
+    return { raw: document.toJS({ maxAliasCount: 100 }), document: new SourceDocument(file, document, lines) };
+  } catch (cause) {
+    throw syntax(0, (cause as Error).message);
+  }
+}
+
+/** What must hold before variants can even be formed. */
+function checkShell(file: string, raw: unknown, document: SourceDocument): void {
+  const problems: Problem[] = [];
+  if (!isMapping(raw)) problems.push({ path: [], message: 'expected a mapping with "name" and "topology"', hint: 'see topologies/hello.yaml' });
+  else {
+    const matrix = raw['matrix'];
+    if (matrix !== undefined && !isMapping(matrix)) problems.push({ path: ['matrix'], message: 'expected a mapping of dimensions' });
+    for (const [dimension, values] of Object.entries(isMapping(matrix) ? matrix : {})) {
+      if (!isMapping(values) || Object.keys(values).length === 0) {
+        problems.push({ path: ['matrix', dimension], message: 'expected a mapping of values to merge patches', hint: 'e.g. load: { idle: {}, udp: { vars: { load: udp } } }' });
+        continue;
+      }
+      for (const [value, patch] of Object.entries(values)) {
+        if (!new RegExp(NAME_PATTERN).test(value)) problems.push({ path: ['matrix', dimension, value], atKey: true, message: `"${value}" cannot name a variant` });
+        if (patch !== null && !isMapping(patch)) problems.push({ path: ['matrix', dimension, value], message: 'expected a merge patch (a mapping)' });
+        for (const key of ['matrix', 'name']) {
+          if (isMapping(patch) && key in patch) problems.push({ path: ['matrix', dimension, value, key], atKey: true, message: `a variant cannot change "${key}"` });
+        }
+      }
+    }
+    const vars = raw['vars'];
+    if (vars !== undefined && !isMapping(vars)) problems.push({ path: ['vars'], message: 'expected a mapping of names to values' });
+  }
+  if (problems.length > 0) throw invalid(file, problems.map((p) => locate(p, document, { id: '', variant: {} })));
+}
+
+function expandCell(base: Record<string, unknown>, cell: Cell, set: Readonly<Record<string, string>>): { file: TopologyFile; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const { matrix, ...rest } = base;
+  let merged: unknown = rest;
+  for (const [dimension, value] of Object.entries(cell.variant)) {
+    merged = mergePatch(merged, (matrix as Record<string, Record<string, unknown>>)[dimension]?.[value] ?? {});
+  }
+  const file = merged as Record<string, unknown>;
+  const declared = (isMapping(file['vars']) ? file['vars'] : {}) as Record<string, Scalar>;
+  for (const key of Object.keys(set)) {
+    if (Object.hasOwn(declared, key)) continue;
+    const near = suggest(key, Object.keys(declared));
+    problems.push({ path: ['vars'], message: `--set ${key}: the file declares no such variable`, hint: near ? `did you mean "${near}"?` : `variables: ${Object.keys(declared).join(', ') || 'none'}` });
+  }
+  // A variable may use variables declared before it.
+  const variables: Record<string, Scalar> = {};
+  for (const [key, value] of Object.entries({ ...declared, ...set })) {
+    variables[key] = substitute(value, variables as Variables, ['vars', key], problems) as Scalar;
+  }
+  return { file: substitute({ ...file, vars: variables }, variables, [], problems) as TopologyFile, problems };
+}
+
+/** A value may come from the file or from a variant's patch: the patch that was merged last wins. */
+function locate(problem: Problem, document: SourceDocument, cell: Cell): LocatedProblem {
+  let path: Path = problem.path;
+  for (const [dimension, value] of Object.entries(cell.variant).reverse()) {
+    const patched: Path = ['matrix', dimension, value, ...problem.path];
+    if (problem.path.length > 0 && document.has(patched)) {
+      path = patched;
+      break;
+    }
+  }
+  const { line, column } = document.locate(path, problem.atKey);
+  return { line, column, message: problem.message, ...(problem.hint ? { hint: problem.hint } : {}) };
+}

@@ -1,0 +1,277 @@
+/** A validated file (one cell, variables substituted) to the resolved model. Pure; collects problems instead of throwing. */
+import { formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, splitQuantity } from '../core/units.ts';
+import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
+import { addressSeenFrom, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type NodeKind, type Phase, type System } from './model.ts';
+import type { Path, Problem } from './problems.ts';
+import type { FlowFile, ImpairmentFile, LinkFile, NodeSettings, TargetFile, TopologyFile } from './schema.ts';
+import { matches } from './matrix.ts';
+import { suggest } from './validate.ts';
+
+/** Smallest queue: a handful of full frames, so that a slow link still absorbs a burst. */
+const MIN_QUEUE_BYTES = 16 * 1514;
+/** Queueing time in front of a rate limit beyond the round trip: a switch port's few milliseconds. */
+const QUEUE_BASE_US = 5000;
+
+export interface CellFile {
+  readonly file: TopologyFile;
+  readonly cell: string;
+  readonly variant: Readonly<Record<string, string>>;
+}
+
+export function resolveLab({ file, cell, variant }: CellFile, labName: string, problems: Problem[]): Lab {
+  const fabric = resolveFabric(file, labName, problems);
+  const phases = resolveTraffic(file, fabric.nodes, problems);
+  const targets = (file.targets ?? []).filter((t) => matches(t.when, variant));
+  checkTargets(file.targets ?? [], phases, fabric.nodes, problems);
+  return {
+    name: labName, cell, variant, fabric, phases, targets,
+    tolerance: {
+      rate: parseFraction(file.linktest?.['rate-tolerance'] ?? '5%'),
+      delayUs: parseDurationUs(file.linktest?.['delay-tolerance'] ?? '1ms'),
+      reachabilityOnly: file.linktest?.skip ?? false,
+    },
+    systems: resolveSystems(file, fabric.nodes, problems),
+    captures: resolveCaptures(file, fabric.nodes, variant, problems),
+    saturation: parseFraction(file.saturation ?? '95%'),
+  };
+}
+
+/** containerlab's precedence: node over group over kind over defaults; mappings merge, the rest replaces. */
+export function effectiveSettings(file: TopologyFile, name: string): NodeSettings {
+  const { defaults, kinds, groups, nodes } = file.topology;
+  const own = nodes[name] ?? {};
+  const group = own.group ?? defaults?.group;
+  const kind = own.kind ?? (group ? groups?.[group]?.kind : undefined) ?? defaults?.kind ?? 'linux';
+  const layers: NodeSettings[] = [defaults ?? {}, kinds?.[kind] ?? {}, group ? groups?.[group] ?? {} : {}, own, { kind }];
+  const merged: Record<string, unknown> = {};
+  for (const layer of layers) {
+    for (const [key, value] of Object.entries(layer)) {
+      const before = merged[key];
+      const mergeable = ['labels', 'sysctls', 'env', 'interfaces'].includes(key) && before !== undefined;
+      merged[key] = mergeable ? { ...(before as object), ...(value as object) } : value;
+    }
+  }
+  return merged as NodeSettings;
+}
+
+function resolveFabric(file: TopologyFile, labName: string, problems: Problem[]): Fabric {
+  const names = Object.keys(file.topology.nodes);
+  const settings = new Map(names.map((name) => [name, effectiveSettings(file, name)]));
+  for (const name of names) checkNode(file, name, settings.get(name) as NodeSettings, problems);
+
+  const raws: (RawInterface & { mac: string | undefined; mtu: number })[] = [];
+  const seen = new Map<string, number>();
+  const links: { ends: [number, number]; raw: LinkFile; path: Path }[] = [];
+  (file.topology.links ?? []).forEach((raw, l) => {
+    const path: Path = ['topology', 'links', l];
+    const ends = raw.endpoints.map((endpoint, e) => {
+      const where = [...path, 'endpoints', e];
+      const parsed = typeof endpoint === 'string' ? { node: endpoint.split(':')[0] as string, interface: endpoint.split(':')[1] as string } : endpoint;
+      const node = settings.get(parsed.node);
+      if (!node) {
+        const near = suggest(parsed.node, names);
+        problems.push({ path: where, message: `link to unknown node "${parsed.node}"`, hint: near ? `did you mean "${near}"?` : `nodes: ${names.join(', ')}` });
+        return -1;
+      }
+      const key = `${parsed.node}:${parsed.interface}`;
+      if (parsed.interface === 'lo' || seen.has(key)) {
+        problems.push({ path: where, message: parsed.interface === 'lo' ? '"lo" is the loopback interface' : `endpoint ${key} is used by two links`, hint: 'give every link end an interface of its own' });
+        return -1;
+      }
+      const own = node.interfaces?.[parsed.interface];
+      const address = ('ipv4' in parsed ? parsed.ipv4 : undefined) ?? own?.address;
+      const isPort = isSwitchKind(node.kind ?? 'linux') && (address === undefined || address === 'none');
+      if (address !== undefined) checkCidr(address, where, problems);
+      seen.set(key, raws.length);
+      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, mac: ('mac' in parsed ? parsed.mac : undefined) ?? own?.mac, mtu: raw.mtu ?? 1500 });
+      return raws.length - 1;
+    });
+    const [a, b] = ends as [number, number];
+    if (a >= 0 && b >= 0) links.push({ ends: [a, b], raw, path });
+  });
+  for (const name of names) {
+    for (const itf of Object.keys(settings.get(name)?.interfaces ?? {})) {
+      if (!seen.has(`${name}:${itf}`) && file.topology.nodes[name]?.interfaces?.[itf]) {
+        problems.push({ path: ['topology', 'nodes', name, 'interfaces', itf], atKey: true, message: `no link ends at ${name}:${itf}` });
+      }
+    }
+  }
+  const segments = segmentsOf(raws, links);
+  const addresses = assignAddresses(raws, segments);
+  const nodes = names.map((name): LabNode => {
+    const s = settings.get(name) as NodeSettings;
+    return {
+      name, kind: (s.kind ?? 'linux') as NodeKind, labels: s.labels ?? {},
+      sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
+      exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
+      interfaces: raws.flatMap((raw, i) => (raw.node === name
+        ? [{ name: raw.name, mac: raw.mac ?? macFor(labName, i + 1), addresses: addresses[i] as string[], port: raw.port, mtu: raw.mtu, segment: segments[i] as number }]
+        : [])),
+    };
+  });
+  return { nodes, links: links.map(({ ends, raw }) => resolveLink(raw, raws[ends[0]] as RawInterface, raws[ends[1]] as RawInterface)) };
+}
+
+function checkNode(file: TopologyFile, name: string, settings: NodeSettings, problems: Problem[]): void {
+  const path: Path = ['topology', 'nodes', name];
+  const groups = Object.keys(file.topology.groups ?? {});
+  if (settings.group && !groups.includes(settings.group)) {
+    const near = suggest(settings.group, groups);
+    problems.push({ path: [...path, 'group'], message: `unknown group "${settings.group}"`, hint: near ? `did you mean "${near}"?` : 'declare it under topology.groups' });
+  }
+  for (const key of Object.keys(settings.sysctls ?? {})) {
+    if (!/^net\.[a-zA-Z0-9_./-]+$/.test(key) || key.includes('..')) {
+      problems.push({ path: [...path, 'sysctls', key], atKey: true, message: `sysctl "${key}" is not one of a network namespace`, hint: 'only net.* belongs to a node; the machine\'s own settings stay as they are' });
+    }
+  }
+}
+
+function checkCidr(address: string, path: Path, problems: Problem[]): void {
+  const v4 = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(address);
+  if (v4 && (v4.slice(1, 5).some((octet) => Number(octet) > 255) || Number(v4[5]) > 32)) {
+    problems.push({ path, message: `"${address}" is not an IPv4 address with prefix length` });
+  }
+}
+
+function resolveLink(raw: LinkFile, a: RawInterface, b: RawInterface): Link {
+  const mtu = raw.mtu ?? 1500;
+  const forward: ImpairmentFile = raw;
+  const backward: ImpairmentFile = { ...raw, ...raw.reverse };
+  const rttUs = oneWayUs(forward) + oneWayUs(backward);
+  const ends = [{ node: a.node, interface: a.name }, { node: b.node, interface: b.name }] as const;
+  return { id: `${a.node}:${a.name}--${b.node}:${b.name}`, ends, mtu, impairments: [resolveImpairment(forward, rttUs), resolveImpairment(backward, rttUs)] };
+}
+
+const oneWayUs = (i: ImpairmentFile): number => parseDurationUs(i.delay ?? '0us') + parseDurationUs(i.jitter ?? '0us');
+
+function resolveImpairment(raw: ImpairmentFile, rttUs: number): Impairment {
+  const rateBps = raw.rate === undefined ? null : parseRateBps(raw.rate);
+  return {
+    rateBps,
+    delayUs: parseDurationUs(raw.delay ?? '0us'),
+    jitterUs: parseDurationUs(raw.jitter ?? '0us'),
+    loss: parseFraction(raw.loss ?? '0%'),
+    queueBytes: rateBps === null ? null : queueBytes(raw.queue, rateBps, rttUs),
+  };
+}
+
+/** Bandwidth-delay product plus a switch port's few milliseconds, unless the file says otherwise. */
+export function queueBytes(queue: string | undefined, rateBps: number, rttUs: number): number {
+  if (queue === undefined) return Math.max(MIN_QUEUE_BYTES, Math.round((rateBps / 8e6) * (rttUs + QUEUE_BASE_US)));
+  const [value, unit] = splitQuantity(queue);
+  if (unit === 'packets') return value * 1514;
+  if (/s$/.test(unit)) return Math.round((rateBps / 8e6) * parseDurationUs(queue));
+  return parseSizeBytes(queue);
+}
+
+function resolveSystems(file: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): System[] {
+  return Object.entries(file.systems ?? {}).map(([name, system]) => {
+    const on = typeof system.on === 'string' ? [system.on] : system.on;
+    on.forEach((node, i) => requireNode(node, nodes, ['systems', name, 'on', ...(typeof system.on === 'string' ? [] : [i])], problems));
+    return { name, on, crash: system.crash ?? 'void', config: system.config ?? {} };
+  });
+}
+
+function requireNode(name: string, nodes: readonly LabNode[], path: Path, problems: Problem[]): boolean {
+  if (nodes.some((n) => n.name === name)) return true;
+  const near = suggest(name, nodes.map((n) => n.name));
+  problems.push({ path, message: `unknown node "${name}"`, ...(near ? { hint: `did you mean "${near}"?` } : {}) });
+  return false;
+}
+
+function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): Phase[] {
+  return (file.traffic ?? []).map((phase, p) => {
+    const durationUs = parseDurationUs(phase.duration);
+    const flows = (phase.flows ?? []).flatMap((flow, f) => expandFlow(flow, durationUs, nodes, ['traffic', p, 'flows', f], problems));
+    const names = new Set<string>();
+    for (const flow of flows) {
+      if (names.has(flow.name)) problems.push({ path: ['traffic', p], message: `two flows are called "${flow.name}" in phase "${phase.phase}"`, hint: 'give them names' });
+      names.add(flow.name);
+    }
+    return { name: phase.phase, durationUs, flows };
+  });
+}
+
+function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], path: Path, problems: Problem[]): Flow[] {
+  const list = (value: string | string[] | undefined): string[] => (value === undefined ? [] : typeof value === 'string' ? [value] : value);
+  const pairs = flow.matrix
+    ? flow.matrix.flatMap((from) => (flow.matrix as string[]).filter((to) => to !== from).map((to) => [from, to] as const))
+    : list(flow.from).flatMap((from) => list(flow.to).map((to) => [from, to] as const));
+  if (pairs.length === 0) problems.push({ path, message: 'a flow needs "from" and "to", or "matrix"' });
+  const protocol = flow.protocol ?? 'tcp';
+  const tool = flow.tool ?? 'iperf3';
+  if (protocol === 'udp' && tool === 'iperf3' && flow.rate === undefined) {
+    problems.push({ path, message: 'a UDP flow needs a rate', hint: 'e.g. rate: 50Mbit, or several times the link for a greedy sender' });
+  }
+  const startUs = parseDurationUs(flow.start ?? '0s');
+  const durationUs = flow.duration === undefined ? phaseUs - startUs : parseDurationUs(flow.duration);
+  if (startUs + durationUs > phaseUs || durationUs <= 0) problems.push({ path, message: 'the flow does not fit into its phase', hint: 'start + duration must be at most the duration of the phase' });
+  return pairs.flatMap(([from, to]) => {
+    const known = requireNode(from, nodes, [...path, flow.matrix ? 'matrix' : 'from'], problems) && requireNode(to, nodes, [...path, flow.matrix ? 'matrix' : 'to'], problems);
+    if (!known) return [];
+    const address = addressSeenFrom(nodes, from, to);
+    if (!address) {
+      problems.push({ path, message: `node "${to}" has no address that "${from}" could send to` });
+      return [];
+    }
+    return [{
+      name: flow.name === undefined ? `${from}-${to}` : pairs.length > 1 ? `${flow.name}-${from}-${to}` : flow.name,
+      from, to, address, protocol, tool, startUs, durationUs,
+      rateBps: flow.rate === undefined ? null : parseRateBps(flow.rate),
+      parallel: flow.parallel ?? 1,
+      sizeBytes: flow.size === undefined ? null : parseSizeBytes(flow.size),
+      intervalUs: parseDurationUs(flow.interval ?? '10ms'),
+      congestion: flow.congestion ?? null,
+    }];
+  });
+}
+
+function resolveCaptures(file: TopologyFile, nodes: readonly LabNode[], variant: Readonly<Record<string, string>>, problems: Problem[]) {
+  return (file.capture ?? []).flatMap((capture, c) => {
+    const [node, itf] = capture.at.split(':') as [string, string];
+    const path: Path = ['capture', c, 'at'];
+    if (!requireNode(node, nodes, path, problems)) return [];
+    const interfaces = nodes.find((n) => n.name === node)?.interfaces.map((i) => i.name) ?? [];
+    if (!interfaces.includes(itf)) problems.push({ path, message: `node "${node}" has no interface "${itf}"`, hint: `interfaces: ${interfaces.join(', ')}` });
+    if (!matches(capture.when, variant)) return [];
+    return [{ at: { node, interface: itf }, filter: capture.filter ?? null, snapBytes: parseSizeBytes(capture.snap ?? '96B') }];
+  });
+}
+
+function checkTargets(targets: readonly TargetFile[], phases: readonly Phase[], nodes: readonly LabNode[], problems: Problem[]): void {
+  targets.forEach((target, t) => {
+    const path: Path = ['targets', t];
+    const phase = target.phase === undefined ? phases.at(-1) : phases.find((p) => p.name === target.phase);
+    if (!phase) {
+      problems.push({ path, message: target.phase === undefined ? 'a target needs traffic to judge' : `unknown phase "${target.phase}"`, hint: `phases: ${phases.map((p) => p.name).join(', ') || 'none'}` });
+      return;
+    }
+    for (const edge of ['from', 'to'] as const) {
+      const text = target[edge];
+      if (text !== undefined && parseDurationUs(text) > phase.durationUs) problems.push({ path: [...path, edge], message: `the window ends after the phase "${phase.name}"` });
+    }
+    if ('flow' in target && target.flow !== undefined && !phase.flows.some((f) => f.name === target.flow) && !target.when) {
+      const near = suggest(target.flow, phase.flows.map((f) => f.name));
+      problems.push({ path: [...path, 'flow'], message: `phase "${phase.name}" has no flow "${target.flow}"`, hint: near ? `did you mean "${near}"?` : `flows: ${phase.flows.map((f) => f.name).join(', ')}` });
+    }
+    if ('capture' in target && target.capture !== undefined && !nodes.some((n) => n.interfaces.some((i) => `${n.name}:${i.name}` === target.capture))) {
+      problems.push({ path: [...path, 'capture'], message: `unknown capture point "${target.capture}"` });
+    }
+    if (target.check !== 'reachability' && target['at-least'] === undefined && target['at-most'] === undefined) {
+      problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
+    }
+  });
+}
+
+/** "70%" of the capacity or "70Mbit" as bit/s. */
+export const parseRateOf = (text: string, capacityBps: number): number => (text.trim().endsWith('%') ? parseFraction(text) * capacityBps : parseRateBps(text));
+
+export function describeImpairment(i: Impairment): string {
+  const parts = [
+    i.rateBps === null ? '' : formatRate(i.rateBps),
+    i.delayUs > 0 ? `${i.delayUs / 1000}ms` : '',
+    i.jitterUs > 0 ? `±${i.jitterUs / 1000}ms` : '',
+    i.loss > 0 ? `${i.loss * 100}% loss` : '',
+  ];
+  return parts.filter(Boolean).join(' ') || 'no limits';
+}

@@ -1,0 +1,196 @@
+/**
+ * The one JSON Schema of a topology file: source of the TypeScript types below, of validation (ajv)
+ * and of editor completion (`netrig schema`, lab/topology.schema.json).
+ */
+import { Type, type Static, type TSchema, type TProperties } from 'typebox';
+import { DURATION_PATTERN, PERCENT_PATTERN, QUEUE_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '../core/units.ts';
+
+const closed = <P extends TProperties>(properties: P, options: { description?: string } = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options });
+const opt = <T extends TSchema>(schema: T) => Type.Optional(schema);
+const text = (description: string) => Type.String({ description });
+const pattern = (regex: string, expectation: string, description: string) =>
+  Type.String({ pattern: regex, description, expectation });
+
+export const NAME_PATTERN = '^[a-zA-Z][a-zA-Z0-9_-]{0,31}$';
+const name = (description: string) => pattern(NAME_PATTERN, 'a name: a letter, then up to 31 letters, digits, "-" or "_"', description);
+const interfaceName = (description: string) =>
+  pattern('^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'an interface name of at most 15 characters', description);
+const rate = (description: string) => pattern(RATE_PATTERN, 'a rate such as "100Mbit"', description);
+const duration = (description: string) => pattern(DURATION_PATTERN, 'a duration such as "5ms"', description);
+const percent = (description: string) => pattern(PERCENT_PATTERN, 'a percentage such as "0.1%"', description);
+const rateOrPercent = (description: string) =>
+  pattern(`(${RATE_PATTERN})|(${PERCENT_PATTERN})`, 'a rate such as "70Mbit" or a percentage such as "70%"', description);
+const oneOrMany = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Array(schema, { minItems: 1 })]);
+const labels = Type.Record(Type.String(), Type.String(), { description: 'Free labels; checks group by them (tenant, role, …).' });
+
+const impairmentFields = {
+  rate: opt(rate('Rate of the link (HTB), counted in layer-2 frame bytes.')),
+  delay: opt(duration('One-way propagation delay.')),
+  jitter: opt(duration('Uniform variation around the delay, ± this much; packets keep their order.')),
+  loss: opt(percent('Independent random loss.')),
+  queue: opt(pattern(QUEUE_PATTERN, 'a queue depth such as "64KB", "100packets" or "20ms"', 'Queue depth in front of the rate limit. Derived from rate × delay unless given.')),
+};
+const impairment = closed(impairmentFields);
+
+const macPattern = pattern('^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$', 'a MAC address such as "02:00:00:00:00:01"', 'MAC address; assigned by netrig unless given.');
+const cidrPattern = pattern('^([0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F:]+/[0-9]{1,3}|auto|none)$', 'an address such as "10.0.0.1/24", "auto" or "none"', 'Address of the interface. Nodes of kind linux get one by themselves; "none" leaves the interface bare. On a switch node, an address makes the interface the node\'s own instead of a port of the switch.');
+
+const endpointObject = closed({
+  node: name('Node name.'),
+  interface: interfaceName('Interface name in the node.'),
+  mac: opt(macPattern),
+  ipv4: opt(cidrPattern),
+});
+const endpoint = Type.Union([
+  pattern('^[a-zA-Z][a-zA-Z0-9_-]{0,31}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'an endpoint "node:interface"', 'Endpoint in containerlab\'s short form.'),
+  endpointObject,
+]);
+
+const link = closed({
+  type: opt(Type.Literal('veth', { description: 'Link type; veth is the one that this version wires.' })),
+  endpoints: Type.Array(endpoint, { minItems: 2, maxItems: 2 }),
+  mtu: opt(Type.Integer({ minimum: 68, maximum: 65535 })),
+  labels: opt(labels),
+  vars: opt(Type.Record(Type.String(), Type.Unknown())),
+  ...impairmentFields,
+  reverse: opt(Type.Object(impairmentFields, { additionalProperties: false, description: 'Overrides for the direction from the second endpoint to the first.' })),
+}, { description: 'A point-to-point link. Impairments hold for both directions unless `reverse` says otherwise.' });
+
+export const NODE_KINDS = ['linux', 'bridge', 'ovs-bridge'] as const;
+
+const nodeInterface = closed({ address: opt(cidrPattern), mac: opt(macPattern) });
+
+const nodeFields = {
+  kind: opt(Type.Enum(NODE_KINDS, { description: 'linux: a host. bridge: a Linux bridge. ovs-bridge: an Open vSwitch of its own.' })),
+  group: opt(text('Group whose settings this node inherits.')),
+  labels: opt(labels),
+  sysctls: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()]), { description: 'Sysctls set inside the node\'s network namespace (net.* only).' })),
+  exec: opt(Type.Array(Type.String(), { description: 'Commands run in the node after deploy, split at blanks (no shell).' })),
+  interfaces: opt(Type.Record(Type.String(), nodeInterface, { description: 'Settings per interface.' })),
+  // containerlab's container-only keys: read everywhere, used where the rig is Docker.
+  image: opt(Type.String()), 'image-pull-policy': opt(Type.String()), cmd: opt(Type.String()), entrypoint: opt(Type.String()),
+  env: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),
+  'env-files': opt(Type.Array(Type.String())), binds: opt(Type.Array(Type.String())), ports: opt(Type.Array(Type.String())),
+  user: opt(Type.String()), type: opt(Type.String()), 'startup-config': opt(Type.String()), license: opt(Type.String()),
+  'network-mode': opt(Type.String()), 'mgmt-ipv4': opt(Type.String()), 'mgmt-ipv6': opt(Type.String()), memory: opt(Type.String()),
+  cpu: opt(Type.Number()), 'cpu-set': opt(Type.String()), runtime: opt(Type.String()), position: opt(Type.String()),
+  'auto-remove': opt(Type.Boolean()), 'restart-policy': opt(Type.String()), 'startup-delay': opt(Type.Number()),
+};
+const node = closed(nodeFields);
+
+const flowFields = {
+  name: opt(name('Name of the flow, used by targets; derived from its ends unless given.')),
+  from: opt(oneOrMany(name('Sending node, or several.'))),
+  to: opt(oneOrMany(name('Receiving node, or several.'))),
+  matrix: opt(Type.Array(name('Node.'), { minItems: 2, description: 'Shorthand: a flow between every ordered pair of these nodes.' })),
+  protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Default tcp.' })),
+  tool: opt(Type.Enum(['iperf3', 'netperf', 'prober'], { description: 'Default iperf3. netperf is used where it is installed. prober: request/response latency.' })),
+  rate: opt(rate('Offered rate; UDP needs one, TCP is greedy without. For the prober: no rate, see `interval`.')),
+  parallel: opt(Type.Integer({ minimum: 1, maximum: 128, description: 'Parallel streams.' })),
+  size: opt(pattern(SIZE_PATTERN, 'a size such as "1400B"', 'UDP payload, or request size of the prober.')),
+  interval: opt(duration('Prober: time between requests (default 10ms).')),
+  start: opt(duration('Start, relative to the phase (default 0s).')),
+  duration: opt(duration('How long it sends (default: to the end of the phase).')),
+  congestion: opt(Type.String({ description: 'TCP congestion control of the sender (default: the node\'s).' })),
+};
+
+const flow = closed(flowFields);
+
+const phase = closed({
+  phase: name('Name of the phase.'),
+  duration: duration('How long the phase lasts.'),
+  flows: opt(Type.Array(flow)),
+});
+
+const variant = Type.Record(Type.String(), Type.Unknown(), {
+  description: 'A JSON merge patch (RFC 7386) of this file: vars, systems, traffic, …',
+});
+
+const when = Type.Record(Type.String(), oneOrMany(Type.String()), {
+  description: 'Only in cells whose matrix values match, e.g. {load: [tcp, udp]}.',
+});
+
+const targetBase = {
+  name: Type.String({ minLength: 1, description: 'Name in the verdict table; starts with the requirement id where there is one.' }),
+  requirement: opt(pattern('^R[0-9]+-[0-9]+$', 'a requirement id such as "R4-6"', 'Requirement that this target tests.')),
+  when: opt(when),
+  'expect-fail': opt(Type.Union([Type.Boolean(), when], { description: 'Negative control: the check itself must fail here, or the target is missed.' })),
+  phase: opt(name('Phase that is judged (default: the last).')),
+  from: opt(duration('Start of the judged window within the phase.')),
+  to: opt(duration('End of the judged window within the phase.')),
+};
+
+const bound = {
+  'at-least': opt(Type.Union([rateOrPercent('Lower bound.'), duration('Lower bound.')])),
+  'at-most': opt(Type.Union([rateOrPercent('Upper bound.'), duration('Upper bound.')])),
+};
+const sharedSource = {
+  capture: opt(Type.String({ description: 'Capture point "node:interface" whose packets are judged.' })),
+  direction: opt(Type.Enum(['in', 'out', 'both'], { description: 'Direction at the capture point, as the node sees it (default both).' })),
+  label: opt(Type.String({ description: 'Node label that packets are grouped by (default tenant).' })),
+  group: opt(Type.String({ description: 'Value of that label, e.g. A.' })),
+};
+
+export const targetSchema = Type.Union([
+  closed({ check: Type.Literal('reachability'), ...targetBase, flow: opt(name('Flow (default: all of the phase).')), blocked: opt(Type.Boolean({ description: 'The flow must NOT get through.' })) }),
+  closed({ check: Type.Literal('rate'), ...targetBase, ...bound, ...sharedSource, flow: opt(name('Flow, as its receiver reports it; or give a capture and group.')) }),
+  closed({ check: Type.Literal('loss'), ...targetBase, ...bound, flow: name('UDP flow.') }),
+  closed({ check: Type.Literal('latency'), ...targetBase, ...bound, flow: name('Prober flow.'), quantile: opt(percent('Quantile of the round-trip time (default 99%).')) }),
+  closed({
+    check: Type.Literal('bandwidth-isolation'), ...targetBase, ...sharedSource,
+    capacity: rate('Rate of the contended link; percentages below are of it.'),
+    metric: Type.Enum(['share', 'utilisation', 'shortfall', 'peak', 'reaction', 'recovery'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes. peak: highest 100 ms window. reaction: time from `event` until the group stays within 5 % of `settles-at`. recovery: time from `event` until the link is used ≥ 95 % of what `capacity` allows again.' }),
+    guarantee: opt(rateOrPercent('Guarantee of the group (for shortfall, and drawn in the report).')),
+    'settles-at': opt(rateOrPercent('Allocation that the group must settle at (reaction).')),
+    event: opt(duration('When the step happens, within the phase (reaction, recovery).')),
+    ...bound,
+  }),
+], { description: 'A figure held against a bound; decided by its interval.' });
+
+export const topologySchema = closed({
+  name: name('Name of the lab.'),
+  description: opt(text('What this experiment shows.')),
+  prefix: opt(Type.String({ description: 'containerlab: container name prefix; read, used where the rig is Docker.' })),
+  mgmt: opt(Type.Record(Type.String(), Type.Unknown(), { description: 'containerlab: management network; read, used where the rig is Docker.' })),
+  vars: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), { description: 'Values for ${name} and ${name * 0.5}; --set overrides them.' })),
+  topology: closed({
+    defaults: opt(node),
+    kinds: opt(Type.Record(Type.String(), node)),
+    groups: opt(Type.Record(Type.String(), node)),
+    nodes: Type.Record(Type.String({ pattern: NAME_PATTERN }), Type.Union([node, Type.Null()]), { minProperties: 1 }),
+    links: opt(Type.Array(link)),
+  }, { description: 'Nodes and links, as containerlab reads them.' }),
+  linktest: opt(closed({
+    'rate-tolerance': opt(percent('Allowed deviation of a measured rate (default 5%).')),
+    'delay-tolerance': opt(duration('Allowed deviation of a measured one-way delay (default 1ms, or 10 % of the delay if that is more).')),
+    skip: opt(Type.Boolean({ description: 'Only check reachability.' })),
+  })),
+  systems: opt(Type.Record(Type.String(), closed({
+    on: oneOrMany(name('Node that runs an agent of the system.')),
+    crash: opt(Type.Enum(['void', 'restart'], { description: 'What a crash of an agent does: void the run (default) or restart the agent.' })),
+    config: opt(Type.Record(Type.String(), Type.Unknown(), { description: 'Configuration; its own schema is the system\'s.' })),
+  }), { description: 'Systems under test, by the name of their folder in agents/.' })),
+  traffic: opt(Type.Array(phase, { description: 'Phases, one after the other.' })),
+  capture: opt(Type.Array(closed({
+    at: pattern('^[a-zA-Z][a-zA-Z0-9_-]{0,31}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'a capture point "node:interface"', 'Where.'),
+    filter: opt(text('BPF filter, as tcpdump writes it.')),
+    snap: opt(pattern(SIZE_PATTERN, 'a size such as "96B"', 'Bytes kept of each packet (default 96B).')),
+    when: opt(when),
+  }))),
+  targets: opt(Type.Array(targetSchema)),
+  saturation: opt(percent('Host CPU (all cores) above which a cell is inconclusive (default 95%).')),
+  repeat: opt(Type.Integer({ minimum: 1, maximum: 1000, description: 'Repeats of every cell.' })),
+  matrix: opt(Type.Record(name('Dimension.'), Type.Record(name('Value.'), Type.Union([variant, Type.Null()]), { minProperties: 1 }), {
+    description: 'Cross product of variants: every dimension maps values to a merge patch of this file.',
+  })),
+}, { description: 'A netrig topology: a lab, the systems in it, its traffic and its targets.' });
+
+export type TopologyFile = Static<typeof topologySchema>;
+export type NodeSettings = Static<typeof node>;
+export type LinkFile = Static<typeof link>;
+export type ImpairmentFile = Static<typeof impairment>;
+export type EndpointFile = Static<typeof endpoint>;
+export type FlowFile = Static<typeof flow>;
+export type TargetFile = Static<typeof targetSchema>;
+export type When = Static<typeof when>;
