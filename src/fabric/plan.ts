@@ -6,7 +6,7 @@
  * the link behaves like a cable that its ends cannot reach into, and their own qdiscs stay theirs.
  */
 import { join } from 'node:path';
-import { isImpaired, isSwitch, type Fabric, type LabNode, type Link } from '../topology/model.ts';
+import { isImpaired, type Fabric, type LabNode, type Link } from '../topology/model.ts';
 import type { DeployPlan, Stage, Step } from '../rig/steps.ts';
 import type { FabricCapabilities } from './capabilities.ts';
 import { needsDelay, shapingLines } from './shaping.ts';

@@ -2,6 +2,7 @@
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NetrigError } from '../core/errors.ts';
+import type { Fabric } from '../topology/model.ts';
 import type { Step } from './steps.ts';
 
 /** NETRIG_STATE_DIR moves it, for tests and for machines whose /run is special. */
@@ -19,6 +20,7 @@ export interface LabRecord {
   readonly topology: string;
   readonly createdAt: string;
   readonly owner: Owner;
+  readonly fabric: Fabric;
 }
 
 export class Journal {
@@ -30,7 +32,7 @@ export class Journal {
   }
 
   /** Claims the lab's name. The mkdir is the lock: it cannot outlive `destroy`, and a dead owner is visible. */
-  static create(lab: string, topology: string): Journal {
+  static create(lab: string, topology: string, fabric: Fabric): Journal {
     const dir = stateDirOf(lab);
     mkdirSync(stateRoot(), { recursive: true });
     try {
@@ -43,7 +45,7 @@ export class Journal {
       throw new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, { hint: `netrig destroy ${lab}, or --name OTHER` });
     }
     const journal = new Journal(dir);
-    const record: LabRecord = { lab, topology, createdAt: new Date().toISOString(), owner: ownProcess() };
+    const record: LabRecord = { lab, topology, createdAt: new Date().toISOString(), owner: ownProcess(), fabric };
     writeFileSync(join(dir, 'lab.json'), JSON.stringify(record));
     return journal;
   }

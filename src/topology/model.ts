@@ -83,6 +83,7 @@ export interface Phase {
 
 export interface CapturePoint {
   readonly at: EndpointRef;
+  readonly direction: 'in' | 'out' | 'both';
   readonly filter: string | null;
   readonly snapBytes: number;
 }

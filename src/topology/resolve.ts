@@ -145,7 +145,7 @@ function resolveLink(raw: LinkFile, a: RawInterface, b: RawInterface): Link {
 const oneWayUs = (i: ImpairmentFile): number => parseDurationUs(i.delay ?? '0us') + parseDurationUs(i.jitter ?? '0us');
 
 function resolveImpairment(raw: ImpairmentFile, rttUs: number): Impairment {
-  const rateBps = raw.rate === undefined ? null : parseRateBps(raw.rate);
+  const rateBps = raw.rate === undefined || raw.rate === 'none' ? null : parseRateBps(raw.rate);
   return {
     rateBps,
     delayUs: parseDurationUs(raw.delay ?? '0us'),
@@ -234,7 +234,7 @@ function resolveCaptures(file: TopologyFile, nodes: readonly LabNode[], variant:
     const interfaces = nodes.find((n) => n.name === node)?.interfaces.map((i) => i.name) ?? [];
     if (!interfaces.includes(itf)) problems.push({ path, message: `node "${node}" has no interface "${itf}"`, hint: `interfaces: ${interfaces.join(', ')}` });
     if (!matches(capture.when, variant)) return [];
-    return [{ at: { node, interface: itf }, filter: capture.filter ?? null, snapBytes: parseSizeBytes(capture.snap ?? '96B') }];
+    return [{ at: { node, interface: itf }, direction: capture.direction ?? 'both', filter: capture.filter ?? null, snapBytes: parseSizeBytes(capture.snap ?? '96B') }];
   });
 }
 

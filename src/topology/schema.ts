@@ -25,7 +25,7 @@ const oneOrMany = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Arr
 const labels = Type.Record(Type.String(), Type.String(), { description: 'Free labels; checks group by them (tenant, role, …).' });
 
 const impairmentFields = {
-  rate: opt(rate('Rate of the link (HTB), counted in layer-2 frame bytes.')),
+  rate: opt(pattern(`(${RATE_PATTERN})|^none$`, 'a rate such as "100Mbit", or "none"', 'Rate of the link (HTB), counted in layer-2 frame bytes; none: not limited.')),
   delay: opt(duration('One-way propagation delay.')),
   jitter: opt(duration('Uniform variation around the delay, ± this much; packets keep their order.')),
   loss: opt(percent('Independent random loss.')),
@@ -115,7 +115,7 @@ const targetBase = {
   name: Type.String({ minLength: 1, description: 'Name in the verdict table; starts with the requirement id where there is one.' }),
   requirement: opt(pattern('^R[0-9]+-[0-9]+$', 'a requirement id such as "R4-6"', 'Requirement that this target tests.')),
   when: opt(when),
-  'expect-fail': opt(Type.Union([Type.Boolean(), when], { description: 'Negative control: the check itself must fail here, or the target is missed.' })),
+  'expect-fail': opt(Type.Union([Type.Boolean(), when, Type.Array(when)], { description: 'Negative control: the check itself must fail here, or the target is missed.' })),
   phase: opt(name('Phase that is judged (default: the last).')),
   from: opt(duration('Start of the judged window within the phase.')),
   to: opt(duration('End of the judged window within the phase.')),
@@ -127,7 +127,6 @@ const bound = {
 };
 const sharedSource = {
   capture: opt(Type.String({ description: 'Capture point "node:interface" whose packets are judged.' })),
-  direction: opt(Type.Enum(['in', 'out', 'both'], { description: 'Direction at the capture point, as the node sees it (default both).' })),
   label: opt(Type.String({ description: 'Node label that packets are grouped by (default tenant).' })),
   group: opt(Type.String({ description: 'Value of that label, e.g. A.' })),
 };
@@ -143,6 +142,7 @@ export const targetSchema = Type.Union([
     metric: Type.Enum(['share', 'utilisation', 'shortfall', 'peak', 'reaction', 'recovery'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes. peak: highest 100 ms window. reaction: time from `event` until the group stays within 5 % of `settles-at`. recovery: time from `event` until the link is used ≥ 95 % of what `capacity` allows again.' }),
     guarantee: opt(rateOrPercent('Guarantee of the group (for shortfall, and drawn in the report).')),
     'settles-at': opt(rateOrPercent('Allocation that the group must settle at (reaction).')),
+    published: opt(percent('What the literature reports or predicts here; drawn beside the measured figure.')),
     event: opt(duration('When the step happens, within the phase (reaction, recovery).')),
     ...bound,
   }),
@@ -174,6 +174,7 @@ export const topologySchema = closed({
   traffic: opt(Type.Array(phase, { description: 'Phases, one after the other.' })),
   capture: opt(Type.Array(closed({
     at: pattern('^[a-zA-Z][a-zA-Z0-9_-]{0,31}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'a capture point "node:interface"', 'Where.'),
+    direction: opt(Type.Enum(['in', 'out', 'both'], { description: 'Direction as the node sees it (default both).' })),
     filter: opt(text('BPF filter, as tcpdump writes it.')),
     snap: opt(pattern(SIZE_PATTERN, 'a size such as "96B"', 'Bytes kept of each packet (default 96B).')),
     when: opt(when),

@@ -1,0 +1,67 @@
+/** Gatekeeper's configuration: in the topology (schema below), and as each agent gets it (AgentConfig). */
+import { Type, type Static } from 'typebox';
+import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../../src/core/units.ts';
+
+const rateOrPercent = (description: string) => Type.String({
+  pattern: `(${RATE_PATTERN})|(${PERCENT_PATTERN})`, description, expectation: 'a rate such as "70Mbit" or a percentage of the uplink such as "70%"',
+});
+const duration = (description: string) => Type.String({ pattern: DURATION_PATTERN, description, expectation: 'a duration such as "10ms"' });
+const percent = (description: string) => Type.String({ pattern: PERCENT_PATTERN, description, expectation: 'a percentage such as "95%"' });
+
+const contract = Type.Object({
+  min: rateOrPercent('Guaranteed rate of the vNIC, both directions (hose model).'),
+  max: Type.Optional(rateOrPercent('Maximum rate of the vNIC, both directions; none: up to the link.')),
+}, { additionalProperties: false });
+
+export const LAW_NAMES = ['paper'] as const;
+
+export const gatekeeperSchema = Type.Object({
+  uplink: Type.String({ description: 'Interface of each server towards the fabric.' }),
+  network: Type.String({ description: 'Interface of each server on the provider\'s own network, for feedback.' }),
+  label: Type.Optional(Type.String({ description: 'Node label that names the tenant (default tenant).' })),
+  contracts: Type.Record(Type.String(), contract, { description: 'Contract of every vNIC of a tenant.' }),
+  law: Type.Optional(Type.Enum(LAW_NAMES, { description: 'Response function of the receive controller (R4-20; default paper).' })),
+  period: Type.Optional(duration('Control period (default 10ms).')),
+  threshold: Type.Optional(percent('Link utilisation above which it counts as congested (default 95%).')),
+  active: Type.Optional(percent('Rate, as a share of the link, above which a sender counts as active (default 1%).')),
+  increase: Type.Optional(percent('Aggregate increase per period without feedback, as a share of the link (default 1%).')),
+  'limiter-timeout': Type.Optional(duration('A limiter that has reached the maximum is removed after this long (default 1s).')),
+  'counter-timeout': Type.Optional(duration('A receive counter without traffic is removed after this long (default 5s).')),
+}, { additionalProperties: false });
+
+export type GatekeeperFile = Static<typeof gatekeeperSchema>;
+
+/** A virtual NIC on this agent's server. */
+export interface Vnic {
+  readonly name: string;
+  readonly tenant: string;
+  readonly mac: string;
+  /** Port of the server's switch that it is plugged into. */
+  readonly port: string;
+  readonly minBps: number;
+  readonly maxBps: number | null;
+}
+
+/** Where a remote vNIC lives: its server's address on the provider's network. */
+export interface RemoteVnic {
+  readonly mac: string;
+  readonly tenant: string;
+  readonly server: string;
+}
+
+export interface AgentConfig {
+  readonly server: string;
+  readonly uplink: { readonly device: string; readonly rateBps: number };
+  readonly bridge: string;
+  readonly provider: { readonly address: string; readonly port: number };
+  readonly vnics: readonly Vnic[];
+  readonly remotes: readonly RemoteVnic[];
+  readonly law: (typeof LAW_NAMES)[number];
+  readonly periodMs: number;
+  /** Fractions of the link. */
+  readonly threshold: number;
+  readonly active: number;
+  readonly increase: number;
+  readonly limiterTimeoutMs: number;
+  readonly counterTimeoutMs: number;
+}

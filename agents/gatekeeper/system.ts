@@ -1,0 +1,119 @@
+/** Gatekeeper as the testbed sees it: schema, admission, and what each server's agent is told. Pure. */
+import { formatRate, parseDurationUs, parseFraction } from '../../src/core/units.ts';
+import { SWITCH_DEVICE } from '../../src/fabric/plan.ts';
+import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
+import { addressSeenFrom, type Lab, type LabNode } from '../../src/topology/model.ts';
+import { parseRateOf } from '../../src/topology/resolve.ts';
+import { gatekeeperSchema, type AgentConfig, type GatekeeperFile, type Vnic } from './config.ts';
+
+const FEEDBACK_PORT = 5789;
+
+interface Server {
+  readonly node: LabNode;
+  readonly uplinkBps: number;
+  readonly vnics: readonly Vnic[];
+}
+
+export const system: SystemDefinition<GatekeeperFile> = {
+  name: 'gatekeeper',
+  configSchema: gatekeeperSchema,
+  entry: new URL('./main.ts', import.meta.url),
+  programs: ['tc', 'nft', 'ovs-ofctl'],
+  plan(config, lab, on) {
+    const problems: SystemProblem[] = [];
+    const servers = on.flatMap((name) => findServer(config, lab, name, problems));
+    for (const server of servers) admit(server, problems);
+    if (problems.length > 0) return { agents: [], problems };
+    return { agents: servers.map((server) => agentSpec(config, lab, server, servers)), problems };
+  },
+};
+
+function findServer(config: GatekeeperFile, lab: Lab, name: string, problems: SystemProblem[]): Server[] {
+  const node = lab.fabric.nodes.find((n) => n.name === name);
+  if (!node || node.kind !== 'ovs-bridge') {
+    problems.push({ path: [], message: `server "${name}" must be of kind ovs-bridge`, hint: 'Gatekeeper runs between the vNICs and the uplink of a switch' });
+    return [];
+  }
+  const uplinkBps = uplinkRate(lab, name, config.uplink);
+  if (uplinkBps === null) {
+    problems.push({ path: ['uplink'], message: `server "${name}" has no link with a rate at "${config.uplink}"`, hint: 'declare the rate of the link: the guarantees are parts of it' });
+    return [];
+  }
+  if (!node.interfaces.some((i) => i.name === config.network && i.addresses.length > 0)) {
+    problems.push({ path: ['network'], message: `server "${name}" has no address of its own on "${config.network}"`, hint: `topology.nodes.${name}.interfaces: { ${config.network}: { address: auto } }` });
+    return [];
+  }
+  return [{ node, uplinkBps, vnics: findVnics(config, lab, node, uplinkBps, problems) }];
+}
+
+function uplinkRate(lab: Lab, server: string, uplink: string): number | null {
+  for (const link of lab.fabric.links) {
+    const side = link.ends.findIndex((e) => e.node === server && e.interface === uplink);
+    if (side >= 0) return (link.impairments[side as 0 | 1]).rateBps;
+  }
+  return null;
+}
+
+/** Every host plugged into the server's switch that carries a tenant label. */
+function findVnics(config: GatekeeperFile, lab: Lab, server: LabNode, uplinkBps: number, problems: SystemProblem[]): Vnic[] {
+  const label = config.label ?? 'tenant';
+  return lab.fabric.links.flatMap((link) => {
+    const here = link.ends.find((e) => e.node === server.name && e.interface !== config.uplink && e.interface !== config.network);
+    const there = link.ends.find((e) => e !== here);
+    const host = here && there && lab.fabric.nodes.find((n) => n.name === there.node);
+    const tenant = host?.labels[label];
+    if (!here || !there || !host || tenant === undefined) return [];
+    const contract = config.contracts[tenant];
+    if (!contract) {
+      problems.push({ path: ['contracts'], message: `no contract for tenant "${tenant}" of ${there.node}:${there.interface}` });
+      return [];
+    }
+    return [{
+      name: `${there.node}:${there.interface}`, tenant, port: here.interface,
+      mac: host.interfaces.find((i) => i.name === there.interface)?.mac ?? '',
+      minBps: parseRateOf(contract.min, uplinkBps),
+      maxBps: contract.max === undefined ? null : parseRateOf(contract.max, uplinkBps),
+    }];
+  });
+}
+
+/** R4-12: the minimums of a server's vNICs must fit its uplink. */
+function admit({ node, uplinkBps, vnics }: Server, problems: SystemProblem[]): void {
+  for (const vnic of vnics) {
+    if (vnic.maxBps !== null && vnic.maxBps < vnic.minBps) problems.push({ path: ['contracts', vnic.tenant, 'max'], message: `the maximum of ${vnic.name} is below its minimum` });
+  }
+  const sumBps = vnics.reduce((sum, vnic) => sum + vnic.minBps, 0);
+  // A thousandth of slack: percentages that add up to 100 must not fail by rounding.
+  if (sumBps > uplinkBps * 1.001) {
+    problems.push({
+      path: ['contracts'],
+      message: `admission refused on ${node.name}: ${vnics.map((v) => `${v.name} ${formatRate(v.minBps)}`).join(' + ')} exceed the uplink of ${formatRate(uplinkBps)} by ${formatRate(sumBps - uplinkBps)}`,
+      hint: 'lower the guarantees or place a vNIC elsewhere',
+    });
+  }
+}
+
+function agentSpec(config: GatekeeperFile, lab: Lab, server: Server, servers: readonly Server[]): AgentSpec {
+  const remotes = servers.filter((s) => s !== server).flatMap((s) => s.vnics.map((v) => ({
+    mac: v.mac, tenant: v.tenant, server: providerAddress(lab, server.node.name, s.node, config.network),
+  })));
+  const own = server.node.interfaces.find((i) => i.name === config.network)?.addresses[0]?.split('/')[0] ?? '';
+  const agentConfig: AgentConfig = {
+    server: server.node.name, bridge: SWITCH_DEVICE,
+    uplink: { device: config.uplink, rateBps: server.uplinkBps },
+    provider: { address: own, port: FEEDBACK_PORT },
+    vnics: server.vnics, remotes,
+    law: config.law ?? 'paper',
+    periodMs: parseDurationUs(config.period ?? '10ms') / 1000,
+    threshold: parseFraction(config.threshold ?? '95%'),
+    active: parseFraction(config.active ?? '1%'),
+    increase: parseFraction(config.increase ?? '1%'),
+    limiterTimeoutMs: parseDurationUs(config['limiter-timeout'] ?? '1s') / 1000,
+    counterTimeoutMs: parseDurationUs(config['counter-timeout'] ?? '5s') / 1000,
+  };
+  return { node: server.node.name, config: agentConfig };
+}
+
+function providerAddress(lab: Lab, from: string, to: LabNode, network: string): string {
+  return to.interfaces.find((i) => i.name === network)?.addresses[0]?.split('/')[0] ?? addressSeenFrom(lab.fabric.nodes, from, to.name) ?? '';
+}

@@ -1,0 +1,42 @@
+/**
+ * A command interpreter held open on a pipe (`tc -force -batch -`, `nft -i`): a change costs some 60 µs
+ * instead of the 2–3 ms of a process. Commands are lines; errors come on stderr and are counted.
+ */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { log } from './rpc.ts';
+
+export class BatchChannel {
+  readonly #child: ChildProcessWithoutNullStreams;
+  #errors = 0;
+  #lastError = '';
+
+  constructor(argv: readonly [string, ...string[]]) {
+    this.#child = spawn(argv[0], argv.slice(1), { stdio: 'pipe' });
+    this.#child.stdin.on('error', () => undefined);
+    this.#child.stdout.resume();
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#errors += 1;
+      this.#lastError = text.trim();
+      log('warn', 'batch error', { program: argv[0], text: this.#lastError });
+    });
+  }
+
+  get errors(): number {
+    return this.#errors;
+  }
+
+  get lastError(): string {
+    return this.#lastError;
+  }
+
+  send(lines: readonly string[]): void {
+    if (lines.length > 0) this.#child.stdin.write(`${lines.join('\n')}\n`);
+  }
+
+  /** Ends the interpreter after everything that was sent is done. */
+  async close(): Promise<void> {
+    const ended = new Promise<void>((resolve) => this.#child.once('close', () => resolve()));
+    this.#child.stdin.end();
+    await ended;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * JSON-RPC 2.0, one message a line, over the agent's stdin and stdout: the way the testbed talks to agents.
+ * No port is opened; whoever may start the process may steer it. Logs go to stderr, one JSON object a line.
+ */
+import { createInterface } from 'node:readline';
+
+export interface AgentStatus {
+  readonly state: 'idle' | 'configured' | 'running' | 'stopped';
+  readonly detail?: string;
+}
+
+/** What the testbed tells every agent beside its own configuration. */
+export interface AgentSetup<Config> {
+  readonly config: Config;
+  readonly node: string;
+  /** Sockets and database of the node's Open vSwitch; null where it has none. */
+  readonly ovsDir: string | null;
+  /** Shared by the agents of one system in one run; never logged. Hexadecimal. */
+  readonly secret: string;
+}
+
+export interface Agent<Config> {
+  configure(setup: AgentSetup<Config>): Promise<void>;
+  start(): Promise<void>;
+  status(): AgentStatus;
+  counters(): Readonly<Record<string, number>>;
+  /** Leaves nothing behind on the host. */
+  stop(): Promise<void>;
+}
+
+interface Request { readonly id: number; readonly method: string; readonly params?: unknown }
+
+export function log(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, unknown>> = {}): void {
+  process.stderr.write(`${JSON.stringify({ at: Date.now(), level, event, ...fields })}\n`);
+}
+
+/** Serves until stdin ends (the testbed is gone): then stops the agent and exits. */
+export function serveAgent<Config>(agent: Agent<Config>): void {
+  const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
+    configure: (params) => agent.configure(params as AgentSetup<Config>),
+    start: () => agent.start(),
+    status: () => agent.status(),
+    counters: () => ({ ...agent.counters(), cpuMicroseconds: process.cpuUsage().user + process.cpuUsage().system }),
+    stop: () => agent.stop(),
+  };
+  const reply = (message: object) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+  let queue = Promise.resolve();
+  const handle = async ({ id, method, params }: Request) => {
+    const call = methods[method];
+    if (!call) return reply({ id, error: { code: -32601, message: `no method ${method}` } });
+    try {
+      return reply({ id, result: (await call(params)) ?? null });
+    } catch (error) {
+      log('error', 'call failed', { method, message: (error as Error).message });
+      return reply({ id, error: { code: -32000, message: (error as Error).message } });
+    }
+  };
+  const input = createInterface({ input: process.stdin });
+  input.on('line', (line) => {
+    // One at a time: configure ends before start begins.
+    queue = queue.then(async () => { await handle(JSON.parse(line) as Request); });
+  });
+  input.on('close', () => {
+    void queue.then(() => agent.stop()).finally(() => process.exit(0));
+  });
+}

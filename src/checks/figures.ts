@@ -1,0 +1,120 @@
+/** One target, one repeat: the figures that the target is about, with their unit. */
+import { parseDurationUs } from '../core/units.ts';
+import type { CellEvidence } from '../evidence/cell.ts';
+import { parseRateOf } from '../topology/resolve.ts';
+import type { TargetFile } from '../topology/schema.ts';
+import type { PhaseRecord } from '../traffic/run.ts';
+import type { FlowResult } from '../traffic/tools.ts';
+import { average, peak, reactionUs, recoveryUs, shares, shortfalls, WINDOW_US, type Window } from './isolation.ts';
+import { groupSeries, windowRates } from './series.ts';
+
+export type Unit = 'rate' | 'fraction' | 'durationUs' | 'flows';
+
+export type Figures =
+  /** Samples of one run, in time order; their batch means are averaged. */
+  | { readonly kind: 'samples'; readonly unit: Unit; readonly values: readonly number[] }
+  /** All values of one run, judged by a quantile. */
+  | { readonly kind: 'quantile'; readonly unit: Unit; readonly values: readonly number[]; readonly quantile: number }
+  /** Hits among trials. */
+  | { readonly kind: 'share'; readonly unit: 'fraction'; readonly hits: number; readonly trials: number }
+  /** One figure a run: only repeats give an interval. */
+  | { readonly kind: 'single'; readonly unit: Unit; readonly value: number }
+  /** Counted, not sampled: exact. */
+  | { readonly kind: 'exact'; readonly unit: Unit; readonly value: number; readonly detail: string }
+  | { readonly kind: 'missing'; readonly reason: string };
+
+const missing = (reason: string): Figures => ({ kind: 'missing', reason });
+
+export function figuresOf(target: TargetFile, evidence: CellEvidence): Figures {
+  const phase = target.phase === undefined ? evidence.phases.at(-1) : evidence.phases.find((p) => p.phase === target.phase);
+  if (!phase) return missing('the phase was not run');
+  const window: Window = {
+    fromUs: target.from === undefined ? 0 : parseDurationUs(target.from),
+    toUs: target.to === undefined ? phase.durationUs : parseDurationUs(target.to),
+  };
+  switch (target.check) {
+    case 'reachability': return reachability(target, phase);
+    case 'rate': return target.flow === undefined ? captureRate(target, evidence, phase, window) : flowRate(target.flow, evidence, phase, window);
+    case 'loss': return loss(target.flow, phase);
+    case 'latency': {
+      const flow = findFlow(phase, target.flow);
+      if (typeof flow === 'string') return missing(flow);
+      if (!flow.rttUs || flow.rttUs.length === 0) return missing(`flow ${target.flow} measured no round trips`);
+      return { kind: 'quantile', unit: 'durationUs', values: flow.rttUs, quantile: Number.parseFloat(target.quantile ?? '99%') / 100 };
+    }
+    case 'bandwidth-isolation': return isolation(target, evidence, phase, window);
+  }
+}
+
+function findFlow(phase: PhaseRecord, name: string): FlowResult | string {
+  return phase.flows.find((f) => f.flow === name) ?? `flow ${name} was not run`;
+}
+
+function reachability(target: TargetFile & { check: 'reachability' }, phase: PhaseRecord): Figures {
+  const flows = target.flow === undefined ? phase.flows : phase.flows.filter((f) => f.flow === target.flow);
+  if (flows.length === 0) return missing('no flows to judge');
+  const wrong = flows.filter((f) => f.receivedBytes > 0 === (target.blocked ?? false));
+  const detail = wrong.length === 0 ? `${flows.length} flows` : `${wrong.map((f) => f.flow).slice(0, 5).join(', ')} ${target.blocked ? 'got through' : 'did not get through'}`;
+  return { kind: 'exact', unit: 'flows', value: wrong.length, detail };
+}
+
+function flowRate(name: string, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
+  const flow = findFlow(phase, name);
+  if (typeof flow === 'string') return missing(flow);
+  const startUs = evidence.lab.phases.find((p) => p.name === phase.phase)?.flows.find((f) => f.name === name)?.startUs ?? 0;
+  // The last interval of iperf3 is a fragment that ends with the connection.
+  const values = flow.intervals
+    .filter((i) => i.startS * 1e6 + startUs >= window.fromUs - 1 && i.endS * 1e6 + startUs <= window.toUs + WINDOW_US / 2 && i.endS - i.startS > 0.05)
+    .map((i) => i.rateBps);
+  if (values.length > 0) return { kind: 'samples', unit: 'rate', values };
+  return flow.error === undefined ? missing(`flow ${name} reported no interval in the window`) : missing(`flow ${name}: ${flow.error}`);
+}
+
+function loss(name: string, phase: PhaseRecord): Figures {
+  const flow = findFlow(phase, name);
+  if (typeof flow === 'string') return missing(flow);
+  if (flow.sent === undefined || flow.lost === undefined || flow.sent === 0) return missing(`flow ${name} counted no datagrams${flow.error ? `: ${flow.error}` : ''}`);
+  return { kind: 'share', unit: 'fraction', hits: flow.lost, trials: flow.sent };
+}
+
+function seriesFor(target: TargetFile & ({ check: 'rate' } | { check: 'bandwidth-isolation' }), evidence: CellEvidence, phase: PhaseRecord) {
+  const at = target.capture ?? evidence.captures[0]?.at;
+  if (at === undefined) return 'no capture to judge';
+  const record = evidence.captures.find((c) => c.at === at);
+  if (!record) return `no capture at ${at}`;
+  if (record.error) return `the capture at ${at} is incomplete: ${record.error}`;
+  if (record.droppedByKernel > 0) return `the capture at ${at} dropped ${record.droppedByKernel} packets`;
+  return groupSeries(evidence, at, target.label ?? 'tenant', phase) ?? `no capture at ${at}`;
+}
+
+function captureRate(target: TargetFile & { check: 'rate' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
+  const series = seriesFor(target, evidence, phase);
+  if (typeof series === 'string') return missing(series);
+  const bytes = target.group === undefined ? undefined : series.bytes.get(target.group);
+  if (!bytes) return missing(`no node is labelled ${target.label ?? 'tenant'}=${target.group ?? '?'}`);
+  return { kind: 'samples', unit: 'rate', values: windowRates(bytes, series.binUs, WINDOW_US, window.fromUs, window.toUs) };
+}
+
+function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
+  const series = seriesFor(target, evidence, phase);
+  if (typeof series === 'string') return missing(series);
+  const capacityBps = parseRateOf(target.capacity, 0);
+  const group = target.metric === 'utilisation' ? undefined : target.group;
+  if (group !== undefined && !series.bytes.has(group)) return missing(`no node is labelled ${target.label ?? 'tenant'}=${group}`);
+  const eventUs = target.event === undefined ? window.fromUs : parseDurationUs(target.event);
+  switch (target.metric) {
+    case 'share':
+    case 'utilisation':
+      return { kind: 'samples', unit: 'fraction', values: shares(series, group, capacityBps, window) };
+    case 'shortfall':
+      if (target.guarantee === undefined) return missing('shortfall needs a guarantee');
+      return { kind: 'single', unit: 'fraction', value: average(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };
+    case 'peak':
+      return { kind: 'single', unit: 'fraction', value: peak(shares(series, group, capacityBps, window)) };
+    case 'reaction':
+      if (target['settles-at'] === undefined) return missing('reaction needs settles-at');
+      return { kind: 'single', unit: 'durationUs', value: reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs) };
+    case 'recovery':
+      return { kind: 'single', unit: 'durationUs', value: recoveryUs(series, capacityBps, eventUs, window.toUs) };
+  }
+}

@@ -1,0 +1,59 @@
+/** Bytes over time per group of nodes, from a capture. */
+import { join } from 'node:path';
+import { emptyHeaders, macToNumber, readHeaders } from '../capture/headers.ts';
+import { readCapture } from '../capture/reader.ts';
+import type { CellEvidence } from '../evidence/cell.ts';
+import type { PhaseRecord } from '../traffic/run.ts';
+
+/** Finest window: one period of the control under test. */
+export const BIN_US = 10_000;
+
+export interface GroupSeries {
+  readonly binUs: number;
+  /** Layer-2 bytes per bin, per group; bin 0 starts with the phase. */
+  readonly bytes: ReadonlyMap<string, Float64Array>;
+}
+
+/** Groups a capture's frames by a label of the node whose MAC is their source (else destination). */
+export function groupSeries(evidence: CellEvidence, captureAt: string, label: string, phase: PhaseRecord): GroupSeries | undefined {
+  const record = evidence.captures.find((c) => c.at === captureAt);
+  if (!record) return undefined;
+  const bins = Math.ceil(phase.durationUs / BIN_US);
+  const groupOf = new Map<number, Float64Array>();
+  const bytes = new Map<string, Float64Array>();
+  for (const node of evidence.lab.fabric.nodes) {
+    const group = node.labels[label];
+    if (group === undefined) continue;
+    let series = bytes.get(group);
+    if (!series) bytes.set(group, (series = new Float64Array(bins)));
+    for (const itf of node.interfaces) groupOf.set(macToNumber(itf.mac), series);
+  }
+  const startSeconds = Number(BigInt(phase.startedNs) / 1_000_000_000n);
+  const startNanoseconds = Number(BigInt(phase.startedNs) % 1_000_000_000n);
+  const headers = emptyHeaders();
+  readCapture(join(evidence.folder, record.file), (packet) => {
+    if (!readHeaders(packet, headers)) return;
+    const series = groupOf.get(headers.sourceMac) ?? groupOf.get(headers.destinationMac);
+    if (!series) return;
+    const bin = Math.floor(((packet.seconds - startSeconds) * 1e9 + (packet.nanoseconds - startNanoseconds)) / (BIN_US * 1000));
+    if (bin >= 0 && bin < bins) series[bin] = (series[bin] as number) + packet.length;
+  });
+  return { binUs: BIN_US, bytes };
+}
+
+/** Rates in bit/s over windows of `windowUs`, from bin `from` (inclusive) to bin `to`. */
+export function windowRates(bytes: Float64Array, binUs: number, windowUs: number, fromUs: number, toUs: number): number[] {
+  const size = Math.round(windowUs / binUs);
+  const rates: number[] = [];
+  for (let at = Math.round(fromUs / binUs); at + size <= Math.round(toUs / binUs); at += size) {
+    let sum = 0;
+    for (let i = at; i < at + size; i++) sum += bytes[i] as number;
+    rates.push((sum * 8e6) / windowUs);
+  }
+  return rates;
+}
+
+export function totalSeries(series: GroupSeries): Float64Array {
+  const all = [...series.bytes.values()];
+  return Float64Array.from(all[0] ?? [], (_, i) => all.reduce((sum, bytes) => sum + (bytes[i] as number), 0));
+}

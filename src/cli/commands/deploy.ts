@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import { NetrigError } from '../../core/errors.ts';
+import { probeFabric } from '../../fabric/capabilities.ts';
+import { listLabs } from '../../rig/journal.ts';
+import { Rig } from '../../rig/rig.ts';
+import { destroyLab } from '../../rig/teardown.ts';
+import { deployLab } from '../../run/street.ts';
+import type { Lab } from '../../topology/model.ts';
+import { interruptibleContext } from '../interrupt.ts';
+import { collect, collectSet, load, parseLabName, type TopologyOptions } from '../options.ts';
+import { requireRoot } from '../root.ts';
+import { attachView, viewKind } from '../view.ts';
+
+export function addDeploy(program: Command): void {
+  program.command('deploy')
+    .description('deploy a topology and measure its links; leaves the lab standing')
+    .argument('<topology>', 'topology file')
+    .option('--filter <what>', 'the cell whose fabric is deployed (default: the first)', collect, [])
+    .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
+    .option('--name <lab>', 'deploy under another name', parseLabName)
+    .option('--json', 'events as JSON lines')
+    .action(async (file: string, options: TopologyOptions & { json?: true }) => {
+      requireRoot();
+      const ctx = interruptibleContext();
+      attachView(ctx.events, viewKind(options.json ?? false));
+      const { experiment } = await load(file, options);
+      const lab = experiment.cells[0] as Lab;
+      await deployLab(ctx, lab, await probeFabric(Rig.machine()), file);
+      if (!options.json) process.stdout.write(`lab "${lab.name}" is up: netrig inspect, netrig shell NODE, netrig destroy ${lab.name}\n`);
+    });
+
+  program.command('destroy')
+    .description('remove a lab, whatever became of the process that made it')
+    .argument('[lab]', 'name of the lab')
+    .option('--all', 'every lab that netrig ever left on this machine')
+    .option('--force', 'even if a running netrig uses it')
+    .action(async (name: string | undefined, options: { all?: true; force?: true }) => {
+      requireRoot();
+      if ((name === undefined) === (options.all === undefined)) throw new NetrigError('USAGE', 'say which lab, or --all', { hint: `labs: ${listLabs().join(', ') || 'none'}` });
+      const labs = options.all ? listLabs() : [name as string];
+      for (const lab of labs) {
+        await destroyLab(lab, { force: options.force ?? false });
+        process.stdout.write(`destroyed ${lab}\n`);
+      }
+      if (labs.length === 0) process.stdout.write('nothing to destroy\n');
+    });
+}

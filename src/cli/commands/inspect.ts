@@ -1,0 +1,84 @@
+import { spawnSync } from 'node:child_process';
+import type { Command } from 'commander';
+import { isAlive, listLabs, readRecord } from '../../rig/journal.ts';
+import { LAB_ENV } from '../../rig/local.ts';
+import { namespaceOf } from '../../rig/rig.ts';
+import { taggedProcesses } from '../../rig/teardown.ts';
+import { NetrigError } from '../../core/errors.ts';
+import { describeImpairment } from '../../topology/resolve.ts';
+import { chooseLab, chooseNode } from '../labs.ts';
+import { requireRoot } from '../root.ts';
+import { renderTable } from '../table.ts';
+
+export function addInspect(program: Command): void {
+  program.command('inspect')
+    .description('list the labs of this machine, or show one')
+    .argument('[lab]', 'name of the lab')
+    .option('--json', 'as JSON')
+    .action((name: string | undefined, options: { json?: true }) => {
+      if (name === undefined) listAll(options.json ?? false);
+      else showOne(name, options.json ?? false);
+    });
+
+  program.command('exec')
+    .description('run a command in a node')
+    .argument('<node>', 'node name')
+    .argument('<command...>', 'command, after --')
+    .option('-l, --lab <lab>', 'lab (default: the only one)')
+    .action((node: string, command: string[], options: { lab?: string }) => enter(options.lab, node, command));
+
+  program.command('shell')
+    .description('open a shell in a node')
+    .argument('<node>', 'node name')
+    .option('-l, --lab <lab>', 'lab (default: the only one)')
+    .action((node: string, options: { lab?: string }) => enter(options.lab, node, [process.env['SHELL'] ?? '/bin/sh']));
+
+  program.command('capture')
+    .description('capture live at an interface of a node: to the terminal, or to a file or pipe with -w')
+    .argument('<node:interface>', 'where')
+    .argument('[filter...]', 'BPF filter, after --')
+    .option('-l, --lab <lab>', 'lab (default: the only one)')
+    .option('-w, --write <file>', 'write pcap with nanosecond stamps; "-" is stdout, e.g. for wireshark -k -i -')
+    .option('-c, --count <packets>', 'stop after this many packets')
+    .action((at: string, filter: string[], options: { lab?: string; write?: string; count?: string }) => {
+      const [node, itf] = at.split(':', 2) as [string, string | undefined];
+      if (itf === undefined) throw new NetrigError('USAGE', `expected NODE:INTERFACE, found "${at}"`, { hint: 'e.g. netrig capture a:eth1' });
+      const record = chooseLab(options.lab);
+      const interfaces = record.fabric.nodes.find((n) => n.name === chooseNode(record, node))?.interfaces.map((i) => i.name) ?? [];
+      if (!interfaces.includes(itf)) throw new NetrigError('USAGE', `node "${node}" has no interface "${itf}"`, { hint: `interfaces: ${interfaces.join(', ')}` });
+      enter(record.lab, node, ['tcpdump', '-i', itf, '-n', '-Z', 'root', ...(options.write ? ['-w', options.write, '-U', '--time-stamp-precision=nano'] : ['-l']), ...(options.count ? ['-c', options.count] : []), ...filter]);
+    });
+}
+
+function listAll(json: boolean): void {
+  const labs = listLabs().map((lab) => {
+    const record = readRecord(lab);
+    return {
+      lab, topology: record?.topology ?? 'unknown', createdAt: record?.createdAt ?? 'unknown', nodes: record?.fabric.nodes.length ?? 0,
+      state: record && isAlive(record.owner) ? `in use by process ${record.owner.pid}` : 'deployed',
+    };
+  });
+  if (json) process.stdout.write(`${JSON.stringify(labs, null, 2)}\n`);
+  else process.stdout.write(labs.length === 0 ? 'no labs on this machine\n' : `${renderTable(['lab', 'nodes', 'state', 'topology', 'created'], labs.map((l) => [l.lab, String(l.nodes), l.state, l.topology, l.createdAt]))}\n`);
+}
+
+function showOne(name: string, json: boolean): void {
+  const record = chooseLab(name);
+  const processes = taggedProcesses(record.lab).length;
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ ...record, processes }, null, 2)}\n`);
+    return;
+  }
+  process.stdout.write(`lab ${record.lab} from ${record.topology}, deployed ${record.createdAt}, ${processes} processes\n\n`);
+  process.stdout.write(`${renderTable(['node', 'kind', 'namespace', 'interface', 'addresses', 'mac'], record.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, n.kind, namespaceOf(record.lab, n.name), i.name, i.addresses.join(' ') || (i.port ? 'port' : '–'), i.mac])))}\n\n`);
+  process.stdout.write(`${renderTable(['link', 'forward', 'back'], record.fabric.links.map((l) => [l.id.replace('--', ' – '), describeImpairment(l.impairments[0]), describeImpairment(l.impairments[1])]))}\n`);
+}
+
+/** Hands the terminal over; the exit status is the command's. */
+function enter(lab: string | undefined, node: string, command: readonly string[]): void {
+  requireRoot();
+  const record = chooseLab(lab);
+  const namespace = namespaceOf(record.lab, chooseNode(record, node));
+  const result = spawnSync('ip', ['netns', 'exec', namespace, ...command], { stdio: 'inherit', env: { ...process.env, [LAB_ENV]: record.lab, NETRIG_NODE: node } });
+  process.exitCode = result.status ?? 1;
+}

@@ -1,0 +1,72 @@
+import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { EXIT } from '../../core/errors.ts';
+import { probeFabric } from '../../fabric/capabilities.ts';
+import { evaluateRun, writeReports } from '../../report/index.ts';
+import { renderJUnit } from '../../report/junit.ts';
+import { Rig } from '../../rig/rig.ts';
+import { renderPlan } from '../../rig/steps.ts';
+import { runExperiment } from '../../run/experiment.ts';
+import { planLab } from '../../run/street.ts';
+import type { Lab } from '../../topology/model.ts';
+import { interruptibleContext } from '../interrupt.ts';
+import { collect, collectSet, load, parseCount, parseLabName, type TopologyOptions } from '../options.ts';
+import { requireRoot } from '../root.ts';
+import { printVerdicts } from '../verdicts.ts';
+import { attachView, viewKind } from '../view.ts';
+
+interface Options extends TopologyOptions {
+  readonly keep?: true;
+  readonly dryRun?: true;
+  readonly json?: true;
+  readonly junit?: string;
+  readonly results: string;
+}
+
+export function addRun(program: Command): void {
+  program.command('run')
+    .description('deploy, measure the links, run agents, traffic and captures, judge, report, destroy')
+    .argument('<topology>', 'topology file')
+    .option('--dry-run', 'print the deployment steps and the cells, do nothing')
+    .option('--filter <what>', 'only cells with this variant, e.g. udp or load=udp (repeatable: all must hold)', collect, [])
+    .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
+    .option('--repeat <n>', 'repeats of every cell', parseCount)
+    .option('--name <lab>', 'deploy under another name', parseLabName)
+    .option('--keep', 'leave the lab standing for inspection')
+    .option('--results <folder>', 'where results folders go', 'results')
+    .option('--junit <file>', 'also write JUnit XML here')
+    .option('--json', 'events and verdicts as JSON lines on stdout')
+    .addHelpText('after', `
+Exit status: 0 all targets met, 1 a target missed, 2 bad file or usage, 3 inconclusive,
+             4 rig or tool broken, 130 interrupted.
+
+Examples:
+  netrig run topologies/hello.yaml
+  netrig run topologies/gatekeeper-rx.yaml --filter load=udp --repeat 3
+  netrig run topologies/gatekeeper-rx.yaml --set link=200Mbit --junit gk.xml`)
+    .action(async (file: string, options: Options) => {
+      const ctx = interruptibleContext();
+      const { experiment, source } = await load(file, options);
+      if (options.dryRun) {
+        const capabilities = await probeFabric(Rig.machine());
+        process.stdout.write(renderPlan(planLab(experiment.cells[0] as Lab, capabilities)));
+        process.stdout.write(`\n# ${experiment.cells.length} cells × ${experiment.repeat}: ${experiment.cells.map((c) => c.cell || 'run').join(', ')}\n`);
+        return;
+      }
+      requireRoot();
+      const startedMs = performance.now();
+      attachView(ctx.events, viewKind(options.json ?? false));
+      const { results, failure } = await runExperiment(ctx, experiment, {
+        topologyPath: file, source, resultsRoot: options.results, command: ['netrig', ...process.argv.slice(2)], keep: options.keep ?? false,
+      });
+      const judged = await evaluateRun(results);
+      const report = await writeReports(results, judged);
+      if (options.junit) await writeFile(options.junit, renderJUnit(judged));
+      for (const v of judged.verdicts) ctx.events.emit({ type: 'verdict', cell: v.cell, target: v.target, outcome: v.outcome, summary: `${v.measured}, wanted ${v.wanted}` });
+      const exit = failure ? failure.exit : { pass: EXIT.met, fail: EXIT.missed, inconclusive: EXIT.inconclusive }[judged.outcome];
+      ctx.events.emit({ type: 'run-ended', outcome: failure ? failure.code : judged.outcome, exit, seconds: (performance.now() - startedMs) / 1000, report });
+      if (!options.json) printVerdicts(judged, report);
+      if (failure) throw failure;
+      process.exitCode = exit;
+    });
+}

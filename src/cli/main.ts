@@ -1,0 +1,45 @@
+/** Thin: parse, call one function, print, set the exit status. */
+import { Command, CommanderError } from 'commander';
+import { styleText } from 'node:util';
+import { asNetrigError, EXIT } from '../core/errors.ts';
+import { addCompletion } from './commands/completion.ts';
+import { addDeploy } from './commands/deploy.ts';
+import { addDoctor } from './commands/doctor.ts';
+import { addGraph } from './commands/graph.ts';
+import { addInspect } from './commands/inspect.ts';
+import { addReport } from './commands/report.ts';
+import { addRun } from './commands/run.ts';
+import { addValidate } from './commands/validate.ts';
+
+function buildProgram(): Command {
+  const program = new Command('netrig')
+    .description('A testbed for cloud network gateways: one topology file in, a measured verdict out.')
+    .version('0.1.0')
+    .showHelpAfterError('(netrig help COMMAND says more)')
+    .showSuggestionAfterError()
+    .addHelpText('after', `
+First steps:
+  netrig doctor                        what this machine can do
+  netrig run topologies/hello.yaml     two hosts, one switch, one verdict
+  netrig run topologies/gatekeeper-rx.yaml
+
+By hand:
+  netrig deploy topologies/hello.yaml  then inspect, shell a, exec a -- ip addr, capture a:eth1
+  netrig destroy hello`);
+  for (const add of [addRun, addValidate, addDeploy, addInspect, addGraph, addReport, addDoctor, addCompletion]) add(program);
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  return program;
+}
+
+try {
+  await buildProgram().parseAsync();
+} catch (thrown) {
+  if (thrown instanceof CommanderError) {
+    process.exitCode = thrown.exitCode === 0 ? EXIT.met : EXIT.badFile;
+  } else {
+    const error = asNetrigError(thrown);
+    process.stderr.write(`${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`);
+    if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG']) process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
+    process.exitCode = error.exit;
+  }
+}

@@ -1,0 +1,39 @@
+/** Options that several commands share, parsed once. */
+import { InvalidArgumentError } from 'commander';
+import { loadExperiment, type LoadOptions } from '../topology/load.ts';
+import { checkSystems } from '../systems/registry.ts';
+
+export interface TopologyOptions {
+  readonly set: Record<string, string>;
+  readonly filter: string[];
+  readonly repeat?: number;
+  readonly name?: string;
+}
+
+export const collectSet = (text: string, before: Record<string, string>): Record<string, string> => {
+  const at = text.indexOf('=');
+  if (at <= 0) throw new InvalidArgumentError('expected key=value');
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+};
+
+export const collect = (text: string, before: string[]): string[] => [...before, text];
+
+export function parseCount(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number of at least 1');
+  return value;
+}
+
+export function parseLabName(text: string): string {
+  if (!/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/.test(text)) throw new InvalidArgumentError('expected a letter, then up to 31 letters, digits, "-" or "_"');
+  return text;
+}
+
+export const load = (file: string, options: TopologyOptions) => {
+  const loadOptions: LoadOptions = {
+    set: options.set, filter: options.filter, checkSystems,
+    ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
+    ...(options.name === undefined ? {} : { name: options.name }),
+  };
+  return loadExperiment(file, loadOptions);
+};

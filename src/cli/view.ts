@@ -1,0 +1,69 @@
+/** Subscribers that show a run: a live line on a terminal, plain lines without one, JSON lines with --json. */
+import { styleText } from 'node:util';
+import type { EventBus, Listener } from '../core/events.ts';
+
+export type ViewKind = 'terminal' | 'plain' | 'json';
+
+export function viewKind(json: boolean): ViewKind {
+  if (json) return 'json';
+  return process.stderr.isTTY ? 'terminal' : 'plain';
+}
+
+/** Human views write to stderr, so that stdout carries only results; JSON lines are the result. */
+export function attachView(events: EventBus, kind: ViewKind): void {
+  events.on(kind === 'json' ? (event) => process.stdout.write(`${JSON.stringify(event)}\n`) : humanView(kind === 'terminal'));
+}
+
+const SYMBOLS = { pass: '✔', fail: '✘', inconclusive: '?' } as const;
+const COLOURS = { pass: 'green', fail: 'red', inconclusive: 'yellow' } as const;
+
+export const outcomeMark = (outcome: keyof typeof SYMBOLS): string => styleText(COLOURS[outcome], SYMBOLS[outcome]);
+
+function humanView(live: boolean): Listener {
+  let liveLine = false;
+  let startedMs = performance.now();
+  let expectedTotal = 0;
+  const print = (line: string) => {
+    if (liveLine) process.stderr.write('\r\x1b[2K');
+    liveLine = false;
+    process.stderr.write(`${line}\n`);
+  };
+  const seconds = (value: number) => `${value.toFixed(1)} s`;
+  return (event) => {
+    switch (event.type) {
+      case 'run-started':
+        startedMs = performance.now();
+        expectedTotal = event.expectedSeconds;
+        print(`${styleText('bold', event.lab)}: ${event.cells} ${event.cells === 1 ? 'cell' : 'cells'}, about ${expectedTotal} s; evidence in ${event.results}`);
+        break;
+      case 'cell-started': {
+        const elapsed = Math.round((performance.now() - startedMs) / 1000);
+        print(styleText('bold', `[${event.index}/${event.of}] ${event.cell || 'run'}${event.repeat > 1 ? ` (repeat ${event.repeat})` : ''}`) + styleText('dim', `  ${elapsed} s of about ${expectedTotal} s`));
+        break;
+      }
+      case 'stage-started':
+        if (live) {
+          process.stderr.write(`\r\x1b[2K  … ${event.stage}${event.detail ? ` (${event.detail})` : ''}`);
+          liveLine = true;
+        }
+        break;
+      case 'progress':
+        if (live) {
+          const time = event.expectedSeconds > 0 ? ` ${event.elapsedSeconds.toFixed(1)}/${event.expectedSeconds.toFixed(1)} s` : '';
+          process.stderr.write(`\r\x1b[2K  … ${event.stage}${time}  ${event.detail}`.slice(0, (process.stderr.columns ?? 120) + 4));
+          liveLine = true;
+        }
+        break;
+      case 'stage-ended':
+        print(`  ${styleText('green', '✓')} ${event.stage}${event.detail ? `: ${event.detail}` : ''} ${styleText('dim', seconds(event.seconds))}`);
+        break;
+      case 'verdict':
+        break; // the table at the end says it once
+      case 'note':
+        print(`  ${event.level === 'info' ? styleText('dim', 'note') : styleText(event.level === 'warn' ? 'yellow' : 'red', event.level)} ${event.text}`);
+        break;
+      case 'run-ended':
+        break;
+    }
+  };
+}

@@ -1,0 +1,119 @@
+/** The evidence folder: what a run leaves, and the only thing that checks and reports read. */
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { CaptureRecord } from '../capture/live.ts';
+import { NetrigError } from '../core/errors.ts';
+import type { LinkMeasurement } from '../fabric/linktest.ts';
+import type { Lab } from '../topology/model.ts';
+import type { PhaseRecord } from '../traffic/run.ts';
+
+export interface LoadSample {
+  /** Epoch milliseconds. */
+  readonly atMs: number;
+  /** Fraction of all cores that was busy since the sample before. */
+  readonly busy: number;
+}
+
+export interface AgentRecord {
+  readonly system: string;
+  readonly node: string;
+  readonly crashes: readonly { readonly atMs: number; readonly reason: string }[];
+  /** Final counters as the agent reported them. */
+  readonly counters: Readonly<Record<string, number>>;
+  /** Agent's CPU seconds while it ran. */
+  readonly cpuSeconds: number;
+}
+
+/** One repeat of one cell. */
+export interface CellEvidence {
+  readonly lab: Lab;
+  readonly repeat: number;
+  readonly links: readonly LinkMeasurement[];
+  readonly phases: readonly PhaseRecord[];
+  readonly captures: readonly CaptureRecord[];
+  readonly agents: readonly AgentRecord[];
+  readonly load: readonly LoadSample[];
+  /** Why nothing may be concluded from this repeat; empty: sound. */
+  readonly voided: readonly string[];
+  readonly folder: string;
+}
+
+export interface RunManifest {
+  readonly schema: 'netrig-run-1';
+  readonly name: string;
+  readonly description: string;
+  readonly topology: string;
+  readonly command: readonly string[];
+  readonly startedAt: string;
+  endedAt: string | null;
+  readonly repeat: number;
+  readonly dimensions: Readonly<Record<string, readonly string[]>>;
+  readonly cells: readonly string[];
+  readonly machine: MachineInfo;
+  readonly capabilities: { readonly ovsKernel: boolean; readonly netem: boolean };
+  /** Set when the run was stopped before its end. */
+  stopped: string | null;
+}
+
+export interface MachineInfo {
+  readonly kernel: string;
+  readonly cores: number;
+  readonly cpu: string;
+  readonly memoryGiB: number;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+const FILES = { lab: 'lab.json', links: 'links.json', phases: 'phases.json', captures: 'captures.json', agents: 'agents.json', load: 'load.json', voided: 'voided.json' } as const;
+
+export const cellFolder = (results: string, cell: string, repeat: number): string => join(results, 'cells', cell || 'run', `r${repeat}`);
+
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify(value)}\n`);
+}
+
+async function readJson<T>(path: string): Promise<T> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T;
+  } catch (cause) {
+    throw new NetrigError('RESULTS_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export async function writePart<K extends keyof typeof FILES>(folder: string, part: K, value: CellEvidence[K]): Promise<void> {
+  await writeJson(join(folder, FILES[part]), value);
+}
+
+export async function readCell(folder: string, repeat: number): Promise<CellEvidence> {
+  const part = async <K extends keyof typeof FILES>(name: K, fallback: CellEvidence[K]): Promise<CellEvidence[K]> => {
+    const path = join(folder, FILES[name]);
+    return existsSync(path) ? readJson<CellEvidence[K]>(path) : fallback;
+  };
+  const lab = await readJson<Lab>(join(folder, FILES.lab));
+  const finished = existsSync(join(folder, FILES.voided));
+  return {
+    lab, repeat, folder,
+    links: await part('links', []), phases: await part('phases', []), captures: await part('captures', []),
+    agents: await part('agents', []), load: await part('load', []),
+    voided: finished ? await part('voided', []) : ['the run ended before this repeat was complete'],
+  };
+}
+
+export const manifestPath = (results: string): string => join(results, 'run.json');
+export const readManifest = (results: string): Promise<RunManifest> => readJson<RunManifest>(manifestPath(results));
+
+/** Every repeat that left evidence, per cell, in the order of the manifest. */
+export async function readRun(results: string): Promise<{ manifest: RunManifest; cells: ReadonlyMap<string, readonly CellEvidence[]> }> {
+  const manifest = await readManifest(results);
+  const cells = new Map<string, CellEvidence[]>();
+  for (const cell of manifest.cells) {
+    const repeats: CellEvidence[] = [];
+    for (let repeat = 1; repeat <= manifest.repeat; repeat++) {
+      const folder = cellFolder(results, cell, repeat);
+      if (existsSync(folder) && readdirSync(folder).length > 0) repeats.push(await readCell(folder, repeat));
+    }
+    cells.set(cell, repeats);
+  }
+  return { manifest, cells };
+}

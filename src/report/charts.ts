@@ -1,0 +1,88 @@
+/** Charts as SVG text: colours are CSS variables of the page, so that they follow its light or dark scheme. */
+import * as Plot from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+
+const { document } = parseHTML('<html><body></body></html>');
+/** Distinguishable without colour vision; the page defines them for both schemes. */
+const SERIES_COLOURS = ['var(--series-1)', 'var(--series-2)', 'var(--series-3)', 'var(--series-4)', 'var(--series-5)', 'var(--series-6)'];
+
+export interface Point { readonly x: number; readonly y: number; readonly series: string }
+export interface Mark { readonly x: number; readonly label: string }
+export interface Level { readonly y: number; readonly label: string; readonly series: string }
+
+function render(options: Plot.PlotOptions, description: string): string {
+  const element = Plot.plot({ ...options, document: document as unknown as Document, style: { background: 'none', fontSize: '11px' } as never });
+  element.setAttribute('role', 'img');
+  element.setAttribute('aria-label', description);
+  // Plot adds a style block per chart with white halos; the page has its own.
+  return element.outerHTML;
+}
+
+const colourScale = (series: readonly string[]) => ({ domain: [...series], range: series.map((_, i) => SERIES_COLOURS[i % SERIES_COLOURS.length] as string) });
+
+export interface TimeSeries {
+  readonly points: readonly Point[];
+  readonly series: readonly string[];
+  /** Vertical lines: flows that start and end. */
+  readonly marks: readonly Mark[];
+  /** Horizontal lines: guarantees. */
+  readonly levels: readonly Level[];
+  readonly yLabel: string;
+  readonly yMax: number;
+  readonly description: string;
+}
+
+export function timeSeries(chart: TimeSeries): string {
+  return render({
+    width: 640, height: 220, marginLeft: 44, marginBottom: 32, marginTop: 26, marginRight: 16,
+    x: { label: 'seconds', grid: false }, y: { label: chart.yLabel, domain: [0, chart.yMax], grid: true },
+    color: colourScale(chart.series),
+    marks: [
+      Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+      Plot.ruleX([...chart.marks], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.35, strokeDasharray: '2,3' }),
+      Plot.text([...chart.marks], { x: 'x', text: 'label', frameAnchor: 'top', dy: -16, fill: 'currentColor', fontSize: 10, textAnchor: 'start' }),
+      Plot.ruleY([...chart.levels], { y: 'y', stroke: 'series', strokeOpacity: 0.7, strokeDasharray: '6,4' }),
+      Plot.lineY([...chart.points], { x: 'x', y: 'y', stroke: 'series', strokeWidth: 1.6 }),
+    ],
+  }, chart.description);
+}
+
+export interface Bar { readonly facet: string; readonly group: string; readonly series: string; readonly value: number; readonly low: number; readonly high: number; readonly expected: number | null }
+
+/** Grouped bars with intervals; a diamond marks what the literature expects. */
+export function groupedBars(bars: readonly Bar[], series: readonly string[], options: { facets: readonly string[]; groups: readonly string[]; yLabel: string; description: string }): string {
+  const finite = bars.filter((b) => Number.isFinite(b.low) && Number.isFinite(b.high));
+  const expected = bars.filter((b) => b.expected !== null);
+  // One band per (group, series) inside each facet, so that bars stand side by side.
+  const key = (b: Bar) => `${b.group}\u0000${b.series}`;
+  const domain = options.groups.flatMap((g) => [...series.map((s) => `${g}\u0000${s}`), `${g}\u0000`]);
+  return render({
+    width: Math.max(420, options.facets.length * (options.groups.length * (series.length + 1) * 17 + 40)), height: 280, marginLeft: 44, marginBottom: 60, marginTop: 30,
+    fx: { domain: [...options.facets], label: null, padding: 0.06 },
+    x: { domain, axis: null, padding: 0.08 }, y: { label: options.yLabel, domain: [0, 105], grid: true },
+    color: colourScale(series),
+    marks: [
+      Plot.barY([...bars], { fx: 'facet', x: key, y: 'value', fill: 'series' } as Plot.BarYOptions),
+      Plot.ruleX(finite, { fx: 'facet', x: key, y1: 'low', y2: 'high', stroke: 'currentColor', strokeWidth: 1.2 } as Plot.RuleXOptions),
+      Plot.dot(expected, { fx: 'facet', x: key, y: 'expected', symbol: 'diamond', r: 5, fill: 'var(--page)', stroke: 'currentColor', strokeWidth: 1.5 } as Plot.DotOptions),
+      Plot.text(options.facets.flatMap((facet) => options.groups.map((group) => ({ facet, group }))), {
+        fx: 'facet', x: ((d: { group: string }) => `${d.group}\u0000${series[Math.floor((series.length - 1) / 2)] ?? ''}`) as never, text: 'group', frameAnchor: 'bottom',
+        dy: 8, rotate: -28, textAnchor: 'end', fill: 'currentColor', fontSize: 10,
+      } as Plot.TextOptions),
+      Plot.ruleY([0], { stroke: 'currentColor' }),
+    ],
+  }, options.description);
+}
+
+export interface Span { readonly name: string; readonly samples: readonly number[] }
+
+/** A sparkline of values in 0..1. */
+export function sparkline(samples: readonly number[], limit: number, description: string): string {
+  return render({
+    width: 160, height: 34, margin: 2, axis: null, y: { domain: [0, 1] },
+    marks: [
+      Plot.areaY([...samples], { x: (_: number, i: number) => i, y: (v: number) => v, fill: 'var(--series-1)', fillOpacity: 0.45 } as never),
+      Plot.ruleY([limit], { stroke: 'var(--fail)', strokeDasharray: '3,2' }),
+    ],
+  }, description);
+}

@@ -1,0 +1,147 @@
+/** One self-contained HTML file: verdicts first, then figures, then what they rest on. No scripts, nothing fetched. */
+import type { VNode } from 'preact';
+import { html } from 'htm/preact';
+import { renderToString } from 'preact-render-to-string';
+import { isSaturated, type Verdict } from '../checks/verdict.ts';
+import { formatDurationUs, formatPercent } from '../core/units.ts';
+import type { CellEvidence } from '../evidence/cell.ts';
+import { describeImpairment } from '../topology/resolve.ts';
+import { groupedBars, sparkline, timeSeries } from './charts.ts';
+import { renderSvg } from './graph.ts';
+import type { JudgedRun } from './index.ts';
+import { STYLE } from './style.ts';
+import { agentCosts, cellTimeSeries, describeRate, loadSummary, shareComparison } from './views.ts';
+
+/** Charts are SVG that this program made; everything else is escaped. */
+const raw = (markup: string): VNode => html`<div dangerouslySetInnerHTML=${{ __html: markup }}></div>`;
+
+const WORDS = { pass: 'met', fail: 'missed', inconclusive: 'inconclusive' } as const;
+const SYMBOLS = { pass: '✔', fail: '✘', inconclusive: '?' } as const;
+
+export async function renderHtml(run: JudgedRun): Promise<string> {
+  const fabric = [...run.cells.values()].flat()[0]?.lab.fabric;
+  const picture = fabric && fabric.nodes.length <= 60 ? await renderSvg(fabric).catch(() => undefined) : undefined;
+  const page = html`<html lang="en">
+    <head>
+      <meta charset="utf-8" /><meta name="viewport" content="width=device-width, initial-scale=1" />
+      <title>${run.manifest.name}: ${WORDS[run.outcome]}</title>
+      <style dangerouslySetInnerHTML=${{ __html: STYLE }}></style>
+    </head>
+    <body>
+      <header>
+        <h1>${run.manifest.name}</h1>
+        ${run.manifest.description && html`<p>${run.manifest.description}</p>`}
+        <p class="soft">${run.manifest.startedAt.replace('T', ' ').slice(0, 19)} UTC · ${run.manifest.machine.cores} cores, Linux ${run.manifest.machine.kernel} · Open vSwitch in ${run.manifest.capabilities.ovsKernel ? 'the kernel' : 'user space'} · ${run.manifest.repeat} ${run.manifest.repeat === 1 ? 'repeat' : 'repeats'} per cell</p>
+      </header>
+      <main>
+        ${banner(run)}
+        <section aria-labelledby="verdicts"><h2 id="verdicts">Verdicts</h2>${verdictTable(run.verdicts)}</section>
+        ${comparison(run)}
+        ${timelines(run)}
+        ${linkTable(run)}
+        ${costs(run)}
+        ${loads(run)}
+        ${picture && html`<section><h2>Topology</h2><div class="scroll">${raw(picture.slice(picture.indexOf('<svg')))}</div></section>`}
+        ${reproduction(run)}
+      </main>
+    </body>
+  </html>`;
+  return `<!doctype html>\n${renderToString(page)}\n`;
+}
+
+function banner({ outcome, verdicts, manifest }: JudgedRun): VNode {
+  const count = (o: Verdict['outcome']) => verdicts.filter((v) => v.outcome === o).length;
+  const headline = { pass: 'All targets met', fail: 'Targets missed', inconclusive: 'Inconclusive' }[outcome];
+  return html`<div class="banner ${outcome}" role="status"><strong>${SYMBOLS[outcome]} ${headline}</strong>
+    <div>${count('pass')} met, ${count('fail')} missed, ${count('inconclusive')} inconclusive</div>
+    ${manifest.stopped !== null && html`<div>The run was stopped: <span style="white-space:pre-wrap">${manifest.stopped}</span></div>`}
+  </div>`;
+}
+
+function verdictTable(verdicts: readonly Verdict[]): VNode {
+  if (verdicts.length === 0) return html`<p>The topology has no targets, or the run ended before any cell.</p>`;
+  return html`<div class="scroll"><table>
+    <thead><tr><th scope="col">verdict</th><th scope="col">cell</th><th scope="col">target</th><th scope="col">measured [95 % interval]</th><th scope="col">wanted</th><th scope="col">n</th></tr></thead>
+    <tbody>${verdicts.map((v) => html`<tr>
+      <td class="mark ${v.outcome}">${SYMBOLS[v.outcome]} ${WORDS[v.outcome]}</td><td>${v.cell || '–'}</td>
+      <td>${v.target}${v.control && html` <span class="soft">(negative control)</span>`}${v.reason && html`<br /><span class="soft">${v.reason}</span>`}</td>
+      <td class="figure">${v.measured}</td><td class="figure">${v.wanted}</td><td class="figure">${v.estimate?.n ?? '–'}</td></tr>`)}</tbody>
+  </table></div>`;
+}
+
+const key = (series: readonly string[], extra?: string): VNode => html`<div class="key">${series.map((s, i) => html`<span><i style="background:var(--series-${(i % 6) + 1})"></i>${s}</span>`)}${extra && html`<span>${extra}</span>`}</div>`;
+
+function comparison(run: JudgedRun): VNode | null {
+  const c = shareComparison(run);
+  if (!c) return null;
+  const svg = groupedBars(c.bars, c.series, { facets: c.facets, groups: c.groups, yLabel: '% of the link', description: 'Share of the contended link per tenant, by variant; diamonds show the published shape' });
+  return html`<section><h2>Share of the link per tenant</h2>${key(c.series, '◇ published shape · line: 95 % interval')}
+    <div class="scroll">${raw(svg)}</div>
+    <details><summary>The figures as a table</summary><div class="scroll"><table>
+      <thead><tr><th>variant</th><th>tenant</th><th>measured</th><th>published</th></tr></thead>
+      <tbody>${c.bars.map((b) => html`<tr><td>${b.facet} / ${b.group}</td><td>${b.series}</td><td>${b.value.toFixed(1)} %</td><td>${b.expected === null ? '–' : `${b.expected} %`}</td></tr>`)}</tbody>
+    </table></div></details></section>`;
+}
+
+function timelines(run: JudgedRun): VNode | null {
+  const charts = [...run.cells].flatMap(([cell, repeats]) => {
+    const evidence = repeats[0];
+    const chart = evidence && cellTimeSeries(evidence);
+    return chart ? [{ cell, chart }] : [];
+  });
+  const first = charts[0];
+  if (!first) return null;
+  return html`<section><h2>Rates over time</h2>
+    <p class="soft">First repeat of every cell, 100 ms windows. Dashed: guarantees; dotted: traffic that starts and stops.</p>${key(first.chart.series)}
+    <div class="cells">${charts.map(({ cell, chart }) => html`<figure><figcaption>${cell || run.manifest.name}</figcaption>${raw(timeSeries(chart))}</figure>`)}</div></section>`;
+}
+
+function linkTable(run: JudgedRun): VNode | null {
+  const fabrics = new Map<string, CellEvidence>();
+  for (const evidence of [...run.cells.values()].flat()) {
+    const id = JSON.stringify(evidence.lab.fabric);
+    if (evidence.links.length > 0 && !fabrics.has(id)) fabrics.set(id, evidence);
+  }
+  if (fabrics.size === 0) return null;
+  return html`<section><h2>Links, measured against declared</h2>
+    ${[...fabrics.values()].map((evidence, i) => html`<details open=${fabrics.size === 1 && evidence.links.length <= 12}><summary>${fabrics.size > 1 ? `Fabric ${i + 1} (first used by ${evidence.lab.cell}): ` : ''}${evidence.links.length} directions, ${evidence.links.filter((l) => l.problems.length > 0).length} out of tolerance</summary>
+      <div class="scroll"><table><thead><tr><th>from</th><th>to</th><th>declared</th><th>rate</th><th>one-way delay (p50, p90)</th><th>loss</th><th></th></tr></thead>
+      <tbody>${evidence.links.map((l) => html`<tr><td>${l.from}</td><td>${l.to}</td><td>${describeImpairment(l.declared)}</td><td class="figure">${describeRate(l.rateBps)}</td>
+        <td class="figure">${l.delayUs === null ? '–' : `${formatDurationUs(l.delayUs)}, ${formatDurationUs(l.delayP90Us ?? 0)}`}</td><td class="figure">${l.lossSent - l.lossReceived} of ${l.lossSent}</td>
+        <td class=${l.problems.length > 0 ? 'fail' : 'pass'}>${l.problems.join('; ') || '✔'}</td></tr>`)}</tbody></table></div></details>`)}</section>`;
+}
+
+function costs(run: JudgedRun): VNode | null {
+  const rows = agentCosts(run);
+  if (rows.length === 0) return null;
+  return html`<section><h2>Agents</h2><div class="scroll"><table>
+    <thead><tr><th>cell</th><th>agents</th><th>crashes</th><th>CPU of the busiest</th><th>periods</th><th>late</th><th>feedback sent</th></tr></thead>
+    <tbody>${rows.map((r) => html`<tr><td>${r.cell || '–'}</td><td>${r.agents}</td><td>${r.crashes}</td><td>${r.cpuPercent.toFixed(1)} % of a core</td><td>${r.periods}</td><td>${r.latePeriods}</td><td>${r.feedback}</td></tr>`)}</tbody>
+  </table></div></section>`;
+}
+
+function loads(run: JudgedRun): VNode | null {
+  const rows = [...run.cells].flatMap(([cell, repeats]) => {
+    const load = loadSummary(repeats);
+    return load && repeats[0] ? [{ cell, load, limit: repeats[0].lab.saturation, saturated: repeats.filter(isSaturated).length, of: repeats.length }] : [];
+  });
+  if (rows.length === 0) return null;
+  return html`<section><h2>Host load</h2><p class="soft">CPU of all cores. A repeat with more than a tenth of its samples above the dashed limit is not judged.</p><div class="scroll"><table>
+    <thead><tr><th>cell</th><th>mean</th><th>max</th><th>over time</th><th>saturated</th></tr></thead>
+    <tbody>${rows.map((r) => html`<tr><td>${r.cell || '–'}</td><td>${formatPercent(r.load.mean, 0)}</td><td>${formatPercent(r.load.max, 0)}</td>
+      <td>${raw(sparkline(r.load.samples, r.limit, `CPU over time, mean ${formatPercent(r.load.mean, 0)}`))}</td><td>${r.saturated > 0 ? `${r.saturated} of ${r.of} repeats` : 'no'}</td></tr>`)}</tbody>
+  </table></div></section>`;
+}
+
+function reproduction({ manifest, results }: JudgedRun): VNode {
+  const { machine } = manifest;
+  return html`<section><h2>How to reproduce</h2>
+    <p><code>${manifest.command.join(' ')}</code></p><p>The same verdicts again from this evidence: <code>netrig report ${results}</code></p>
+    <div class="scroll"><table><tbody>
+      <tr><th scope="row">topology</th><td>${manifest.topology} (a copy is beside this file: <a href="topology.yaml">topology.yaml</a>)</td></tr>
+      <tr><th scope="row">machine</th><td>${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}</td></tr>
+      <tr><th scope="row">link emulation</th><td>HTB; delay, jitter and loss by ${manifest.capabilities.netem ? 'netem' : 'the delay line (no netem in this kernel)'}</td></tr>
+      <tr><th scope="row">clocks</th><td>All nodes share this machine's kernel clock: the offset bound is zero.</td></tr>
+      ${Object.entries(machine.versions).map(([name, version]) => html`<tr><th scope="row">${name}</th><td>${version}</td></tr>`)}
+    </tbody></table></div></section>`;
+}

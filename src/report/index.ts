@@ -1,0 +1,47 @@
+/** Evidence to verdicts to files: the only entry of src/report. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { overall, verdictsOf, type Verdict } from '../checks/verdict.ts';
+import type { Outcome } from '../checks/statistics.ts';
+import { readRun, writeJson, type CellEvidence, type RunManifest } from '../evidence/cell.ts';
+import { renderHtml } from './html.ts';
+import { renderMarkdown } from './markdown.ts';
+
+export interface JudgedRun {
+  readonly manifest: RunManifest;
+  readonly cells: ReadonlyMap<string, readonly CellEvidence[]>;
+  readonly verdicts: readonly Verdict[];
+  readonly outcome: Outcome;
+  readonly results: string;
+}
+
+export async function evaluateRun(results: string): Promise<JudgedRun> {
+  const { manifest, cells } = await readRun(results);
+  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats));
+  // A run that was stopped, or a cell that left nothing, has not met its targets.
+  const incomplete = manifest.stopped !== null || [...cells.values()].some((repeats) => repeats.length === 0);
+  const outcome = overall(verdicts);
+  return { manifest, cells, verdicts, outcome: outcome === 'pass' && incomplete ? 'inconclusive' : outcome, results };
+}
+
+/** Writes report.html, report.json, report.md and returns the path of the first. */
+export async function writeReports(results: string, judged: JudgedRun): Promise<string> {
+  const html = join(results, 'report.html');
+  await Promise.all([
+    writeFile(html, await renderHtml(judged)),
+    writeFile(join(results, 'report.md'), renderMarkdown(judged)),
+    writeJson(join(results, 'report.json'), {
+      schema: 'netrig-report-1', name: judged.manifest.name, outcome: judged.outcome, stopped: judged.manifest.stopped,
+      startedAt: judged.manifest.startedAt, endedAt: judged.manifest.endedAt, verdicts: judged.verdicts.map(finite),
+    }),
+  ]);
+  return html;
+}
+
+/** JSON has no infinity: an open end of an interval is null. */
+function finite(verdict: Verdict): unknown {
+  if (!verdict.estimate) return verdict;
+  const bounded = (value: number) => (Number.isFinite(value) ? value : null);
+  const { value, low, high, n } = verdict.estimate;
+  return { ...verdict, estimate: { value: bounded(value), low: bounded(low), high: bounded(high), n } };
+}

@@ -1,0 +1,19 @@
+/** JUnit XML: a suite per cell, a case per target. */
+import junit from 'junit-report-builder';
+import type { JudgedRun } from './index.ts';
+
+export function renderJUnit({ manifest, verdicts }: JudgedRun): string {
+  const report = junit.default.newBuilder();
+  for (const cell of manifest.cells) {
+    const suite = report.testSuite().name(cell ? `${manifest.name}.${cell}` : manifest.name).timestamp(manifest.startedAt);
+    for (const verdict of verdicts.filter((v) => v.cell === cell)) {
+      const testCase = suite.testCase().className(cell ? `${manifest.name}.${cell}` : manifest.name).name(verdict.target);
+      const text = `${verdict.measured}, wanted ${verdict.wanted}${verdict.reason ? `: ${verdict.reason}` : ''}`;
+      testCase.standardOutput(text);
+      if (verdict.outcome === 'fail') testCase.failure(text);
+      if (verdict.outcome === 'inconclusive') testCase.skipped();
+    }
+    if (manifest.stopped !== null) suite.testCase().className(manifest.name).name('run').error(manifest.stopped);
+  }
+  return report.build();
+}

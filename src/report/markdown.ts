@@ -1,0 +1,17 @@
+/** Markdown for a merge request. */
+import type { JudgedRun } from './index.ts';
+
+const MARKS = { pass: '✅', fail: '❌', inconclusive: '❔' } as const;
+const escape = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
+
+export function renderMarkdown({ manifest, verdicts, outcome }: JudgedRun): string {
+  const rows = verdicts.map((v) => `| ${MARKS[v.outcome]} | ${escape(v.cell || '–')} | ${escape(v.target)}${v.control ? ' (control)' : ''} | ${escape(v.measured)} | ${escape(v.wanted)} | ${escape(v.reason ?? '')} |`);
+  return `## ${MARKS[outcome]} ${escape(manifest.name)}: ${outcome}
+
+${manifest.stopped === null ? '' : `**Stopped:** ${escape(manifest.stopped)}\n\n`}| | cell | target | measured [95 %] | wanted | |
+|---|---|---|---|---|---|
+${rows.join('\n')}
+
+${manifest.machine.cores} cores, Linux ${manifest.machine.kernel}, ${manifest.repeat} repeat${manifest.repeat === 1 ? '' : 's'}, ${manifest.startedAt}. Reproduce: \`${manifest.command.join(' ')}\`
+`;
+}

@@ -1,0 +1,115 @@
+/** What the report draws, computed from evidence. Pure but for reading captures. */
+import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { meanInterval } from '../checks/statistics.ts';
+import { groupSeries, windowRates } from '../checks/series.ts';
+import { WINDOW_US } from '../checks/isolation.ts';
+import type { Verdict } from '../checks/verdict.ts';
+import { formatRate } from '../core/units.ts';
+import type { CellEvidence } from '../evidence/cell.ts';
+import { parseRateOf } from '../topology/resolve.ts';
+import type { TargetFile } from '../topology/schema.ts';
+import type { Bar, Level, Mark, Point, TimeSeries } from './charts.ts';
+import type { JudgedRun } from './index.ts';
+
+type Isolation = TargetFile & { check: 'bandwidth-isolation' };
+
+const isolationTargets = (evidence: CellEvidence): Isolation[] => evidence.lab.targets.filter((t): t is Isolation => t.check === 'bandwidth-isolation');
+
+/** Rates over time: per group at the capture point that the targets judge, or per flow where there is no capture. */
+export function cellTimeSeries(evidence: CellEvidence): TimeSeries | undefined {
+  const targets = isolationTargets(evidence);
+  const target = targets[0];
+  const phase = evidence.phases.find((p) => p.phase === target?.phase) ?? evidence.phases.at(-1);
+  if (!phase) return undefined;
+  const planned = evidence.lab.phases.find((p) => p.name === phase.phase);
+  const marks = eventMarks(planned?.flows ?? []);
+  const capture = target?.capture ?? evidence.captures[0]?.at;
+  const record = evidence.captures.find((c) => c.at === capture);
+  const readable = record !== undefined && existsSync(join(evidence.folder, record.file));
+  if (target && capture && readable) {
+    const series = groupSeries(evidence, capture, target.label ?? 'tenant', phase);
+    if (!series) return undefined;
+    const names = [...series.bytes.keys()].sort();
+    const points = names.flatMap((name) => windowRates(series.bytes.get(name) as Float64Array, series.binUs, WINDOW_US, 0, phase.durationUs)
+      .map((rate, i): Point => ({ x: ((i + 0.5) * WINDOW_US) / 1e6, y: rate / 1e6, series: name })));
+    const capacityBps = parseRateOf(target.capacity, 0);
+    const levels = targets.flatMap((t): Level[] => (t.guarantee !== undefined && t.group !== undefined
+      ? [{ y: parseRateOf(t.guarantee, capacityBps) / 1e6, label: `guarantee of ${t.group}`, series: t.group }] : []));
+    const unique = levels.filter((l, i) => levels.findIndex((o) => o.y === l.y && o.series === l.series) === i);
+    return {
+      points, series: names, marks, levels: unique, yLabel: 'Mbit/s', yMax: (capacityBps / 1e6) * 1.1,
+      description: `Received rate per ${target.label ?? 'tenant'} at ${capture} over ${phase.durationUs / 1e6} seconds`,
+    };
+  }
+  const names = phase.flows.filter((f) => f.intervals.length > 0).map((f) => f.flow);
+  if (names.length === 0 || names.length > 6) return undefined;
+  const points = phase.flows.flatMap((f) => {
+    const offset = (planned?.flows.find((p) => p.name === f.flow)?.startUs ?? 0) / 1e6;
+    return f.intervals.map((i): Point => ({ x: offset + (i.startS + i.endS) / 2, y: i.rateBps / 1e6, series: f.flow }));
+  });
+  return { points, series: names, marks, levels: [], yLabel: 'Mbit/s', yMax: Math.max(1, ...points.map((p) => p.y)) * 1.1, description: `Goodput per flow over ${phase.durationUs / 1e6} seconds` };
+}
+
+function eventMarks(flows: readonly { readonly name: string; readonly startUs: number; readonly durationUs: number; readonly protocol: string }[]): Mark[] {
+  const starts = Map.groupBy(flows.filter((f) => f.startUs > 0), (f) => f.startUs);
+  return [...starts].flatMap(([startUs, group]) => {
+    const first = group[0];
+    if (!first) return [];
+    const what = `${group.length} ${first.protocol.toUpperCase()}`;
+    return [{ x: startUs / 1e6, label: `${what} start` }, { x: (startUs + first.durationUs) / 1e6, label: 'stop' }];
+  });
+}
+
+export interface Comparison {
+  readonly facets: readonly string[];
+  readonly groups: readonly string[];
+  readonly series: readonly string[];
+  readonly bars: readonly Bar[];
+}
+
+/** Mean share per group in every cell of a two-dimensional matrix: the paper's bar charts. */
+export function shareComparison({ manifest, cells, verdicts }: JudgedRun): Comparison | undefined {
+  const dimensions = Object.entries(manifest.dimensions);
+  const [facetDimension, groupDimension] = dimensions.map(([name]) => name);
+  if (dimensions.length !== 2 || facetDimension === undefined || groupDimension === undefined) return undefined;
+  const bars: Bar[] = [];
+  for (const repeats of cells.values()) {
+    const first = repeats[0];
+    if (!first) continue;
+    for (const target of isolationTargets(first)) {
+      if (target.metric !== 'share' || target.group === undefined) continue;
+      const verdict = verdicts.find((v: Verdict) => v.cell === first.lab.cell && v.target === target.name);
+      if (!verdict?.estimate) continue;
+      const { value, low, high } = verdict.estimate;
+      bars.push({
+        facet: first.lab.variant[facetDimension] ?? '', group: first.lab.variant[groupDimension] ?? '', series: target.group,
+        value: value * 100, low: low * 100, high: high * 100, expected: target.published === undefined ? null : Number.parseFloat(target.published),
+      });
+    }
+  }
+  if (bars.length === 0) return undefined;
+  const present = (values: readonly string[], pick: (b: Bar) => string) => values.filter((v) => bars.some((b) => pick(b) === v));
+  return {
+    facets: present(manifest.dimensions[facetDimension] ?? [], (b) => b.facet), groups: present(manifest.dimensions[groupDimension] ?? [], (b) => b.group),
+    series: [...new Set(bars.map((b) => b.series))].sort(), bars,
+  };
+}
+
+export interface AgentCost { readonly cell: string; readonly agents: number; readonly crashes: number; readonly cpuPercent: number; readonly periods: number; readonly latePeriods: number; readonly feedback: number }
+
+export function agentCosts({ cells }: JudgedRun): AgentCost[] {
+  return [...cells].flatMap(([cell, repeats]) => repeats.filter((r) => r.agents.length > 0).slice(0, 1).map((r): AgentCost => {
+    const sum = (name: string) => r.agents.reduce((total, a) => total + (a.counters[name] ?? 0), 0);
+    const seconds = r.phases.reduce((total, p) => total + p.durationUs / 1e6, 0);
+    const busiest = Math.max(...r.agents.map((a) => a.cpuSeconds));
+    return { cell, agents: r.agents.length, crashes: r.agents.reduce((n, a) => n + a.crashes.length, 0), cpuPercent: seconds > 0 ? (busiest / seconds) * 100 : 0, periods: sum('periods'), latePeriods: sum('latePeriods'), feedback: sum('feedbackSent') };
+  }));
+}
+
+export function loadSummary(repeats: readonly CellEvidence[]): { mean: number; max: number; samples: readonly number[] } | undefined {
+  const samples = repeats.flatMap((r) => r.load.map((s) => s.busy));
+  return samples.length === 0 ? undefined : { mean: meanInterval(samples).value, max: Math.max(...samples), samples };
+}
+
+export const describeRate = (bps: number | null): string => (bps === null ? '–' : formatRate(bps));

@@ -1,0 +1,72 @@
+/** Probes this machine: programs, kernel features, cores. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { probeFabric } from '../fabric/capabilities.ts';
+import { Rig } from '../rig/rig.ts';
+import { BUILD_DIR } from '../systems/bundle.ts';
+import { describeMachine } from './machine.ts';
+
+export interface Finding {
+  readonly what: string;
+  /** limited: a real equivalent is used, or a feature is not available. */
+  readonly state: 'ok' | 'limited' | 'missing';
+  readonly found: string;
+  readonly remedy: string;
+}
+
+const PROGRAMS: readonly (readonly [program: string, pkg: string, required: boolean, consequence: string])[] = [
+  ['ip', 'iproute2', true, ''], ['tc', 'iproute2', true, ''], ['ss', 'iproute2', true, ''], ['ethtool', 'ethtool', true, ''], ['sysctl', 'procps', true, ''],
+  ['ovs-vswitchd', 'openvswitch-switch', true, ''], ['ovsdb-server', 'openvswitch-switch', true, ''], ['nft', 'nftables', true, ''],
+  ['iperf3', 'iperf3', true, ''], ['tcpdump', 'tcpdump', true, ''],
+  ['netperf', 'netperf', false, 'in Debian\'s non-free component; flows with tool: netperf cannot run, iperf3 and the prober can'],
+];
+
+function which(program: string): string | undefined {
+  return (process.env['PATH'] ?? '').split(':').concat('/usr/sbin', '/sbin').map((dir) => join(dir, program)).find((path) => existsSync(path));
+}
+
+export async function examine(): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const root = process.getuid?.() === 0;
+  findings.push({ what: 'root', state: root ? 'ok' : 'missing', found: root ? 'yes' : 'no', remedy: root ? '' : 'network namespaces need root: sudo netrig …' });
+  for (const [program, pkg, required, consequence] of PROGRAMS) {
+    const path = which(program);
+    findings.push({ what: program, state: path ? 'ok' : required ? 'missing' : 'limited', found: path ?? 'not installed', remedy: path ? '' : consequence || `apt install ${pkg}` });
+  }
+  for (const helper of ['linkprobe', 'delayline']) {
+    const there = existsSync(join(BUILD_DIR, helper));
+    findings.push({ what: `native/${helper}`, state: there ? 'ok' : 'missing', found: there ? 'built' : 'not built', remedy: there ? '' : 'npm run build' });
+  }
+  const machine = Rig.machine();
+  const info = await describeMachine(machine);
+  findings.push({ what: 'cores', state: info.cores >= 2 ? 'ok' : 'limited', found: `${info.cores} × ${info.cpu}`, remedy: info.cores >= 2 ? '' : 'figures above some 50 Mbit/s will be inconclusive' });
+  for (const [name, version] of Object.entries(info.versions)) findings.push({ what: `version of ${name}`, state: 'ok', found: version, remedy: '' });
+  if (root && which('ip') && which('tc')) findings.push(...(await kernelFindings()));
+  return findings;
+}
+
+async function kernelFindings(): Promise<Finding[]> {
+  const machine = Rig.machine();
+  const fabric = await probeFabric(machine);
+  const probe = `nr.+doctor.${process.pid}`;
+  const feature = async (argv: readonly string[]) => (await machine.exec(argv, { allowFailure: true })).exitCode === 0;
+  await machine.exec(['ip', 'netns', 'add', probe]);
+  try {
+    const qdisc = (name: string, ...more: string[]) => feature(['tc', '-n', probe, 'qdisc', 'replace', 'dev', 'lo', 'root', name, ...more]);
+    const htb = await qdisc('htb');
+    const fq = await qdisc('fq');
+    const etf = await qdisc('etf', 'clockid', 'CLOCK_TAI', 'delta', '300000');
+    const egress = (await machine.exec(['ip', 'netns', 'exec', probe, 'nft', '-f', '-'], { stdin: 'table netdev t { chain c { type filter hook egress device "lo" priority 0; } }\n', allowFailure: true })).exitCode === 0;
+    const ptp = existsSync('/dev') && readdirSync('/dev').some((name) => name.startsWith('ptp'));
+    return [
+      { what: 'Open vSwitch datapath', state: fabric.ovsKernel ? 'ok' : 'limited', found: fabric.ovsKernel ? 'kernel' : 'userspace', remedy: fabric.ovsKernel ? '' : 'modprobe openvswitch, where the kernel has it; userspace forwards about 1 Gbit/s per core' },
+      { what: 'HTB', state: htb ? 'ok' : 'missing', found: htb ? 'yes' : 'no', remedy: htb ? '' : 'a kernel with sch_htb: links cannot be shaped' },
+      { what: 'netem', state: fabric.netem ? 'ok' : 'limited', found: fabric.netem ? 'yes' : 'no', remedy: fabric.netem ? '' : 'delay, jitter and loss are made by native/delayline instead' },
+      { what: 'fq, etf', state: fq && etf ? 'ok' : 'limited', found: [fq ? 'fq' : '', etf ? 'etf' : ''].filter(Boolean).join(', ') || 'neither', remedy: fq && etf ? '' : 'packets are released from user space' },
+      { what: 'nftables egress hook', state: egress ? 'ok' : 'missing', found: egress ? 'yes' : 'no', remedy: egress ? '' : 'Gatekeeper needs Linux 5.16 or later with CONFIG_NETFILTER_EGRESS' },
+      { what: 'hardware timestamps', state: ptp ? 'ok' : 'limited', found: ptp ? 'PTP clock device' : 'no PTP clock device', remedy: ptp ? '' : 'software timestamps' },
+    ];
+  } finally {
+    await machine.exec(['ip', 'netns', 'del', probe], { allowFailure: true });
+  }
+}

@@ -1,0 +1,27 @@
+/** What a system under test tells the testbed about itself: agents/NAME/system.ts exports one of these. */
+import type { TSchema } from 'typebox';
+import type { Lab } from '../topology/model.ts';
+
+export interface SystemProblem {
+  /** Path inside the system's `config`. */
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export interface AgentSpec {
+  readonly node: string;
+  /** Passed to the agent's `configure`; JSON. */
+  readonly config: unknown;
+}
+
+export interface SystemDefinition<Config = unknown> {
+  readonly name: string;
+  readonly configSchema: TSchema;
+  /** Source of the agent; bundled to one file. */
+  readonly entry: URL;
+  /** Programs that the agent starts in its node. */
+  readonly programs: readonly string[];
+  /** Pure: the agents of the system in this lab, or what is wrong with the configuration. */
+  plan(config: Config, lab: Lab, on: readonly string[]): { agents: AgentSpec[]; problems: SystemProblem[] };
+}

@@ -1,0 +1,57 @@
+/** Finds systems under test by the name of their folder, and asks them to plan. Adding a system adds a folder, nothing here. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Lab } from '../topology/model.ts';
+import type { Problem } from '../topology/problems.ts';
+import { lazyValidator, suggest, type Validator } from '../topology/validate.ts';
+import type { AgentSpec, SystemDefinition } from './definition.ts';
+
+const AGENTS_DIR = join(import.meta.dirname, '../../agents');
+const validators = new Map<string, Validator>();
+
+const systemFile = (name: string): string => join(AGENTS_DIR, name, 'system.ts');
+
+export const knownSystems = (): string[] => readdirSync(AGENTS_DIR).filter((name) => existsSync(systemFile(name)));
+
+/** undefined: there is no such system. Names come from files of users, so they are looked up, not joined into a path. */
+export async function findSystem(name: string): Promise<SystemDefinition | undefined> {
+  if (!knownSystems().includes(name)) return undefined;
+  const module = (await import(pathToFileURL(systemFile(name)).href)) as { system: SystemDefinition };
+  return module.system;
+}
+
+/** Everything that is wrong with the systems of a lab, with paths into the topology file. */
+export async function checkSystems(lab: Lab): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const { name, config, on } of lab.systems) {
+    const path = ['systems', name];
+    const definition = await findSystem(name);
+    if (!definition) {
+      const near = suggest(name, knownSystems());
+      problems.push({ path, atKey: true, message: `unknown system "${name}"`, hint: near ? `did you mean "${near}"?` : `systems: ${knownSystems().join(', ')}` });
+      continue;
+    }
+    let validate = validators.get(name);
+    if (!validate) validators.set(name, (validate = lazyValidator(definition.configSchema)));
+    const invalid = validate(config);
+    const found = invalid.length > 0 ? invalid : definition.plan(config, lab, on).problems;
+    problems.push(...found.map((p) => ({ ...p, path: [...path, 'config', ...p.path] })));
+  }
+  return problems;
+}
+
+export interface PlannedSystem {
+  readonly definition: SystemDefinition;
+  readonly crash: 'void' | 'restart';
+  readonly agents: readonly AgentSpec[];
+}
+
+export async function planSystems(lab: Lab): Promise<PlannedSystem[]> {
+  const planned: PlannedSystem[] = [];
+  for (const { name, config, on, crash } of lab.systems) {
+    const definition = await findSystem(name);
+    if (definition) planned.push({ definition, crash, agents: definition.plan(config, lab, on).agents });
+  }
+  return planned;
+}

@@ -1,0 +1,170 @@
+/** Starts agents in their nodes, talks JSON-RPC to them, notices when they die, and keeps their logs. */
+import { randomBytes } from 'node:crypto';
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { AgentSetup, AgentStatus } from '../../agents/lib/rpc.ts';
+import type { Context } from '../core/context.ts';
+import { NetrigError } from '../core/errors.ts';
+import type { AgentRecord } from '../evidence/cell.ts';
+import type { Host, HostProcess } from '../rig/host.ts';
+import { bundleScript } from './bundle.ts';
+import type { PlannedSystem } from './registry.ts';
+
+const CALL_TIMEOUT_MS = 10_000;
+const STOP_TIMEOUT_MS = 5000;
+const MAX_RESTARTS = 5;
+
+export interface SupervisorInput {
+  readonly host: (node: string) => Host;
+  readonly ovsDir: (node: string) => string | null;
+  /** Logs go to `<folder>/<system>.<node>.jsonl`. */
+  readonly folder: string;
+}
+
+/** One agent process and its calls in flight. */
+class AgentProcess {
+  readonly process: HostProcess;
+  readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  readonly #label: string;
+  #next = 0;
+
+  constructor(label: string, process: HostProcess, log: WriteStream) {
+    this.#label = label;
+    this.process = process;
+    process.stderr.on('data', (chunk: Buffer) => log.write(chunk));
+    createInterface({ input: process.stdout }).on('line', (line) => this.#answer(line));
+    void process.exited.then((exit) => {
+      for (const { reject } of this.#pending.values()) reject(new NetrigError('AGENT_FAILED', `${label} exited (${exit.signal ?? exit.code}) during a call`));
+      this.#pending.clear();
+    });
+  }
+
+  #answer(line: string): void {
+    let message: { id?: number; result?: unknown; error?: { message: string } };
+    try {
+      message = JSON.parse(line) as typeof message;
+    } catch {
+      return; // a stray print; agents log to stderr
+    }
+    const call = this.#pending.get(message.id ?? -1);
+    if (!call) return;
+    this.#pending.delete(message.id as number);
+    if (message.error) call.reject(new NetrigError('AGENT_FAILED', `${this.#label}: ${message.error.message}`));
+    else call.resolve(message.result);
+  }
+
+  call<T>(method: string, params?: unknown, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
+    const id = ++this.#next;
+    return new Promise<T>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#pending.delete(id);
+        reject(new NetrigError('TIMEOUT', `${this.#label} does not answer "${method}" within ${timeoutMs} ms`));
+      }, timeoutMs);
+      this.#pending.set(id, {
+        resolve: (value) => { clearTimeout(timer); resolve(value as T); },
+        reject: (error) => { clearTimeout(timer); reject(error); },
+      });
+      this.process.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`);
+    });
+  }
+}
+
+interface Supervised {
+  readonly system: PlannedSystem;
+  readonly node: string;
+  readonly setup: AgentSetup<unknown>;
+  readonly bundle: string;
+  readonly log: WriteStream;
+  readonly crashes: { atMs: number; reason: string }[];
+  agent: AgentProcess;
+}
+
+export class Supervisor {
+  readonly #input: SupervisorInput;
+  readonly #ctx: Context;
+  readonly #agents: Supervised[] = [];
+  #stopping = false;
+
+  private constructor(ctx: Context, input: SupervisorInput) {
+    this.#ctx = ctx;
+    this.#input = input;
+  }
+
+  /** All agents configured, then all started; on failure those that run are stopped. */
+  static async start(ctx: Context, systems: readonly PlannedSystem[], input: SupervisorInput): Promise<Supervisor> {
+    const supervisor = new Supervisor(ctx, input);
+    mkdirSync(input.folder, { recursive: true });
+    try {
+      for (const system of systems) {
+        const bundle = await bundleScript(system.definition.entry, system.definition.name);
+        const secret = randomBytes(32).toString('hex');
+        for (const { node, config } of system.agents) {
+          const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
+          const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
+          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], agent: supervisor.#spawn(system.definition.name, node, bundle, log) });
+        }
+      }
+      await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
+      await Promise.all(supervisor.#agents.map((s) => s.agent.call('start')));
+      for (const s of supervisor.#agents) supervisor.#watch(s);
+      return supervisor;
+    } catch (error) {
+      await supervisor.stop();
+      throw error;
+    }
+  }
+
+  #spawn(system: string, node: string, bundle: string, log: WriteStream): AgentProcess {
+    return new AgentProcess(`agent ${system} on ${node}`, this.#input.host(node).spawn([process.execPath, bundle]), log);
+  }
+
+  #watch(s: Supervised): void {
+    void s.agent.process.exited.then(async (exit) => {
+      if (this.#stopping) return;
+      const reason = `exited (${exit.signal ?? exit.code})`;
+      s.crashes.push({ atMs: Date.now(), reason });
+      this.#ctx.events.emit({ type: 'note', level: 'warn', text: `agent ${s.system.definition.name} on ${s.node} ${reason}` });
+      if (s.system.crash !== 'restart' || s.crashes.length > MAX_RESTARTS) return;
+      try {
+        s.agent = this.#spawn(s.system.definition.name, s.node, s.bundle, s.log);
+        await s.agent.call('configure', s.setup);
+        await s.agent.call('start');
+        this.#watch(s);
+      } catch (error) {
+        s.crashes.push({ atMs: Date.now(), reason: `restart failed: ${(error as Error).message}` });
+      }
+    });
+  }
+
+  get pids(): readonly number[] {
+    return this.#agents.flatMap((s) => (s.agent.process.pid === undefined ? [] : [s.agent.process.pid]));
+  }
+
+  async status(): Promise<{ system: string; node: string; status: AgentStatus }[]> {
+    return Promise.all(this.#agents.map(async (s) => ({ system: s.system.definition.name, node: s.node, status: await s.agent.call<AgentStatus>('status') })));
+  }
+
+  /** Crashes that void the run. */
+  voids(): string[] {
+    return this.#agents.flatMap((s) => (s.system.crash === 'void' || s.crashes.length > MAX_RESTARTS
+      ? s.crashes.map((c) => `agent ${s.system.definition.name} on ${s.node} ${c.reason}`) : []));
+  }
+
+  /** Final counters, then a clean stop; an agent that does not end is killed. */
+  async stop(): Promise<AgentRecord[]> {
+    this.#stopping = true;
+    return Promise.all(this.#agents.map(async (s): Promise<AgentRecord> => {
+      const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => ({} as Record<string, number>));
+      await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).catch((error: unknown) => {
+        this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
+      });
+      s.agent.process.stdin.end();
+      const timer = setTimeout(() => s.agent.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
+      await s.agent.process.exited;
+      clearTimeout(timer);
+      await new Promise<void>((resolve) => s.log.end(resolve));
+      return { system: s.system.definition.name, node: s.node, crashes: s.crashes, counters, cpuSeconds: cpuMicroseconds / 1e6 };
+    }));
+  }
+}

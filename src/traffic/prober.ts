@@ -1,0 +1,45 @@
+/**
+ * Request/response prober over UDP, for latency under load: runs inside a node, as one bundled file.
+ *   prober answer PORT
+ *   prober ask ADDRESS PORT SECONDS INTERVAL_US BYTES   -> {"sent":N,"rttUs":[…]}
+ * Written here because netperf, whose UDP_RR does this, is in Debian's non-free component.
+ */
+import { createSocket } from 'node:dgram';
+
+const DRAIN_MS = 500;
+const HEADER_BYTES = 12;
+
+function answer(port: number): void {
+  const socket = createSocket('udp4');
+  socket.on('message', (message, peer) => socket.send(message, peer.port, peer.address));
+  socket.bind(port, () => process.stdout.write('ready\n'));
+}
+
+function ask(address: string, port: number, seconds: number, intervalUs: number, bytes: number): void {
+  const socket = createSocket('udp4');
+  const payload = Buffer.alloc(Math.max(HEADER_BYTES, bytes));
+  const rttUs: number[] = [];
+  const total = Math.floor((seconds * 1e6) / intervalUs);
+  let sent = 0;
+  socket.on('message', (message) => {
+    if (message.length >= HEADER_BYTES) rttUs.push(Number(process.hrtime.bigint() - message.readBigUInt64BE(4)) / 1000);
+  });
+  socket.connect(port, address, () => {
+    const startedMs = performance.now();
+    const tick = () => {
+      const due = Math.min(total, Math.floor(((performance.now() - startedMs) * 1000) / intervalUs) + 1);
+      for (; sent < due; sent++) {
+        payload.writeUInt32BE(sent, 0);
+        payload.writeBigUInt64BE(process.hrtime.bigint(), 4);
+        socket.send(Buffer.from(payload));
+      }
+      if (sent < total) setTimeout(tick, Math.max(0, (sent * intervalUs) / 1000 - (performance.now() - startedMs)));
+      else setTimeout(() => { process.stdout.write(JSON.stringify({ sent, rttUs })); socket.close(); }, DRAIN_MS);
+    };
+    tick();
+  });
+}
+
+const [mode, ...args] = process.argv.slice(2);
+if (mode === 'answer') answer(Number(args[0]));
+else ask(args[0] as string, Number(args[1]), Number(args[2]), Number(args[3]), Number(args[4]));

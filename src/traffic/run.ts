@@ -1,0 +1,112 @@
+/** Runs one phase: servers up and listening, clients at their offsets, output collected. */
+import { mapConcurrent, sleep, type Context } from '../core/context.ts';
+import { NetrigError } from '../core/errors.ts';
+import type { Host, HostProcess } from '../rig/host.ts';
+import type { Flow, Phase } from '../topology/model.ts';
+import { flowCommands, parseFlow, type FlowCommands, type FlowResult, type ToolPaths } from './tools.ts';
+
+const FIRST_PORT = 5201;
+const READY_TIMEOUT_MS = 5000;
+/** A tool that has not ended this long after its time is stuck: its control connection starved. */
+const GRACE_MS = 4000;
+
+export interface PhaseRecord {
+  readonly phase: string;
+  /** Epoch nanoseconds, as text: beyond what a JSON number holds. */
+  readonly startedNs: string;
+  readonly durationUs: number;
+  readonly flows: readonly FlowResult[];
+}
+
+export interface TrafficInput {
+  readonly host: (node: string) => Host;
+  readonly tools: ToolPaths;
+  /** Keeps raw tool output as evidence. */
+  readonly keep: (name: string, content: string) => Promise<void>;
+}
+
+export const epochNs = (): bigint => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n;
+
+export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, onTick?: (elapsedS: number) => void): Promise<PhaseRecord> {
+  const commands = phase.flows.map((flow, i) => flowCommands(flow, FIRST_PORT + i, input.tools));
+  const servers = phase.flows.map((flow, i) => collect(input.host(flow.to).spawn((commands[i] as FlowCommands).server)));
+  const clients: Collected[] = [];
+  try {
+    await mapConcurrent(phase.flows, 4, (flow, i) => waitListening(ctx, input.host(flow.to), flow, (commands[i] as FlowCommands).port, servers[i] as Collected));
+    const startedNs = epochNs();
+    const startedMs = performance.now();
+    const ticker = setInterval(() => onTick?.((performance.now() - startedMs) / 1000), 500);
+    try {
+      const [results] = await Promise.all([
+        Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, servers[i] as Collected, clients, startedMs))),
+        sleep(phase.durationUs / 1000, ctx.signal),
+      ]);
+      await Promise.all(phase.flows.map(async (flow, i) => {
+        await input.keep(`${phase.name}.${flow.name}.sender.txt`, (clients[i] as Collected | undefined)?.text() ?? '');
+        await input.keep(`${phase.name}.${flow.name}.receiver.txt`, (servers[i] as Collected).text());
+      }));
+      return { phase: phase.name, startedNs: String(startedNs), durationUs: phase.durationUs, flows: results };
+    } finally {
+      clearInterval(ticker);
+    }
+  } finally {
+    for (const process of [...clients, ...servers]) process.kill();
+  }
+}
+
+async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: FlowCommands, server: Collected, clients: Collected[], startedMs: number): Promise<FlowResult> {
+  await sleep(Math.max(0, flow.startUs / 1000 - (performance.now() - startedMs)), ctx.signal);
+  const client = collect(input.host(flow.from).spawn(commands.client));
+  clients.push(client);
+  const ended = await client.waitExit(flow.durationUs / 1000 + GRACE_MS, ctx.signal);
+  if (!ended) client.kill();
+  // The receiver of iperf3 ends by itself after its one test; others are told to.
+  if (flow.tool !== 'iperf3' || !ended || !(await server.waitExit(1000, ctx.signal))) server.kill();
+  await server.exited;
+  const result = parseFlow(flow, client.stdout(), server.stdout());
+  if (ended) return result;
+  return { ...result, error: `${flow.tool} did not end in time and was stopped` };
+}
+
+async function waitListening(ctx: Context, host: Host, flow: Flow, port: number, server: Collected): Promise<void> {
+  const deadline = performance.now() + READY_TIMEOUT_MS;
+  const transport = flow.tool === 'prober' ? '-Hlun' : '-Hltn';
+  for (;;) {
+    const { stdout } = await host.exec(['ss', transport, 'sport', '=', `:${port}`], { signal: ctx.signal });
+    if (stdout.trim() !== '') return;
+    const ended = await server.waitExit(10, ctx.signal);
+    if (ended || performance.now() > deadline) {
+      const hint = flow.tool === 'netperf' ? 'netperf is in Debian\'s non-free component: enable it yourself and apt install netperf, or use tool: iperf3' : `apt install ${flow.tool}`;
+      throw new NetrigError('TRAFFIC_FAILED', `flow ${flow.name}: the receiver on ${flow.to} does not listen on port ${port}: ${server.text().trim() || 'no output'}`, { hint });
+    }
+  }
+}
+
+interface Collected {
+  readonly exited: HostProcess['exited'];
+  stdout(): string;
+  text(): string;
+  kill(): void;
+  waitExit(ms: number, signal: AbortSignal): Promise<boolean>;
+}
+
+function collect(process: HostProcess): Collected {
+  let out = '';
+  let err = '';
+  let ended = false;
+  process.stdout.setEncoding('utf8').on('data', (chunk: string) => { out += chunk; });
+  process.stderr.setEncoding('utf8').on('data', (chunk: string) => { err += chunk; });
+  void process.exited.then(() => { ended = true; });
+  return {
+    exited: process.exited,
+    stdout: () => out,
+    text: () => out + err,
+    kill: () => { if (!ended) process.kill('SIGKILL'); },
+    waitExit: async (ms, signal) => {
+      const done = new AbortController();
+      await Promise.race([process.exited, sleep(ms, AbortSignal.any([signal, done.signal])).catch((error: unknown) => { if (signal.aborted) throw error; })]);
+      done.abort();
+      return ended;
+    },
+  };
+}

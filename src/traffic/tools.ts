@@ -1,0 +1,111 @@
+/** What each traffic tool is started with, and what its output says. Pure. */
+import type { Flow } from '../topology/model.ts';
+
+export interface FlowCommands {
+  /** Started in the receiving node before the phase, once per flow. */
+  readonly server: readonly string[];
+  /** Started in the sending node at the flow's start. */
+  readonly client: readonly string[];
+  readonly port: number;
+}
+
+/** What a flow achieved, as its receiver saw it. */
+export interface FlowResult {
+  readonly flow: string;
+  readonly ok: boolean;
+  readonly error?: string;
+  readonly receivedBytes: number;
+  readonly seconds: number;
+  /** Goodput (payload bits per second) at the receiver, in intervals of the length that the tool reports. */
+  readonly intervals: readonly { readonly startS: number; readonly endS: number; readonly rateBps: number }[];
+  /** UDP datagrams. */
+  readonly sent?: number;
+  readonly lost?: number;
+  /** TCP segments sent again. */
+  readonly retransmits?: number;
+  /** Prober: round-trip times in µs, one per answered request. */
+  readonly rttUs?: readonly number[];
+}
+
+export interface ToolPaths {
+  readonly node: string;
+  readonly prober: string;
+}
+
+export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCommands {
+  const seconds = flow.durationUs / 1e6;
+  switch (flow.tool) {
+    case 'iperf3':
+      return {
+        port,
+        server: ['iperf3', '-s', '-1', '-J', '-i', '0.1', '-p', String(port)],
+        client: [
+          'iperf3', '-c', flow.address, '-p', String(port), '-t', String(seconds), '-J', '-i', '0.1', '--connect-timeout', '3000',
+          ...(flow.parallel > 1 ? ['-P', String(flow.parallel)] : []),
+          ...(flow.protocol === 'udp' ? ['-u', '-l', String(flow.sizeBytes ?? 1400)] : []),
+          // iperf3 applies -b to each stream.
+          ...(flow.rateBps === null ? [] : ['-b', String(Math.round(flow.rateBps / flow.parallel))]),
+          ...(flow.congestion === null ? [] : ['-C', flow.congestion]),
+        ],
+      };
+    case 'netperf':
+      return {
+        port,
+        server: ['netserver', '-D', '-p', String(port)],
+        client: ['netperf', '-H', flow.address, '-p', String(port), '-l', String(Math.max(1, Math.round(seconds))), '-t', flow.protocol === 'udp' ? 'UDP_STREAM' : 'TCP_STREAM',
+          '--', ...(flow.protocol === 'udp' ? ['-m', String(flow.sizeBytes ?? 1400)] : []), '-k', 'THROUGHPUT,THROUGHPUT_UNITS,ELAPSED_TIME'],
+      };
+    case 'prober':
+      return {
+        port,
+        server: [tools.node, tools.prober, 'answer', String(port)],
+        client: [tools.node, tools.prober, 'ask', flow.address, String(port), String(seconds), String(flow.intervalUs), String(flow.sizeBytes ?? 64)],
+      };
+  }
+}
+
+const failed = (flow: Flow, error: string): FlowResult => ({ flow: flow.name, ok: false, error, receivedBytes: 0, seconds: flow.durationUs / 1e6, intervals: [] });
+
+export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
+  try {
+    switch (flow.tool) {
+      case 'iperf3': return parseIperf3(flow, clientOutput, serverOutput);
+      case 'netperf': return parseNetperf(flow, clientOutput);
+      case 'prober': return parseProber(flow, clientOutput);
+    }
+  } catch (error) {
+    return failed(flow, `unreadable output of ${flow.tool}: ${(error as Error).message}`);
+  }
+}
+
+interface Iperf3Sum { start: number; end: number; seconds: number; bytes: number; bits_per_second: number; packets?: number; lost_packets?: number; retransmits?: number }
+interface Iperf3 { error?: string; intervals?: { sum: Iperf3Sum }[]; end?: { sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum } }
+
+function parseIperf3(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
+  const client = (clientOutput.trim() ? JSON.parse(clientOutput) : {}) as Iperf3;
+  const server = (serverOutput.trim() ? JSON.parse(serverOutput) : {}) as Iperf3;
+  const intervals = (server.intervals ?? []).map(({ sum }) => ({ startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second }));
+  const receivedBytes = (server.intervals ?? []).reduce((total, { sum }) => total + sum.bytes, 0);
+  const error = client.error ?? (intervals.length === 0 ? server.error ?? 'the receiver reported nothing' : undefined);
+  const udp = server.end?.sum;
+  const sent = client.end?.sum?.packets;
+  return {
+    flow: flow.name, ok: receivedBytes > 0 && client.error === undefined, ...(error === undefined ? {} : { error }),
+    receivedBytes, seconds: flow.durationUs / 1e6, intervals,
+    ...(flow.protocol === 'udp' && sent !== undefined ? { sent, lost: Math.max(0, sent - ((udp?.packets ?? 0) - (udp?.lost_packets ?? 0))) } : {}),
+    ...(client.end?.sum_sent?.retransmits === undefined ? {} : { retransmits: client.end.sum_sent.retransmits }),
+  };
+}
+
+function parseNetperf(flow: Flow, output: string): FlowResult {
+  const values = new Map(output.split('\n').map((line) => line.split('=', 2) as [string, string]));
+  const rate = Number(values.get('THROUGHPUT')) * (values.get('THROUGHPUT_UNITS') === '10^6bits/s' ? 1e6 : NaN);
+  const seconds = Number(values.get('ELAPSED_TIME'));
+  if (!Number.isFinite(rate) || !(seconds > 0)) return failed(flow, output.trim().split('\n').at(-1) || 'no figures');
+  return { flow: flow.name, ok: rate > 0, receivedBytes: (rate * seconds) / 8, seconds, intervals: [{ startS: 0, endS: seconds, rateBps: rate }] };
+}
+
+function parseProber(flow: Flow, output: string): FlowResult {
+  const { sent, rttUs } = JSON.parse(output) as { sent: number; rttUs: number[] };
+  return { flow: flow.name, ok: rttUs.length > 0, receivedBytes: rttUs.length * (flow.sizeBytes ?? 64), seconds: flow.durationUs / 1e6, intervals: [], sent, lost: sent - rttUs.length, rttUs };
+}
