@@ -72,9 +72,9 @@ export function steeringTable(device: string, vnics: readonly Vnic[], counterTim
   return `table netdev ${NFT_TABLE} {
   map vnics { typeof ether saddr : meta priority; ${elements ? `elements = { ${elements} }` : ''}
   }
-  map limiters { typeof ether saddr . ether daddr : meta priority; size 8192;
+  map limiters { typeof ether saddr . ether daddr : meta priority; size 4096;
   }
-  set ${PAIR_SET} { typeof ether daddr . ether saddr; size 8192; flags dynamic,timeout; timeout ${counterTimeoutMs}ms; counter;
+  set ${PAIR_SET} { typeof ether daddr . ether saddr; size 4096; flags dynamic,timeout; timeout ${counterTimeoutMs}ms; counter;
   }
   chain egress { type filter hook egress device "${device}" priority 0; policy accept;
     meta priority set ether saddr map @vnics

@@ -30,8 +30,22 @@ export interface Agent<Config> {
 
 interface Request { readonly id: number; readonly method: string; readonly params?: unknown }
 
+const DEBUG_FLUSH_MS = 250;
+let buffered = '';
+let flushTimer: NodeJS.Timeout | undefined;
+
+function flushLog(): void {
+  clearTimeout(flushTimer);
+  flushTimer = undefined;
+  if (buffered !== '') process.stderr.write(buffered);
+  buffered = '';
+}
+
+/** Debug lines (one per control period) are written in batches: a system call each would be a cost of its own. */
 export function log(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, unknown>> = {}): void {
-  process.stderr.write(`${JSON.stringify({ at: Date.now(), level, event, ...fields })}\n`);
+  buffered += `${JSON.stringify({ at: Date.now(), level, event, ...fields })}\n`;
+  if (level !== 'debug') flushLog();
+  else flushTimer ??= setTimeout(flushLog, DEBUG_FLUSH_MS).unref();
 }
 
 /** Serves until stdin ends (the testbed is gone): then stops the agent and exits. */
@@ -61,6 +75,6 @@ export function serveAgent<Config>(agent: Agent<Config>): void {
     queue = queue.then(async () => { await handle(JSON.parse(line) as Request); });
   });
   input.on('close', () => {
-    void queue.then(() => agent.stop()).finally(() => process.exit(0));
+    void queue.then(() => agent.stop()).finally(() => { flushLog(); process.exit(0); });
   });
 }

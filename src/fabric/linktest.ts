@@ -19,6 +19,8 @@ export interface LinkMeasurement {
   readonly delayP90Us: number | null;
   readonly lossSent: number;
   readonly lossReceived: number;
+  /** Measurements that it took; figures are the last one's. */
+  readonly attempts: number;
   /** Empty: within tolerance. */
   readonly problems: readonly string[];
 }
@@ -36,6 +38,7 @@ interface Direction {
   readonly declared: Impairment;
 }
 
+const ATTEMPTS = 3;
 const FRAME_BYTES = 1514;
 const SMALL_FRAME_BYTES = 128;
 const OVERLOAD = 1.25;
@@ -63,10 +66,20 @@ export async function testLinks(ctx: Context, input: LinkTestInput): Promise<Lin
     { id: `${i}>`, link, from: link.ends[0], to: link.ends[1], declared: link.impairments[0] },
     { id: `${i}<`, link, from: link.ends[1], to: link.ends[0], declared: link.impairments[1] },
   ]);
+  let measured = await measure(ctx, input, directions, 1);
+  // What looks wrong is measured again: a stalled machine passes, a wrong link stays wrong.
+  for (let attempt = 2; attempt <= ATTEMPTS && measured.some((m) => m.problems.length > 0); attempt++) {
+    const again = await measure(ctx, input, directions.filter((_, i) => (measured[i] as LinkMeasurement).problems.length > 0), attempt);
+    measured = measured.map((m) => again.find((n) => n.from === m.from && n.to === m.to) ?? m);
+  }
+  return measured;
+}
+
+async function measure(ctx: Context, input: LinkTestInput, directions: readonly Direction[], attempt: number): Promise<LinkMeasurement[]> {
   const quiet = await probeInWaves(ctx, input, directions, waves(directions, () => 1, DELAY_CONCURRENCY), quietJob);
   const limited = input.tolerance.reachabilityOnly ? [] : directions.filter((d) => d.declared.rateBps !== null);
   const loaded = await probeInWaves(ctx, input, limited, waves(limited, (d) => d.declared.rateBps ?? 0, CONCURRENT_BPS), loadJob);
-  return directions.map((d) => evaluate(d, quiet.get(d.id), loaded.get(d.id), input.tolerance));
+  return directions.map((d) => ({ ...evaluate(d, quiet.get(d.id), loaded.get(d.id), input.tolerance), attempts: attempt }));
 }
 
 /** Groups items so that the sum of their weights stays below `limit` (a single one may exceed it). */
@@ -121,7 +134,7 @@ async function probeInWaves(
   return results;
 }
 
-function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeResult | undefined, tolerance: Tolerance): LinkMeasurement {
+function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeResult | undefined, tolerance: Tolerance): Omit<LinkMeasurement, 'attempts'> {
   const problems: string[] = [];
   const { declared } = d;
   const base = { link: d.link.id, from: endpointName(d.from), to: endpointName(d.to), declared };

@@ -11,6 +11,7 @@ export interface VnicObservation {
   readonly minBps: number;
   /** null: up to the link. */
   readonly maxBps: number | null;
+  /** Every remote vNIC with a live counter, silent or not. */
   readonly senders: readonly SenderObservation[];
 }
 
