@@ -22,6 +22,11 @@ const STRAY_BPS = 1_000_000;
  * here: leaves must overflow long before the socket does, or one tenant's backlog drops another's packets.
  */
 const LEAF_PACKETS = 24;
+/**
+ * The tree is this much slower than the link. At exactly its rate a queue that ever builds up behind the tree, in
+ * the NIC or the switch, would never drain, and its overflow would hit every tenant alike.
+ */
+const LINK_HEADROOM = 0.005;
 /** Leaves borrow everything from their vNIC, whose own rate is the guarantee. */
 const LEAF_RATE_BPS = 8000;
 
@@ -42,13 +47,14 @@ export const vnicLeaf = (index: number): number => vnicClass(index) + 1;
 /** Limiters are numbered from here, above every vNIC class. */
 export const FIRST_LIMITER = 0x1000;
 
-export function treeLines(device: string, linkBps: number, vnics: readonly Vnic[]): string[] {
+export function treeLines(device: string, uplinkBps: number, vnics: readonly Vnic[]): string[] {
+  const linkBps = uplinkBps * (1 - LINK_HEADROOM);
   return [
     `qdisc replace dev ${device} root handle 1: htb default 2`,
     `class add dev ${device} parent 1: classid 1:1 htb ${rateArguments(linkBps, linkBps)}`,
     ...leafLines(device, 1, 2, STRAY_BPS, STRAY_BPS),
     ...vnics.flatMap((vnic, i) => [
-      `class add dev ${device} parent 1:1 classid ${hex(vnicClass(i))} htb ${rateArguments(vnic.minBps, Math.min(vnic.maxBps ?? linkBps, linkBps))}`,
+      `class add dev ${device} parent 1:1 classid ${hex(vnicClass(i))} htb ${rateArguments(vnic.minBps * (1 - LINK_HEADROOM), Math.min(vnic.maxBps ?? linkBps, linkBps))}`,
       ...leafLines(device, vnicClass(i), vnicLeaf(i), LEAF_RATE_BPS, Math.min(vnic.maxBps ?? linkBps, linkBps)),
     ]),
   ];

@@ -50,7 +50,7 @@ function humanView(live: boolean): Listener {
       case 'progress':
         if (live) {
           const time = event.expectedSeconds > 0 ? ` ${event.elapsedSeconds.toFixed(1)}/${event.expectedSeconds.toFixed(1)} s` : '';
-          process.stderr.write(`\r\x1b[2K  … ${event.stage}${time}  ${event.detail}`.slice(0, (process.stderr.columns ?? 120) + 4));
+          process.stderr.write(`\r\x1b[2K  … ${event.stage}${time}  ${event.detail}`.slice(0, process.stderr.columns + 4));
           liveLine = true;
         }
         break;

@@ -11,7 +11,7 @@ export interface Mark { readonly x: number; readonly label: string }
 export interface Level { readonly y: number; readonly label: string; readonly series: string }
 
 function render(options: Plot.PlotOptions, description: string): string {
-  const element = Plot.plot({ ...options, document: document as unknown as Document, style: { background: 'none', fontSize: '11px' } as never });
+  const element = Plot.plot({ ...options, document: document, style: { background: 'none', fontSize: '11px' } as never });
   element.setAttribute('role', 'img');
   element.setAttribute('aria-label', description);
   // Plot adds a style block per chart with white halos; the page has its own.
@@ -62,13 +62,13 @@ export function groupedBars(bars: readonly Bar[], series: readonly string[], opt
     x: { domain, axis: null, padding: 0.08 }, y: { label: options.yLabel, domain: [0, 105], grid: true },
     color: colourScale(series),
     marks: [
-      Plot.barY([...bars], { fx: 'facet', x: key, y: 'value', fill: 'series' } as Plot.BarYOptions),
-      Plot.ruleX(finite, { fx: 'facet', x: key, y1: 'low', y2: 'high', stroke: 'currentColor', strokeWidth: 1.2 } as Plot.RuleXOptions),
-      Plot.dot(expected, { fx: 'facet', x: key, y: 'expected', symbol: 'diamond', r: 5, fill: 'var(--page)', stroke: 'currentColor', strokeWidth: 1.5 } as Plot.DotOptions),
+      Plot.barY([...bars], { fx: 'facet', x: key, y: 'value', fill: 'series' }),
+      Plot.ruleX(finite, { fx: 'facet', x: key, y1: 'low', y2: 'high', stroke: 'currentColor', strokeWidth: 1.2 }),
+      Plot.dot(expected, { fx: 'facet', x: key, y: 'expected', symbol: 'diamond', r: 5, fill: 'var(--page)', stroke: 'currentColor', strokeWidth: 1.5 }),
       Plot.text(options.facets.flatMap((facet) => options.groups.map((group) => ({ facet, group }))), {
         fx: 'facet', x: ((d: { group: string }) => `${d.group}\u0000${series[Math.floor((series.length - 1) / 2)] ?? ''}`) as never, text: 'group', frameAnchor: 'bottom',
         dy: 8, rotate: -28, textAnchor: 'end', fill: 'currentColor', fontSize: 10,
-      } as Plot.TextOptions),
+      }),
       Plot.ruleY([0], { stroke: 'currentColor' }),
     ],
   }, options.description);
@@ -81,7 +81,7 @@ export function sparkline(samples: readonly number[], limit: number, description
   return render({
     width: 160, height: 34, margin: 2, axis: null, y: { domain: [0, 1] },
     marks: [
-      Plot.areaY([...samples], { x: (_: number, i: number) => i, y: (v: number) => v, fill: 'var(--series-1)', fillOpacity: 0.45 } as never),
+      Plot.areaY([...samples], { x: (_: number, i: number) => i, y: (v: number) => v, fill: 'var(--series-1)', fillOpacity: 0.45 }),
       Plot.ruleY([limit], { stroke: 'var(--fail)', strokeDasharray: '3,2' }),
     ],
   }, description);

@@ -155,7 +155,8 @@ export class Supervisor {
   async stop(): Promise<AgentRecord[]> {
     this.#stopping = true;
     return Promise.all(this.#agents.map(async (s): Promise<AgentRecord> => {
-      const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => ({} as Record<string, number>));
+      const none: Record<string, number> = {};
+      const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => none);
       await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).catch((error: unknown) => {
         this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
       });

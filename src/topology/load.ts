@@ -8,7 +8,7 @@ import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem }
 import { resolveLab } from './resolve.ts';
 import { NAME_PATTERN, topologySchema, type TopologyFile } from './schema.ts';
 import { lazyValidator, suggest } from './validate.ts';
-import { substitute, type Scalar, type Variables } from './variables.ts';
+import { substitute, type Scalar } from './variables.ts';
 
 const validateFile = lazyValidator(topologySchema);
 
@@ -47,16 +47,9 @@ export async function parseExperiment(file: string, source: string, options: Loa
   const labs: Lab[] = [];
   let first: TopologyFile | undefined;
   for (const cell of cells) {
-    const { file: cellFile, problems } = expandCell(base, cell, options.set ?? {});
-    if (problems.length === 0) problems.push(...validateFile(cellFile));
-    let lab: Lab | undefined;
-    if (problems.length === 0) {
-      first ??= cellFile;
-      lab = resolveLab({ file: cellFile, cell: cell.id, variant: cell.variant }, options.name ?? cellFile.name, problems);
-      if (problems.length === 0 && options.checkSystems) problems.push(...(await options.checkSystems(lab)));
-    }
+    const { file: cellFile, problems } = await buildCell(base, cell, options, labs);
+    first ??= problems.length > 0 ? undefined : cellFile;
     located.push(...problems.map((p) => locate(p, document, cell)));
-    if (lab) labs.push(lab);
   }
   if (located.length > 0 || !first) throw invalid(file, located);
   return {
@@ -66,6 +59,19 @@ export async function parseExperiment(file: string, source: string, options: Loa
     repeat: options.repeat ?? first.repeat ?? 1,
     dimensions: Object.fromEntries(Object.entries(matrix ?? {}).map(([dimension, values]) => [dimension, Object.keys(values)])),
   };
+}
+
+/** Each kind of check needs the one before to have passed: variables, schema, references, systems. */
+async function buildCell(base: Record<string, unknown>, cell: Cell, options: LoadOptions, labs: Lab[]): Promise<{ file: TopologyFile; problems: readonly Problem[] }> {
+  const { file, problems: unknowns } = expandCell(base, cell, options.set ?? {});
+  if (unknowns.length > 0) return { file, problems: unknowns };
+  const mismatches = validateFile(file);
+  if (mismatches.length > 0) return { file, problems: mismatches };
+  const dangling: Problem[] = [];
+  const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, dangling);
+  if (dangling.length > 0) return { file, problems: dangling };
+  labs.push(lab);
+  return { file, problems: (await options.checkSystems?.(lab)) ?? [] };
 }
 
 const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -130,7 +136,7 @@ function expandCell(base: Record<string, unknown>, cell: Cell, set: Readonly<Rec
   // A variable may use variables declared before it.
   const variables: Record<string, Scalar> = {};
   for (const [key, value] of Object.entries({ ...declared, ...set })) {
-    variables[key] = substitute(value, variables as Variables, ['vars', key], problems) as Scalar;
+    variables[key] = substitute(value, variables, ['vars', key], problems) as Scalar;
   }
   return { file: substitute({ ...file, vars: variables }, variables, [], problems) as TopologyFile, problems };
 }

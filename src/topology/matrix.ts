@@ -19,12 +19,12 @@ export function cellsOf(matrix: MatrixFile | undefined): Cell[] {
 /** RFC 7386: null removes, mappings merge, everything else replaces. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (patch === null || typeof patch !== 'object' || Array.isArray(patch)) return patch;
-  const base: Record<string, unknown> = target !== null && typeof target === 'object' && !Array.isArray(target) ? { ...(target as Record<string, unknown>) } : {};
+  const base = new Map(target !== null && typeof target === 'object' && !Array.isArray(target) ? Object.entries(target) : []);
   for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete base[key];
-    else base[key] = mergePatch(base[key], value);
+    if (value === null) base.delete(key);
+    else base.set(key, mergePatch(base.get(key), value));
   }
-  return base;
+  return Object.fromEntries(base);
 }
 
 /** Does a cell match a `when`? Every named dimension must hold one of the values. */

@@ -1,7 +1,7 @@
 /** A validated file (one cell, variables substituted) to the resolved model. Pure; collects problems instead of throwing. */
 import { formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, splitQuantity } from '../core/units.ts';
 import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
-import { addressSeenFrom, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type NodeKind, type Phase, type System } from './model.ts';
+import { addressSeenFrom, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { FlowFile, ImpairmentFile, LinkFile, NodeSettings, TargetFile, TopologyFile } from './schema.ts';
 import { matches } from './matrix.ts';
@@ -51,7 +51,7 @@ export function effectiveSettings(file: TopologyFile, name: string): NodeSetting
       merged[key] = mergeable ? { ...(before as object), ...(value as object) } : value;
     }
   }
-  return merged as NodeSettings;
+  return merged;
 }
 
 function resolveFabric(file: TopologyFile, labName: string, problems: Problem[]): Fabric {
@@ -101,7 +101,7 @@ function resolveFabric(file: TopologyFile, labName: string, problems: Problem[])
   const nodes = names.map((name): LabNode => {
     const s = settings.get(name) as NodeSettings;
     return {
-      name, kind: (s.kind ?? 'linux') as NodeKind, labels: s.labels ?? {},
+      name, kind: (s.kind ?? 'linux'), labels: s.labels ?? {},
       sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
       exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
       interfaces: raws.flatMap((raw, i) => (raw.node === name
@@ -250,11 +250,11 @@ function checkTargets(targets: readonly TargetFile[], phases: readonly Phase[], 
       const text = target[edge];
       if (text !== undefined && parseDurationUs(text) > phase.durationUs) problems.push({ path: [...path, edge], message: `the window ends after the phase "${phase.name}"` });
     }
-    if ('flow' in target && target.flow !== undefined && !phase.flows.some((f) => f.name === target.flow) && !target.when) {
+    if ('flow' in target && !phase.flows.some((f) => f.name === target.flow) && !target.when) {
       const near = suggest(target.flow, phase.flows.map((f) => f.name));
       problems.push({ path: [...path, 'flow'], message: `phase "${phase.name}" has no flow "${target.flow}"`, hint: near ? `did you mean "${near}"?` : `flows: ${phase.flows.map((f) => f.name).join(', ')}` });
     }
-    if ('capture' in target && target.capture !== undefined && !nodes.some((n) => n.interfaces.some((i) => `${n.name}:${i.name}` === target.capture))) {
+    if ('capture' in target && !nodes.some((n) => n.interfaces.some((i) => `${n.name}:${i.name}` === target.capture))) {
       problems.push({ path: [...path, 'capture'], message: `unknown capture point "${target.capture}"` });
     }
     if (target.check !== 'reachability' && target['at-least'] === undefined && target['at-most'] === undefined) {

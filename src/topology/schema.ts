@@ -31,7 +31,7 @@ const impairmentFields = {
   loss: opt(percent('Independent random loss.')),
   queue: opt(pattern(QUEUE_PATTERN, 'a queue depth such as "64KB", "100packets" or "20ms"', 'Queue depth in front of the rate limit. Derived from rate × delay unless given.')),
 };
-const impairment = closed(impairmentFields);
+const impairment = Type.Object(impairmentFields, { additionalProperties: false, description: 'Overrides for the direction from the second endpoint to the first.' });
 
 const macPattern = pattern('^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$', 'a MAC address such as "02:00:00:00:00:01"', 'MAC address; assigned by netrig unless given.');
 const cidrPattern = pattern('^([0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F:]+/[0-9]{1,3}|auto|none)$', 'an address such as "10.0.0.1/24", "auto" or "none"', 'Address of the interface. Nodes of kind linux get one by themselves; "none" leaves the interface bare. On a switch node, an address makes the interface the node\'s own instead of a port of the switch.');
@@ -54,7 +54,7 @@ const link = closed({
   labels: opt(labels),
   vars: opt(Type.Record(Type.String(), Type.Unknown())),
   ...impairmentFields,
-  reverse: opt(Type.Object(impairmentFields, { additionalProperties: false, description: 'Overrides for the direction from the second endpoint to the first.' })),
+  reverse: opt(impairment),
 }, { description: 'A point-to-point link. Impairments hold for both directions unless `reverse` says otherwise.' });
 
 export const NODE_KINDS = ['linux', 'bridge', 'ovs-bridge'] as const;

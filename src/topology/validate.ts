@@ -66,7 +66,7 @@ interface Describable { expectation?: string; const?: unknown; enum?: unknown[];
 
 function describeUnion(union: ErrorObject): string {
   const branches = (union.schema as Describable[]);
-  const tags = branches.map((b) => b.properties?.['check']?.const).filter((t) => t !== undefined);
+  const tags = branches.map((b) => b.properties?.['check']?.const).filter((t) => typeof t === 'string');
   if (tags.length > 0) return `a target whose "check" is one of ${tags.join(', ')}`;
   return [...new Set(branches.map(describe))].join(' or ');
 }
@@ -81,7 +81,7 @@ function describe(schema: Describable): string {
 }
 
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

@@ -42,7 +42,7 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
         sleep(phase.durationUs / 1000, ctx.signal),
       ]);
       await Promise.all(phase.flows.map(async (flow, i) => {
-        await input.keep(`${phase.name}.${flow.name}.sender.txt`, (clients[i] as Collected | undefined)?.text() ?? '');
+        await input.keep(`${phase.name}.${flow.name}.sender.txt`, (clients[i])?.text() ?? '');
         await input.keep(`${phase.name}.${flow.name}.receiver.txt`, (servers[i] as Collected).text());
       }));
       return { phase: phase.name, startedNs: String(startedNs), durationUs: phase.durationUs, flows: results };

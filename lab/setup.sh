@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Everything netrig needs on a Debian 12 machine: packages, the pinned Node with its packages, native helpers.
+# Idempotent; says what it does; needs root only where a package is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\033[1msetup:\033[0m %s\n' "$*"; }
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+
+packages=(openvswitch-switch iperf3 tcpdump iproute2 ethtool procps nftables gcc libc6-dev)
+[ "${1:-}" = --with-tests ] && packages+=(tshark mininet chromium fonts-dejavu-core)
+command -v npm >/dev/null || packages+=(npm)
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  say "installing from Debian: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  say 'Debian packages: all there'
+fi
+
+# Where the kernel has them as modules; a kernel without them is served in user space.
+for module in openvswitch sch_netem; do
+  as_root modprobe -q "$module" 2>/dev/null || true
+done
+
+lock=$(sha256sum package-lock.json | cut -c1-64)
+if [ "$(cat node_modules/.netrig-lock 2>/dev/null || true)" != "$lock" ]; then
+  say 'installing npm packages, among them the pinned Node'
+  npm ci --no-audit --no-fund --loglevel=error
+  echo "$lock" > node_modules/.netrig-lock
+else
+  say 'npm packages: up to date'
+fi
+
+say 'building the native helpers'
+npm run --silent build
+say "ready: ./netrig with Node $(node_modules/.bin/node --version)"
