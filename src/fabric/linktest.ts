@@ -4,7 +4,7 @@ import type { Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
 import type { Host } from '../rig/host.ts';
-import { endpointName, type EndpointRef, type Fabric, type Impairment, type Link, type Tolerance } from '../topology/model.ts';
+import { endpointName, isImpaired, type EndpointRef, type Fabric, type Impairment, type Link, type Tolerance } from '../topology/model.ts';
 
 /** Evidence: one per link and direction. */
 export interface LinkMeasurement {
@@ -45,8 +45,9 @@ const OVERLOAD = 1.25;
 const RATE_TEST_S = 0.16;
 /** Sum of the rates that are measured at once: what two cores generate and receive without becoming the limit. */
 const CONCURRENT_BPS = 400e6;
-/** Frames that see a quiet link one by one. */
+/** Frames that see a quiet link one by one; fewer where nothing but reachability is declared. */
 const DELAY_FRAMES = 100;
+const REACHABILITY_FRAMES = 20;
 const DELAY_INTERVAL_NS = 1_000_000;
 /** z of a two-sided 99.9 % interval: with hundreds of links a rarer false alarm is wanted than 95 %. */
 const Z = 3.29;
@@ -99,7 +100,7 @@ function waves<T>(items: readonly T[], weight: (item: T) => number, limit: numbe
 
 /** Frames far enough apart to meet an empty queue; enough of them to see the declared loss. */
 function quietJob({ declared }: Direction): { frames: number; bytes: number; intervalNs: number } {
-  const frames = declared.loss > 0 ? Math.min(4000, Math.max(400, Math.ceil(40 / declared.loss))) : DELAY_FRAMES;
+  const frames = declared.loss > 0 ? Math.min(4000, Math.max(400, Math.ceil(40 / declared.loss))) : isImpaired(declared) ? DELAY_FRAMES : REACHABILITY_FRAMES;
   const serializationNs = declared.rateBps === null ? 0 : (SMALL_FRAME_BYTES * 8e9) / declared.rateBps;
   return { frames, bytes: SMALL_FRAME_BYTES, intervalNs: Math.max(declared.loss > 0 ? DELAY_INTERVAL_NS / 4 : DELAY_INTERVAL_NS, 2 * serializationNs) };
 }

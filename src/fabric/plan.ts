@@ -33,7 +33,7 @@ export function planDeployment(input: PlanInput): DeployPlan {
     { title: 'node commands', chains: input.fabric.nodes.map((node) => node.exec.map((argv) => ({ title: 'exec of the topology', host: onNode(node), argv }))) },
   ];
   return {
-    lab: input.lab, stateDir: input.stateDir,
+    lab: input.lab, stateDir: input.stateDir, nativeDir: input.nativeDir,
     stages: stages.map((s) => ({ ...s, chains: s.chains.filter((c) => c.length > 0) })).filter((s) => s.chains.length > 0),
   };
 }

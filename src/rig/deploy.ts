@@ -1,14 +1,17 @@
-/** Applies a plan step by step, journal first. */
-import { mapConcurrent, throwIfAborted, type Context } from '../core/context.ts';
-import { asNetrigError, NetrigError } from '../core/errors.ts';
+/** Applies a plan stage by stage, journal first. */
+import { join } from 'node:path';
+import { throwIfAborted, type Context } from '../core/context.ts';
+import { NetrigError } from '../core/errors.ts';
 import type { Fabric } from '../topology/model.ts';
+import { decodeResults, encodeStage, type StepResult } from './batch.ts';
 import { Journal } from './journal.ts';
-import { Rig } from './rig.ts';
-import type { DeployPlan, Step } from './steps.ts';
+import { namespaceOf, Rig, wiresNamespace } from './rig.ts';
+import { hostName, type DeployPlan, type Stage, type StepHost } from './steps.ts';
 import { destroyLab } from './teardown.ts';
 
-/** Chains in flight: enough to hide process start-up, few enough for two cores. */
-const CONCURRENCY = 8;
+/** Commands in flight: enough to hide their start-up, few enough for two cores. */
+const JOBS = 4;
+const STAGE_TIMEOUT_MS = 120_000;
 
 /** Deploys, or removes what it had built and throws. */
 export async function deploy(ctx: Context, plan: DeployPlan, topologyPath: string, fabric: Fabric): Promise<Rig> {
@@ -17,14 +20,9 @@ export async function deploy(ctx: Context, plan: DeployPlan, topologyPath: strin
   try {
     for (const stage of plan.stages) {
       throwIfAborted(ctx.signal);
-      await mapConcurrent(stage.chains, CONCURRENCY, async (chain) => {
-        for (const step of chain) {
-          throwIfAborted(ctx.signal);
-          journal.before(step);
-          await applyStep(rig, step);
-          journal.after();
-        }
-      });
+      for (const step of stage.chains.flat()) journal.before(step);
+      await applyStage(rig, plan, stage);
+      journal.after();
     }
     return rig;
   } catch (error) {
@@ -33,12 +31,23 @@ export async function deploy(ctx: Context, plan: DeployPlan, topologyPath: strin
   }
 }
 
-async function applyStep(rig: Rig, step: Step): Promise<void> {
-  try {
-    await rig.host(step.host).exec(step.argv, { timeoutMs: 30_000, ...(step.stdin === undefined ? {} : { stdin: step.stdin }), ...(step.env ? { env: step.env } : {}) });
-  } catch (thrown) {
-    const error = asNetrigError(thrown);
-    if (error.code !== 'HOST_COMMAND_FAILED') throw error;
-    throw new NetrigError('STEP_FAILED', `${step.title}: ${error.message}`, { cause: error });
+async function applyStage(rig: Rig, plan: DeployPlan, stage: Stage): Promise<void> {
+  const input = encodeStage(stage, (host) => namespaceFor(plan.lab, host));
+  const { stdout, stderr, exitCode } = await rig.host({ on: 'machine' }).exec([join(plan.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS });
+  if (exitCode === 0) return;
+  const failed = decodeResults(stage, stdout).find((r) => r.status !== 0);
+  throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title}: ${stderr.trim()}`);
+}
+
+function stepFailure({ step, status, output }: StepResult): NetrigError {
+  if (status === 127) return new NetrigError('CAPABILITY_MISSING', `program "${step.argv[0]}" is not installed`, { hint: 'netrig doctor says what to install' });
+  return new NetrigError('STEP_FAILED', `${step.title} on ${hostName(step.host)}: ${step.argv.join(' ')} (exit ${status}): ${output}`);
+}
+
+function namespaceFor(lab: string, host: StepHost): string | null {
+  switch (host.on) {
+    case 'machine': return null;
+    case 'node': return namespaceOf(lab, host.node);
+    case 'wires': return wiresNamespace(lab);
   }
 }

@@ -23,6 +23,8 @@ export interface DeployPlan {
   readonly lab: string;
   /** Holds sockets, databases and the journal while the lab exists. */
   readonly stateDir: string;
+  /** Where the native helpers are on the machine that carries the lab. */
+  readonly nativeDir: string;
   readonly stages: readonly Stage[];
 }
 

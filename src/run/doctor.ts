@@ -33,7 +33,7 @@ export async function examine(): Promise<Finding[]> {
     const path = which(program);
     findings.push({ what: program, state: path ? 'ok' : required ? 'missing' : 'limited', found: path ?? 'not installed', remedy: path ? '' : consequence || `apt install ${pkg}` });
   }
-  for (const helper of ['linkprobe', 'delayline']) {
+  for (const helper of ['nsrun', 'linkprobe', 'delayline']) {
     const there = existsSync(join(BUILD_DIR, helper));
     findings.push({ what: `native/${helper}`, state: there ? 'ok' : 'missing', found: there ? 'built' : 'not built', remedy: there ? '' : 'npm run build' });
   }

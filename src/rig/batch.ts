@@ -1,0 +1,36 @@
+/** Many steps in one call of native/nsrun: how they are written to it, and what comes back. Pure. */
+import type { Stage, Step, StepHost } from './steps.ts';
+
+export interface StepResult {
+  readonly step: Step;
+  readonly status: number;
+  readonly output: string;
+}
+
+/** The stage in nsrun's input format; `namespaceOf` gives null for the machine itself. */
+export function encodeStage(stage: Stage, namespaceOf: (host: StepHost) => string | null): string {
+  const record = (step: Step, chain: number): string => {
+    const env = Object.entries(step.env ?? {}).map(([key, value]) => `${key}=${value}`);
+    const stdin = step.stdin ?? '';
+    const words = [...step.argv, ...env].map((word) => `${word}\0`).join('');
+    return `${chain} ${namespaceOf(step.host) ?? '-'} ${step.argv.length} ${env.length} ${Buffer.byteLength(stdin)}\n${words}${stdin}\n`;
+  };
+  return stage.chains.map((chain, c) => chain.map((step) => record(step, c)).join('')).join('');
+}
+
+/** Results in the order in which steps ended; steps that were never started are not among them. */
+export function decodeResults(stage: Stage, text: string): StepResult[] {
+  const steps = stage.chains.flat();
+  const bytes = Buffer.from(text);
+  const results: StepResult[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const end = bytes.indexOf(10, at);
+    if (end < 0) break;
+    const [index = -1, status = -1, length = 0] = bytes.toString('utf8', at, end).split(' ').map(Number);
+    const step = steps[index];
+    if (!step) break;
+    results.push({ step, status, output: bytes.toString('utf8', end + 1, end + 1 + length).trim() });
+    at = end + 1 + length + 1;
+  }
+  return results;
+}
