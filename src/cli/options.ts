@@ -1,7 +1,6 @@
 /** Options that several commands share, parsed once. */
 import { InvalidArgumentError } from 'commander';
-import { loadExperiment, type LoadOptions } from '../topology/load.ts';
-import { checkSystems } from '../systems/registry.ts';
+import type { LoadOptions } from '../topology/load.ts';
 
 export interface TopologyOptions {
   readonly set: Record<string, string>;
@@ -29,11 +28,13 @@ export function parseLabName(text: string): string {
   return text;
 }
 
-export const load = (file: string, options: TopologyOptions) => {
+/** Loads the parser and the systems only now: commands without a topology start without them. */
+export async function load(file: string, options: TopologyOptions) {
+  const [{ loadExperiment }, { checkSystems }] = await Promise.all([import('../topology/load.ts'), import('../systems/registry.ts')]);
   const loadOptions: LoadOptions = {
     set: options.set, filter: options.filter, checkSystems,
     ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
     ...(options.name === undefined ? {} : { name: options.name }),
   };
   return loadExperiment(file, loadOptions);
-};
+}

@@ -1,5 +1,5 @@
 /** The evidence folder: what a run leaves, and the only thing that checks and reports read. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { CaptureRecord } from '../capture/live.ts';
@@ -111,7 +111,7 @@ export async function readRun(results: string): Promise<{ manifest: RunManifest;
     const repeats: CellEvidence[] = [];
     for (let repeat = 1; repeat <= manifest.repeat; repeat++) {
       const folder = cellFolder(results, cell, repeat);
-      if (existsSync(folder) && readdirSync(folder).length > 0) repeats.push(await readCell(folder, repeat));
+      if (existsSync(join(folder, FILES.lab))) repeats.push(await readCell(folder, repeat));
     }
     cells.set(cell, repeats);
   }

@@ -5,7 +5,10 @@ import { overall, verdictsOf, type Verdict } from '../checks/verdict.ts';
 import type { Outcome } from '../checks/statistics.ts';
 import { readRun, writeJson, type CellEvidence, type RunManifest } from '../evidence/cell.ts';
 import { renderHtml } from './html.ts';
+import { renderJUnit } from './junit.ts';
 import { renderMarkdown } from './markdown.ts';
+
+export { renderJUnit };
 
 export interface JudgedRun {
   readonly manifest: RunManifest;

@@ -1,9 +1,12 @@
 /** JUnit XML: a suite per cell, a case per target. */
-import junit from 'junit-report-builder';
+import junit, { type Builder } from 'junit-report-builder';
 import type { JudgedRun } from './index.ts';
 
+/** The package's types describe a default export inside the default export; at run time there is one. */
+const builder = junit as unknown as Builder;
+
 export function renderJUnit({ manifest, verdicts }: JudgedRun): string {
-  const report = junit.default.newBuilder();
+  const report = builder.newBuilder();
   for (const cell of manifest.cells) {
     const suite = report.testSuite().name(cell ? `${manifest.name}.${cell}` : manifest.name).timestamp(manifest.startedAt);
     for (const verdict of verdicts.filter((v) => v.cell === cell)) {

@@ -56,7 +56,11 @@ export async function runExperiment(ctx: Context, experiment: Experiment, option
     // Cells grouped by fabric, repeats inside, so that a fabric is built once.
     for (const group of groupByFabric(experiment.cells)) {
       const first = group[0] as Lab;
-      deployment = await deployLab(ctx, first, capabilities, options.topologyPath, (links) => writePart(cellFolder(results, first.cell, 1), 'links', links));
+      deployment = await deployLab(ctx, first, capabilities, options.topologyPath, async (links) => {
+        // Before they are judged: a refused run shows its figures too.
+        await writePart(cellFolder(results, first.cell, 1), 'lab', first);
+        await writePart(cellFolder(results, first.cell, 1), 'links', links);
+      });
       for (let repeat = 1; repeat <= experiment.repeat; repeat++) {
         for (const lab of group) {
           ctx.events.emit({ type: 'cell-started', cell: lab.cell, index: ++index, of: total, repeat });

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { NetrigError } from '../../core/errors.ts';
 import { listLabs, readRecord } from '../../rig/journal.ts';
-import { topologySchema } from '../../topology/schema.ts';
 
 export function addCompletion(program: Command): void {
   program.command('completion')
@@ -14,7 +13,10 @@ export function addCompletion(program: Command): void {
 
   program.command('schema')
     .description('print the JSON Schema of topology files, for editors')
-    .action(() => { process.stdout.write(`${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...topologySchema }, null, 2)}\n`); });
+    .action(async () => {
+      const { topologySchema } = await import('../../topology/schema.ts');
+      process.stdout.write(`${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...topologySchema }, null, 2)}\n`);
+    });
 
   program.command('names', { hidden: true })
     .argument('<what>')

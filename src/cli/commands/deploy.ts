@@ -4,7 +4,6 @@ import { probeFabric } from '../../fabric/capabilities.ts';
 import { listLabs } from '../../rig/journal.ts';
 import { Rig } from '../../rig/rig.ts';
 import { destroyLab } from '../../rig/teardown.ts';
-import { deployLab } from '../../run/street.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
 import { collect, collectSet, load, parseLabName, type TopologyOptions } from '../options.ts';
@@ -24,6 +23,7 @@ export function addDeploy(program: Command): void {
       const ctx = interruptibleContext();
       attachView(ctx.events, viewKind(options.json ?? false));
       const { experiment } = await load(file, options);
+      const { deployLab } = await import('../../run/street.ts');
       const lab = experiment.cells[0] as Lab;
       await deployLab(ctx, lab, await probeFabric(Rig.machine()), file);
       if (!options.json) process.stdout.write(`lab "${lab.name}" is up: netrig inspect, netrig shell NODE, netrig destroy ${lab.name}\n`);

@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { EXIT } from '../../core/errors.ts';
-import { examine } from '../../run/doctor.ts';
 import { renderTable } from '../table.ts';
 import { outcomeMark } from '../view.ts';
 
@@ -9,6 +8,7 @@ export function addDoctor(program: Command): void {
     .description('what this machine can do, and what to install')
     .option('--json', 'as JSON')
     .action(async (options: { json?: true }) => {
+      const { examine } = await import('../../run/doctor.ts');
       const findings = await examine();
       if (options.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
       else process.stdout.write(`${renderTable(['', 'what', 'found', 'remedy or consequence'], findings.map((f) => [outcomeMark(f.state === 'ok' ? 'pass' : f.state === 'missing' ? 'fail' : 'inconclusive'), f.what, f.found, f.remedy]))}\n`);

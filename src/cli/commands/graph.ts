@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { renderDot, renderMermaid, renderSvg } from '../../report/graph.ts';
 import type { Lab } from '../../topology/model.ts';
 import { NetrigError } from '../../core/errors.ts';
 import { collectSet, load } from '../options.ts';
@@ -11,6 +10,7 @@ export function addGraph(program: Command): void {
     .option('--format <format>', 'svg, mermaid or dot', 'svg')
     .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
     .action(async (file: string, options: { format: string; set: Record<string, string> }) => {
+      const { renderDot, renderMermaid, renderSvg } = await import('../../report/graph.ts');
       const { experiment } = await load(file, { set: options.set, filter: [] });
       const { fabric } = experiment.cells[0] as Lab;
       switch (options.format) {

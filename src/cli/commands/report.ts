@@ -1,8 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { EXIT } from '../../core/errors.ts';
-import { evaluateRun, writeReports } from '../../report/index.ts';
-import { renderJUnit } from '../../report/junit.ts';
 import { printVerdicts } from '../verdicts.ts';
 
 export function addReport(program: Command): void {
@@ -12,6 +10,7 @@ export function addReport(program: Command): void {
     .option('--junit <file>', 'also write JUnit XML here')
     .option('--json', 'verdicts as JSON')
     .action(async (results: string, options: { junit?: string; json?: true }) => {
+      const { evaluateRun, writeReports, renderJUnit } = await import('../../report/index.ts');
       const judged = await evaluateRun(results);
       const report = await writeReports(results, judged);
       if (options.junit) await writeFile(options.junit, renderJUnit(judged));

@@ -2,12 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { EXIT } from '../../core/errors.ts';
 import { probeFabric } from '../../fabric/capabilities.ts';
-import { evaluateRun, writeReports } from '../../report/index.ts';
-import { renderJUnit } from '../../report/junit.ts';
 import { Rig } from '../../rig/rig.ts';
 import { renderPlan } from '../../rig/steps.ts';
-import { runExperiment } from '../../run/experiment.ts';
-import { planLab } from '../../run/street.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
 import { collect, collectSet, load, parseCount, parseLabName, type TopologyOptions } from '../options.ts';
@@ -46,6 +42,7 @@ Examples:
   netrig run topologies/gatekeeper-rx.yaml --set link=200Mbit --junit gk.xml`)
     .action(async (file: string, options: Options) => {
       const ctx = interruptibleContext();
+      const [{ runExperiment }, { planLab }, { evaluateRun, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/street.ts'), import('../../report/index.ts')]);
       const { experiment, source } = await load(file, options);
       if (options.dryRun) {
         const capabilities = await probeFabric(Rig.machine());

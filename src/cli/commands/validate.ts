@@ -1,7 +1,5 @@
 import type { Command } from 'commander';
 import { formatRate } from '../../core/units.ts';
-import { expectedSeconds } from '../../run/experiment.ts';
-import { describeImpairment } from '../../topology/resolve.ts';
 import type { Lab } from '../../topology/model.ts';
 import { collectSet, load, type TopologyOptions } from '../options.ts';
 import { renderTable } from '../table.ts';
@@ -13,6 +11,7 @@ export function addValidate(program: Command): void {
     .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
     .option('--json', 'the resolved experiment as JSON')
     .action(async (file: string, options: { set: Record<string, string>; json?: true }) => {
+      const [{ expectedSeconds }, { describeImpairment }] = await Promise.all([import('../../run/experiment.ts'), import('../../topology/resolve.ts')]);
       const topologyOptions: TopologyOptions = { set: options.set, filter: [] };
       const { experiment } = await load(file, topologyOptions);
       if (options.json) {

@@ -1,0 +1,98 @@
+/** Runs the command line as a user does, and looks at what the machine is left with. */
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const ROOT = join(import.meta.dirname, '../..');
+const NETRIG = join(ROOT, 'netrig');
+
+export interface Outcome {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function netrig(args: readonly string[], env: Readonly<Record<string, string>> = {}, timeoutMs = 120_000): Outcome {
+  const { status, signal, stdout, stderr } = spawnSync(NETRIG, args, { cwd: ROOT, encoding: 'utf8', env: { ...process.env, ...env }, timeout: timeoutMs, killSignal: 'SIGKILL' });
+  return { status, signal, stdout, stderr };
+}
+
+export function startNetrig(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const child = spawn(NETRIG, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text; });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { output += text; });
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+  const until = async (text: string, timeoutMs = 30_000): Promise<void> => {
+    const deadline = Date.now() + timeoutMs;
+    while (!output.includes(text)) {
+      if (Date.now() > deadline || child.exitCode !== null) throw new Error(`never said "${text}":\n${output}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  return { child, exited, until, output: () => output };
+}
+
+export function scratch(): { dir: string; file: (name: string, content: string) => string; [Symbol.dispose](): void } {
+  const dir = mkdtempSync(join(tmpdir(), 'netrig-test-'));
+  return {
+    dir,
+    file: (name, content) => {
+      const path = join(dir, name);
+      writeFileSync(path, content);
+      return path;
+    },
+    [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }),
+  };
+}
+
+const run = (file: string, ...args: string[]): string => execFileSync(file, args, { encoding: 'utf8' });
+
+/** Everything that a lab could leave on a machine. Counters and clocks are left out. */
+export function machineState(): Record<string, unknown> {
+  const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      const tagged = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').some((entry) => entry.startsWith('NETRIG_LAB='));
+      return tagged ? [readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')] : [];
+    } catch {
+      return [];
+    }
+  });
+  const sysctls = ['net.ipv4.ip_forward', 'net.ipv4.tcp_congestion_control', 'net.core.rmem_max', 'net.core.wmem_max', 'net.ipv6.conf.all.forwarding', 'net.ipv4.conf.all.rp_filter'];
+  return {
+    namespaces: existsSync('/run/netns') ? readdirSync('/run/netns').sort() : [],
+    links: (JSON.parse(run('ip', '-j', 'link')) as { ifname: string }[]).map((l) => l.ifname).sort(),
+    qdiscs: run('tc', 'qdisc', 'show'),
+    state: existsSync('/run/netrig') ? readdirSync('/run/netrig').sort() : [],
+    mounts: readFileSync('/proc/mounts', 'utf8').split('\n').filter((line) => line.includes('nr.')),
+    sysctls: sysctls.map((name) => readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'utf8')),
+    systemOvs: existsSync('/var/run/openvswitch/db.sock') ? spawnSync('ovs-vsctl', ['--timeout=2', 'show'], { encoding: 'utf8' }).stdout : null,
+    processes,
+  };
+}
+
+/** Small, but with every kind of thing that a deployment makes: switch, bridge, shaping, delay line. */
+export const SMALL_LAB = `
+name: NAME
+topology:
+  nodes:
+    a:
+      exec: ["ip link show"]
+    b: { sysctls: { net.ipv4.ip_forward: 1 } }
+    sw: { kind: ovs-bridge }
+    br: { kind: bridge }
+  links:
+    - { endpoints: ["a:eth1", "sw:p1"], rate: 50Mbit, delay: 5ms }
+    - { endpoints: ["sw:p2", "br:p1"] }
+    - { endpoints: ["br:p2", "b:eth1"], rate: 50Mbit }
+traffic:
+  - phase: transfer
+    duration: 3s
+    flows: [{ name: transfer, from: a, to: b }]
+capture: [{ at: "b:eth1" }]
+targets:
+  - { name: it flows, check: rate, flow: transfer, at-least: 40Mbit, from: 1s }
+`;
+export const smallLab = (name: string): string => SMALL_LAB.replace('NAME', name);

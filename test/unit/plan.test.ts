@@ -1,0 +1,51 @@
+/** Golden tests of the plan: `UPDATE_GOLDEN=1 npm run test:unit` writes them anew; read the difference. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { planDeployment } from '../../src/fabric/plan.ts';
+import { burstBytes, netemArguments, shapingLines } from '../../src/fabric/shaping.ts';
+import { decodeResults, encodeStage } from '../../src/rig/batch.ts';
+import { renderPlan } from '../../src/rig/steps.ts';
+import { parseExperiment } from '../../src/topology/load.ts';
+import type { Lab } from '../../src/topology/model.ts';
+import { ROOT, smallLab } from '../support/netrig.ts';
+
+async function plan(text: string, capabilities: { ovsKernel: boolean; netem: boolean }) {
+  const lab = (await parseExperiment('t.yaml', text)).cells[0] as Lab;
+  return planDeployment({ lab: lab.name, fabric: lab.fabric, capabilities, stateDir: `/run/netrig/${lab.name}`, namespaceOf: (n) => `nr.${lab.name}.${n}`, wiresNamespace: `nr.${lab.name}.+wires`, nativeDir: '/native' });
+}
+
+for (const [name, capabilities] of [['userspace', { ovsKernel: false, netem: false }], ['kernel', { ovsKernel: true, netem: true }]] as const) {
+  for (const [title, text] of [['small', smallLab('small')], ['gatekeeper-rx', readFileSync(join(ROOT, 'topologies/gatekeeper-rx.yaml'), 'utf8')]] as const) {
+    test(`plan of ${title} on a ${name} machine`, async () => {
+      const path = join(import.meta.dirname, 'golden', `${title}.${name}.txt`);
+      const actual = renderPlan(await plan(text, capabilities));
+      if (process.env['UPDATE_GOLDEN']) writeFileSync(path, actual);
+      assert.equal(actual, readFileSync(path, 'utf8'));
+    });
+  }
+}
+
+test('planning is deterministic', async () => assert.deepEqual(await plan(smallLab('x'), { ovsKernel: false, netem: false }), await plan(smallLab('x'), { ovsKernel: false, netem: false })));
+
+test('bursts are honest: 1 ms of the rate, never under two frames, never over 64 kB', () => {
+  assert.equal(burstBytes(1e6), 3028);
+  assert.equal(burstBytes(1e8), 12500);
+  assert.equal(burstBytes(1e10), 64000);
+});
+
+test('netem holds what is in flight besides the queue', () => {
+  const impairment = { rateBps: 1e8, delayUs: 10000, jitterUs: 0, loss: 0.01, queueBytes: 62500 };
+  assert.equal(netemArguments(impairment), 'limit 124 delay 10000us loss random 1%');
+  assert.match(shapingLines('d', impairment, true).join('\n'), /parent 1:1 handle 10: netem/);
+  assert.match(shapingLines('d', impairment, false).join('\n'), /parent 1:1 handle 10: bfifo limit 62500/);
+});
+
+test('a stage survives the way to nsrun and back', () => {
+  const step = (title: string) => ({ title, host: { on: 'node', node: 'a' } as const, argv: ['x', 'with blank', 'ünï\nline'], stdin: 'in\0put\n', env: { K: 'v' } });
+  const stage = { title: 's', chains: [[step('one'), step('two')], [step('three')]] };
+  const encoded = encodeStage(stage, () => 'ns');
+  assert.equal(encoded.split('ünï').length, 4);
+  assert.deepEqual(decodeResults(stage, '2 0 3\nok\n\n0 1 5\nüxx\n\n').map((r) => [r.step.title, r.status, r.output]), [['three', 0, 'ok'], ['one', 1, 'üxx']]);
+});

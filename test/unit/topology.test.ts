@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { NetrigError } from '../../src/core/errors.ts';
+import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
+import type { Lab } from '../../src/topology/model.ts';
+import { checkSystems } from '../../src/systems/registry.ts';
+
+const parse = (text: string, options: LoadOptions = {}) => parseExperiment('t.yaml', text, options);
+const first = async (text: string, options: LoadOptions = {}): Promise<Lab> => (await parse(text, options)).cells[0] as Lab;
+const minimal = 'name: t\ntopology:\n  nodes: { a: , b: }\n';
+const refused = async (text: string, ...expected: RegExp[]): Promise<string> => {
+  const error = await parse(text, { checkSystems }).then(() => assert.fail(`accepted:\n${text}`), (thrown: unknown) => thrown as NetrigError);
+  assert.ok(error instanceof NetrigError, String(error));
+  for (const pattern of expected) assert.match(error.message + (error.hint ?? ''), pattern);
+  return error.message;
+};
+
+test('errors name file, line, column, expectation and hint', async () => {
+  await refused('name: t\ntopology:\n  nodes:\n    a: { knd: linux }\n', /^t\.yaml:4:10: unknown key "knd"/m, /did you mean "kind"\?/);
+  await refused('name: t\ntopology:\n  nodes:\n    a: { kind: linus }\n', /t\.yaml:4:16: expected one of linux, bridge, ovs-bridge, found "linus"/, /did you mean "linux"/);
+  await refused(`${minimal}  links:\n    - { endpoints: ["a:e", "b:e"], rate: 50Mbits }\n`, /t\.yaml:5:42: expected a rate such as "100Mbit", or "none", found "50Mbits"/);
+  await refused(`${minimal}  links:\n    - endpoints: ["a:e", "c:e"]\n`, /t\.yaml:5:26: link to unknown node "c"/);
+  await refused('name: t\ntopology: {nodes: {a: , a: }}\n', /t\.yaml:2:\d+: .*unique/);
+  await refused('name: [\n', /t\.yaml:\d+:\d+/);
+});
+
+test('all problems are listed at once, in the order of the file', async () => {
+  const message = await refused('name: t\nfoo: 1\ntopology:\n  nodes:\n    a: { kind: x }\nbar: 2\n');
+  assert.deepEqual([...message.matchAll(/^t\.yaml:(\d+)/gm)].map((m) => m[1]), ['2', '5', '6']);
+});
+
+test('a union is explained by the branch that was meant', async () => {
+  await refused(`${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n  - { name: x, check: rate, folw: f, at-least: 1Mbit }\n`, /t\.yaml:6:29: unknown key "folw"/, /did you mean "flow"/);
+  await refused(`${minimal}targets:\n  - { name: x, check: ratee }\n`, /expected a target whose "check" is one of reachability, rate, loss, latency, bandwidth-isolation/);
+});
+
+test('references are checked: groups, interfaces, phases, flows, captures, variables', async () => {
+  await refused('name: t\ntopology: { nodes: { a: { group: g } } }\n', /unknown group "g"/);
+  await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }, { endpoints: ["a:e", "b:f"] }]\n`, /endpoint a:e is used by two links/);
+  await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, start: 2s }] }]\n`, /does not fit into its phase/);
+  await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, protocol: udp }] }]\n`, /a UDP flow needs a rate/);
+  await refused(`${minimal}capture: [{ at: "a:nope" }]\n`, /no interface "nope"/);
+  await refused(`${minimal}vars: { rate: 1Mbit }\ndescription: "\${rat}"\n`, /unknown variable "rat"/, /did you mean "rate"/);
+  await refused('name: t\ntopology: { nodes: { a: { sysctls: { vm.swappiness: 1 } } } }\n', /not one of a network namespace/);
+  await refused(`${minimal}systems: { gatekeepr: { on: a } }\n`, /unknown system "gatekeepr"/, /did you mean "gatekeeper"/);
+});
+
+test('containerlab files are a valid start: defaults, kinds, groups, short and typed links, container keys', async () => {
+  const lab = await first(`
+name: clab
+prefix: ""
+mgmt: { network: x }
+topology:
+  defaults: { kind: linux, image: debian, env: { A: 1 }, labels: { a: d, b: d } }
+  kinds: { linux: { labels: { b: k, c: k } }, ovs-bridge: {} }
+  groups: { g: { labels: { c: g, d: g } } }
+  nodes:
+    n1: { group: g, labels: { d: n }, binds: ["/a:/b"], ports: ["80:80"] }
+    n2: { image: other, cmd: sleep }
+    sw: { kind: ovs-bridge }
+  links:
+    - endpoints: ["n1:eth1", "sw:p1"]
+    - { type: veth, endpoints: [{ node: n2, interface: eth1, mac: "02:00:00:00:00:99" }, { node: sw, interface: p2 }], mtu: 9000 }
+`);
+  assert.deepEqual(lab.fabric.nodes[0]?.labels, { a: 'd', b: 'k', c: 'g', d: 'n' });
+  assert.equal(lab.fabric.nodes[1]?.interfaces[0]?.mac, '02:00:00:00:00:99');
+  assert.equal(lab.fabric.links[1]?.mtu, 9000);
+});
+
+test('addresses: one subnet per segment, ports bare, an address makes a switch interface the node\'s own', async () => {
+  const lab = await first(`
+name: t
+topology:
+  nodes:
+    a: , 
+    b: { interfaces: { e2: { address: 192.0.2.1/30 } } }
+    sw: { kind: bridge, interfaces: { own: { address: auto } } }
+  links:
+    - endpoints: ["a:e1", "sw:p1"]
+    - endpoints: ["b:e1", "sw:p2"]
+    - endpoints: ["b:e2", "sw:own"]
+`.replace('a: ,', 'a:'));
+  const addresses = Object.fromEntries(lab.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [`${n.name}:${i.name}`, i.addresses[0] ?? (i.port ? 'port' : 'none')])));
+  assert.deepEqual(addresses, { 'a:e1': '10.64.0.1/24', 'b:e1': '10.64.0.2/24', 'b:e2': '192.0.2.1/30', 'sw:p1': 'port', 'sw:p2': 'port', 'sw:own': '10.64.1.1/24' });
+});
+
+test('300 hosts on one switch share a /16 without a duplicate', async () => {
+  const names = Array.from({ length: 300 }, (_, i) => `h${i}`);
+  const lab = await first(`name: t\ntopology:\n  nodes:\n    sw: { kind: bridge }\n${names.map((n) => `    ${n}:\n`).join('')}  links:\n${names.map((n) => `    - endpoints: ["${n}:e", "sw:${n}"]\n`).join('')}`);
+  const addresses = lab.fabric.nodes.flatMap((n) => n.interfaces.flatMap((i) => i.addresses));
+  assert.equal(new Set(addresses).size, 300);
+  assert.ok(addresses.every((a) => a.endsWith('/16')));
+});
+
+test('impairments per direction; the queue follows rate × round trip unless given', async () => {
+  const lab = await first(`${minimal}  links: [{ endpoints: ["a:e", "b:e"], rate: 100Mbit, delay: 10ms, loss: 1%, reverse: { rate: 10Mbit, queue: 20ms, loss: 0% } }]\n`);
+  const [forward, back] = lab.fabric.links[0]?.impairments ?? [];
+  assert.deepEqual(forward, { rateBps: 1e8, delayUs: 10000, jitterUs: 0, loss: 0.01, queueBytes: Math.round((1e8 / 8e6) * 25000) });
+  assert.deepEqual(back, { rateBps: 1e7, delayUs: 10000, jitterUs: 0, loss: 0, queueBytes: 25000 });
+});
+
+test('matrix: cross product of merge patches, filters, variables, --set, when', async () => {
+  const text = `${minimal}  links: [{ endpoints: ["a:e", "b:e"], rate: "\${link * 0.5}" }]
+vars: { link: 100Mbit }
+traffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: a, to: b }] }]
+targets: [{ name: x, check: rate, flow: f, at-least: 1Mbit, when: { load: [udp] } }]
+matrix:
+  load: { tcp: {}, udp: { traffic: [{ phase: p, duration: 2s, flows: [{ name: f, from: a, to: b, protocol: udp, rate: "\${link}" }] }] } }
+  mode: { x: , y: { vars: { link: 10Mbit } } }
+`;
+  const all = await parse(text);
+  assert.deepEqual(all.cells.map((c) => c.cell), ['tcp-x', 'tcp-y', 'udp-x', 'udp-y']);
+  assert.deepEqual(all.cells.map((c) => c.fabric.links[0]?.impairments[0].rateBps), [5e7, 5e6, 5e7, 5e6]);
+  assert.deepEqual(all.cells.map((c) => c.targets.length), [0, 0, 1, 1]);
+  assert.deepEqual((await parse(text, { filter: ['udp', 'mode=x'] })).cells.map((c) => c.cell), ['udp-x']);
+  assert.equal((await first(text, { set: { link: '20Mbit' } })).fabric.links[0]?.impairments[0].rateBps, 1e7);
+  await assert.rejects(parse(text, { filter: ['nope'] }), /selects no cell/);
+  await assert.rejects(parse(text, { set: { lnk: '1' } }), /declares no such variable/);
+  await refused(text.replace('duration: 2s', 'duration: 2 parsecs'), /t\.yaml:\d+:\d+: expected a duration/);
+});
+
+test('R4-12 admission: minimums above the link are refused with the vNICs and the excess', async () => {
+  const text = (min: string) => `
+name: t
+topology:
+  nodes:
+    s: { kind: ovs-bridge, interfaces: { prov: { address: auto } } }
+    core: { kind: bridge }
+    va: { labels: { tenant: A } }
+    vb: { labels: { tenant: B } }
+  links:
+    - { endpoints: ["s:up", "core:s"], rate: 100Mbit }
+    - { endpoints: ["va:e", "s:va"] }
+    - { endpoints: ["vb:e", "s:vb"] }
+    - { endpoints: ["s:prov", "core:prov"] }
+systems:
+  gatekeeper: { on: s, config: { uplink: up, network: prov, contracts: { A: { min: 70% }, B: { min: ${min} } } } }
+`;
+  await parse(text('30%'), { checkSystems });
+  await refused(text('45%'), /t\.yaml:16:\d+: admission refused on s: va:e 70Mbit \+ vb:e 45Mbit exceed the uplink of 100Mbit by 15Mbit/);
+  await refused(text('30%').replace('uplink: up', 'uplnk: up'), /unknown key "uplnk"/);
+});
+
+test('fuzz: no text crashes the parser', async () => {
+  await fc.assert(fc.asyncProperty(fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom('a', ':', ' ', '\n', '-', '{', '}', '[', ']', '&', '*', '"', '$', '!', '|', '?') })), async (text) => {
+    await parse(text).catch((error: unknown) => assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', String(error)));
+  }), { numRuns: 400 });
+});
+
+test('fuzz: no mutation of a valid file crashes the resolver', async () => {
+  const valid = { name: 't', vars: { r: '1Mbit' }, topology: { nodes: { a: {}, b: { kind: 'bridge' } }, links: [{ endpoints: ['a:e', 'b:e'], rate: '${r}', delay: '1ms', reverse: { loss: '1%' } }] }, traffic: [{ phase: 'p', duration: '1s', flows: [{ from: 'a', to: 'b' }] }], capture: [{ at: 'a:e' }], targets: [{ name: 'x', check: 'reachability' }], matrix: { m: { v: {}, w: { repeat: 2 } } }, systems: { gatekeeper: { on: ['b'], config: { uplink: 'e', network: 'e', contracts: {} } } } };
+  const paths: (string | number)[][] = [];
+  const walk = (value: unknown, path: (string | number)[]): void => {
+    paths.push(path);
+    if (value !== null && typeof value === 'object') for (const [key, item] of Object.entries(value)) walk(item, [...path, key]);
+  };
+  walk(valid, []);
+  await fc.assert(fc.asyncProperty(fc.constantFrom(...paths), fc.oneof(fc.jsonValue(), fc.constantFrom('${', '${x}', '${r * 2}', '__proto__', '1e400Mbit', '99999999999s')), async (path, replacement) => {
+    const copy = structuredClone(valid) as Record<string, unknown>;
+    let at: Record<string | number, unknown> = { root: copy };
+    for (const key of ['root', ...path].slice(0, -1)) at = at[key] as Record<string | number, unknown>;
+    at[['root', ...path].at(-1) as string] = replacement;
+    await parse(JSON.stringify((path.length === 0 ? replacement : copy) ?? null), { checkSystems }).catch((error: unknown) => assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', `${String(error)} ${(error as Error).stack}`));
+  }), { numRuns: 800 });
+});
