@@ -25,7 +25,7 @@ function scaled(text: string, units: Readonly<Record<string, number>>): number {
   const [value, unit] = splitQuantity(text);
   const factor = units[unit.toLowerCase()];
   if (factor === undefined) throw new RangeError(`unknown unit "${unit}" in "${text}"`);
-  return value * factor;
+  return Number((value * factor).toPrecision(15)); // 8.165 × 1e6 is 8165000, not 8164999.999999999
 }
 
 export const parseRateBps = (text: string): number => scaled(text, RATE_UNITS);

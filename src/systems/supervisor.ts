@@ -28,6 +28,7 @@ class AgentProcess {
   readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #label: string;
   #next = 0;
+  #gone = false;
 
   constructor(label: string, process: HostProcess, log: WriteStream) {
     this.#label = label;
@@ -35,6 +36,7 @@ class AgentProcess {
     process.stderr.on('data', (chunk: Buffer) => log.write(chunk));
     createInterface({ input: process.stdout }).on('line', (line) => this.#answer(line));
     void process.exited.then((exit) => {
+      this.#gone = true;
       for (const { reject } of this.#pending.values()) reject(new NetrigError('AGENT_FAILED', `${label} exited (${exit.signal ?? exit.code}) during a call`));
       this.#pending.clear();
     });
@@ -55,6 +57,7 @@ class AgentProcess {
   }
 
   call<T>(method: string, params?: unknown, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
+    if (this.#gone) return Promise.reject(new NetrigError('AGENT_FAILED', `${this.#label} is gone`));
     const id = ++this.#next;
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -158,7 +161,7 @@ export class Supervisor {
       const none: Record<string, number> = {};
       const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => none);
       await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).catch((error: unknown) => {
-        this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
+        if (s.crashes.length === 0) this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
       });
       s.agent.process.stdin.end();
       const timer = setTimeout(() => s.agent.process.kill('SIGKILL'), STOP_TIMEOUT_MS);

@@ -138,7 +138,7 @@ systems:
   gatekeeper: { on: s, config: { uplink: up, network: prov, contracts: { A: { min: 70% }, B: { min: ${min} } } } }
 `;
   await parse(text('30%'), { checkSystems });
-  await refused(text('45%'), /t\.yaml:16:\d+: admission refused on s: va:e 70Mbit \+ vb:e 45Mbit exceed the uplink of 100Mbit by 15Mbit/);
+  await refused(text('45%'), /t\.yaml:15:\d+: admission refused on s: va:e 70Mbit \+ vb:e 45Mbit exceed the uplink of 100Mbit by 15Mbit/);
   await refused(text('30%').replace('uplink: up', 'uplnk: up'), /unknown key "uplnk"/);
 });
 

@@ -1,0 +1,34 @@
+/** Files that follow from the code: docs/errors.md and lab/topology.schema.json. `npm run docs` writes them. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CODES } from '../src/core/errors.ts';
+import { topologySchema } from '../src/topology/schema.ts';
+
+export function renderErrorsPage(): string {
+  const rows = Object.entries(CODES).map(([code, { exit, meaning, remedy }]) => `| \`${code}\` | ${exit} | ${meaning} | ${remedy} |`);
+  return `# Errors and exit statuses
+
+Generated from \`src/core/errors.ts\` by \`npm run docs\`.
+
+| exit status | meaning |
+|---|---|
+| 0 | every target met |
+| 1 | a target was decided and missed |
+| 2 | bad topology file or command line; nothing was changed |
+| 3 | inconclusive: nothing missed, something not decided |
+| 4 | the rig, the machine or netrig itself is broken |
+| 130 | interrupted by Ctrl-C or SIGTERM; torn down, evidence kept |
+
+| code | exit | meaning | what to do |
+|---|---|---|---|
+${rows.join('\n')}
+`;
+}
+
+export const renderSchema = (): string => `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...topologySchema }, null, 2)}\n`;
+
+if (import.meta.main) {
+  const root = join(import.meta.dirname, '..');
+  writeFileSync(join(root, 'docs/errors.md'), renderErrorsPage());
+  writeFileSync(join(root, 'lab/topology.schema.json'), renderSchema());
+}

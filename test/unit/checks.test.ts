@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { reactionUs, recoveryUs, shares, shortfalls } from '../../src/checks/isolation.ts';
+import type { GroupSeries } from '../../src/checks/series.ts';
+import { batchMeans, decide, meanInterval, quantileInterval } from '../../src/checks/statistics.ts';
+import { overall, verdictsOf } from '../../src/checks/verdict.ts';
+import type { CellEvidence } from '../../src/evidence/cell.ts';
+import { wilson } from '../../src/fabric/linktest.ts';
+import type { Lab } from '../../src/topology/model.ts';
+import type { TargetFile } from '../../src/topology/schema.ts';
+import { flowCommands, parseFlow } from '../../src/traffic/tools.ts';
+
+test('the interval decides, not the value', () => {
+  const estimate = (low: number, high: number) => ({ value: (low + high) / 2, low, high, n: 5 });
+  assert.equal(decide(estimate(0.66, 0.7), { atLeast: 0.63 }), 'pass');
+  assert.equal(decide(estimate(0.5, 0.6), { atLeast: 0.63 }), 'fail');
+  assert.equal(decide(estimate(0.6, 0.7), { atLeast: 0.63 }), 'inconclusive');
+  assert.equal(decide(estimate(0.66, 0.8), { atLeast: 0.63, atMost: 0.77 }), 'inconclusive');
+  assert.equal(decide(estimate(0.8, 0.9), { atLeast: 0.63, atMost: 0.77 }), 'fail');
+  assert.equal(decide({ value: NaN, low: -Infinity, high: Infinity, n: 0 }, { atLeast: 1 }), 'inconclusive');
+});
+
+test('Student-t interval: textbook figures, and one value decides nothing', () => {
+  const { value, low, high } = meanInterval([9, 10, 11, 10, 10]);
+  assert.equal(value, 10);
+  assert.ok(Math.abs(high - 10.878) < 0.001 && Math.abs(low - 9.122) < 0.001);
+  assert.deepEqual(meanInterval([5]), { value: 5, low: -Infinity, high: Infinity, n: 1 });
+});
+
+test('the 95 % interval of the mean covers the truth in about 95 % of samples', () => {
+  let covered = 0;
+  let seed = 1;
+  const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+  for (let i = 0; i < 2000; i++) {
+    const sample = Array.from({ length: 6 }, () => random() + random() + random() + random() - 2);
+    const { low, high } = meanInterval(sample);
+    if (low <= 0 && high >= 0) covered += 1;
+  }
+  assert.ok(covered > 1860 && covered < 1940, `${covered} of 2000`);
+});
+
+test('Wilson interval contains the share and stays within 0..1', () => {
+  fc.assert(fc.property(fc.nat(5000), fc.nat(5000), (a, b) => {
+    const [hits, n] = [Math.min(a, b), Math.max(a, b)];
+    const [low, high] = wilson(hits, n);
+    assert.ok(low >= 0 && high <= 1 && low <= high);
+    if (n > 0) assert.ok(low <= hits / n + 1e-12 && high >= hits / n - 1e-12);
+  }));
+});
+
+test('a quantile without enough samples has an open end', () => {
+  assert.equal(quantileInterval([1, 2, 3], 0.99).high, Infinity);
+  const { value, low, high } = quantileInterval(Array.from({ length: 10_000 }, (_, i) => i), 0.5);
+  assert.ok(Math.abs(value - 5000) < 2 && low > 4800 && high < 5200);
+});
+
+test('batch means use every window once', () => assert.deepEqual(batchMeans([1, 3, 5, 7, 9, 11], 3), [2, 6, 10]));
+
+/** 10 ms bins: A and B at the given rates (Mbit/s) for the given milliseconds. */
+function series(parts: readonly [ms: number, a: number, b: number][]): GroupSeries {
+  const bytes = (pick: 1 | 2) => Float64Array.from(parts.flatMap((part) => Array.from({ length: part[0] / 10 }, () => (part[pick] * 1e6 * 0.01) / 8)));
+  return { binUs: 10_000, bytes: new Map([['A', bytes(1)], ['B', bytes(2)]]) };
+}
+
+test('shares and shortfalls per 100 ms window', () => {
+  const s = series([[1000, 70, 30], [500, 35, 65]]);
+  assert.deepEqual(shares(s, 'A', 1e8, { fromUs: 0, toUs: 1e6 }).map((v) => Math.round(v * 100)), Array(10).fill(70));
+  assert.deepEqual(shares(s, undefined, 1e8, { fromUs: 0, toUs: 1.5e6 }).map((v) => Math.round(v * 100)), Array(15).fill(100));
+  assert.equal(Math.round(shortfalls(s, 'A', 7e7, { fromUs: 1e6, toUs: 1.5e6 })[0]! * 100), 50);
+});
+
+test('R4-8 reaction: from exceeding the allocation until it stays within 5 %', () => {
+  assert.equal(reactionUs(series([[1000, 100, 0], [200, 0, 100], [2000, 70, 30]]), 'B', 3e7, 1e6, 3.2e6) / 1000, 200, 'the sliding window ramps alike at both edges');
+  assert.equal(reactionUs(series([[1000, 100, 0], [2000, 0, 100]]), 'B', 3e7, 1e6, 3e6), Infinity);
+  assert.equal(reactionUs(series([[1000, 100, 0], [2000, 70, 30]]), 'B', 3e7, 1e6, 3e6), 0);
+});
+
+test('R4-9 recovery: until the link is used to 95 % again', () => {
+  assert.equal(recoveryUs(series([[1000, 70, 30], [300, 70, 0], [700, 100, 0]]), 1e8, 1e6, 2e6) / 1000, 300);
+  assert.equal(recoveryUs(series([[1000, 70, 30], [1000, 70, 0]]), 1e8, 1e6, 2e6), Infinity);
+});
+
+const flow = { name: 'f', from: 'a', to: 'b', address: '10.0.0.2', protocol: 'tcp', tool: 'iperf3', rateBps: null, parallel: 1, sizeBytes: null, intervalUs: 1e4, startUs: 0, durationUs: 3e6, congestion: null } as const;
+
+function evidence(changes: Partial<CellEvidence>, target: TargetFile): CellEvidence {
+  const lab: Lab = {
+    name: 't', cell: '', variant: { load: 'udp' }, fabric: { nodes: [], links: [] }, tolerance: { rate: 0.05, delayUs: 1000, reachabilityOnly: false }, systems: [],
+    phases: [{ name: 'p', durationUs: 3e6, flows: [flow] }], captures: [], targets: [target], saturation: 0.95,
+  };
+  const rates = [9, 10, 11, 10, 10, 9, 11, 10, 10, 10];
+  return {
+    lab, repeat: 1, links: [], captures: [], agents: [], load: [], voided: [], folder: '/nowhere',
+    phases: [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [{ flow: 'f', ok: true, receivedBytes: 1, seconds: 3, intervals: rates.map((r, i) => ({ startS: i * 0.1, endS: (i + 1) * 0.1, rateBps: r * 1e6 })) }] }],
+    ...changes,
+  };
+}
+const target: TargetFile = { name: 'x', check: 'rate', flow: 'f', 'at-least': '8Mbit' };
+const outcome = (e: CellEvidence) => verdictsOf([e])[0];
+
+test('verdicts: met, missed, control, voided, saturated, missing', () => {
+  assert.equal(outcome(evidence({}, target))?.outcome, 'pass');
+  assert.equal(outcome(evidence({}, { ...target, 'at-least': '20Mbit' }))?.outcome, 'fail');
+  assert.equal(outcome(evidence({}, { ...target, 'at-least': '20Mbit', 'expect-fail': { load: 'udp' } }))?.outcome, 'pass');
+  assert.equal(outcome(evidence({}, { ...target, 'expect-fail': [{ load: 'udp' }] }))?.outcome, 'fail', 'a control that passes is a miss');
+  assert.match(outcome(evidence({ voided: ['agent died'] }, target))?.reason ?? '', /agent died/);
+  const busy = Array.from({ length: 10 }, (_, i) => ({ atMs: i, busy: i < 2 ? 1 : 0.5 }));
+  assert.match(outcome(evidence({ load: busy }, target))?.reason ?? '', /saturated/);
+  assert.match(outcome(evidence({}, { ...target, flow: 'g' }))?.reason ?? '', /flow g was not run/);
+});
+
+test('repeats: a mean of repeats has an interval, one lucky repeat does not decide', () => {
+  const low = evidence({}, { ...target, 'at-least': '9900kbit' });
+  assert.equal(verdictsOf([low, low, low])[0]?.outcome, 'pass');
+  assert.equal(verdictsOf([low])[0]?.outcome, 'inconclusive');
+});
+
+test('a capture that dropped packets voids what needed it', () => {
+  const t: TargetFile = { name: 'x', check: 'rate', capture: 'b:e', group: 'A', 'at-least': '1Mbit' };
+  const captures = [{ at: 'b:e', direction: 'both', filter: null, file: 'x.pcap', captured: 10, droppedByKernel: 3 }] as const;
+  assert.match(outcome(evidence({ captures }, t))?.reason ?? '', /dropped 3 packets/);
+});
+
+test('nothing silently passes: any miss fails the run, anything open keeps it from passing', () => {
+  const v = (o: 'pass' | 'fail' | 'inconclusive') => ({ ...(outcome(evidence({}, target)) as NonNullable<ReturnType<typeof outcome>>), outcome: o });
+  assert.equal(overall([v('pass'), v('inconclusive'), v('fail')]), 'fail');
+  assert.equal(overall([v('pass'), v('inconclusive')]), 'inconclusive');
+  assert.equal(overall([v('pass')]), 'pass');
+});
+
+test('traffic tools: arguments are arrays, results are the receiver\'s', () => {
+  const udp = { ...flow, protocol: 'udp', rateBps: 3e7, parallel: 3 } as const;
+  assert.deepEqual(flowCommands(udp, 5201, { node: 'n', prober: 'p' }).client.slice(-7), ['-P', '3', '-u', '-l', '1400', '-b', '10000000']);
+  const server = JSON.stringify({ intervals: [{ sum: { start: 0, end: 1, bytes: 1000, bits_per_second: 8000 } }], end: { sum: { packets: 10, lost_packets: 2 } } });
+  const client = JSON.stringify({ end: { sum: { packets: 12 } } });
+  const result = parseFlow(udp, client, server);
+  assert.deepEqual([result.ok, result.receivedBytes, result.sent, result.lost], [true, 1000, 12, 4]);
+  assert.equal(parseFlow(flow, '{"error":"unable to connect"}', '').ok, false);
+  assert.match(parseFlow(flow, 'not json', '').error ?? '', /unreadable output of iperf3/);
+  assert.deepEqual(parseFlow({ ...flow, tool: 'netperf' }, 'THROUGHPUT=95.5\nTHROUGHPUT_UNITS=10^6bits/s\nELAPSED_TIME=2\n', '').intervals[0]?.rateBps, 95.5e6);
+});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { mapConcurrent, sleep } from '../../src/core/context.ts';
+import { CODES, EXIT } from '../../src/core/errors.ts';
+import { formatDurationUs, formatRate, parseDurationUs, parseRateBps, parseSizeBytes } from '../../src/core/units.ts';
+import { renderErrorsPage, renderSchema } from '../../lab/generate.ts';
+import { FakeHost } from '../../src/rig/fake.ts';
+import { startCapture } from '../../src/capture/live.ts';
+import { renderTable } from '../../src/cli/table.ts';
+import { ROOT } from '../support/netrig.ts';
+
+test('quantities', () => {
+  assert.equal(parseRateBps('1.5Gbit'), 1.5e9);
+  assert.equal(parseRateBps('100M'), 1e8);
+  assert.equal(parseDurationUs('5ms'), 5000);
+  assert.equal(parseDurationUs('2m'), 120e6);
+  assert.equal(parseSizeBytes('64KiB'), 65536);
+  assert.throws(() => parseRateBps('fast'), RangeError);
+  fc.assert(fc.property(fc.integer({ min: 1, max: 9999 }), fc.constantFrom(1e3, 1e6), (n, scale) => assert.equal(parseRateBps(formatRate(n * scale)), n * scale)));
+  assert.equal(formatDurationUs(1500), '1.5ms');
+});
+
+test('generated files are what the code says: `npm run docs`', () => {
+  assert.equal(readFileSync(join(ROOT, 'docs/errors.md'), 'utf8'), renderErrorsPage());
+  assert.equal(readFileSync(join(ROOT, 'lab/topology.schema.json'), 'utf8'), renderSchema());
+});
+
+test('every exit status is told apart', () => {
+  assert.equal(new Set(Object.values(EXIT)).size, 6);
+  assert.deepEqual(new Set(Object.values(CODES).map((c) => c.exit)), new Set([1, 2, 3, 4, 130]));
+});
+
+test('mapConcurrent keeps order and limit, and stops at the first failure', async () => {
+  let running = 0;
+  let most = 0;
+  const results = await mapConcurrent([3, 1, 2], 2, async (n) => {
+    most = Math.max(most, ++running);
+    await sleep(n);
+    running -= 1;
+    return n * 10;
+  });
+  assert.deepEqual([results, most], [[30, 10, 20], 2]);
+  let started = 0;
+  await assert.rejects(mapConcurrent([1, 2, 3, 4], 1, async () => { started += 1; throw new Error('x'); }), /x/);
+  assert.equal(started, 1);
+});
+
+test('an abort ends a sleep at once', async () => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), 5);
+  await assert.rejects(sleep(60_000, controller.signal), { code: 'INTERRUPTED' });
+});
+
+test('a capture counts its drops, and says when tcpdump cannot start', async () => {
+  const point = { at: { node: 'a', interface: 'e' }, direction: 'in', filter: 'udp', snapBytes: 64 } as const;
+  const failing = new FakeHost('h', (argv) => (argv[0] === 'tcpdump' ? { stderr: 'tcpdump: syntax error', exitCode: 1 } : undefined));
+  await assert.rejects(startCapture(failing, point, '/x.pcap', 'x.pcap'), { code: 'CAPTURE_FAILED' });
+  assert.deepEqual(failing.commands[0]?.argv.slice(-4), ['-Q', 'in', '--', 'udp']);
+  const working = new FakeHost('h', () => ({ stderr: 'listening on e\n10 packets captured\n12 packets received by filter\n2 packets dropped by kernel\n' }));
+  const record = await (await startCapture(working, point, '/x.pcap', 'x.pcap')).stop();
+  assert.deepEqual([record.captured, record.droppedByKernel, record.error], [10, 2, undefined]);
+});
+
+test('tables line up', () => assert.equal(renderTable(['a', 'b'], [['xxx', 'y']]), 'a    b\n───  ─\nxxx  y'));
