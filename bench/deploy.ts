@@ -1,0 +1,51 @@
+/** Deploy and destroy of N hosts on one Open vSwitch, against Mininet doing the same (userspace datapath, no controller). */
+import { spawnSync } from 'node:child_process';
+import { quietContext } from '../src/core/context.ts';
+import { probeFabric } from '../src/fabric/capabilities.ts';
+import { deploy } from '../src/rig/deploy.ts';
+import { Rig } from '../src/rig/rig.ts';
+import { destroyLab } from '../src/rig/teardown.ts';
+import { measureLinks, planLab } from '../src/run/street.ts';
+import { parseExperiment } from '../src/topology/load.ts';
+import type { Lab } from '../src/topology/model.ts';
+import { print, seconds, show } from './measure.ts';
+
+const REPEATS = 3;
+
+async function star(hosts: number): Promise<Lab> {
+  const names = Array.from({ length: hosts }, (_, i) => `h${i}`);
+  const text = `name: bench\ntopology:\n  nodes:\n    sw: { kind: ovs-bridge }\n${names.map((n) => `    ${n}:\n`).join('')}  links:\n${names.map((n) => `    - endpoints: ["${n}:eth0", "sw:${n}"]\n`).join('')}`;
+  return (await parseExperiment('bench.yaml', text)).cells[0] as Lab;
+}
+
+export async function benchDeploy(): Promise<void> {
+  const ctx = quietContext();
+  const capabilities = await probeFabric(Rig.machine());
+  const mininet = prepareMininet();
+  const rows: string[][] = [];
+  for (const hosts of [50, 200]) {
+    const lab = await star(hosts);
+    const own = await seconds(REPEATS, async () => {
+      await deploy(ctx, planLab(lab, capabilities), 'bench', lab.fabric);
+      await destroyLab(lab.name);
+    });
+    await deploy(ctx, planLab(lab, capabilities), 'bench', lab.fabric);
+    const linktest = await seconds(1, () => measureLinks(ctx, lab));
+    await destroyLab(lab.name);
+    // A whole command from the shell, Node's start included, as Mininet's time includes Python's.
+    const theirs = mininet ? await seconds(REPEATS, () => spawnSync('mn', ['--topo', `single,${hosts}`, '--switch', 'ovs,datapath=user', '--controller', 'none', '--test', 'none'], { stdio: 'ignore' })) : [];
+    const ratio = theirs.length > 0 ? `1/${(mean(theirs) / mean(own)).toFixed(1)}` : 'mininet is not there';
+    rows.push([String(hosts), show(own), theirs.length > 0 ? show(theirs) : '–', ratio, show(linktest)]);
+  }
+  print(['hosts', 'netrig [s]', 'mininet [s]', 'ratio', 'linktest of all links [s]'], rows);
+}
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** Mininet uses the machine's own Open vSwitch, which must run for it. */
+function prepareMininet(): boolean {
+  if (spawnSync('mn', ['--version'], { stdio: 'ignore' }).status !== 0) return false;
+  if (spawnSync('ovs-vsctl', ['--timeout=2', 'show'], { stdio: 'ignore' }).status === 0) return true;
+  process.stdout.write('mininet needs the machine\'s Open vSwitch: service openvswitch-switch start\n');
+  return false;
+}
