@@ -25,7 +25,7 @@ export async function benchCapture(): Promise<void> {
     const tcpdump = await seconds(3, () => spawnSync('tcpdump', ['-r', path, '-n', '-w', '/dev/null'], { stdio: 'ignore' }));
     const tcpdumpText = await seconds(1, () => spawnSync('tcpdump', ['-r', path, '-n', '-q', '-tt'], { stdio: 'ignore' }));
     const tshark = await seconds(1, () => spawnSync('tshark', ['-r', path, '-T', 'fields', '-e', 'frame.time_epoch', '-e', 'frame.len', '-e', 'ip.src', '-e', 'ip.dst', '-e', 'udp.srcport', '-e', 'tcp.srcport'], { stdio: 'ignore' }));
-    const rate = (times: readonly number[]) => `${(PACKETS / (times.reduce((a, b) => a + b, 0) / times.length) / 1e6).toFixed(2)}`;
+    const rate = (times: readonly number[]) => (PACKETS / (times.reduce((a, b) => a + b, 0) / times.length) / 1e6).toFixed(2);
     print(['reader', 'seconds', 'million packets/s'], [
       ['netrig, all header fields', show(own), rate(own)],
       ['tcpdump -w /dev/null (no fields)', show(tcpdump), rate(tcpdump)],

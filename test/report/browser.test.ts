@@ -63,18 +63,18 @@ test('verdicts come first, text is escaped, charts are drawn, nothing is fetched
 
 test('a phone shows it without sideways scrolling of the page', async () => {
   const { page } = await open({ viewport: { width: 375, height: 700 } });
-  const { scroll, client } = await page.evaluate('({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth })') as { scroll: number; client: number };
+  const { scroll, client } = await page.evaluate<{ scroll: number; client: number }>('({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth })');
   assert.ok(scroll <= client, `${scroll} > ${client}`);
 });
 
 test('light and dark have readable contrast', async () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     const { page } = await open({ colorScheme });
-    const ratios = await page.evaluate(`(() => {
+    const ratios = await page.evaluate<number[]>(`(() => {
       const luminance = (rgb) => { const [r, g, b] = rgb.match(/[\\d.]+/g).map(Number).map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
       const page = luminance(getComputedStyle(document.documentElement).backgroundColor);
       return [...document.querySelectorAll('td, th, p, h1, h2, .mark')].map((e) => { const l = luminance(getComputedStyle(e).color); return (Math.max(l, page) + 0.05) / (Math.min(l, page) + 0.05); });
-    })()`) as number[];
+    })()`);
     assert.ok(Math.min(...ratios) >= 4.5, `${colorScheme}: ${Math.min(...ratios)}`);
   }
 });

@@ -53,8 +53,8 @@ test('R4-11 recovery: a limiter at the maximum is removed after its timeout, not
   const p = { increaseBps: 10, maximumBps: 100, timeoutMs: 1000 };
   const full = afterSilence(afterFeedback(95, 1), 5000, p);
   assert.deepEqual(full, { rateBps: 100, senders: 1, atMaximumSinceMs: 5000 });
-  assert.deepEqual(afterSilence(full!, 5999, p), full);
-  assert.equal(afterSilence(full!, 6000, p), null);
+  assert.deepEqual(afterSilence(full, 5999, p), full);
+  assert.equal(afterSilence(full, 6000, p), null);
 });
 
 const key = Buffer.alloc(32, 1);

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { netrig, ROOT, scratch } from '../support/netrig.ts';
+
+test('hello.yaml: from run to a verdict', () => {
+  using files = scratch();
+  const { status, stdout, stderr } = netrig(['run', join(ROOT, 'topologies/hello.yaml'), '--results', files.dir]);
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stdout, /1 met, 0 missed, 0 inconclusive/);
+});
+
+test('every topology validates, prints its plan and draws itself', () => {
+  for (const name of ['hello', 'gatekeeper-rx', 'gatekeeper-tx']) {
+    const file = join(ROOT, 'topologies', `${name}.yaml`);
+    assert.match(netrig(['validate', file]).stdout, /: valid/);
+    assert.match(netrig(['run', file, '--dry-run']).stdout, /\[machine\] ip -batch -/);
+    assert.match(netrig(['graph', file]).stdout, /<svg/);
+    assert.match(netrig(['graph', file, '--format', 'mermaid']).stdout, /^graph LR/);
+  }
+});
+
+test('help, doctor, schema and completion answer', () => {
+  assert.match(netrig(['help', 'run']).stdout, /Exit status/);
+  assert.equal(netrig(['rnu']).status, 2);
+  assert.match(netrig(['rnu']).stderr, /Did you mean run\?/);
+  const doctor = JSON.parse(netrig(['doctor', '--json']).stdout) as { what: string; state: string }[];
+  assert.equal(doctor.filter((f) => f.state === 'missing').length, 0, JSON.stringify(doctor.filter((f) => f.state === 'missing')));
+  assert.ok(doctor.some((f) => f.what === 'netem'));
+  assert.match(netrig(['completion', 'bash']).stdout, /complete -o filenames -F _netrig netrig/);
+  assert.ok(JSON.parse(netrig(['schema']).stdout));
+});
