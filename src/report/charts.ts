@@ -58,7 +58,7 @@ export function groupedBars(bars: readonly Bar[], series: readonly string[], opt
   const domain = options.groups.flatMap((g) => [...series.map((s) => `${g}\u0000${s}`), `${g}\u0000`]);
   return render({
     width: Math.max(420, options.facets.length * (options.groups.length * (series.length + 1) * 17 + 40)), height: 280, marginLeft: 44, marginBottom: 60, marginTop: 30,
-    fx: { domain: [...options.facets], label: null, padding: 0.06 },
+    fx: { domain: [...options.facets], label: null, padding: 0.06, axis: 'top' },
     x: { domain, axis: null, padding: 0.08 }, y: { label: options.yLabel, domain: [0, 105], grid: true },
     color: colourScale(series),
     marks: [
@@ -67,7 +67,7 @@ export function groupedBars(bars: readonly Bar[], series: readonly string[], opt
       Plot.dot(expected, { fx: 'facet', x: key, y: 'expected', symbol: 'diamond', r: 5, fill: 'var(--page)', stroke: 'currentColor', strokeWidth: 1.5 }),
       Plot.text(options.facets.flatMap((facet) => options.groups.map((group) => ({ facet, group }))), {
         fx: 'facet', x: ((d: { group: string }) => `${d.group}\u0000${series[Math.floor((series.length - 1) / 2)] ?? ''}`) as never, text: 'group', frameAnchor: 'bottom',
-        dy: 8, rotate: -28, textAnchor: 'end', fill: 'currentColor', fontSize: 10,
+        dy: 10, rotate: -28, textAnchor: 'end', fill: 'currentColor', fontSize: 10,
       }),
       Plot.ruleY([0], { stroke: 'currentColor' }),
     ],
