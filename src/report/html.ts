@@ -8,7 +8,7 @@ import type { CellEvidence } from '../evidence/cell.ts';
 import { describeImpairment } from '../topology/resolve.ts';
 import { groupedBars, sparkline, timeSeries } from './charts.ts';
 import { renderSvg } from './graph.ts';
-import type { JudgedRun } from './index.ts';
+import type { JudgedRun } from './judge.ts';
 import { STYLE } from './style.ts';
 import { agentCosts, cellTimeSeries, describeRate, loadSummary, shareComparison } from './views.ts';
 

@@ -1,31 +1,14 @@
-/** Evidence to verdicts to files: the only entry of src/report. */
+/** Verdicts to files: the only entry of src/report. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { overall, verdictsOf, type Verdict } from '../checks/verdict.ts';
-import type { Outcome } from '../checks/statistics.ts';
-import { readRun, writeJson, type CellEvidence, type RunManifest } from '../evidence/cell.ts';
+import type { Verdict } from '../checks/verdict.ts';
+import { writeJson } from '../evidence/cell.ts';
 import { renderHtml } from './html.ts';
+import { evaluateRun, type JudgedRun } from './judge.ts';
 import { renderJUnit } from './junit.ts';
 import { renderMarkdown } from './markdown.ts';
 
-export { renderJUnit };
-
-export interface JudgedRun {
-  readonly manifest: RunManifest;
-  readonly cells: ReadonlyMap<string, readonly CellEvidence[]>;
-  readonly verdicts: readonly Verdict[];
-  readonly outcome: Outcome;
-  readonly results: string;
-}
-
-export async function evaluateRun(results: string): Promise<JudgedRun> {
-  const { manifest, cells } = await readRun(results);
-  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats));
-  // A run that was stopped, or a cell that left nothing, has not met its targets.
-  const incomplete = manifest.stopped !== null || [...cells.values()].some((repeats) => repeats.length === 0);
-  const outcome = overall(verdicts);
-  return { manifest, cells, verdicts, outcome: outcome === 'pass' && incomplete ? 'inconclusive' : outcome, results };
-}
+export { evaluateRun, renderJUnit, type JudgedRun };
 
 /** Writes report.html, report.json, report.md and returns the path of the first. */
 export async function writeReports(results: string, judged: JudgedRun): Promise<string> {

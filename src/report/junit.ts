@@ -1,6 +1,6 @@
 /** JUnit XML: a suite per cell, a case per target. */
 import junit, { type Builder } from 'junit-report-builder';
-import type { JudgedRun } from './index.ts';
+import type { JudgedRun } from './judge.ts';
 
 /** The package's types describe a default export inside the default export; at run time there is one. */
 const builder = junit as unknown as Builder;

@@ -1,5 +1,5 @@
 /** Markdown for a merge request. */
-import type { JudgedRun } from './index.ts';
+import type { JudgedRun } from './judge.ts';
 
 const MARKS = { pass: '✅', fail: '❌', inconclusive: '❔' } as const;
 const escape = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');

@@ -10,7 +10,7 @@ import type { CellEvidence } from '../evidence/cell.ts';
 import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import type { Bar, Level, Mark, Point, TimeSeries } from './charts.ts';
-import type { JudgedRun } from './index.ts';
+import type { JudgedRun } from './judge.ts';
 
 type Isolation = TargetFile & { check: 'bandwidth-isolation' };
 

@@ -1,0 +1,21 @@
+/** A run with its verdicts: what every renderer takes. */
+import type { Outcome } from '../checks/statistics.ts';
+import { overall, verdictsOf, type Verdict } from '../checks/verdict.ts';
+import { readRun, type CellEvidence, type RunManifest } from '../evidence/cell.ts';
+
+export interface JudgedRun {
+  readonly manifest: RunManifest;
+  readonly cells: ReadonlyMap<string, readonly CellEvidence[]>;
+  readonly verdicts: readonly Verdict[];
+  readonly outcome: Outcome;
+  readonly results: string;
+}
+
+export async function evaluateRun(results: string): Promise<JudgedRun> {
+  const { manifest, cells } = await readRun(results);
+  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats));
+  // A run that was stopped, or a cell that left nothing, has not met its targets.
+  const incomplete = manifest.stopped !== null || [...cells.values()].some((repeats) => repeats.length === 0);
+  const outcome = overall(verdicts);
+  return { manifest, cells, verdicts, outcome: outcome === 'pass' && incomplete ? 'inconclusive' : outcome, results };
+}
