@@ -7,7 +7,7 @@ import { log, type Agent, type AgentSetup, type AgentStatus } from '../lib/rpc.t
 import type { AgentConfig } from './config.ts';
 import { decodeFeedback, encodeFeedback, ReplayGuard } from './feedback.ts';
 import { antiSpoofFlows, NFT_TABLE, removeTree, steeringTable, treeLines } from './htb.ts';
-import { LAWS } from './laws/index.ts';
+import { createController, type Controller } from './laws/index.ts';
 import type { Observation } from './laws/law.ts';
 import { Limiters } from './limiters.ts';
 import { Meter, type PairRate } from './meter.ts';
@@ -23,6 +23,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   #limiters: Limiters | undefined;
   #meter: Meter | undefined;
   #socket: Socket | undefined;
+  #controller: Controller | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #replay = new ReplayGuard();
   /** Starts at the clock, so that a restarted agent's messages are newer than its predecessor's. */
@@ -49,6 +50,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     this.#nft = new BatchChannel(['nft', '-i']);
     this.#limiters = new Limiters(config, this.#tc, this.#nft);
     this.#meter = new Meter();
+    this.#controller = createController(config.law);
     const socket = createSocket('udp4');
     this.#socket = socket;
     socket.on('message', (datagram) => this.#receive(datagram));
@@ -122,7 +124,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     this.#limiters?.tick(nowMs);
     const pairs = this.#meter?.read() ?? [];
     const observation = observe(config, pairs);
-    const allocations = LAWS[config.law](observation, { threshold: config.threshold, active: config.active });
+    const allocations = this.#controller?.(observation, { threshold: config.threshold, active: config.active }) ?? [];
     for (const allocation of allocations) {
       const remote = config.remotes.find((r) => r.mac === allocation.sender);
       if (!remote) continue;

@@ -13,14 +13,14 @@ const contract = Type.Object({
   max: Type.Optional(rateOrPercent('Maximum rate of the vNIC, both directions; none: up to the link.')),
 }, { additionalProperties: false });
 
-export const LAW_NAMES = ['paper'] as const;
+export const LAW_NAMES = ['max-min', 'paper', 'ratekeeper'] as const;
 
 export const gatekeeperSchema = Type.Object({
   uplink: Type.String({ description: 'Interface of each server towards the fabric.' }),
   network: Type.String({ description: 'Interface of each server on the provider\'s own network, for feedback.' }),
   label: Type.Optional(Type.String({ description: 'Node label that names the tenant (default tenant).' })),
   contracts: Type.Record(Type.String(), contract, { description: 'Contract of every vNIC of a tenant.' }),
-  law: Type.Optional(Type.Enum(LAW_NAMES, { description: 'Response function of the receive controller (R4-20; default paper).' })),
+  law: Type.Optional(Type.Enum(LAW_NAMES, { description: 'Response function of the receive controller (R4-20; default max-min).' })),
   period: Type.Optional(duration('Control period (default 10ms).')),
   threshold: Type.Optional(percent('Link utilisation above which it counts as congested (default 95%).')),
   active: Type.Optional(percent('Rate, as a share of the link, above which a sender counts as active (default 1%).')),

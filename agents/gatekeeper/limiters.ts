@@ -6,6 +6,9 @@ import type { Feedback } from './feedback.ts';
 import { addLimiter, changeLimiter, FIRST_LIMITER, removeLimiter, steer, unsteer } from './htb.ts';
 import { afterFeedback, afterSilence, type LimiterState } from './recovery.ts';
 
+/** Smaller changes of a limiter are not worth a system call. */
+const NOTICEABLE = 0.005;
+
 interface Limiter {
   readonly vnicIndex: number;
   readonly sender: string;
@@ -45,8 +48,10 @@ export class Limiters {
     const known = this.#limiters.get(key);
     const { device } = this.#config.uplink;
     if (known) {
-      known.state = state;
+      const moved = Math.abs(state.rateBps - known.state.rateBps) > NOTICEABLE * known.state.rateBps;
       known.heard = true;
+      if (!moved && feedback.rateBps < this.#config.uplink.rateBps) return true;
+      known.state = state;
       this.#tc.send([changeLimiter(device, vnicIndex, known.minor, state.rateBps)]);
       return true;
     }

@@ -103,7 +103,7 @@ function agentSpec(config: GatekeeperFile, lab: Lab, server: Server, servers: re
     uplink: { device: config.uplink, rateBps: server.uplinkBps },
     provider: { address: own, port: FEEDBACK_PORT },
     vnics: server.vnics, remotes,
-    law: config.law ?? 'paper',
+    law: config.law ?? 'max-min',
     periodMs: parseDurationUs(config.period ?? '10ms') / 1000,
     threshold: parseFraction(config.threshold ?? '95%'),
     active: parseFraction(config.active ?? '1%'),

@@ -9,24 +9,25 @@ import { paperLaw } from '../../agents/gatekeeper/laws/paper.ts';
 import { afterFeedback, afterSilence } from '../../agents/gatekeeper/recovery.ts';
 
 const parameters = { threshold: 0.95, active: 0.01 };
+const paper = (observation: Observation) => paperLaw.decide(observation, parameters, null).allocations;
 const observe = (a: number[], b: number[], max: [number | null, number | null] = [null, null]): Observation => ({
   capacityBps: 100,
   vnics: [{ mac: 'A', minBps: 70, maxBps: max[0], senders: a.map((rateBps, i) => ({ mac: `a${i}`, rateBps })) }, { mac: 'B', minBps: 30, maxBps: max[1], senders: b.map((rateBps, i) => ({ mac: `b${i}`, rateBps })) }],
 });
 
-test('paper: a link below its threshold gets no feedback', () => assert.deepEqual(paperLaw(observe([50], [20, 20]), parameters), []));
+test('paper: a link below its threshold gets no feedback', () => assert.deepEqual(paper(observe([50], [20, 20])), []));
 
 test('paper: the vNIC with the largest relative excess is cut to its minimum, equally among active senders', () => {
-  assert.deepEqual(paperLaw(observe([5], [40, 40, 15, 0.5]), parameters), ['b0', 'b1', 'b2'].map((sender) => ({ vnic: 'B', sender, rateBps: 10, senders: 3 })));
+  assert.deepEqual(paper(observe([5], [40, 40, 15, 0.5])), ['b0', 'b1', 'b2'].map((sender) => ({ vnic: 'B', sender, rateBps: 10, senders: 3 })));
 });
 
 test('paper: a vNIC above its maximum is cut to it, congested or not', () => {
-  assert.deepEqual(paperLaw(observe([75], [], [70, null]), parameters), [{ vnic: 'A', sender: 'a0', rateBps: 70, senders: 1 }]);
+  assert.deepEqual(paper(observe([75], [], [70, null])), [{ vnic: 'A', sender: 'a0', rateBps: 70, senders: 1 }]);
 });
 
 test('paper: alone on the link is left alone; a vNIC starved to zero still contends', () => {
-  assert.deepEqual(paperLaw(observe([100], []), parameters), []);
-  assert.deepEqual(paperLaw(observe([0], [50, 50]), parameters).map((a) => a.rateBps), [15, 15]);
+  assert.deepEqual(paper(observe([100], [])), []);
+  assert.deepEqual(paper(observe([0], [50, 50])).map((a) => a.rateBps), [15, 15]);
 });
 
 test('paper: allocations of a vNIC never exceed what it may have', () => {
@@ -34,7 +35,7 @@ test('paper: allocations of a vNIC never exceed what it may have', () => {
   fc.assert(fc.property(rates, rates, fc.option(fc.double({ min: 30, max: 100, noNaN: true })), (a, b, maxB) => {
     const observation = observe(a, b, [null, maxB]);
     for (const vnic of observation.vnics) {
-      const given = paperLaw(observation, parameters).filter((x) => x.vnic === vnic.mac);
+      const given = paper(observation).filter((x) => x.vnic === vnic.mac);
       const sum = given.reduce((s, x) => s + x.rateBps, 0);
       if (given.length > 0) assert.ok(sum <= Math.max(vnic.minBps, vnic.maxBps ?? 0) + 1e-9);
     }

@@ -1,0 +1,97 @@
+/**
+ * Ours, the default: the receiver computes the max–min fair allocation over guarantees, maximums and estimated demands
+ * and sends it as explicit rates, every period while somebody has to be limited. Nothing is searched for by ramping:
+ * it settles as soon as the rates are in force, and what one tenant leaves another gets in the next period.
+ */
+import type { Allocation, Law, Observation, VnicObservation } from './law.ts';
+import { waterFill, type Claim } from './waterfill.ts';
+
+/** The rates aim this far below the link, so that its queue stays empty. */
+const TARGET = 0.99;
+/** Who uses this much of what was set aside for it would use more. */
+const BACKLOGGED = 0.85;
+/** Others may grow by this factor and this part of the link before they are measured again. */
+const GROWTH = 1.5;
+const FLOOR = 0.02;
+/** The highest rate of so many periods counts: packets are coarse in 10 ms, and a TCP breathes. */
+const MEMORY_PERIODS = 3;
+/** Release messages after the end of contention, against loss. */
+const RELEASES = 3;
+
+interface PairMemory {
+  /** Rates of the last periods, newest first. */
+  readonly recentBps: readonly number[];
+  /** What the sender may send, as far as it was told; null: as much as it likes. */
+  readonly toldBps: number | null;
+  readonly releasesLeft: number;
+}
+
+export interface MaxMinMemory {
+  readonly pairs: ReadonlyMap<string, PairMemory>;
+  /** What was set aside for each vNIC in the last period. */
+  readonly reservedBps: ReadonlyMap<string, number>;
+}
+
+const pairKey = (vnic: string, sender: string): string => `${vnic} ${sender}`;
+const FRESH: PairMemory = { recentBps: [], toldBps: null, releasesLeft: 0 };
+const peak = (pair: PairMemory): number => Math.max(0, ...pair.recentBps);
+
+export const maxMinLaw: Law<MaxMinMemory> = {
+  initial: { pairs: new Map(), reservedBps: new Map() },
+  decide(observation, parameters, before) {
+    const pairs = new Map<string, PairMemory>(observation.vnics.flatMap((vnic) => vnic.senders.map((sender) => {
+      const key = pairKey(vnic.mac, sender.mac);
+      const known = before.pairs.get(key) ?? FRESH;
+      return [key, { ...known, recentBps: [sender.rateBps, ...known.recentBps].slice(0, MEMORY_PERIODS) }] as const;
+    })));
+    const { limits, reservedBps } = shareLink(observation, parameters.active * observation.capacityBps, pairs, before.reservedBps);
+    const allocations: Allocation[] = [];
+    for (const vnic of observation.vnics) {
+      const limit = limits.get(vnic.mac);
+      const speaking = vnic.senders.map((s) => pairKey(vnic.mac, s.mac)).map((key, i) => ({ key, mac: vnic.senders[i]?.mac ?? '', pair: pairs.get(key) ?? FRESH })).filter(({ pair }) => peak(pair) > 0);
+      const rates = limit === undefined ? undefined : divide(limit, speaking.map((s) => s.pair), observation.capacityBps);
+      speaking.forEach(({ key, mac, pair }, i) => {
+        const rateBps = rates?.[i];
+        if (rateBps !== undefined) pairs.set(key, { ...pair, toldBps: rateBps, releasesLeft: RELEASES });
+        else if (pair.releasesLeft > 0) pairs.set(key, { ...pair, toldBps: null, releasesLeft: pair.releasesLeft - 1 });
+        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ vnic: vnic.mac, sender: mac, rateBps: rateBps ?? observation.capacityBps, senders: speaking.length });
+      });
+    }
+    return { allocations, memory: { pairs, reservedBps } };
+  },
+};
+
+/** What is set aside for each vNIC, and the limit of those that need one. Nobody is limited below its guarantee. */
+function shareLink({ capacityBps, vnics }: Observation, activeBps: number, pairs: ReadonlyMap<string, PairMemory>, reservedBefore: ReadonlyMap<string, number>) {
+  const usedBps = (vnic: VnicObservation): number => vnic.senders.reduce((sum, s) => sum + peak(pairs.get(pairKey(vnic.mac, s.mac)) ?? FRESH), 0);
+  // A silent vNIC with a live counter may be one that is starved, its TCP waiting out a timeout. A little is kept free
+  // for it, so that the others never overload the link and its next packet gets through.
+  const present = vnics.filter((vnic) => vnic.senders.length > 0);
+  const claims = present.map((vnic): Claim => {
+    const used = usedBps(vnic);
+    const backlogged = used > activeBps && used >= BACKLOGGED * (reservedBefore.get(vnic.mac) ?? 0);
+    const ceilingBps = Math.min(vnic.maxBps ?? capacityBps, capacityBps);
+    return { guaranteeBps: vnic.minBps, weight: vnic.minBps, ceilingBps, demandBps: backlogged ? Infinity : used * GROWTH + FLOOR * capacityBps };
+  });
+  const rates = waterFill(TARGET * capacityBps, claims);
+  const wantedBps = claims.reduce((sum, c) => sum + Math.min(c.demandBps, c.ceilingBps), 0);
+  const contended = present.length > 1 && wantedBps > TARGET * capacityBps;
+  const limits = new Map<string, number>();
+  const reservedBps = new Map<string, number>();
+  present.forEach((vnic, i) => {
+    const { ceilingBps, demandBps } = claims[i] as Claim;
+    // Room to grow that nobody else wants is not set aside: it must not make a satisfied vNIC look idle.
+    reservedBps.set(vnic.mac, Math.min(rates[i] as number, demandBps));
+    if (contended) limits.set(vnic.mac, Math.max(rates[i] as number, TARGET * Math.min(vnic.minBps, ceilingBps)));
+    else if (vnic.maxBps !== null && demandBps > vnic.maxBps) limits.set(vnic.mac, vnic.maxBps);
+  });
+  return { limits, reservedBps };
+}
+
+/** Max–min among the senders of one vNIC: one that sends little leaves its part to the others. */
+function divide(limitBps: number, senders: readonly PairMemory[], capacityBps: number): number[] {
+  return waterFill(limitBps, senders.map((pair): Claim => {
+    const backlogged = pair.toldBps === null || peak(pair) >= BACKLOGGED * pair.toldBps;
+    return { guaranteeBps: 0, weight: 1, ceilingBps: Infinity, demandBps: backlogged ? Infinity : peak(pair) * GROWTH + FLOOR * capacityBps };
+  }));
+}
