@@ -9,8 +9,10 @@ const layers = {
   traffic: ['rig', 'topology'],
   capture: ['rig', 'topology'],
   evidence: ['capture', 'fabric', 'topology', 'traffic'],
-  checks: ['capture', 'evidence', 'fabric', 'topology', 'traffic'],
+  checks: ['capture', 'evidence', 'topology', 'traffic'],
   report: ['checks', 'evidence', 'topology'],
+  systems: ['evidence', 'rig', 'topology'],
+  run: ['capture', 'evidence', 'fabric', 'rig', 'systems', 'topology', 'traffic'],
 };
 const folders = ['core', 'topology', 'rig', 'fabric', 'traffic', 'capture', 'evidence', 'checks', 'report', 'systems', 'run', 'cli'];
 

@@ -8,7 +8,7 @@
  * stamp + delay (± jitter, order kept), and sent through another, whose egress
  * qdisc (HTB) does the shaping. One thread; sleeps in ppoll, real-time priority.
  *
- * usage: delayline PIDFILE < config     config: one direction a line,
+ * usage: delayline < config     config: one direction a line,
  *        IN OUT DELAY_US JITTER_US LOSS_PPM
  * Daemonizes once every socket is open, so that its exit status 0 means ready.
  */
@@ -150,16 +150,14 @@ static int64_t release(struct direction *d, int64_t now)
 	return d->head ? d->head->release_ns : INT64_MAX;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	static struct pollfd fds[MAX_DIRECTIONS];
 	struct sched_param prio = { .sched_priority = 1 };
 	char in[32], out[32];
 	double delay_us, jitter_us;
 	unsigned loss_ppm;
-	FILE *pidfile;
 
-	if (argc != 2) return fprintf(stderr, "usage: delayline PIDFILE < config\n"), 2;
 	while (scanf("%31s %31s %lf %lf %u", in, out, &delay_us, &jitter_us, &loss_ppm) == 5) {
 		if (ndirs == MAX_DIRECTIONS) return fprintf(stderr, "delayline: more than %d directions\n", MAX_DIRECTIONS), 1;
 		struct direction *d = &dirs[ndirs];
@@ -170,9 +168,6 @@ int main(int argc, char **argv)
 		fds[ndirs++] = (struct pollfd){ .fd = d->in, .events = POLLIN };
 	}
 	if (daemon(1, 0) < 0) die("daemon", "");
-	if (!(pidfile = fopen(argv[1], "w"))) return 1;
-	fprintf(pidfile, "%d\n", getpid());
-	fclose(pidfile);
 
 	rng_state = (uint64_t)clock_ns(CLOCK_REALTIME) ^ ((uint64_t)getpid() << 32);
 	rng_state |= 1; /* must not be zero */

@@ -65,7 +65,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
 
   status(): AgentStatus {
     const errors = (this.#tc?.errors ?? 0) + (this.#nft?.errors ?? 0);
-    return { state: this.#state, ...(errors > 0 ? { detail: `${errors} tc/nft errors, last: ${this.#tc?.lastError || this.#nft?.lastError}` } : {}) };
+    return { state: this.#state, ...(errors > 0 ? { problem: `${errors} tc/nft errors, last: ${this.#tc?.lastError || this.#nft?.lastError}` } : {}) };
   }
 
   counters(): Readonly<Record<string, number>> {

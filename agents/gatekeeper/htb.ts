@@ -11,6 +11,7 @@
  * nftables sets skb->priority by (source, destination) MAC on egress, which HTB takes as the class: one hash
  * lookup, however many limiters there are.
  */
+import { burstBytes } from '../../src/fabric/shaping.ts';
 import type { Vnic } from './config.ts';
 
 const FRAME_BYTES = 1514;
@@ -30,14 +31,10 @@ const LINK_HEADROOM = 0.005;
 /** Leaves borrow everything from their vNIC, whose own rate is the guarantee. */
 const LEAF_RATE_BPS = 8000;
 
-export interface ClassId { readonly minor: number }
 const hex = (minor: number): string => `1:${minor.toString(16)}`;
 
-/** 1 ms of the rate, at least two frames, at most 64 kB. */
-const burst = (rateBps: number): number => Math.round(Math.min(64_000, Math.max(2 * FRAME_BYTES, rateBps / 8000)));
-
 const rateArguments = (rateBps: number, ceilBps: number): string => {
-  const b = burst(ceilBps);
+  const b = burstBytes(ceilBps);
   return `rate ${Math.round(rateBps)}bit ceil ${Math.round(ceilBps)}bit burst ${b}b cburst ${b}b quantum ${FRAME_BYTES}`;
 };
 

@@ -49,7 +49,10 @@ function findServer(config: GatekeeperFile, lab: Lab, name: string, problems: Sy
 function uplinkRate(lab: Lab, server: string, uplink: string): number | null {
   for (const link of lab.fabric.links) {
     const side = link.ends.findIndex((e) => e.node === server && e.interface === uplink);
-    if (side >= 0) return (link.impairments[side as 0 | 1]).rateBps;
+    if (side < 0) continue;
+    // Guarantees hold in both directions (hose model): the slower one bounds them.
+    const rates = link.impairments.flatMap((i) => (i.rateBps === null ? [] : [i.rateBps]));
+    return rates.length === 2 ? Math.min(...rates) : null;
   }
   return null;
 }

@@ -9,10 +9,17 @@ export class BatchChannel {
   readonly #child: ChildProcessWithoutNullStreams;
   #errors = 0;
   #lastError = '';
+  #closing = false;
+  #closed = false;
 
   constructor(argv: readonly [string, ...string[]]) {
     this.#child = spawn(argv[0], argv.slice(1), { stdio: 'pipe' });
     this.#child.stdin.on('error', () => undefined);
+    this.#child.on('error', (error) => this.#lost(argv[0], error.message));
+    this.#child.once('close', (code) => {
+      this.#closed = true;
+      if (!this.#closing) this.#lost(argv[0], `exited (${code})`);
+    });
     this.#child.stdout.resume();
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += 1;
@@ -33,8 +40,16 @@ export class BatchChannel {
     if (lines.length > 0) this.#child.stdin.write(`${lines.join('\n')}\n`);
   }
 
+  /** An agent that cannot act any more is a dead agent: the testbed restarts it or voids the run. */
+  #lost(program: string, why: string): never {
+    log('error', 'batch lost', { program, why });
+    process.exit(1);
+  }
+
   /** Ends the interpreter after everything that was sent is done. */
   async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#closed) return;
     const ended = new Promise<void>((resolve) => this.#child.once('close', () => resolve()));
     this.#child.stdin.end();
     await ended;

@@ -6,7 +6,8 @@ import { createInterface } from 'node:readline';
 
 export interface AgentStatus {
   readonly state: 'idle' | 'configured' | 'running' | 'stopped';
-  readonly detail?: string;
+  /** Something that makes the agent's work untrustworthy; voids the run. */
+  readonly problem?: string;
 }
 
 /** What the testbed tells every agent beside its own configuration. */

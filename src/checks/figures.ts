@@ -15,8 +15,6 @@ export type Figures =
   | { readonly kind: 'samples'; readonly unit: Unit; readonly values: readonly number[] }
   /** All values of one run, judged by a quantile. */
   | { readonly kind: 'quantile'; readonly unit: Unit; readonly values: readonly number[]; readonly quantile: number }
-  /** Hits among trials. */
-  | { readonly kind: 'share'; readonly unit: 'fraction'; readonly hits: number; readonly trials: number }
   /** One figure a run: only repeats give an interval. */
   | { readonly kind: 'single'; readonly unit: Unit; readonly value: number }
   /** Counted, not sampled: exact. */
@@ -40,7 +38,8 @@ export function figuresOf(target: TargetFile, evidence: CellEvidence): Figures {
       const flow = findFlow(phase, target.flow);
       if (typeof flow === 'string') return missing(flow);
       if (!flow.rttUs || flow.rttUs.length === 0) return missing(`flow ${target.flow} measured no round trips`);
-      return { kind: 'quantile', unit: 'durationUs', values: flow.rttUs, quantile: Number.parseFloat(target.quantile ?? '99%') / 100 };
+      // An unanswered request took forever: a gateway must not look faster by losing packets.
+      return { kind: 'quantile', unit: 'durationUs', values: flow.rttUs.map((rtt) => rtt ?? Infinity), quantile: Number.parseFloat(target.quantile ?? '99%') / 100 };
     }
     case 'bandwidth-isolation': return isolation(target, evidence, phase, window);
   }
@@ -53,6 +52,11 @@ function findFlow(phase: PhaseRecord, name: string): FlowResult | string {
 function reachability(target: TargetFile & { check: 'reachability' }, phase: PhaseRecord): Figures {
   const flows = target.flow === undefined ? phase.flows : phase.flows.filter((f) => f.flow === target.flow);
   if (flows.length === 0) return missing('no flows to judge');
+  if (target.blocked) {
+    // A tool that broke is no proof of a gateway that blocks; only the prober's silence is.
+    const broken = flows.find((f) => f.receivedBytes === 0 && f.rttUs === undefined);
+    if (broken) return missing(`flow ${broken.flow}: ${broken.error ?? 'nothing arrived'}, but whether it was blocked only tool: prober can tell`);
+  }
   const wrong = flows.filter((f) => f.receivedBytes > 0 === (target.blocked ?? false));
   const detail = wrong.length === 0 ? `${flows.length} flows` : `${wrong.map((f) => f.flow).slice(0, 5).join(', ')} ${target.blocked ? 'got through' : 'did not get through'}`;
   return { kind: 'exact', unit: 'flows', value: wrong.length, detail };
@@ -61,20 +65,21 @@ function reachability(target: TargetFile & { check: 'reachability' }, phase: Pha
 function flowRate(name: string, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const flow = findFlow(phase, name);
   if (typeof flow === 'string') return missing(flow);
+  if (flow.error !== undefined) return missing(`flow ${name}: ${flow.error}`);
   const startUs = evidence.lab.phases.find((p) => p.name === phase.phase)?.flows.find((f) => f.name === name)?.startUs ?? 0;
   // The last interval of iperf3 is a fragment that ends with the connection.
   const values = flow.intervals
     .filter((i) => i.startS * 1e6 + startUs >= window.fromUs - 1 && i.endS * 1e6 + startUs <= window.toUs + WINDOW_US / 2 && i.endS - i.startS > 0.05)
     .map((i) => i.rateBps);
-  if (values.length > 0) return { kind: 'samples', unit: 'rate', values };
-  return flow.error === undefined ? missing(`flow ${name} reported no interval in the window`) : missing(`flow ${name}: ${flow.error}`);
+  return values.length > 0 ? { kind: 'samples', unit: 'rate', values } : missing(`flow ${name} reported no interval in the window`);
 }
 
 function loss(name: string, phase: PhaseRecord): Figures {
   const flow = findFlow(phase, name);
   if (typeof flow === 'string') return missing(flow);
-  if (flow.sent === undefined || flow.lost === undefined || flow.sent === 0) return missing(`flow ${name} counted no datagrams${flow.error ? `: ${flow.error}` : ''}`);
-  return { kind: 'share', unit: 'fraction', hits: flow.lost, trials: flow.sent };
+  if (flow.error !== undefined) return missing(`flow ${name}: ${flow.error}`);
+  const values = flow.rttUs ? flow.rttUs.map((rtt) => (rtt === null ? 1 : 0)) : flow.intervals.flatMap((i) => (i.loss === undefined ? [] : [i.loss]));
+  return values.length > 0 ? { kind: 'samples', unit: 'fraction', values } : missing(`flow ${name} counted no datagrams`);
 }
 
 function seriesFor(target: TargetFile & ({ check: 'rate' } | { check: 'bandwidth-isolation' }), evidence: CellEvidence, phase: PhaseRecord) {
@@ -84,7 +89,13 @@ function seriesFor(target: TargetFile & ({ check: 'rate' } | { check: 'bandwidth
   if (!record) return `no capture at ${at}`;
   if (record.error) return `the capture at ${at} is incomplete: ${record.error}`;
   if (record.droppedByKernel > 0) return `the capture at ${at} dropped ${record.droppedByKernel} packets`;
-  return groupSeries(evidence, at, target.label ?? 'tenant', phase) ?? `no capture at ${at}`;
+  const idle = phase.flows.find((f) => !f.started);
+  if (idle) return `flow ${idle.flow} never started${idle.error ? `: ${idle.error}` : ''}`;
+  try {
+    return groupSeries(evidence, at, target.label ?? 'tenant', phase) ?? `no capture at ${at}`;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function captureRate(target: TargetFile & { check: 'rate' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
@@ -94,6 +105,8 @@ function captureRate(target: TargetFile & { check: 'rate' }, evidence: CellEvide
   if (!bytes) return missing(`no node is labelled ${target.label ?? 'tenant'}=${target.group ?? '?'}`);
   return { kind: 'samples', unit: 'rate', values: windowRates(bytes, series.binUs, WINDOW_US, window.fromUs, window.toUs) };
 }
+
+const single = (value: number | null, otherwise: string): Figures => (value === null ? missing(otherwise) : { kind: 'single', unit: 'durationUs', value });
 
 function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const series = seriesFor(target, evidence, phase);
@@ -113,8 +126,8 @@ function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, eviden
       return { kind: 'single', unit: 'fraction', value: peak(shares(series, group, capacityBps, window)) };
     case 'reaction':
       if (target['settles-at'] === undefined) return missing('reaction needs settles-at');
-      return { kind: 'single', unit: 'durationUs', value: reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs) };
+      return single(reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs), 'the group never exceeded its allocation');
     case 'recovery':
-      return { kind: 'single', unit: 'durationUs', value: recoveryUs(series, capacityBps, eventUs, window.toUs) };
+      return single(recoveryUs(series, group, capacityBps, eventUs, window.toUs), 'the group did not stop');
   }
 }

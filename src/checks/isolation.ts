@@ -8,6 +8,8 @@ export const WINDOW_US = 100_000;
 const SLIDING_US = 50_000;
 /** How long a settled rate must stay settled. */
 const HOLD_US = 500_000;
+/** A tool ends this long after it was told to, at most. */
+const STOP_WITHIN_US = 1_000_000;
 const SETTLED_WITHIN = 0.05;
 const RECOVERED_AT = 0.95;
 
@@ -42,16 +44,21 @@ function sliding(bytes: Float64Array, binUs: number): number[] {
   return rates;
 }
 
-/** R4-8: µs from the step until the group's rate stays at or below its allocation + 5 %; Infinity if it never does. */
-export function reactionUs(series: GroupSeries, group: string | undefined, allocationBps: number, eventUs: number, endUs: number): number {
-  const rates = sliding(bytesOf(series, group), series.binUs);
+/**
+ * R4-8: µs from when the group first exceeds its allocation until its rate stays at or below it (+ 5 %); Infinity if
+ * it never does, null if it never exceeds. The end is the start of the first sliding window from which all are
+ * settled; the beginning is the 10 ms bin, since a window would see a flood before it is there.
+ */
+export function reactionUs(series: GroupSeries, group: string | undefined, allocationBps: number, eventUs: number, endUs: number): number | null {
+  const bytes = bytesOf(series, group);
+  const rates = sliding(bytes, series.binUs);
   const limit = allocationBps * (1 + SETTLED_WITHIN);
-  const first = Math.floor(eventUs / series.binUs);
   const last = Math.min(rates.length, Math.floor((endUs - SLIDING_US) / series.binUs));
+  const window = rates.findIndex((rate, i) => i >= Math.floor(eventUs / series.binUs) && i < last && rate > limit);
+  if (window < 0) return null;
+  let step = window;
+  while (step < last && ((bytes[step] as number) * 8e6) / series.binUs <= limit) step += 1;
   const hold = HOLD_US / series.binUs;
-  // The step is when the group first exceeds its allocation, not when its tool was told to start.
-  const step = rates.findIndex((rate, i) => i >= first && i < last && rate > limit);
-  if (step < 0) return 0;
   let settledSince = -1;
   for (let i = step; i < last; i++) {
     if ((rates[i] as number) > limit) settledSince = -1;
@@ -61,16 +68,24 @@ export function reactionUs(series: GroupSeries, group: string | undefined, alloc
   return Infinity;
 }
 
-/** R4-9: µs from the aggressor's stop until the link is used to 95 % of its capacity again; Infinity if it never is. */
-export function recoveryUs(series: GroupSeries, capacityBps: number, eventUs: number, endUs: number): number {
-  const rates = sliding(totalSeries(series), series.binUs);
+/**
+ * R4-9: µs from when the group has stopped (its last byte near the event) until the link is used to 95 % of its
+ * capacity again; Infinity if it never is, null if the group does not stop.
+ */
+export function recoveryUs(series: GroupSeries, group: string | undefined, capacityBps: number, eventUs: number, endUs: number): number | null {
+  const own = bytesOf(series, group);
   const first = Math.floor(eventUs / series.binUs);
+  const near = Math.min(own.length, first + STOP_WITHIN_US / series.binUs);
+  // A trickle (acknowledgements of the tool's control connection) is not traffic.
+  const trickle = (capacityBps * 0.01 * series.binUs) / 8e6;
+  let stop = first;
+  for (let i = first; i < near; i++) if ((own[i] as number) > trickle) stop = i + 1;
+  if (stop >= near) return null;
+  const rates = sliding(totalSeries(series), series.binUs);
   const last = Math.min(rates.length, Math.floor((endUs - SLIDING_US) / series.binUs));
-  const dip = rates.findIndex((rate, i) => i >= first && i < last && rate < capacityBps * RECOVERED_AT);
-  if (dip < 0) return 0;
-  for (let i = dip; i < last; i++) if ((rates[i] as number) >= capacityBps * RECOVERED_AT) return (i - first) * series.binUs;
+  for (let i = stop; i < last; i++) if ((rates[i] as number) >= capacityBps * RECOVERED_AT) return (i - stop) * series.binUs;
   return Infinity;
 }
 
-export const peak = (values: readonly number[]): number => (values.length === 0 ? NaN : Math.max(...values));
+export const peak = (values: readonly number[]): number => (values.length === 0 ? NaN : values.reduce((a, b) => Math.max(a, b)));
 export const average = (values: readonly number[]): number => (values.length === 0 ? NaN : mean([...values]));

@@ -20,14 +20,9 @@ export function meanInterval(values: readonly number[], confidence = 0.95): Esti
   return { value, low: value - half, high: value + half, n };
 }
 
-/** Distribution-free interval of a quantile from order statistics (normal approximation of the binomial). */
-export function quantileInterval(values: readonly number[], q: number): Estimate {
-  const sorted = Float64Array.from(values).sort();
-  const n = sorted.length;
-  if (n === 0) return { value: NaN, low: -Infinity, high: Infinity, n };
-  const half = 1.96 * Math.sqrt(n * q * (1 - q));
-  const at = (rank: number): number => (rank < 0 ? -Infinity : rank >= n ? Infinity : (sorted[rank] as number));
-  return { value: quantileSorted(Array.from(sorted), q), low: at(Math.floor(n * q - half) - 1), high: at(Math.ceil(n * q + half)), n };
+/** Quantile of the values, with infinities (lost requests) as the largest. */
+export function quantileOf(values: readonly number[], q: number): number {
+  return values.length === 0 ? NaN : quantileSorted(Array.from(Float64Array.from(values).sort()), q);
 }
 
 export type Outcome = 'pass' | 'fail' | 'inconclusive';
@@ -45,10 +40,11 @@ export function decide(estimate: Estimate, bounds: Bounds): Outcome {
   return estimate.low >= atLeast && estimate.high <= atMost ? 'pass' : 'inconclusive';
 }
 
-/** Averages consecutive values into `count` batches, so that neighbouring windows' correlation does not fake precision. */
-export function batchMeans(values: readonly number[], count: number): number[] {
-  const size = Math.max(1, Math.floor(values.length / count));
-  const batches: number[] = [];
-  for (let at = 0; at + size <= values.length; at += size) batches.push(mean(values.slice(at, at + size)));
-  return batches;
+/**
+ * Cuts values in time order into at most `count` batches of at least `least` values: neighbouring windows are alike,
+ * and counting each of them would fake precision.
+ */
+export function batches<T>(values: readonly T[], count: number, least: number): T[][] {
+  const n = Math.max(1, Math.min(count, Math.floor(values.length / least)));
+  return Array.from({ length: n }, (_, i) => values.slice(Math.floor((i * values.length) / n), Math.floor(((i + 1) * values.length) / n)));
 }

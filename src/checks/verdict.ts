@@ -1,12 +1,12 @@
 /** Evidence to verdicts: pure functions over what the evidence folder holds. */
+import { mean } from 'simple-statistics';
 import { formatDurationUs, formatPercent, formatRate, parseDurationUs } from '../core/units.ts';
-import { wilson } from '../fabric/linktest.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
 import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import { figuresOf, type Figures, type Unit } from './figures.ts';
-import { batchMeans, decide, meanInterval, quantileInterval, type Bounds, type Estimate, type Outcome } from './statistics.ts';
+import { batches, decide, meanInterval, quantileOf, type Bounds, type Estimate, type Outcome } from './statistics.ts';
 
 export interface Verdict {
   readonly cell: string;
@@ -27,22 +27,33 @@ export interface Verdict {
   readonly reason: string | null;
 }
 
-/** Batches per run: enough for an interval, long enough (≥ 300 ms each at 3 s) to be nearly independent. */
+/** Batches of one run, each of at least two 100 ms windows. */
 const BATCHES = 8;
+const LEAST_WINDOWS = 2;
+/** A quantile needs this many values beyond it in every batch. */
+const BEYOND_QUANTILE = 2;
+/** With fewer sound repeats than planned, and fewer than this, a lucky one would decide. */
+const ENOUGH_REPEATS = 3;
 /** A repeat is not trusted if more than this share of its load samples is above the limit. */
 const SATURATED_SHARE = 0.1;
 
-export function verdictsOf(repeats: readonly CellEvidence[]): Verdict[] {
+/** `planned`: how many repeats the run was to have. */
+export function verdictsOf(repeats: readonly CellEvidence[], planned = repeats.length): Verdict[] {
   const lab = repeats[0]?.lab;
-  return lab ? lab.targets.map((target) => judge(target, repeats)) : [];
+  return lab ? lab.targets.map((target) => judge(target, repeats, planned)) : [];
 }
 
-export function isSaturated(evidence: CellEvidence): boolean {
-  const above = evidence.load.filter((s) => s.busy > evidence.lab.saturation).length;
-  return evidence.load.length > 0 && above / evidence.load.length > SATURATED_SHARE;
+/** Was the machine the limit while this phase ran (default: the last)? An idle phase must not dilute a busy one. */
+export function isSaturated(evidence: CellEvidence, phaseName?: string): boolean {
+  const phase = phaseName === undefined ? evidence.phases.at(-1) : evidence.phases.find((p) => p.phase === phaseName);
+  const fromMs = phase ? Number(BigInt(phase.startedNs) / 1_000_000n) : -Infinity;
+  const toMs = phase ? fromMs + phase.durationUs / 1000 : Infinity;
+  const samples = evidence.load.filter((s) => s.atMs >= fromMs && s.atMs <= toMs);
+  const above = samples.filter((s) => s.busy > evidence.lab.saturation).length;
+  return samples.length > 0 && above / samples.length > SATURATED_SHARE;
 }
 
-function judge(target: TargetFile, repeats: readonly CellEvidence[]): Verdict {
+function judge(target: TargetFile, repeats: readonly CellEvidence[], planned: number): Verdict {
   const lab = (repeats[0] as CellEvidence).lab;
   const bounds = boundsOf(target);
   const control = isControl(target, lab.variant);
@@ -51,8 +62,10 @@ function judge(target: TargetFile, repeats: readonly CellEvidence[]): Verdict {
 
   const sound = repeats.filter((r) => r.voided.length === 0);
   if (sound.length === 0) return open(repeats.map((r) => r.voided[0]).filter(Boolean).join('; '));
-  const trusted = sound.filter((r) => !isSaturated(r));
+  const trusted = sound.filter((r) => !isSaturated(r, target.phase));
   if (trusted.length === 0) return open(`the machine was saturated (CPU above ${formatPercent(lab.saturation, 0)}): lower the rate or use a larger machine`);
+
+  if (trusted.length < planned && trusted.length < ENOUGH_REPEATS) return open(`only ${trusted.length} of ${planned} repeats can be judged: the others are incomplete, voided or saturated`);
 
   const figures = trusted.map((evidence) => figuresOf(target, evidence));
   const firstMissing = figures.find((f) => f.kind === 'missing');
@@ -84,17 +97,26 @@ function combine(figures: readonly Exclude<Figures, { kind: 'missing' }>[]): Est
     const worst = Math.max(...figures.map((f) => (f as typeof first).value));
     return { value: worst, low: worst, high: worst, n: figures.length };
   }
-  if (first.kind === 'share') {
-    const hits = figures.reduce((sum, f) => sum + (f as typeof first).hits, 0);
-    const trials = figures.reduce((sum, f) => sum + (f as typeof first).trials, 0);
-    const [low, high] = wilson(hits, trials, 1.96);
-    return { value: hits / trials, low, high, n: trials };
-  }
-  if (first.kind === 'quantile') return quantileInterval(figures.flatMap((f) => (f as typeof first).values), first.quantile);
   const never = figures.some((f) => f.kind === 'single' && f.value === Infinity);
   if (never) return { value: Infinity, low: Infinity, high: Infinity, n: figures.length };
-  if (figures.length > 1) return meanInterval(figures.map((f) => (f.kind === 'samples' ? meanInterval(f.values).value : (f as { value: number }).value)));
-  return first.kind === 'samples' ? meanInterval(batchMeans(first.values, BATCHES)) : meanInterval([first.value]);
+  if (figures.length > 1) return interval(figures.map((f) => figureOf(f)));
+  if (first.kind === 'samples') return interval(batches(first.values, BATCHES, LEAST_WINDOWS).map((values) => mean(values)));
+  if (first.kind === 'quantile') {
+    const least = Math.ceil(BEYOND_QUANTILE / Math.min(first.quantile, 1 - first.quantile));
+    return interval(batches(first.values, BATCHES, least).map((values) => quantileOf(values, first.quantile)));
+  }
+  return interval([figureOf(first)]);
+}
+
+/** One repeat as one number. */
+function figureOf(f: Exclude<Figures, { kind: 'missing' }>): number {
+  if (f.kind === 'samples') return mean([...f.values]);
+  return f.kind === 'quantile' ? quantileOf(f.values, f.quantile) : f.value;
+}
+
+/** Infinite parts (requests that were never answered) leave no finite mean: then the figure is infinite, for certain. */
+function interval(values: readonly number[]): Estimate {
+  return values.includes(Infinity) ? { value: Infinity, low: Math.min(...values), high: Infinity, n: values.length } : meanInterval(values);
 }
 
 function boundsOf(target: TargetFile): Bounds {

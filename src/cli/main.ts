@@ -1,7 +1,7 @@
 /** Thin: parse, call one function, print, set the exit status. */
 import { Command, CommanderError } from 'commander';
 import { styleText } from 'node:util';
-import { asNetrigError, EXIT } from '../core/errors.ts';
+import { asNetrigError, EXIT, type NetrigError } from '../core/errors.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDeploy } from './commands/deploy.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -31,15 +31,31 @@ By hand:
   return program;
 }
 
+/** A reader that went away (`| head`) must not kill a run before its teardown; its results are on disk. */
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error; });
+}
+/** Exit status 1 means "target missed": a defect of ours must not look like it. SIGTERM to ourselves tears down. */
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (thrown: unknown) => {
+    report(asNetrigError(thrown));
+    if (process.listenerCount('SIGTERM') > 0) process.kill(process.pid, 'SIGTERM');
+    else process.exit(EXIT.broken);
+  });
+}
+
+function report(error: NetrigError): void {
+  process.stderr.write(`${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`);
+  if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG']) process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
+  process.exitCode = error.exit;
+}
+
 try {
   await buildProgram().parseAsync();
 } catch (thrown) {
   if (thrown instanceof CommanderError) {
     process.exitCode = thrown.exitCode === 0 ? EXIT.met : EXIT.badFile;
   } else {
-    const error = asNetrigError(thrown);
-    process.stderr.write(`${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`);
-    if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG']) process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
-    process.exitCode = error.exit;
+    report(asNetrigError(thrown));
   }
 }

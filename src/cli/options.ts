@@ -1,5 +1,6 @@
 /** Options that several commands share, parsed once. */
 import { InvalidArgumentError } from 'commander';
+import { isName } from '../core/names.ts';
 import type { LoadOptions } from '../topology/load.ts';
 
 export interface TopologyOptions {
@@ -24,7 +25,7 @@ export function parseCount(text: string): number {
 }
 
 export function parseLabName(text: string): string {
-  if (!/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/.test(text)) throw new InvalidArgumentError('expected a letter, then up to 31 letters, digits, "-" or "_"');
+  if (!isName(text)) throw new InvalidArgumentError('expected a letter, then up to 31 letters, digits, "-" or "_"');
   return text;
 }
 

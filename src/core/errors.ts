@@ -22,16 +22,6 @@ interface CodeInfo {
 }
 
 export const CODES = {
-  TARGET_MISSED: {
-    exit: EXIT.missed,
-    meaning: 'At least one target was decided and not met.',
-    remedy: 'Read the verdict table in the report: it names the target, the figure and its interval.',
-  },
-  INCONCLUSIVE: {
-    exit: EXIT.inconclusive,
-    meaning: 'No target was missed, but at least one could not be decided.',
-    remedy: 'The verdict says what would settle it: more repeats, a lower rate, a missing capability.',
-  },
   USAGE: {
     exit: EXIT.badFile,
     meaning: 'The command line cannot be understood.',
@@ -49,13 +39,8 @@ export const CODES = {
   },
   TOPOLOGY_INVALID: {
     exit: EXIT.badFile,
-    meaning: 'The topology file is YAML but not a topology: an unknown key, a wrong type, a dangling reference.',
+    meaning: 'The topology file is YAML but not a topology: an unknown key, a wrong type, a dangling reference, a configuration that a system refuses (admission control, R4-12).',
     remedy: 'Each problem is listed with file:line:column, what was expected and a hint.',
-  },
-  ADMISSION_REFUSED: {
-    exit: EXIT.badFile,
-    meaning: 'A system refused its configuration before anything was changed (R4-12: minimums above the link).',
-    remedy: 'Lower the guarantees or raise the link; the message names the vNICs and the excess.',
   },
   RESULTS_UNREADABLE: {
     exit: EXIT.badFile,
@@ -89,7 +74,7 @@ export const CODES = {
   },
   AGENT_FAILED: {
     exit: EXIT.broken,
-    meaning: 'An agent did not start, or died and the topology says that this voids the run.',
+    meaning: 'An agent did not start or did not answer. (One that dies later voids its repeat, which is inconclusive.)',
     remedy: 'Its log is in the evidence folder under agents/.',
   },
   TRAFFIC_FAILED: {

@@ -22,6 +22,14 @@ export class EventBus {
 
   emit(event: RunEvent): void {
     const stamped = { ...event, at: new Date().toISOString() };
-    for (const listener of this.#listeners) listener(stamped);
+    for (const listener of this.#listeners) {
+      try {
+        listener(stamped);
+      } catch (error) {
+        // A view that fails (a full disk under the event log) must not stop what it watches.
+        this.#listeners.delete(listener);
+        process.stderr.write(`an event listener failed and was removed: ${(error as Error).message}\n`);
+      }
+    }
   }
 }

@@ -51,11 +51,4 @@ export function formatDurationUs(us: number): string {
   return `${trim(us, 3)}us`;
 }
 
-export function formatBytes(bytes: number): string {
-  for (const [unit, factor] of [['GB', 1e9], ['MB', 1e6], ['kB', 1e3]] as const) {
-    if (Math.abs(bytes) >= factor) return `${trim(bytes / factor, 3)} ${unit}`;
-  }
-  return `${trim(bytes, 3)} B`;
-}
-
 export const formatPercent = (fraction: number, digits = 1): string => `${(fraction * 100).toFixed(digits)}%`;

@@ -1,6 +1,6 @@
 /** The evidence folder: what a run leaves, and the only thing that checks and reports read. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { CaptureRecord } from '../capture/live.ts';
 import { NetrigError } from '../core/errors.ts';
@@ -23,6 +23,8 @@ export interface AgentRecord {
   readonly counters: Readonly<Record<string, number>>;
   /** Agent's CPU seconds while it ran. */
   readonly cpuSeconds: number;
+  /** It stopped by itself and removed what it had made; if not, the deployment is not used again. */
+  readonly clean: boolean;
 }
 
 /** One repeat of one cell. */
@@ -70,7 +72,9 @@ export const cellFolder = (results: string, cell: string, repeat: number): strin
 
 export async function writeJson(path: string, value: unknown): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, `${JSON.stringify(value)}\n`);
+  // Renamed into place: a kill in the middle leaves the old file or none, never half of one.
+  await writeFile(`${path}.part`, `${JSON.stringify(value)}\n`);
+  await rename(`${path}.part`, path);
 }
 
 async function readJson<T>(path: string): Promise<T> {

@@ -39,6 +39,8 @@ interface Direction {
 }
 
 const ATTEMPTS = 3;
+/** linkprobe's own limit, halved. */
+const MAX_JOBS = 256;
 const FRAME_BYTES = 1514;
 const SMALL_FRAME_BYTES = 128;
 const OVERLOAD = 1.25;
@@ -88,7 +90,7 @@ function waves<T>(items: readonly T[], weight: (item: T) => number, limit: numbe
   const groups: T[][] = [];
   let sum = Infinity;
   for (const item of items) {
-    if (sum + weight(item) > limit) {
+    if (sum + weight(item) > limit || (groups.at(-1)?.length ?? 0) >= MAX_JOBS) {
       groups.push([]);
       sum = 0;
     }

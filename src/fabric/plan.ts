@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { isImpaired, type Fabric, type LabNode, type Link } from '../topology/model.ts';
 import type { DeployPlan, Stage, Step } from '../rig/steps.ts';
 import type { FabricCapabilities } from './capabilities.ts';
-import { needsDelay, shapingLines } from './shaping.ts';
+import { needsDelayLine, shapingLines } from './shaping.ts';
 
 /** The switch inside a node of kind bridge or ovs-bridge. */
 export const SWITCH_DEVICE = 'br0';
@@ -120,7 +120,7 @@ function startOvs({ capabilities, stateDir }: PlanInput, node: LabNode): Step[] 
   ];
 }
 
-function wireSteps({ fabric, capabilities, stateDir, nativeDir }: PlanInput): Step[] {
+function wireSteps({ fabric, capabilities, nativeDir }: PlanInput): Step[] {
   const ups: string[] = [];
   const tc: string[] = [];
   const delays: string[] = [];
@@ -129,8 +129,9 @@ function wireSteps({ fabric, capabilities, stateDir, nativeDir }: PlanInput): St
     const [a, b] = wireDevices(i);
     for (const device of [a, b]) ups.push(`link set dev ${device} addrgenmode none`, `link set dev ${device} up`);
     for (const [from, to, impairment] of [[a, b, link.impairments[0]], [b, a, link.impairments[1]]] as const) {
-      tc.push(...shapingLines(to, impairment, capabilities.netem));
-      if (needsDelay(impairment) && !capabilities.netem) {
+      const byHand = needsDelayLine(impairment, capabilities.netem);
+      tc.push(...shapingLines(to, impairment, !byHand));
+      if (byHand) {
         delays.push(`${from} ${to} ${impairment.delayUs} ${impairment.jitterUs} ${Math.round(impairment.loss * 1e6)}`);
       } else {
         tc.push(`qdisc add dev ${from} handle ffff: ingress`, `filter add dev ${from} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev ${to}`);
@@ -144,7 +145,7 @@ function wireSteps({ fabric, capabilities, stateDir, nativeDir }: PlanInput): St
     { title: 'HTB and forwarding', host, argv: ['tc', '-batch', '-'], stdin: batch(tc) },
   ];
   if (delays.length > 0) {
-    steps.push({ title: 'delay line (no netem in this kernel)', host, argv: [join(nativeDir, 'delayline'), join(stateDir, 'delayline.pid')], stdin: batch(delays) });
+    steps.push({ title: 'delay line', host, argv: [join(nativeDir, 'delayline')], stdin: batch(delays) });
   }
   return steps;
 }

@@ -30,9 +30,12 @@ export function netemArguments(i: Impairment): string | null {
   if (!needsDelay(i)) return null;
   const inFlightBytes = i.rateBps === null ? 0 : (i.rateBps / 8e6) * (i.delayUs + i.jitterUs);
   const limit = i.rateBps === null ? 100_000 : Math.ceil((inFlightBytes + (i.queueBytes ?? 0)) / FRAME_BYTES);
-  const delay = i.delayUs > 0 || i.jitterUs > 0 ? ` delay ${i.delayUs}us${i.jitterUs > 0 ? ` ${i.jitterUs}us` : ''}` : '';
+  const delay = i.delayUs > 0 ? ` delay ${i.delayUs}us` : '';
   const loss = i.loss > 0 ? ` loss random ${i.loss * 100}%` : '';
   return `limit ${Math.max(limit, 16)}${delay}${loss}`;
 }
+
+/** netem reorders where it jitters; packets of a link keep their order, so jitter is the delay line's everywhere. */
+export const needsDelayLine = (i: Impairment, netem: boolean): boolean => needsDelay(i) && (!netem || i.jitterUs > 0);
 
 export const needsDelay = (i: Impairment): boolean => i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;

@@ -74,8 +74,6 @@ export function groupedBars(bars: readonly Bar[], series: readonly string[], opt
   }, options.description);
 }
 
-export interface Span { readonly name: string; readonly samples: readonly number[] }
-
 /** A sparkline of values in 0..1. */
 export function sparkline(samples: readonly number[], limit: number, description: string): string {
   return render({

@@ -123,7 +123,7 @@ function costs(run: JudgedRun): VNode | null {
 function loads(run: JudgedRun): VNode | null {
   const rows = [...run.cells].flatMap(([cell, repeats]) => {
     const load = loadSummary(repeats);
-    return load && repeats[0] ? [{ cell, load, limit: repeats[0].lab.saturation, saturated: repeats.filter(isSaturated).length, of: repeats.length }] : [];
+    return load && repeats[0] ? [{ cell, load, limit: repeats[0].lab.saturation, saturated: repeats.filter((r) => isSaturated(r)).length, of: repeats.length }] : [];
   });
   if (rows.length === 0) return null;
   return html`<section><h2>Host load</h2><p class="soft">CPU of all cores. A repeat with more than a tenth of its samples above the dashed limit is not judged.</p><div class="scroll"><table>

@@ -13,9 +13,9 @@ export interface JudgedRun {
 
 export async function evaluateRun(results: string): Promise<JudgedRun> {
   const { manifest, cells } = await readRun(results);
-  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats));
+  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats, manifest.repeat));
   // A run that was stopped, or a cell that left nothing, has not met its targets.
-  const incomplete = manifest.stopped !== null || [...cells.values()].some((repeats) => repeats.length === 0);
+  const incomplete = manifest.stopped !== null || manifest.endedAt === null || [...cells.values()].some((repeats) => repeats.length < manifest.repeat);
   const outcome = overall(verdicts);
   return { manifest, cells, verdicts, outcome: outcome === 'pass' && incomplete ? 'inconclusive' : outcome, results };
 }

@@ -26,9 +26,9 @@ export function cellTimeSeries(evidence: CellEvidence): TimeSeries | undefined {
   const marks = eventMarks(planned?.flows ?? []);
   const capture = target?.capture ?? evidence.captures[0]?.at;
   const record = evidence.captures.find((c) => c.at === capture);
-  const readable = record !== undefined && existsSync(join(evidence.folder, record.file));
+  const readable = record !== undefined && record.error === undefined && existsSync(join(evidence.folder, record.file));
   if (target && capture && readable) {
-    const series = groupSeries(evidence, capture, target.label ?? 'tenant', phase);
+    const series = readableSeries(evidence, capture, target.label ?? 'tenant', phase);
     if (!series) return undefined;
     const names = [...series.bytes.keys()].sort();
     const points = names.flatMap((name) => windowRates(series.bytes.get(name) as Float64Array, series.binUs, WINDOW_US, 0, phase.durationUs)
@@ -49,6 +49,15 @@ export function cellTimeSeries(evidence: CellEvidence): TimeSeries | undefined {
     return f.intervals.map((i): Point => ({ x: offset + (i.startS + i.endS) / 2, y: i.rateBps / 1e6, series: f.flow }));
   });
   return { points, series: names, marks, levels: [], yLabel: 'Mbit/s', yMax: Math.max(1, ...points.map((p) => p.y)) * 1.1, description: `Goodput per flow over ${phase.durationUs / 1e6} seconds` };
+}
+
+/** A damaged capture costs its chart, not the report. */
+function readableSeries(...args: Parameters<typeof groupSeries>): ReturnType<typeof groupSeries> {
+  try {
+    return groupSeries(...args);
+  } catch {
+    return undefined;
+  }
 }
 
 function eventMarks(flows: readonly { readonly name: string; readonly startUs: number; readonly durationUs: number; readonly protocol: string }[]): Mark[] {
@@ -109,7 +118,7 @@ export function agentCosts({ cells }: JudgedRun): AgentCost[] {
 
 export function loadSummary(repeats: readonly CellEvidence[]): { mean: number; max: number; samples: readonly number[] } | undefined {
   const samples = repeats.flatMap((r) => r.load.map((s) => s.busy));
-  return samples.length === 0 ? undefined : { mean: meanInterval(samples).value, max: Math.max(...samples), samples };
+  return samples.length === 0 ? undefined : { mean: meanInterval(samples).value, max: samples.reduce((a, b) => Math.max(a, b), 0), samples };
 }
 
 export const describeRate = (bps: number | null): string => (bps === null ? '–' : formatRate(bps));

@@ -26,7 +26,7 @@ export async function deploy(ctx: Context, plan: DeployPlan, topologyPath: strin
     }
     return rig;
   } catch (error) {
-    await destroyLab(plan.lab, { force: true });
+    await destroyLab(plan.lab, { force: true }).catch((failure: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(failure as Error).message}` }));
     throw error;
   }
 }

@@ -1,13 +1,19 @@
 /** Write-ahead journal of a lab: every step is on disk before it is done, so that a dead netrig can be cleaned up after. */
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NetrigError } from '../core/errors.ts';
+import { isName } from '../core/names.ts';
 import type { Fabric } from '../topology/model.ts';
 import type { Step } from './steps.ts';
 
 /** NETRIG_STATE_DIR moves it, for tests and for machines whose /run is special. */
 export const stateRoot = (): string => process.env['NETRIG_STATE_DIR'] ?? '/run/netrig';
-export const stateDirOf = (lab: string): string => join(stateRoot(), lab);
+
+/** Never anything but a folder directly below the state root: `destroy` removes it whole. */
+export function stateDirOf(lab: string): string {
+  if (!isName(lab)) throw new NetrigError('USAGE', `"${lab}" cannot be the name of a lab`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
+  return join(stateRoot(), lab);
+}
 
 export interface Owner {
   readonly pid: number;
@@ -85,7 +91,7 @@ export function journalledNamespaces(lab: string): string[] {
 
 export function listLabs(): string[] {
   try {
-    return readdirSync(stateRoot(), { withFileTypes: true }).filter((d) => d.isDirectory()).map((d) => d.name);
+    return readdirSync(stateRoot(), { withFileTypes: true }).filter((d) => d.isDirectory() && isName(d.name)).map((d) => d.name);
   } catch {
     return [];
   }
@@ -102,8 +108,8 @@ export function readRecord(lab: string): LabRecord | undefined {
 export function removeState(lab: string): void {
   rmSync(stateDirOf(lab), { recursive: true, force: true });
   try {
-    if (readdirSync(stateRoot()).length === 0) rmSync(stateRoot(), { recursive: true });
-  } catch { /* another lab appeared meanwhile */ }
+    rmdirSync(stateRoot());
+  } catch { /* other labs are there */ }
 }
 
 /** Field 22 of /proc/PID/stat (proc(5)), counted after the command name, which may contain blanks. */

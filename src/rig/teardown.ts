@@ -14,6 +14,8 @@ export async function destroyLab(lab: string, options: { force?: boolean } = {})
   if (!options.force && record && record.owner.pid !== process.pid && isAlive(record.owner)) {
     throw new NetrigError('LAB_EXISTS', `lab "${lab}" is in use by a running netrig (process ${record.owner.pid})`, { hint: 'stop that run first, or netrig destroy --force' });
   }
+  // What still makes namespaces dies first; then nothing can appear behind the list.
+  await killLabProcesses(lab, []);
   const namespaces = journalledNamespaces(lab).filter((name) => existsSync(join(NETNS_DIR, name)));
   await killLabProcesses(lab, namespaces);
   if (namespaces.length > 0) {
@@ -23,6 +25,16 @@ export async function destroyLab(lab: string, options: { force?: boolean } = {})
   const left = namespaces.filter((name) => existsSync(join(NETNS_DIR, name)));
   if (left.length > 0) throw new NetrigError('STEP_FAILED', `could not remove the namespaces ${left.join(', ')}`, { hint: 'see what holds them: ip netns pids NAME' });
   removeState(lab);
+}
+
+/** Removes namespaces of capability probes whose process is gone; returns their names. */
+export async function sweepProbes(): Promise<string[]> {
+  const dead = (existsSync(NETNS_DIR) ? readdirSync(NETNS_DIR) : []).filter((name) => {
+    const pid = /^nr\.\+[a-z]+\.(\d+)$/.exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  });
+  for (const name of dead) await Rig.machine().exec(['ip', 'netns', 'del', name], { allowFailure: true });
+  return dead;
 }
 
 async function killLabProcesses(lab: string, namespaces: readonly string[]): Promise<void> {

@@ -5,13 +5,13 @@ import { basename, join } from 'node:path';
 import type { Context } from '../core/context.ts';
 import { asNetrigError, NetrigError } from '../core/errors.ts';
 import { cellFolder, manifestPath, writeJson, writePart, type RunManifest } from '../evidence/cell.ts';
-import { probeFabric } from '../fabric/capabilities.ts';
+import { probeFabric, type FabricCapabilities } from '../fabric/capabilities.ts';
 import { Rig } from '../rig/rig.ts';
 import { destroyLab } from '../rig/teardown.ts';
 import { bundleScript } from '../systems/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
 import { describeMachine } from './machine.ts';
-import { deployLab, runCell, sameFabric, type Deployment } from './street.ts';
+import { deployLab, removeAfterFailure, runCell, sameFabric, type Deployment } from './street.ts';
 
 export interface RunOptions {
   readonly topologyPath: string;
@@ -28,7 +28,7 @@ const DEPLOY_S = 4;
 
 export function expectedSeconds(experiment: Experiment): number {
   const perRepeat = experiment.cells.reduce((sum, lab) => sum + CELL_OVERHEAD_S + lab.phases.reduce((s, p) => s + p.durationUs / 1e6, 0), 0);
-  const deployments = experiment.cells.filter((lab, i) => i === 0 || !sameFabric(lab, experiment.cells[i - 1] as Lab)).length;
+  const deployments = groupByFabric(experiment.cells).length;
   return Math.round(experiment.repeat * perRepeat + deployments * DEPLOY_S);
 }
 
@@ -55,32 +55,40 @@ export async function runExperiment(ctx: Context, experiment: Experiment, option
     let index = 0;
     // Cells grouped by fabric, repeats inside, so that a fabric is built once.
     for (const group of groupByFabric(experiment.cells)) {
-      const first = group[0] as Lab;
-      deployment = await deployLab(ctx, first, capabilities, options.topologyPath, async (links) => {
-        // Before they are judged: a refused run shows its figures too.
-        await writePart(cellFolder(results, first.cell, 1), 'lab', first);
-        await writePart(cellFolder(results, first.cell, 1), 'links', links);
-      });
+      if (deployment) await destroyLab(experiment.name);
+      deployment = undefined;
       for (let repeat = 1; repeat <= experiment.repeat; repeat++) {
         for (const lab of group) {
+          deployment ??= await deployFor(ctx, lab, repeat, capabilities, options, results);
           ctx.events.emit({ type: 'cell-started', cell: lab.cell, index: ++index, of: total, repeat });
-          await runCell(ctx, deployment, lab, repeat, results, tools);
+          const { clean } = await runCell(ctx, deployment, lab, repeat, results, tools);
+          if (clean) continue;
+          // What a dead agent left in its node would be in the next cell's evidence.
+          ctx.events.emit({ type: 'note', level: 'warn', text: 'an agent left its node unclean: deploying anew' });
+          await destroyLab(experiment.name);
+          deployment = undefined;
         }
       }
-      if (!(options.keep && group.includes(experiment.cells.at(-1) as Lab))) {
-        await destroyLab(experiment.name);
-        deployment = undefined;
-      }
     }
+    if (deployment && !options.keep) await destroyLab(experiment.name);
   } catch (error) {
     failure = asNetrigError(error);
     manifest.stopped = failure.message;
-    if (deployment && !options.keep) await destroyLab(experiment.name);
+    if (deployment && !options.keep) await removeAfterFailure(ctx, experiment.name);
   }
   manifest.endedAt = new Date().toISOString();
   await writeJson(manifestPath(results), manifest);
   stopLogging();
   return { results, failure };
+}
+
+/** Deploys and keeps the link measurements before they are judged: a refused run shows its figures too. */
+function deployFor(ctx: Context, lab: Lab, repeat: number, capabilities: FabricCapabilities, options: RunOptions, results: string): Promise<Deployment> {
+  return deployLab(ctx, lab, capabilities, options.topologyPath, async (links) => {
+    const folder = cellFolder(results, lab.cell, repeat);
+    await writePart(folder, 'lab', lab);
+    await writePart(folder, 'links', links);
+  });
 }
 
 function groupByFabric(cells: readonly Lab[]): Lab[][] {

@@ -49,9 +49,14 @@ export async function deployLab(ctx: Context, lab: Lab, capabilities: FabricCapa
     requireGoodLinks(links);
     return { rig, lab, links };
   } catch (error) {
-    await destroyLab(lab.name);
+    await removeAfterFailure(ctx, lab.name);
     throw error;
   }
+}
+
+/** Removes a lab on the way out of a failure, whose cause must not be hidden by another. */
+export async function removeAfterFailure(ctx: Context, lab: string): Promise<void> {
+  await destroyLab(lab, { force: true }).catch((error: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }));
 }
 
 export const measureLinks = (ctx: Context, lab: Lab): Promise<LinkMeasurement[]> => testLinks(ctx, {
@@ -66,8 +71,8 @@ function summarizeLinks(links: readonly LinkMeasurement[]): string {
 /** Cells with the same fabric use the same deployment. */
 export const sameFabric = (a: Lab, b: Lab): boolean => isDeepStrictEqual(a.fabric, b.fabric);
 
-/** Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists. */
-export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, repeat: number, results: string, tools: ToolPaths): Promise<void> {
+/** Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists. Not clean: an agent left something in its node. */
+export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, repeat: number, results: string, tools: ToolPaths): Promise<{ clean: boolean }> {
   const folder = cellFolder(results, lab.cell, repeat);
   mkdirSync(join(folder, 'traffic'), { recursive: true });
   mkdirSync(join(folder, 'captures'), { recursive: true });
@@ -89,10 +94,14 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
         host, folder: join(folder, 'agents'), ovsDir: (node) => (switches.has(node) ? ovsDir(stateDirOf(lab.name), node) : null),
       }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
     }
-    captures = await Promise.all(lab.captures.map((point) => {
+    const starts = await Promise.allSettled(lab.captures.map((point) => {
       const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
       return startCapture(host(point.at.node), point, join(folder, file), file);
     }));
+    // Those that run are stopped below even if another one did not start.
+    captures = starts.flatMap((s) => (s.status === 'fulfilled' ? [s.value] : []));
+    const failed = starts.find((s) => s.status === 'rejected');
+    if (failed) throw failed.reason;
     const wires = new WireRates(rig, lab);
     for (const phase of lab.phases) {
       throwIfAborted(ctx.signal);
@@ -103,7 +112,7 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
       phases.push(record);
       await writePart(folder, 'phases', phases);
     }
-    voided.push(...(supervisor?.voids() ?? []));
+    voided.push(...((await supervisor?.voids()) ?? []));
   } finally {
     // Also on the way out of a failure: whatever was gathered is kept.
     const records = await Promise.all(captures.map((c) => c.stop()));
@@ -111,6 +120,7 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
     await Promise.all([writePart(folder, 'captures', records), writePart(folder, 'agents', agents), writePart(folder, 'load', load.stop()), writePart(folder, 'phases', phases)]);
   }
   await writePart(folder, 'voided', voided);
+  return { clean: agents.every((a) => a.clean) };
 }
 
 function summarizePhase(record: PhaseRecord): string {

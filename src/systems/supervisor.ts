@@ -80,6 +80,8 @@ interface Supervised {
   readonly bundle: string;
   readonly log: WriteStream;
   readonly crashes: { atMs: number; reason: string }[];
+  /** Why it does not work any more, or not as it should. */
+  readonly faults: string[];
   agent: AgentProcess;
 }
 
@@ -105,7 +107,7 @@ export class Supervisor {
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
           const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
-          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], agent: supervisor.#spawn(system.definition.name, node, bundle, log) });
+          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], agent: supervisor.#spawn(system.definition.name, node, bundle, log) });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
@@ -128,30 +130,30 @@ export class Supervisor {
       const reason = `exited (${exit.signal ?? exit.code})`;
       s.crashes.push({ atMs: Date.now(), reason });
       this.#ctx.events.emit({ type: 'note', level: 'warn', text: `agent ${s.system.definition.name} on ${s.node} ${reason}` });
-      if (s.system.crash !== 'restart' || s.crashes.length > MAX_RESTARTS) return;
+      if (s.system.crash !== 'restart' || s.crashes.length > MAX_RESTARTS) {
+        s.faults.push(reason);
+        return;
+      }
       try {
         s.agent = this.#spawn(s.system.definition.name, s.node, s.bundle, s.log);
         await s.agent.call('configure', s.setup);
         await s.agent.call('start');
         this.#watch(s);
       } catch (error) {
-        s.crashes.push({ atMs: Date.now(), reason: `restart failed: ${(error as Error).message}` });
+        s.faults.push(`restart failed: ${(error as Error).message}`);
+        s.agent.process.kill('SIGKILL');
       }
     });
   }
 
-  get pids(): readonly number[] {
-    return this.#agents.flatMap((s) => (s.agent.process.pid === undefined ? [] : [s.agent.process.pid]));
-  }
-
-  async status(): Promise<{ system: string; node: string; status: AgentStatus }[]> {
-    return Promise.all(this.#agents.map(async (s) => ({ system: s.system.definition.name, node: s.node, status: await s.agent.call<AgentStatus>('status') })));
-  }
-
-  /** Crashes that void the run. */
-  voids(): string[] {
-    return this.#agents.flatMap((s) => (s.system.crash === 'void' || s.crashes.length > MAX_RESTARTS
-      ? s.crashes.map((c) => `agent ${s.system.definition.name} on ${s.node} ${c.reason}`) : []));
+  /** What voids the run: dead agents, and those that report a problem. */
+  async voids(): Promise<string[]> {
+    const reasons = await Promise.all(this.#agents.map(async (s) => {
+      if (s.faults.length > 0) return s.faults;
+      const status = await s.agent.call<AgentStatus>('status').catch((error: unknown): AgentStatus => ({ state: 'stopped', problem: (error as Error).message }));
+      return status.problem === undefined ? [] : [status.problem];
+    }));
+    return this.#agents.flatMap((s, i) => (reasons[i] as string[]).map((reason) => `agent ${s.system.definition.name} on ${s.node} ${reason}`));
   }
 
   /** Final counters, then a clean stop; an agent that does not end is killed. */
@@ -160,15 +162,16 @@ export class Supervisor {
     return Promise.all(this.#agents.map(async (s): Promise<AgentRecord> => {
       const none: Record<string, number> = {};
       const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => none);
-      await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).catch((error: unknown) => {
+      const stopped = await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).then(() => true, (error: unknown) => {
         if (s.crashes.length === 0) this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
+        return false;
       });
       s.agent.process.stdin.end();
       const timer = setTimeout(() => s.agent.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await s.agent.process.exited;
       clearTimeout(timer);
       await new Promise<void>((resolve) => s.log.end(resolve));
-      return { system: s.system.definition.name, node: s.node, crashes: s.crashes, counters, cpuSeconds: cpuMicroseconds / 1e6 };
+      return { system: s.system.definition.name, node: s.node, crashes: s.crashes, counters, cpuSeconds: cpuMicroseconds / 1e6, clean: stopped };
     }));
   }
 }

@@ -2,11 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { LineCounter, parseDocument } from 'yaml';
 import { NetrigError } from '../core/errors.ts';
+import { isName } from '../core/names.ts';
 import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
 import type { Experiment, Lab } from './model.ts';
 import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from './problems.ts';
 import { resolveLab } from './resolve.ts';
-import { NAME_PATTERN, topologySchema, type TopologyFile } from './schema.ts';
+import { topologySchema, type TopologyFile, type When } from './schema.ts';
 import { lazyValidator, suggest } from './validate.ts';
 import { substitute, type Scalar } from './variables.ts';
 
@@ -44,6 +45,9 @@ export async function parseExperiment(file: string, source: string, options: Loa
     throw new NetrigError('USAGE', `--filter ${(options.filter ?? []).join(' --filter ')} selects no cell`, { hint: `cells: ${allCells.map((c) => c.id).join(', ')}` });
   }
   const located: LocatedProblem[] = [];
+  const ids = allCells.map((c) => c.id);
+  const twin = allCells.find((c, i) => ids.indexOf(c.id) !== i);
+  if (twin) located.push(locate({ path: ['matrix'], message: `two cells of the matrix are called "${twin.id}"`, hint: 'choose values that do not contain each other\'s "-"' }, document, { id: '', variant: {} }));
   const labs: Lab[] = [];
   let first: TopologyFile | undefined;
   for (const cell of cells) {
@@ -52,6 +56,9 @@ export async function parseExperiment(file: string, source: string, options: Loa
     located.push(...problems.map((p) => locate(p, document, cell)));
   }
   if (located.length > 0 || !first) throw invalid(file, located);
+  if ((first.targets ?? []).length > 0 && labs.every((lab) => lab.targets.length === 0)) {
+    throw invalid(file, [locate({ path: ['targets'], message: 'no target applies to any of the selected cells: the run would judge nothing' }, document, { id: '', variant: {} })]);
+  }
   return {
     name: options.name ?? first.name,
     description: first.description ?? '',
@@ -67,11 +74,39 @@ async function buildCell(base: Record<string, unknown>, cell: Cell, options: Loa
   if (unknowns.length > 0) return { file, problems: unknowns };
   const mismatches = validateFile(file);
   if (mismatches.length > 0) return { file, problems: mismatches };
-  const dangling: Problem[] = [];
+  const dangling = checkConditions(file, (base['matrix'] ?? {}) as Record<string, Record<string, unknown>>);
   const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, dangling);
   if (dangling.length > 0) return { file, problems: dangling };
   labs.push(lab);
   return { file, problems: (await options.checkSystems?.(lab)) ?? [] };
+}
+
+/** A condition on a dimension or value that the matrix does not have would silently never hold. */
+function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Problem[] {
+  const problems: Problem[] = [];
+  const check = (when: When | undefined, path: Path): void => {
+    for (const [dimension, values] of Object.entries(when ?? {})) {
+      const known = matrix[dimension];
+      if (!known) {
+        const near = suggest(dimension, Object.keys(matrix));
+        problems.push({ path: [...path, dimension], atKey: true, message: `the matrix has no dimension "${dimension}"`, hint: near ? `did you mean "${near}"?` : `dimensions: ${Object.keys(matrix).join(', ') || 'none'}` });
+        continue;
+      }
+      for (const value of typeof values === 'string' ? [values] : values) {
+        if (Object.hasOwn(known, value)) continue;
+        const near = suggest(value, Object.keys(known));
+        problems.push({ path: [...path, dimension], message: `"${dimension}" has no value "${value}"`, hint: near ? `did you mean "${near}"?` : `values: ${Object.keys(known).join(', ')}` });
+      }
+    }
+  };
+  (file.targets ?? []).forEach((target, t) => {
+    check(target.when, ['targets', t, 'when']);
+    const expectation = target['expect-fail'];
+    if (Array.isArray(expectation)) expectation.forEach((when, w) => check(when, ['targets', t, 'expect-fail', w]));
+    else if (typeof expectation === 'object') check(expectation, ['targets', t, 'expect-fail']);
+  });
+  (file.capture ?? []).forEach((capture, c) => check(capture.when, ['capture', c, 'when']));
+  return problems;
 }
 
 const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -106,9 +141,9 @@ function checkShell(file: string, raw: unknown, document: SourceDocument): void 
         continue;
       }
       for (const [value, patch] of Object.entries(values)) {
-        if (!new RegExp(NAME_PATTERN).test(value)) problems.push({ path: ['matrix', dimension, value], atKey: true, message: `"${value}" cannot name a variant` });
+        if (!isName(value)) problems.push({ path: ['matrix', dimension, value], atKey: true, message: `"${value}" cannot name a variant` });
         if (patch !== null && !isMapping(patch)) problems.push({ path: ['matrix', dimension, value], message: 'expected a merge patch (a mapping)' });
-        for (const key of ['matrix', 'name']) {
+        for (const key of ['matrix', 'name', 'repeat', 'description']) {
           if (isMapping(patch) && key in patch) problems.push({ path: ['matrix', dimension, value, key], atKey: true, message: `a variant cannot change "${key}"` });
         }
       }

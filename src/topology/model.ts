@@ -129,12 +129,6 @@ export const isSwitch = (node: LabNode): boolean => node.kind !== 'linux';
 export const isImpaired = (i: Impairment): boolean => i.rateBps !== null || i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
 export const endpointName = (e: EndpointRef): string => `${e.node}:${e.interface}`;
 
-export function findInterface(fabric: Fabric, end: EndpointRef): Interface {
-  const found = fabric.nodes.find((n) => n.name === end.node)?.interfaces.find((i) => i.name === end.interface);
-  if (!found) throw new RangeError(`no interface ${endpointName(end)}`);
-  return found;
-}
-
 /** The address of `to` in a segment that `from` is in too; undefined if there is none. */
 export function addressSeenFrom(nodes: readonly LabNode[], from: string, to: string): string | undefined {
   const source = nodes.find((n) => n.name === from);

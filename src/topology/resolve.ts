@@ -1,7 +1,7 @@
 /** A validated file (one cell, variables substituted) to the resolved model. Pure; collects problems instead of throwing. */
-import { formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, splitQuantity } from '../core/units.ts';
+import { DURATION_PATTERN, formatDurationUs, formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, PERCENT_PATTERN, RATE_PATTERN, splitQuantity } from '../core/units.ts';
 import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
-import { addressSeenFrom, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
+import { addressSeenFrom, endpointName, type CapturePoint, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { FlowFile, ImpairmentFile, LinkFile, NodeSettings, TargetFile, TopologyFile } from './schema.ts';
 import { matches } from './matrix.ts';
@@ -21,8 +21,9 @@ export interface CellFile {
 export function resolveLab({ file, cell, variant }: CellFile, labName: string, problems: Problem[]): Lab {
   const fabric = resolveFabric(file, labName, problems);
   const phases = resolveTraffic(file, fabric.nodes, problems);
+  const captures = resolveCaptures(file, fabric.nodes, variant, problems);
   const targets = (file.targets ?? []).filter((t) => matches(t.when, variant));
-  checkTargets(file.targets ?? [], phases, fabric.nodes, problems);
+  checkTargets(file.targets ?? [], variant, phases, captures, fabric.nodes, problems);
   return {
     name: labName, cell, variant, fabric, phases, targets,
     tolerance: {
@@ -31,7 +32,7 @@ export function resolveLab({ file, cell, variant }: CellFile, labName: string, p
       reachabilityOnly: file.linktest?.skip ?? false,
     },
     systems: resolveSystems(file, fabric.nodes, problems),
-    captures: resolveCaptures(file, fabric.nodes, variant, problems),
+    captures,
     saturation: parseFraction(file.saturation ?? '95%'),
   };
 }
@@ -180,7 +181,8 @@ function requireNode(name: string, nodes: readonly LabNode[], path: Path, proble
 }
 
 function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): Phase[] {
-  return (file.traffic ?? []).map((phase, p) => {
+  return (file.traffic ?? []).map((phase, p, all) => {
+    if (all.findIndex((other) => other.phase === phase.phase) !== p) problems.push({ path: ['traffic', p, 'phase'], message: `two phases are called "${phase.phase}"` });
     const durationUs = parseDurationUs(phase.duration);
     const flows = (phase.flows ?? []).flatMap((flow, f) => expandFlow(flow, durationUs, nodes, ['traffic', p, 'flows', f], problems));
     const names = new Set<string>();
@@ -206,6 +208,7 @@ function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], 
   const startUs = parseDurationUs(flow.start ?? '0s');
   const durationUs = flow.duration === undefined ? phaseUs - startUs : parseDurationUs(flow.duration);
   if (startUs + durationUs > phaseUs || durationUs <= 0) problems.push({ path, message: 'the flow does not fit into its phase', hint: 'start + duration must be at most the duration of the phase' });
+  if (tool !== 'prober' && durationUs % 1e6 !== 0) problems.push({ path, message: `${tool} sends for whole seconds only, not for ${formatDurationUs(durationUs)}`, hint: 'set duration, or start, so that whole seconds are left of the phase' });
   return pairs.flatMap(([from, to]) => {
     const known = requireNode(from, nodes, [...path, flow.matrix ? 'matrix' : 'from'], problems) && requireNode(to, nodes, [...path, flow.matrix ? 'matrix' : 'to'], problems);
     if (!known) return [];
@@ -226,7 +229,8 @@ function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], 
   });
 }
 
-function resolveCaptures(file: TopologyFile, nodes: readonly LabNode[], variant: Readonly<Record<string, string>>, problems: Problem[]) {
+function resolveCaptures(file: TopologyFile, nodes: readonly LabNode[], variant: Readonly<Record<string, string>>, problems: Problem[]): CapturePoint[] {
+  const taken = new Set<string>();
   return (file.capture ?? []).flatMap((capture, c) => {
     const [node, itf] = capture.at.split(':') as [string, string];
     const path: Path = ['capture', c, 'at'];
@@ -234,13 +238,20 @@ function resolveCaptures(file: TopologyFile, nodes: readonly LabNode[], variant:
     const interfaces = nodes.find((n) => n.name === node)?.interfaces.map((i) => i.name) ?? [];
     if (!interfaces.includes(itf)) problems.push({ path, message: `node "${node}" has no interface "${itf}"`, hint: `interfaces: ${interfaces.join(', ')}` });
     if (!matches(capture.when, variant)) return [];
+    if (taken.has(capture.at)) problems.push({ path, message: `two captures at ${capture.at}`, hint: 'one with direction: both sees everything' });
+    taken.add(capture.at);
     return [{ at: { node, interface: itf }, direction: capture.direction ?? 'both', filter: capture.filter ?? null, snapBytes: parseSizeBytes(capture.snap ?? '96B') }];
   });
 }
 
-function checkTargets(targets: readonly TargetFile[], phases: readonly Phase[], nodes: readonly LabNode[], problems: Problem[]): void {
+/** The targets of this cell, each against what it needs: phase, window, flow, capture, group, unit of its bounds. */
+function checkTargets(targets: readonly TargetFile[], variant: Readonly<Record<string, string>>, phases: readonly Phase[], captures: readonly CapturePoint[], nodes: readonly LabNode[], problems: Problem[]): void {
+  const names = new Set<string>();
   targets.forEach((target, t) => {
+    if (!matches(target.when, variant)) return;
     const path: Path = ['targets', t];
+    if (names.has(target.name)) problems.push({ path: [...path, 'name'], message: `two targets of this cell are called "${target.name}"` });
+    names.add(target.name);
     const phase = target.phase === undefined ? phases.at(-1) : phases.find((p) => p.name === target.phase);
     if (!phase) {
       problems.push({ path, message: target.phase === undefined ? 'a target needs traffic to judge' : `unknown phase "${target.phase}"`, hint: `phases: ${phases.map((p) => p.name).join(', ') || 'none'}` });
@@ -250,17 +261,30 @@ function checkTargets(targets: readonly TargetFile[], phases: readonly Phase[], 
       const text = target[edge];
       if (text !== undefined && parseDurationUs(text) > phase.durationUs) problems.push({ path: [...path, edge], message: `the window ends after the phase "${phase.name}"` });
     }
-    if ('flow' in target && !phase.flows.some((f) => f.name === target.flow) && !target.when) {
+    if ('flow' in target && !phase.flows.some((f) => f.name === target.flow)) {
       const near = suggest(target.flow, phase.flows.map((f) => f.name));
       problems.push({ path: [...path, 'flow'], message: `phase "${phase.name}" has no flow "${target.flow}"`, hint: near ? `did you mean "${near}"?` : `flows: ${phase.flows.map((f) => f.name).join(', ')}` });
     }
-    if ('capture' in target && !nodes.some((n) => n.interfaces.some((i) => `${n.name}:${i.name}` === target.capture))) {
-      problems.push({ path: [...path, 'capture'], message: `unknown capture point "${target.capture}"` });
+    if ('capture' in target && !captures.some((c) => endpointName(c.at) === target.capture)) {
+      problems.push({ path: [...path, 'capture'], message: `nothing is captured at "${target.capture}" in this cell`, hint: `captures: ${captures.map((c) => endpointName(c.at)).join(', ') || 'none'}` });
     }
-    if (target.check !== 'reachability' && target['at-least'] === undefined && target['at-most'] === undefined) {
-      problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
+    if ('group' in target && !nodes.some((n) => n.labels[target.label ?? 'tenant'] === target.group)) {
+      problems.push({ path: [...path, 'group'], message: `no node is labelled ${target.label ?? 'tenant'}=${target.group}` });
     }
+    checkBounds(target, path, problems);
   });
+}
+
+/** What the figure of a target is: a bound of another unit would be compared all the same, and mean nothing. */
+function checkBounds(target: TargetFile, path: Path, problems: Problem[]): void {
+  if (target.check === 'reachability') return;
+  if (target['at-least'] === undefined && target['at-most'] === undefined) problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
+  const time = target.check === 'latency' || (target.check === 'bandwidth-isolation' && (target.metric === 'reaction' || target.metric === 'recovery'));
+  const [pattern, expectation] = time ? [DURATION_PATTERN, 'a duration such as "50ms"'] : target.check === 'rate' ? [RATE_PATTERN, 'a rate such as "45Mbit"'] : [PERCENT_PATTERN, 'a percentage such as "95%"'];
+  for (const side of ['at-least', 'at-most'] as const) {
+    const text = target[side];
+    if (text !== undefined && !new RegExp(pattern).test(text)) problems.push({ path: [...path, side], message: `expected ${expectation}, found "${text}"` });
+  }
 }
 
 /** "70%" of the capacity or "70Mbit" as bit/s. */

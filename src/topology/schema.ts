@@ -3,6 +3,7 @@
  * and of editor completion (`netrig schema`, lab/topology.schema.json).
  */
 import { Type, type Static, type TSchema, type TProperties } from 'typebox';
+import { NAME_PATTERN } from '../core/names.ts';
 import { DURATION_PATTERN, PERCENT_PATTERN, QUEUE_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '../core/units.ts';
 
 const closed = <P extends TProperties>(properties: P, options: { description?: string } = {}) =>
@@ -12,7 +13,6 @@ const text = (description: string) => Type.String({ description });
 const pattern = (regex: string, expectation: string, description: string) =>
   Type.String({ pattern: regex, description, expectation });
 
-export const NAME_PATTERN = '^[a-zA-Z][a-zA-Z0-9_-]{0,31}$';
 const name = (description: string) => pattern(NAME_PATTERN, 'a name: a letter, then up to 31 letters, digits, "-" or "_"', description);
 const interfaceName = (description: string) =>
   pattern('^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'an interface name of at most 15 characters', description);
@@ -139,7 +139,7 @@ export const targetSchema = Type.Union([
   closed({
     check: Type.Literal('bandwidth-isolation'), ...targetBase, ...sharedSource,
     capacity: rate('Rate of the contended link; percentages below are of it.'),
-    metric: Type.Enum(['share', 'utilisation', 'shortfall', 'peak', 'reaction', 'recovery'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes. peak: highest 100 ms window. reaction: time from `event` until the group stays within 5 % of `settles-at`. recovery: time from `event` until the link is used ≥ 95 % of what `capacity` allows again.' }),
+    metric: Type.Enum(['share', 'utilisation', 'shortfall', 'peak', 'reaction', 'recovery'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes. peak: highest 100 ms window. reaction: from when the group exceeds `settles-at` after `event` until it stays at or below it (+ 5 %). recovery: from when the group stops near `event` until ≥ 95 % of the capacity is used again.' }),
     guarantee: opt(rateOrPercent('Guarantee of the group (for shortfall, and drawn in the report).')),
     'settles-at': opt(rateOrPercent('Allocation that the group must settle at (reaction).')),
     published: opt(percent('What the literature reports or predicts here; drawn beside the measured figure.')),
@@ -158,7 +158,7 @@ export const topologySchema = closed({
     defaults: opt(node),
     kinds: opt(Type.Record(Type.String(), node)),
     groups: opt(Type.Record(Type.String(), node)),
-    nodes: Type.Record(Type.String({ pattern: NAME_PATTERN }), Type.Union([node, Type.Null()]), { minProperties: 1 }),
+    nodes: Type.Record(Type.String({ pattern: NAME_PATTERN }), Type.Union([node, Type.Null()]), { minProperties: 1, additionalProperties: false }),
     links: opt(Type.Array(link)),
   }, { description: 'Nodes and links, as containerlab reads them.' }),
   linktest: opt(closed({
@@ -191,7 +191,6 @@ export type TopologyFile = Static<typeof topologySchema>;
 export type NodeSettings = Static<typeof node>;
 export type LinkFile = Static<typeof link>;
 export type ImpairmentFile = Static<typeof impairment>;
-export type EndpointFile = Static<typeof endpoint>;
 export type FlowFile = Static<typeof flow>;
 export type TargetFile = Static<typeof targetSchema>;
 export type When = Static<typeof when>;

@@ -1,12 +1,13 @@
 /**
  * Request/response prober over UDP, for latency under load: runs inside a node, as one bundled file.
  *   prober answer PORT
- *   prober ask ADDRESS PORT SECONDS INTERVAL_US BYTES   -> {"sent":N,"rttUs":[…]}
+ *   prober ask ADDRESS PORT SECONDS INTERVAL_US BYTES   -> {"rttUs":[…]}, null where no answer came
  * Written here because netperf, whose UDP_RR does this, is in Debian's non-free component.
  */
 import { createSocket } from 'node:dgram';
 
-const DRAIN_MS = 500;
+/** How long an answer to the last request may take. */
+const DRAIN_MS = 2000;
 const HEADER_BYTES = 12;
 
 function answer(port: number): void {
@@ -18,12 +19,23 @@ function answer(port: number): void {
 function ask(address: string, port: number, seconds: number, intervalUs: number, bytes: number): void {
   const socket = createSocket('udp4');
   const payload = Buffer.alloc(Math.max(HEADER_BYTES, bytes));
-  const rttUs: number[] = [];
+  const rttUs: (number | null)[] = [];
+  let open = 0;
   const total = Math.floor((seconds * 1e6) / intervalUs);
   let sent = 0;
+  socket.on('error', () => undefined); // refused: a lost request, as the null in its place says
   socket.on('message', (message) => {
-    if (message.length >= HEADER_BYTES) rttUs.push(Number(process.hrtime.bigint() - message.readBigUInt64BE(4)) / 1000);
+    if (message.length < HEADER_BYTES) return;
+    const sequence = message.readUInt32BE(0);
+    if (rttUs[sequence] !== null) return;
+    rttUs[sequence] = Number(process.hrtime.bigint() - message.readBigUInt64BE(4)) / 1000;
+    open -= 1;
+    if (open === 0 && sent === total) finish();
   });
+  const finish = () => {
+    process.stdout.write(JSON.stringify({ rttUs }));
+    process.exit(0);
+  };
   socket.connect(port, address, () => {
     const startedMs = performance.now();
     const tick = () => {
@@ -31,10 +43,12 @@ function ask(address: string, port: number, seconds: number, intervalUs: number,
       for (; sent < due; sent++) {
         payload.writeUInt32BE(sent, 0);
         payload.writeBigUInt64BE(process.hrtime.bigint(), 4);
+        rttUs.push(null);
+        open += 1;
         socket.send(Buffer.from(payload));
       }
       if (sent < total) setTimeout(tick, Math.max(0, (sent * intervalUs) / 1000 - (performance.now() - startedMs)));
-      else setTimeout(() => { process.stdout.write(JSON.stringify({ sent, rttUs })); socket.close(); }, DRAIN_MS);
+      else setTimeout(finish, DRAIN_MS);
     };
     tick();
   });

@@ -30,7 +30,7 @@ export const epochNs = (): bigint => BigInt(Math.round((performance.timeOrigin +
 export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, onTick?: (elapsedS: number) => void): Promise<PhaseRecord> {
   const commands = phase.flows.map((flow, i) => flowCommands(flow, FIRST_PORT + i, input.tools));
   const servers = phase.flows.map((flow, i) => collect(input.host(flow.to).spawn((commands[i] as FlowCommands).server)));
-  const clients: Collected[] = [];
+  const clients: (Collected | undefined)[] = phase.flows.map(() => undefined);
   try {
     await mapConcurrent(phase.flows, 4, (flow, i) => waitListening(ctx, input.host(flow.to), flow, (commands[i] as FlowCommands).port, servers[i] as Collected));
     const startedNs = epochNs();
@@ -38,26 +38,27 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
     const ticker = setInterval(() => onTick?.((performance.now() - startedMs) / 1000), 500);
     try {
       const [results] = await Promise.all([
-        Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, servers[i] as Collected, clients, startedMs))),
+        Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, servers[i] as Collected, startedMs, (client) => { clients[i] = client; }))),
         sleep(phase.durationUs / 1000, ctx.signal),
       ]);
-      await Promise.all(phase.flows.map(async (flow, i) => {
-        await input.keep(`${phase.name}.${flow.name}.sender.txt`, (clients[i])?.text() ?? '');
-        await input.keep(`${phase.name}.${flow.name}.receiver.txt`, (servers[i] as Collected).text());
-      }));
       return { phase: phase.name, startedNs: String(startedNs), durationUs: phase.durationUs, flows: results };
     } finally {
       clearInterval(ticker);
     }
   } finally {
-    for (const process of [...clients, ...servers]) process.kill();
+    for (const process of [...clients, ...servers]) process?.kill();
+    // Kept whatever happened: it is the evidence of why.
+    await Promise.all(phase.flows.flatMap((flow, i) => [
+      input.keep(`${phase.name}.${flow.name}.sender.txt`, clients[i]?.text() ?? ''),
+      input.keep(`${phase.name}.${flow.name}.receiver.txt`, servers[i]?.text() ?? ''),
+    ]));
   }
 }
 
-async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: FlowCommands, server: Collected, clients: Collected[], startedMs: number): Promise<FlowResult> {
+async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: FlowCommands, server: Collected, startedMs: number, onStart: (client: Collected) => void): Promise<FlowResult> {
   await sleep(Math.max(0, flow.startUs / 1000 - (performance.now() - startedMs)), ctx.signal);
   const client = collect(input.host(flow.from).spawn(commands.client));
-  clients.push(client);
+  onStart(client);
   const ended = await client.waitExit(flow.durationUs / 1000 + GRACE_MS, ctx.signal);
   if (!ended) client.kill();
   // The receiver of iperf3 ends by itself after its one test; others are told to.
@@ -65,7 +66,8 @@ async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: 
   await server.exited;
   const result = parseFlow(flow, client.stdout(), server.stdout());
   if (ended) return result;
-  return { ...result, error: `${flow.tool} did not end in time and was stopped` };
+  // Without a connection it would have ended by itself.
+  return { ...result, started: true, error: `${flow.tool} did not end in time and was stopped` };
 }
 
 async function waitListening(ctx: Context, host: Host, flow: Flow, port: number, server: Collected): Promise<void> {

@@ -13,18 +13,21 @@ export interface FlowCommands {
 export interface FlowResult {
   readonly flow: string;
   readonly ok: boolean;
+  /** The tool did its work up to the end; if not, what it reports says nothing about the network. */
   readonly error?: string;
+  /** The sender got as far as sending. */
+  readonly started: boolean;
   readonly receivedBytes: number;
   readonly seconds: number;
   /** Goodput (payload bits per second) at the receiver, in intervals of the length that the tool reports. */
-  readonly intervals: readonly { readonly startS: number; readonly endS: number; readonly rateBps: number }[];
+  readonly intervals: readonly { readonly startS: number; readonly endS: number; readonly rateBps: number; /** UDP: share of datagrams lost. */ readonly loss?: number }[];
   /** UDP datagrams. */
   readonly sent?: number;
   readonly lost?: number;
   /** TCP segments sent again. */
   readonly retransmits?: number;
-  /** Prober: round-trip times in µs, one per answered request. */
-  readonly rttUs?: readonly number[];
+  /** Prober: round-trip times in µs in the order of the requests; null: no answer. */
+  readonly rttUs?: readonly (number | null)[];
 }
 
 export interface ToolPaths {
@@ -64,7 +67,7 @@ export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCo
   }
 }
 
-const failed = (flow: Flow, error: string): FlowResult => ({ flow: flow.name, ok: false, error, receivedBytes: 0, seconds: flow.durationUs / 1e6, intervals: [] });
+const failed = (flow: Flow, error: string): FlowResult => ({ flow: flow.name, ok: false, error, started: false, receivedBytes: 0, seconds: flow.durationUs / 1e6, intervals: [] });
 
 export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
   try {
@@ -79,20 +82,23 @@ export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string
 }
 
 interface Iperf3Sum { start: number; end: number; seconds: number; bytes: number; bits_per_second: number; packets?: number; lost_packets?: number; retransmits?: number }
-interface Iperf3 { error?: string; intervals?: { sum: Iperf3Sum }[]; end?: { sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum } }
+interface Iperf3 { error?: string; start?: { connected?: unknown[] }; intervals?: { sum: Iperf3Sum }[]; end?: { sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum } }
 
 function parseIperf3(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
   const client = (clientOutput.trim() ? JSON.parse(clientOutput) : {}) as Iperf3;
   const server = (serverOutput.trim() ? JSON.parse(serverOutput) : {}) as Iperf3;
-  const intervals = (server.intervals ?? []).map(({ sum }) => ({ startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second }));
+  const intervals = (server.intervals ?? []).map(({ sum }) => ({
+    startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second,
+    ...(sum.packets === undefined || sum.lost_packets === undefined || sum.packets === 0 ? {} : { loss: sum.lost_packets / sum.packets }),
+  }));
   const receivedBytes = (server.intervals ?? []).reduce((total, { sum }) => total + sum.bytes, 0);
   const error = client.error ?? (intervals.length === 0 ? server.error ?? 'the receiver reported nothing' : undefined);
   const udp = server.end?.sum;
   const sent = client.end?.sum?.packets;
   return {
-    flow: flow.name, ok: receivedBytes > 0 && client.error === undefined, ...(error === undefined ? {} : { error }),
+    flow: flow.name, ok: receivedBytes > 0 && client.error === undefined, started: (client.start?.connected ?? []).length > 0, ...(error === undefined ? {} : { error }),
     receivedBytes, seconds: flow.durationUs / 1e6, intervals,
-    ...(flow.protocol === 'udp' && sent !== undefined ? { sent, lost: Math.max(0, sent - ((udp?.packets ?? 0) - (udp?.lost_packets ?? 0))) } : {}),
+    ...(flow.protocol === 'udp' && sent !== undefined && udp ? { sent, lost: Math.max(0, sent - ((udp.packets ?? 0) - (udp.lost_packets ?? 0))) } : {}),
     ...(client.end?.sum_sent?.retransmits === undefined ? {} : { retransmits: client.end.sum_sent.retransmits }),
   };
 }
@@ -102,10 +108,11 @@ function parseNetperf(flow: Flow, output: string): FlowResult {
   const rate = Number(values.get('THROUGHPUT')) * (values.get('THROUGHPUT_UNITS') === '10^6bits/s' ? 1e6 : NaN);
   const seconds = Number(values.get('ELAPSED_TIME'));
   if (!Number.isFinite(rate) || !(seconds > 0)) return failed(flow, output.trim().split('\n').at(-1) || 'no figures');
-  return { flow: flow.name, ok: rate > 0, receivedBytes: (rate * seconds) / 8, seconds, intervals: [{ startS: 0, endS: seconds, rateBps: rate }] };
+  return { flow: flow.name, ok: rate > 0, started: true, receivedBytes: (rate * seconds) / 8, seconds, intervals: [{ startS: 0, endS: seconds, rateBps: rate }] };
 }
 
 function parseProber(flow: Flow, output: string): FlowResult {
-  const { sent, rttUs } = JSON.parse(output) as { sent: number; rttUs: number[] };
-  return { flow: flow.name, ok: rttUs.length > 0, receivedBytes: rttUs.length * (flow.sizeBytes ?? 64), seconds: flow.durationUs / 1e6, intervals: [], sent, lost: sent - rttUs.length, rttUs };
+  const { rttUs } = JSON.parse(output) as { rttUs: (number | null)[] };
+  const answered = rttUs.filter((rtt) => rtt !== null).length;
+  return { flow: flow.name, ok: answered > 0, started: rttUs.length > 0, receivedBytes: answered * (flow.sizeBytes ?? 64), seconds: flow.durationUs / 1e6, intervals: [], sent: rttUs.length, lost: rttUs.length - answered, rttUs };
 }

@@ -59,6 +59,7 @@ describe('a deployed lab', () => {
     assert.equal(netrig(['destroy', 't-lab']).status, 0);
     assert.deepEqual(machineState(), clean);
     assert.equal(netrig(['destroy', 't-lab']).status, 2, 'destroying nothing is an error');
+    for (const name of ['', '..', '../run', 'a/b']) assert.equal(netrig(['destroy', name]).status, 2, `"${name}" is no lab`);
     assert.equal(netrig(['destroy', '--all']).status, 0, 'destroying all of nothing is not');
   });
 });

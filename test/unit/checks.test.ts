@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { reactionUs, recoveryUs, shares, shortfalls } from '../../src/checks/isolation.ts';
 import type { GroupSeries } from '../../src/checks/series.ts';
-import { batchMeans, decide, meanInterval, quantileInterval } from '../../src/checks/statistics.ts';
+import { batches, decide, meanInterval, quantileOf } from '../../src/checks/statistics.ts';
 import { overall, verdictsOf } from '../../src/checks/verdict.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
 import { wilson } from '../../src/fabric/linktest.ts';
@@ -49,13 +49,16 @@ test('Wilson interval contains the share and stays within 0..1', () => {
   }));
 });
 
-test('a quantile without enough samples has an open end', () => {
-  assert.equal(quantileInterval([1, 2, 3], 0.99).high, Infinity);
-  const { value, low, high } = quantileInterval(Array.from({ length: 10_000 }, (_, i) => i), 0.5);
-  assert.ok(Math.abs(value - 5000) < 2 && low > 4800 && high < 5200);
+test('a lost request is the slowest of all', () => {
+  assert.equal(quantileOf([1, 2, 3, Infinity], 0.5), 2.5);
+  assert.equal(quantileOf([1, 2, 3, Infinity], 0.99), Infinity);
 });
 
-test('batch means use every window once', () => assert.deepEqual(batchMeans([1, 3, 5, 7, 9, 11], 3), [2, 6, 10]));
+test('batches use every value once, in order, and are never shorter than asked', () => {
+  assert.deepEqual(batches([1, 2, 3, 4, 5, 6, 7], 3, 2), [[1, 2], [3, 4], [5, 6, 7]]);
+  assert.equal(batches(Array.from({ length: 30 }), 8, 2).length, 8);
+  assert.deepEqual(batches(Array.from({ length: 10 }), 8, 2).map((b) => b.length), [2, 2, 2, 2, 2]);
+});
 
 /** 10 ms bins: A and B at the given rates (Mbit/s) for the given milliseconds. */
 function series(parts: readonly [ms: number, a: number, b: number][]): GroupSeries {
@@ -70,15 +73,19 @@ test('shares and shortfalls per 100 ms window', () => {
   assert.equal(Math.round(shortfalls(s, 'A', 7e7, { fromUs: 1e6, toUs: 1.5e6 })[0]! * 100), 50);
 });
 
-test('R4-8 reaction: from exceeding the allocation until it stays within 5 %', () => {
-  assert.equal(reactionUs(series([[1000, 100, 0], [200, 0, 100], [2000, 70, 30]]), 'B', 3e7, 1e6, 3.2e6) / 1000, 200, 'the sliding window ramps alike at both edges');
+test('R4-8 reaction: a flood of N ms reads N ms, whatever its length; starved or never exceeding is not settled', () => {
+  for (const ms of [10, 20, 50, 200]) assert.ok(Math.abs((reactionUs(series([[1000, 100, 0], [ms, 0, 100], [2000, 70, 30]]), 'B', 3e7, 9e5, 3.2e6) as number) / 1000 - ms) <= 10, `${ms} ms`);
   assert.equal(reactionUs(series([[1000, 100, 0], [2000, 0, 100]]), 'B', 3e7, 1e6, 3e6), Infinity);
-  assert.equal(reactionUs(series([[1000, 100, 0], [2000, 70, 30]]), 'B', 3e7, 1e6, 3e6), 0);
+  assert.equal(reactionUs(series([[1000, 100, 0], [2000, 70, 30]]), 'B', 3e7, 1e6, 3e6), null);
+  assert.equal(reactionUs(series([[3000, 100, 0]]), 'B', 3e7, 1e6, 3e6), null);
 });
 
-test('R4-9 recovery: until the link is used to 95 % again', () => {
-  assert.equal(recoveryUs(series([[1000, 70, 30], [300, 70, 0], [700, 100, 0]]), 1e8, 1e6, 2e6) / 1000, 300);
-  assert.equal(recoveryUs(series([[1000, 70, 30], [1000, 70, 0]]), 1e8, 1e6, 2e6), Infinity);
+test('R4-9 recovery: from the last byte of the aggressor until the link is used to 95 % again', () => {
+  assert.equal((recoveryUs(series([[1000, 70, 30], [300, 70, 0], [700, 100, 0]]), 'B', 1e8, 1e6, 2e6) as number) / 1000, 300);
+  assert.equal(recoveryUs(series([[1100, 70, 30], [1900, 100, 0]]), 'B', 1e8, 1e6, 3e6), 0, 'a tool that stops late is not a slow recovery');
+  assert.equal(recoveryUs(series([[1000, 70, 30], [1500, 100, 0], [60, 0, 0], [500, 100, 0]]), 'B', 1e8, 1e6, 3e6), 0, 'a later dip is another event');
+  assert.equal(recoveryUs(series([[1000, 70, 30], [2000, 70, 0]]), 'B', 1e8, 1e6, 3e6), Infinity);
+  assert.equal(recoveryUs(series([[3000, 70, 30]]), 'B', 1e8, 1e6, 3e6), null);
 });
 
 const flow = { name: 'f', from: 'a', to: 'b', address: '10.0.0.2', protocol: 'tcp', tool: 'iperf3', rateBps: null, parallel: 1, sizeBytes: null, intervalUs: 1e4, startUs: 0, durationUs: 3e6, congestion: null } as const;
@@ -91,7 +98,7 @@ function evidence(changes: Partial<CellEvidence>, target: TargetFile): CellEvide
   const rates = [9, 10, 11, 10, 10, 9, 11, 10, 10, 10];
   return {
     lab, repeat: 1, links: [], captures: [], agents: [], load: [], voided: [], folder: '/nowhere',
-    phases: [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [{ flow: 'f', ok: true, receivedBytes: 1, seconds: 3, intervals: rates.map((r, i) => ({ startS: i * 0.1, endS: (i + 1) * 0.1, rateBps: r * 1e6 })) }] }],
+    phases: [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [{ flow: 'f', ok: true, started: true, receivedBytes: 1, seconds: 3, intervals: rates.map((r, i) => ({ startS: i * 0.1, endS: (i + 1) * 0.1, rateBps: r * 1e6 })) }] }],
     ...changes,
   };
 }
@@ -104,7 +111,7 @@ test('verdicts: met, missed, control, voided, saturated, missing', () => {
   assert.equal(outcome(evidence({}, { ...target, 'at-least': '20Mbit', 'expect-fail': { load: 'udp' } }))?.outcome, 'pass');
   assert.equal(outcome(evidence({}, { ...target, 'expect-fail': [{ load: 'udp' }] }))?.outcome, 'fail', 'a control that passes is a miss');
   assert.match(outcome(evidence({ voided: ['agent died'] }, target))?.reason ?? '', /agent died/);
-  const busy = Array.from({ length: 10 }, (_, i) => ({ atMs: i, busy: i < 2 ? 1 : 0.5 }));
+  const busy = Array.from({ length: 10 }, (_, i) => ({ atMs: i * 100, busy: i < 2 ? 1 : 0.5 }));
   assert.match(outcome(evidence({ load: busy }, target))?.reason ?? '', /saturated/);
   assert.match(outcome(evidence({}, { ...target, flow: 'g' }))?.reason ?? '', /flow g was not run/);
 });
@@ -113,6 +120,26 @@ test('repeats: a mean of repeats has an interval, one lucky repeat does not deci
   const low = evidence({}, { ...target, 'at-least': '9900kbit' });
   assert.equal(verdictsOf([low, low, low])[0]?.outcome, 'pass');
   assert.equal(verdictsOf([low])[0]?.outcome, 'inconclusive');
+});
+
+test('fewer sound repeats than planned do not decide', () => {
+  const sound = evidence({}, target);
+  assert.equal(verdictsOf([sound], 5)[0]?.outcome, 'inconclusive');
+  assert.match(verdictsOf([sound, evidence({ voided: ['x'] }, target)])[0]?.reason ?? '', /only 1 of 2 repeats/);
+  assert.equal(verdictsOf([sound, sound, sound], 4)[0]?.outcome, 'pass');
+});
+
+test('a tool that failed says nothing about the network', () => {
+  const broken = { flow: 'f', ok: false, started: true, error: 'it crashed', receivedBytes: 0, seconds: 3, intervals: [{ startS: 0, endS: 0.1, rateBps: 1e7 }] };
+  const phases = [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [broken] }];
+  assert.match(outcome(evidence({ phases }, target))?.reason ?? '', /it crashed/);
+  assert.equal(outcome(evidence({ phases }, { name: 'x', check: 'reachability', blocked: true }))?.outcome, 'inconclusive');
+  assert.equal(outcome(evidence({ phases }, { name: 'x', check: 'reachability' }))?.outcome, 'fail');
+});
+
+test('saturation counts in the judged phase, not diluted by an idle one', () => {
+  const load = [...Array.from({ length: 100 }, (_, i) => ({ atMs: 4000 + i * 100, busy: 0.1 })), ...Array.from({ length: 10 }, (_, i) => ({ atMs: i * 300, busy: 1 }))];
+  assert.match(outcome(evidence({ load }, target))?.reason ?? '', /saturated/);
 });
 
 test('a capture that dropped packets voids what needed it', () => {

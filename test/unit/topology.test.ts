@@ -142,6 +142,23 @@ systems:
   await refused(text('30%').replace('uplink: up', 'uplnk: up'), /unknown key "uplnk"/);
 });
 
+test('what would silently judge nothing, or something else, is refused', async () => {
+  const base = `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: a, to: b }] }]\nmatrix: { load: { tcp: , udp: } }\ntargets:\n`;
+  await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { laod: udp } }\n`, /no dimension "laod"/, /did you mean "load"/);
+  await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, expect-fail: [{ load: upd }] }\n`, /"load" has no value "upd"/);
+  await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 95% }\n`, /expected a rate such as "45Mbit", found "95%"/);
+  await refused(`${base}  - { name: x, check: loss, flow: f, at-most: 1Mbit }\n`, /expected a percentage/);
+  await refused(`${base}  - { name: x, check: latency, flow: f, at-most: 5Mbit }\n`, /expected a duration/);
+  await refused(`${base}  - { name: x, check: rate, flow: g, at-least: 1Mbit, when: { load: udp } }\n`, /no flow "g"/);
+  await refused(`${base}  - { name: x, check: rate, capture: "a:e", group: A, at-least: 1Mbit }\n`, /nothing is captured at "a:e"/, /no node is labelled tenant=A/);
+  await assert.rejects(parse(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { load: udp } }\n`, { filter: ['tcp'] }), /no target applies/);
+  await refused(`${minimal}matrix: { x: { a-b: , a: }, y: { c: , b-c: } }\n`, /two cells of the matrix are called "a-b-c"/);
+  await refused(`${minimal}capture: [{ at: "a:e" }, { at: "a:e", direction: in }]\n  `.replace('capture', 'capture'), /no interface|two captures/);
+  await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1500ms, flows: [{ from: a, to: b }] }]\n`, /iperf3 sends for whole seconds only, not for 1.5s/);
+  await refused('name: t\ntopology: { nodes: { "../x": } }\n', /unknown key "..\/x"/);
+  await refused('name: t\ntopology: { nodes: { "a\\nlink del lo": } }\n', /unknown key/);
+});
+
 test('fuzz: no text crashes the parser', async () => {
   await fc.assert(fc.asyncProperty(fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom('a', ':', ' ', '\n', '-', '{', '}', '[', ']', '&', '*', '"', '$', '!', '|', '?') })), async (text) => {
     await parse(text).catch((error: unknown) => assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', String(error)));

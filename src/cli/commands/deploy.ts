@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { NetrigError } from '../../core/errors.ts';
+import { asNetrigError, NetrigError } from '../../core/errors.ts';
 import { probeFabric } from '../../fabric/capabilities.ts';
 import { listLabs } from '../../rig/journal.ts';
 import { Rig } from '../../rig/rig.ts';
-import { destroyLab } from '../../rig/teardown.ts';
+import { destroyLab, sweepProbes } from '../../rig/teardown.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
 import { collect, collectSet, load, parseLabName, type TopologyOptions } from '../options.ts';
@@ -37,11 +37,17 @@ export function addDeploy(program: Command): void {
     .action(async (name: string | undefined, options: { all?: true; force?: true }) => {
       requireRoot();
       if ((name === undefined) === (options.all === undefined)) throw new NetrigError('USAGE', 'say which lab, or --all', { hint: `labs: ${listLabs().join(', ') || 'none'}` });
-      const labs = options.all ? listLabs() : [name as string];
-      for (const lab of labs) {
-        await destroyLab(lab, { force: options.force ?? false });
-        process.stdout.write(`destroyed ${lab}\n`);
+      if (!options.all) {
+        await destroyLab(name as string, { force: options.force ?? false });
+        process.stdout.write(`destroyed ${name}\n`);
+        return;
       }
-      if (labs.length === 0) process.stdout.write('nothing to destroy\n');
+      // One lab that is in use must not keep the others.
+      const failures: NetrigError[] = [];
+      for (const lab of listLabs()) {
+        await destroyLab(lab, { force: options.force ?? false }).then(() => { process.stdout.write(`destroyed ${lab}\n`); }, (error: unknown) => { failures.push(asNetrigError(error)); });
+      }
+      for (const probe of await sweepProbes()) process.stdout.write(`removed ${probe}\n`);
+      if (failures[0]) throw new NetrigError(failures[0].code, failures.map((f) => f.message).join('\n'), failures[0].hint === undefined ? {} : { hint: failures[0].hint });
     });
 }

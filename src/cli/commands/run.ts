@@ -23,7 +23,7 @@ export function addRun(program: Command): void {
   program.command('run')
     .description('deploy, measure the links, run agents, traffic and captures, judge, report, destroy')
     .argument('<topology>', 'topology file')
-    .option('--dry-run', 'print the deployment steps and the cells, do nothing')
+    .option('--dry-run', 'print the steps of the first deployment and the cells; deploy nothing (needs root, to probe the kernel)')
     .option('--filter <what>', 'only cells with this variant, e.g. udp or load=udp (repeatable: all must hold)', collect, [])
     .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
     .option('--repeat <n>', 'repeats of every cell', parseCount)
