@@ -1,4 +1,4 @@
-/** One target, one repeat: the figures that the target is about, with their unit. */
+/** One target, one repeat: the figures that the target is about. */
 import { parseDurationUs } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { parseRateOf } from '../topology/resolve.ts';
@@ -12,13 +12,13 @@ export type Unit = 'rate' | 'fraction' | 'durationUs' | 'flows';
 
 export type Figures =
   /** Samples of one run, in time order; their batch means are averaged. */
-  | { readonly kind: 'samples'; readonly unit: Unit; readonly values: readonly number[] }
+  | { readonly kind: 'samples'; readonly values: readonly number[] }
   /** All values of one run, judged by a quantile. */
-  | { readonly kind: 'quantile'; readonly unit: Unit; readonly values: readonly number[]; readonly quantile: number }
+  | { readonly kind: 'quantile'; readonly values: readonly number[]; readonly quantile: number }
   /** One figure a run: only repeats give an interval. */
-  | { readonly kind: 'single'; readonly unit: Unit; readonly value: number }
+  | { readonly kind: 'single'; readonly value: number }
   /** Counted, not sampled: exact. */
-  | { readonly kind: 'exact'; readonly unit: Unit; readonly value: number; readonly detail: string }
+  | { readonly kind: 'exact'; readonly value: number; readonly detail: string }
   | { readonly kind: 'missing'; readonly reason: string };
 
 const missing = (reason: string): Figures => ({ kind: 'missing', reason });
@@ -39,7 +39,7 @@ export function figuresOf(target: TargetFile, evidence: CellEvidence): Figures {
       if (typeof flow === 'string') return missing(flow);
       if (!flow.rttUs || flow.rttUs.length === 0) return missing(`flow ${target.flow} measured no round trips`);
       // An unanswered request took forever: a gateway must not look faster by losing packets.
-      return { kind: 'quantile', unit: 'durationUs', values: flow.rttUs.map((rtt) => rtt ?? Infinity), quantile: Number.parseFloat(target.quantile ?? '99%') / 100 };
+      return { kind: 'quantile', values: flow.rttUs.map((rtt) => rtt ?? Infinity), quantile: Number.parseFloat(target.quantile ?? '99%') / 100 };
     }
     case 'bandwidth-isolation': return isolation(target, evidence, phase, window);
   }
@@ -59,7 +59,7 @@ function reachability(target: TargetFile & { check: 'reachability' }, phase: Pha
   }
   const wrong = flows.filter((f) => f.receivedBytes > 0 === (target.blocked ?? false));
   const detail = wrong.length === 0 ? `${flows.length} flows` : `${wrong.map((f) => f.flow).slice(0, 5).join(', ')} ${target.blocked ? 'got through' : 'did not get through'}`;
-  return { kind: 'exact', unit: 'flows', value: wrong.length, detail };
+  return { kind: 'exact', value: wrong.length, detail };
 }
 
 function flowRate(name: string, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
@@ -71,7 +71,7 @@ function flowRate(name: string, evidence: CellEvidence, phase: PhaseRecord, wind
   const values = flow.intervals
     .filter((i) => i.startS * 1e6 + startUs >= window.fromUs - 1 && i.endS * 1e6 + startUs <= window.toUs + WINDOW_US / 2 && i.endS - i.startS > 0.05)
     .map((i) => i.rateBps);
-  return values.length > 0 ? { kind: 'samples', unit: 'rate', values } : missing(`flow ${name} reported no interval in the window`);
+  return values.length > 0 ? { kind: 'samples', values } : missing(`flow ${name} reported no interval in the window`);
 }
 
 function loss(name: string, phase: PhaseRecord): Figures {
@@ -79,7 +79,7 @@ function loss(name: string, phase: PhaseRecord): Figures {
   if (typeof flow === 'string') return missing(flow);
   if (flow.error !== undefined) return missing(`flow ${name}: ${flow.error}`);
   const values = flow.rttUs ? flow.rttUs.map((rtt) => (rtt === null ? 1 : 0)) : flow.intervals.flatMap((i) => (i.loss === undefined ? [] : [i.loss]));
-  return values.length > 0 ? { kind: 'samples', unit: 'fraction', values } : missing(`flow ${name} counted no datagrams`);
+  return values.length > 0 ? { kind: 'samples', values } : missing(`flow ${name} counted no datagrams`);
 }
 
 function seriesFor(target: TargetFile & ({ check: 'rate' } | { check: 'bandwidth-isolation' }), evidence: CellEvidence, phase: PhaseRecord) {
@@ -103,10 +103,10 @@ function captureRate(target: TargetFile & { check: 'rate' }, evidence: CellEvide
   if (typeof series === 'string') return missing(series);
   const bytes = target.group === undefined ? undefined : series.bytes.get(target.group);
   if (!bytes) return missing(`no node is labelled ${target.label ?? 'tenant'}=${target.group ?? '?'}`);
-  return { kind: 'samples', unit: 'rate', values: windowRates(bytes, series.binUs, WINDOW_US, window.fromUs, window.toUs) };
+  return { kind: 'samples', values: windowRates(bytes, series.binUs, WINDOW_US, window.fromUs, window.toUs) };
 }
 
-const single = (value: number | null, otherwise: string): Figures => (value === null ? missing(otherwise) : { kind: 'single', unit: 'durationUs', value });
+const single = (value: number | null, otherwise: string): Figures => (value === null ? missing(otherwise) : { kind: 'single', value });
 
 function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const series = seriesFor(target, evidence, phase);
@@ -118,12 +118,12 @@ function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, eviden
   switch (target.metric) {
     case 'share':
     case 'utilisation':
-      return { kind: 'samples', unit: 'fraction', values: shares(series, group, capacityBps, window) };
+      return { kind: 'samples', values: shares(series, group, capacityBps, window) };
     case 'shortfall':
       if (target.guarantee === undefined) return missing('shortfall needs a guarantee');
-      return { kind: 'single', unit: 'fraction', value: average(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };
+      return { kind: 'single', value: average(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };
     case 'peak':
-      return { kind: 'single', unit: 'fraction', value: peak(shares(series, group, capacityBps, window)) };
+      return { kind: 'single', value: peak(shares(series, group, capacityBps, window)) };
     case 'reaction':
       if (target['settles-at'] === undefined) return missing('reaction needs settles-at');
       return single(reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs), 'the group never exceeded its allocation');

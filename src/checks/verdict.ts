@@ -58,20 +58,21 @@ function judge(target: TargetFile, repeats: readonly CellEvidence[], planned: nu
   const bounds = boundsOf(target);
   const control = isControl(target, lab.variant);
   const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, control, bounds };
-  const open = (reason: string, unit: Unit = 'fraction'): Verdict => ({ ...base, outcome: 'inconclusive', estimate: null, unit, measured: '–', wanted: describeBounds(bounds, unit, control), reason });
+  const unit = unitOf(target);
+  const open = (reason: string): Verdict => ({ ...base, outcome: 'inconclusive', estimate: null, unit, measured: '–', wanted: describeBounds(bounds, unit, control), reason });
 
   const sound = repeats.filter((r) => r.voided.length === 0);
   if (sound.length === 0) return open(repeats.map((r) => r.voided[0]).filter(Boolean).join('; '));
   const trusted = sound.filter((r) => !isSaturated(r, target.phase));
   if (trusted.length === 0) return open(`the machine was saturated (CPU above ${formatPercent(lab.saturation, 0)}): lower the rate or use a larger machine`);
 
-  if (trusted.length < planned && trusted.length < ENOUGH_REPEATS) return open(`only ${trusted.length} of ${planned} repeats can be judged: the others are incomplete, voided or saturated`);
-
   const figures = trusted.map((evidence) => figuresOf(target, evidence));
-  const firstMissing = figures.find((f) => f.kind === 'missing');
-  if (firstMissing) return open(firstMissing.reason);
-  const present = figures as Exclude<Figures, { kind: 'missing' }>[];
-  const unit = (present[0] as { unit: Unit }).unit;
+  const present = figures.filter((f) => f.kind !== 'missing');
+  const absent = figures.find((f) => f.kind === 'missing');
+  if (present.length < planned && present.length < ENOUGH_REPEATS) {
+    if (planned === 1 && absent) return open(absent.reason);
+    return open(`only ${present.length} of ${planned} repeats can be judged: ${absent?.reason ?? 'the others are incomplete, voided or saturated'}`);
+  }
   const estimate = combine(present);
   const raw = decide(estimate, bounds);
   const outcome: Outcome = control ? (raw === 'fail' ? 'pass' : raw === 'pass' ? 'fail' : 'inconclusive') : raw;
@@ -82,6 +83,16 @@ function judge(target: TargetFile, repeats: readonly CellEvidence[], planned: nu
     wanted: describeBounds(bounds, unit, control),
     reason: outcome === 'inconclusive' ? whyOpen(estimate, unit) : control && outcome === 'fail' ? 'negative control: this check had to fail here' : null,
   };
+}
+
+function unitOf(target: TargetFile): Unit {
+  switch (target.check) {
+    case 'reachability': return 'flows';
+    case 'rate': return 'rate';
+    case 'loss': return 'fraction';
+    case 'latency': return 'durationUs';
+    case 'bandwidth-isolation': return target.metric === 'reaction' || target.metric === 'recovery' ? 'durationUs' : 'fraction';
+  }
 }
 
 function isControl(target: TargetFile, variant: Readonly<Record<string, string>>): boolean {
@@ -144,6 +155,7 @@ export function formatValue(value: number, unit: Unit): string {
 
 function describeEstimate(e: Estimate, unit: Unit): string {
   const value = formatValue(e.value, unit);
+  if (e.value === Infinity) return value;
   return Number.isFinite(e.low) || Number.isFinite(e.high) ? `${value} [${formatValue(e.low, unit)}, ${formatValue(e.high, unit)}]` : `${value} (one run)`;
 }
 

@@ -111,9 +111,16 @@ test('a modest tenant is not limited, and what it does not use is not idle', () 
   }
 });
 
-test('R4-2 model: a tenant that is starved to silence, its counter still live, gets through and has its share at once', () => {
-  const timeout: Tenant = { mac: 'A', minBps: 70, maxBps: null, senders: 1, offered: (p) => (p < 20 ? 300 : p < 60 ? 0 : p < 61 ? 2 : 300) };
-  const history = simulate('max-min', [timeout, greedy('B', 30, 3, 19)], 120);
-  for (const [, b] of history.slice(25, 60) as [number, number][]) assert.ok(b > 95 && b < 98.5, `B has ${b}: the link is used, but never overloaded`);
-  for (const [a] of history.slice(64) as [number][]) assert.ok(a > 68.5, `A has ${a}`);
+test('R4-8 model: a tenant that a flood starves to silence finds its guarantee free when it comes back', () => {
+  const timeout: Tenant = { mac: 'A', minBps: 70, maxBps: null, senders: 1, offered: (p) => (p < 20 ? 300 : p < 45 ? 0 : 300) };
+  const history = simulate('max-min', [timeout, greedy('B', 30, 3, 20)], 120);
+  for (const [, b] of history.slice(22, 45) as [number, number][]) assert.ok(b < 31.5, `B has ${b} of what A was pushed off`);
+  for (const [a] of history.slice(46) as [number][]) assert.ok(a > 68.5, `A has ${a}`);
+});
+
+test('R4-4 model: one that stays silent loses what was kept for it, and the link is never overloaded', () => {
+  const gone: Tenant = { mac: 'A', minBps: 70, maxBps: null, senders: 1, offered: (p) => (p < 20 ? 300 : p < 95 ? 0 : 300) };
+  const history = simulate('max-min', [gone, greedy('B', 30, 3, 20)], 120);
+  for (const [, b] of history.slice(75, 94) as [number, number][]) assert.ok(b > 95 && b < 98.5, `B has ${b}`);
+  for (const [a] of history.slice(98) as [number][]) assert.ok(a > 68.5, `A has ${a}`);
 });

@@ -3,7 +3,7 @@
  * and sends it as explicit rates, every period while somebody has to be limited. Nothing is searched for by ramping:
  * it settles as soon as the rates are in force, and what one tenant leaves another gets in the next period.
  */
-import type { Allocation, Law, Observation, VnicObservation } from './law.ts';
+import type { Allocation, Law, Observation } from './law.ts';
 import { waterFill, type Claim } from './waterfill.ts';
 
 /** The rates aim this far below the link, so that its queue stays empty. */
@@ -15,6 +15,13 @@ const GROWTH = 1.5;
 const FLOOR = 0.02;
 /** The highest rate of so many periods counts: packets are coarse in 10 ms, and a TCP breathes. */
 const MEMORY_PERIODS = 3;
+/** Receiving this much more than what was set aside for it, a vNIC is pushing others off the link. */
+const OVERSHOOT = 1.2;
+/**
+ * What others had is then kept for them for so many periods, even if they fall silent: a starved TCP waits out a
+ * retransmission timeout (200 ms and more), and must find its guarantee when it comes back.
+ */
+const PROTECTION_PERIODS = 50;
 /** Release messages after the end of contention, against loss. */
 const RELEASES = 3;
 
@@ -30,6 +37,12 @@ export interface MaxMinMemory {
   readonly pairs: ReadonlyMap<string, PairMemory>;
   /** What was set aside for each vNIC in the last period. */
   readonly reservedBps: ReadonlyMap<string, number>;
+  readonly protections: ReadonlyMap<string, Protection>;
+}
+
+interface Protection {
+  readonly bps: number;
+  readonly periodsLeft: number;
 }
 
 const pairKey = (vnic: string, sender: string): string => `${vnic} ${sender}`;
@@ -37,14 +50,16 @@ const FRESH: PairMemory = { recentBps: [], toldBps: null, releasesLeft: 0 };
 const peak = (pair: PairMemory): number => Math.max(0, ...pair.recentBps);
 
 export const maxMinLaw: Law<MaxMinMemory> = {
-  initial: { pairs: new Map(), reservedBps: new Map() },
+  initial: { pairs: new Map(), reservedBps: new Map(), protections: new Map() },
   decide(observation, parameters, before) {
     const pairs = new Map<string, PairMemory>(observation.vnics.flatMap((vnic) => vnic.senders.map((sender) => {
       const key = pairKey(vnic.mac, sender.mac);
       const known = before.pairs.get(key) ?? FRESH;
       return [key, { ...known, recentBps: [sender.rateBps, ...known.recentBps].slice(0, MEMORY_PERIODS) }] as const;
     })));
-    const { limits, reservedBps } = shareLink(observation, parameters.active * observation.capacityBps, pairs, before.reservedBps);
+    const used = new Map(observation.vnics.map((vnic) => [vnic.mac, vnic.senders.reduce((sum, s) => sum + peak(pairs.get(pairKey(vnic.mac, s.mac)) ?? FRESH), 0)]));
+    const protections = protect(observation.capacityBps, used, before);
+    const { limits, reservedBps } = shareLink(observation, parameters.active * observation.capacityBps, used, before.reservedBps, protections);
     const allocations: Allocation[] = [];
     for (const vnic of observation.vnics) {
       const limit = limits.get(vnic.mac);
@@ -57,21 +72,36 @@ export const maxMinLaw: Law<MaxMinMemory> = {
         if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ vnic: vnic.mac, sender: mac, rateBps: rateBps ?? observation.capacityBps, senders: speaking.length });
       });
     }
-    return { allocations, memory: { pairs, reservedBps } };
+    return { allocations, memory: { pairs, reservedBps, protections } };
   },
 };
 
+/** Protections of the next period: renewed for all others while one overshoots, ended by time or by recovery. */
+function protect(capacityBps: number, used: ReadonlyMap<string, number>, { reservedBps, protections }: MaxMinMemory): Map<string, Protection> {
+  const overshoots = (mac: string): boolean => (used.get(mac) ?? 0) > OVERSHOOT * (reservedBps.get(mac) ?? 0) + FLOOR * capacityBps;
+  const pushers = [...used.keys()].filter(overshoots);
+  const next = new Map<string, Protection>();
+  for (const [mac, usedBps] of used) {
+    const had = reservedBps.get(mac) ?? 0;
+    const known = protections.get(mac);
+    // Not more than it would have grown to: what a modest tenant never used is not kept idle.
+    const claim = Math.max(known?.bps ?? 0, Math.min(had, usedBps * GROWTH + FLOOR * capacityBps));
+    if (pushers.some((pusher) => pusher !== mac) && had > 0) next.set(mac, { bps: claim, periodsLeft: PROTECTION_PERIODS });
+    else if (known && known.periodsLeft > 1 && usedBps < BACKLOGGED * known.bps) next.set(mac, { ...known, periodsLeft: known.periodsLeft - 1 });
+  }
+  return next;
+}
+
 /** What is set aside for each vNIC, and the limit of those that need one. Nobody is limited below its guarantee. */
-function shareLink({ capacityBps, vnics }: Observation, activeBps: number, pairs: ReadonlyMap<string, PairMemory>, reservedBefore: ReadonlyMap<string, number>) {
-  const usedBps = (vnic: VnicObservation): number => vnic.senders.reduce((sum, s) => sum + peak(pairs.get(pairKey(vnic.mac, s.mac)) ?? FRESH), 0);
+function shareLink({ capacityBps, vnics }: Observation, activeBps: number, usedBps: ReadonlyMap<string, number>, reservedBefore: ReadonlyMap<string, number>, protections: ReadonlyMap<string, Protection>) {
   // A silent vNIC with a live counter may be one that is starved, its TCP waiting out a timeout. A little is kept free
   // for it, so that the others never overload the link and its next packet gets through.
   const present = vnics.filter((vnic) => vnic.senders.length > 0);
   const claims = present.map((vnic): Claim => {
-    const used = usedBps(vnic);
+    const used = usedBps.get(vnic.mac) ?? 0;
     const backlogged = used > activeBps && used >= BACKLOGGED * (reservedBefore.get(vnic.mac) ?? 0);
     const ceilingBps = Math.min(vnic.maxBps ?? capacityBps, capacityBps);
-    return { guaranteeBps: vnic.minBps, weight: vnic.minBps, ceilingBps, demandBps: backlogged ? Infinity : used * GROWTH + FLOOR * capacityBps };
+    return { guaranteeBps: vnic.minBps, weight: vnic.minBps, ceilingBps, demandBps: backlogged ? Infinity : Math.max(used * GROWTH + FLOOR * capacityBps, protections.get(vnic.mac)?.bps ?? 0) };
   });
   const rates = waterFill(TARGET * capacityBps, claims);
   const wantedBps = claims.reduce((sum, c) => sum + Math.min(c.demandBps, c.ceilingBps), 0);
