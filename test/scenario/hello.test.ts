@@ -11,7 +11,7 @@ test('hello.yaml: from run to a verdict', () => {
 });
 
 test('every topology validates, prints its plan and draws itself', () => {
-  for (const name of ['hello', 'gatekeeper-rx', 'gatekeeper-tx']) {
+  for (const name of ['hello', 'gatekeeper-rx', 'gatekeeper-tx', 'gatekeeper-laws']) {
     const file = join(ROOT, 'topologies', `${name}.yaml`);
     assert.match(netrig(['validate', file]).stdout, /: valid/);
     assert.match(netrig(['run', file, '--dry-run']).stdout, /\[machine\] ip -batch -/);
