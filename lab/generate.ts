@@ -1,7 +1,8 @@
-/** Files that follow from the code: docs/errors.md and lab/topology.schema.json. `npm run docs` writes them. */
+/** Files that follow from the code: docs/errors.md and the JSON Schemas in lab/. `npm run docs` writes them. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CODES } from '../src/core/errors.ts';
+import { reportSchema } from '../src/report/schema.ts';
 import { topologySchema } from '../src/topology/schema.ts';
 
 export function renderErrorsPage(): string {
@@ -25,10 +26,13 @@ ${rows.join('\n')}
 `;
 }
 
-export const renderSchema = (): string => `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...topologySchema }, null, 2)}\n`;
+const render = (schema: object): string => `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...schema }, null, 2)}\n`;
+export const renderTopologySchema = (): string => render(topologySchema);
+export const renderReportSchema = (): string => render(reportSchema);
 
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..');
   writeFileSync(join(root, 'docs/errors.md'), renderErrorsPage());
-  writeFileSync(join(root, 'lab/topology.schema.json'), renderSchema());
+  writeFileSync(join(root, 'lab/topology.schema.json'), renderTopologySchema());
+  writeFileSync(join(root, 'lab/report.schema.json'), renderReportSchema());
 }

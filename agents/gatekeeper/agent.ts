@@ -18,6 +18,8 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   #setup: AgentSetup<AgentConfig> | undefined;
   #state: AgentStatus['state'] = 'idle';
   #key = Buffer.alloc(0);
+  /** Remote vNIC to its server's address on the provider's network. */
+  #serverOf: ReadonlyMap<string, string> = new Map();
   #tc: BatchChannel | undefined;
   #nft: BatchChannel | undefined;
   #limiters: Limiters | undefined;
@@ -34,6 +36,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     const { config } = setup;
     this.#setup = setup;
     this.#key = Buffer.from(setup.secret, 'hex');
+    this.#serverOf = new Map(config.remotes.map((r) => [r.mac, r.server]));
     await this.#clear(config);
     await this.#feed('nft', ['-f', '-'], steeringTable(config.uplink.device, config.vnics, config.counterTimeoutMs));
     await this.#feed('tc', ['-batch', '-'], `${treeLines(config.uplink.device, config.uplink.rateBps, config.vnics).join('\n')}\n`);
@@ -126,10 +129,10 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     const observation = observe(config, pairs);
     const allocations = this.#controller?.(observation, { threshold: config.threshold, active: config.active }) ?? [];
     for (const allocation of allocations) {
-      const remote = config.remotes.find((r) => r.mac === allocation.sender);
-      if (!remote) continue;
+      const server = this.#serverOf.get(allocation.sender);
+      if (server === undefined) continue;
       const message = encodeFeedback({ server: config.server, sequence: ++this.#sequence, receiver: allocation.vnic, sender: allocation.sender, rateBps: allocation.rateBps, senders: allocation.senders }, this.#key);
-      this.#socket?.send(message, config.provider.port, remote.server);
+      this.#socket?.send(message, config.provider.port, server);
       this.#counters.feedbackSent += 1;
     }
     if (pairs.some((p) => p.rateBps > 0) || (this.#limiters?.size ?? 0) > 0) {
@@ -157,11 +160,12 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
 
 /** Only pairs of local vNICs count: what merely passes by (flooding) is not received. */
 function observe(config: AgentConfig, pairs: readonly PairRate[]): Observation {
+  const byReceiver = Map.groupBy(pairs, (p) => p.receiver);
   return {
     capacityBps: config.uplink.rateBps,
     vnics: config.vnics.map((vnic) => ({
       mac: vnic.mac, minBps: vnic.minBps, maxBps: vnic.maxBps,
-      senders: pairs.filter((p) => p.receiver === vnic.mac).map((p) => ({ mac: p.sender, rateBps: p.rateBps })),
+      senders: (byReceiver.get(vnic.mac) ?? []).map((p) => ({ mac: p.sender, rateBps: p.rateBps })),
     })),
   };
 }

@@ -21,7 +21,7 @@ import type { DeployPlan } from '../rig/steps.ts';
 import { BUILD_DIR } from '../systems/bundle.ts';
 import { planSystems } from '../systems/registry.ts';
 import { Supervisor } from '../systems/supervisor.ts';
-import { isSwitch, type Lab } from '../topology/model.ts';
+import type { Lab, Phase } from '../topology/model.ts';
 import { runPhase, type PhaseRecord } from '../traffic/run.ts';
 import type { ToolPaths } from '../traffic/tools.ts';
 import { LoadSampler } from './machine.ts';
@@ -71,56 +71,70 @@ function summarizeLinks(links: readonly LinkMeasurement[]): string {
 /** Cells with the same fabric use the same deployment. */
 export const sameFabric = (a: Lab, b: Lab): boolean => isDeepStrictEqual(a.fabric, b.fabric);
 
-/** Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists. Not clean: an agent left something in its node. */
+/**
+ * Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists.
+ * Not clean: an agent left something in its node.
+ */
 export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, repeat: number, results: string, tools: ToolPaths): Promise<{ clean: boolean }> {
   const folder = cellFolder(results, lab.cell, repeat);
-  mkdirSync(join(folder, 'traffic'), { recursive: true });
-  mkdirSync(join(folder, 'captures'), { recursive: true });
+  for (const part of ['traffic', 'captures']) mkdirSync(join(folder, part), { recursive: true });
   await writePart(folder, 'lab', lab);
   await writePart(folder, 'links', deployment.links);
   const { rig } = deployment;
-  const host = (node: string) => rig.node(node);
-  const voided: string[] = [];
   const load = new LoadSampler();
+  const captures: RunningCapture[] = [];
   const phases: PhaseRecord[] = [];
-  let captures: RunningCapture[] = [];
+  const voided: string[] = [];
   let supervisor: Supervisor | undefined;
   let agents: AgentRecord[] = [];
   try {
-    const systems = await planSystems(lab);
-    if (systems.length > 0) {
-      const switches = new Set(lab.fabric.nodes.filter((n) => isSwitch(n) && n.kind === 'ovs-bridge').map((n) => n.name));
-      supervisor = await stage(ctx, 'agents', () => Supervisor.start(ctx, systems, {
-        host, folder: join(folder, 'agents'), ovsDir: (node) => (switches.has(node) ? ovsDir(stateDirOf(lab.name), node) : null),
-      }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
-    }
-    const starts = await Promise.allSettled(lab.captures.map((point) => {
-      const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
-      return startCapture(host(point.at.node), point, join(folder, file), file);
-    }));
-    // Those that run are stopped below even if another one did not start.
-    captures = starts.flatMap((s) => (s.status === 'fulfilled' ? [s.value] : []));
-    const failed = starts.find((s) => s.status === 'rejected');
-    if (failed) throw failed.reason;
+    supervisor = await startAgents(ctx, rig, lab, folder);
+    await startCaptures(rig, lab, folder, captures);
     const wires = new WireRates(rig, lab);
     for (const phase of lab.phases) {
       throwIfAborted(ctx.signal);
-      const expectedSeconds = phase.durationUs / 1e6;
-      const record = await stage(ctx, `traffic ${phase.name}`, () => runPhase(ctx, { host, tools, keep: (name, content) => writeFile(join(folder, 'traffic', name), content) }, phase,
-        (elapsedSeconds) => void wires.read().then((rates) => ctx.events.emit({ type: 'progress', stage: `traffic ${phase.name}`, elapsedSeconds, expectedSeconds, detail: `${rates} · CPU ${Math.round(load.current * 100)}%` }), () => undefined),
-      ), { expectedSeconds, detail: `${phase.flows.length} flows, ${expectedSeconds} s`, result: summarizePhase });
-      phases.push(record);
+      phases.push(await drivePhase(ctx, rig, phase, folder, tools, async () => `${await wires.read()} · CPU ${Math.round(load.current * 100)}%`));
       await writePart(folder, 'phases', phases);
     }
     voided.push(...((await supervisor?.voids()) ?? []));
   } finally {
     // Also on the way out of a failure: whatever was gathered is kept.
-    const records = await Promise.all(captures.map((c) => c.stop()));
+    await writePart(folder, 'captures', await Promise.all(captures.map((c) => c.stop())));
     agents = (await supervisor?.stop()) ?? [];
-    await Promise.all([writePart(folder, 'captures', records), writePart(folder, 'agents', agents), writePart(folder, 'load', load.stop()), writePart(folder, 'phases', phases)]);
+    await writePart(folder, 'agents', agents);
+    await writePart(folder, 'load', load.stop());
   }
+  // Written last: its presence says that the repeat is whole.
   await writePart(folder, 'voided', voided);
   return { clean: agents.every((a) => a.clean) };
+}
+
+async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Promise<Supervisor | undefined> {
+  const systems = await planSystems(lab);
+  if (systems.length === 0) return undefined;
+  const switches = new Set(lab.fabric.nodes.filter((n) => n.kind === 'ovs-bridge').map((n) => n.name));
+  return stage(ctx, 'agents', () => Supervisor.start(ctx, systems, {
+    host: (node) => rig.node(node), folder: join(folder, 'agents'),
+    ovsDir: (node) => (switches.has(node) ? ovsDir(stateDirOf(lab.name), node) : null),
+  }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
+}
+
+/** Fills `running` as captures start, so that those that run are stopped even if another one does not start. */
+async function startCaptures(rig: Rig, lab: Lab, folder: string, running: RunningCapture[]): Promise<void> {
+  const starts = await Promise.allSettled(lab.captures.map(async (point) => {
+    const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
+    running.push(await startCapture(rig.node(point.at.node), point, join(folder, file), file));
+  }));
+  const failed = starts.find((s) => s.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+function drivePhase(ctx: Context, rig: Rig, phase: Phase, folder: string, tools: ToolPaths, describe: () => Promise<string>): Promise<PhaseRecord> {
+  const expectedSeconds = phase.durationUs / 1e6;
+  const name = `traffic ${phase.name}`;
+  const input = { host: (node: string) => rig.node(node), tools, keep: (file: string, content: string) => writeFile(join(folder, 'traffic', file), content) };
+  const onTick = (elapsedSeconds: number) => void describe().then((detail) => ctx.events.emit({ type: 'progress', stage: name, elapsedSeconds, expectedSeconds, detail }), () => undefined);
+  return stage(ctx, name, () => runPhase(ctx, input, phase, onTick), { expectedSeconds, detail: `${phase.flows.length} flows, ${expectedSeconds} s`, result: summarizePhase });
 }
 
 function summarizePhase(record: PhaseRecord): string {

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { mapConcurrent, sleep } from '../../src/core/context.ts';
 import { CODES, EXIT } from '../../src/core/errors.ts';
 import { formatDurationUs, formatRate, parseDurationUs, parseRateBps, parseSizeBytes } from '../../src/core/units.ts';
-import { renderErrorsPage, renderSchema } from '../../lab/generate.ts';
+import { renderErrorsPage, renderReportSchema, renderTopologySchema } from '../../lab/generate.ts';
 import { FakeHost } from '../support/fake-host.ts';
 import { startCapture } from '../../src/capture/live.ts';
 import { renderTable } from '../../src/cli/table.ts';
@@ -25,7 +25,8 @@ test('quantities', () => {
 
 test('generated files are what the code says: `npm run docs`', () => {
   assert.equal(readFileSync(join(ROOT, 'docs/errors.md'), 'utf8'), renderErrorsPage());
-  assert.equal(readFileSync(join(ROOT, 'lab/topology.schema.json'), 'utf8'), renderSchema());
+  assert.equal(readFileSync(join(ROOT, 'lab/topology.schema.json'), 'utf8'), renderTopologySchema());
+  assert.equal(readFileSync(join(ROOT, 'lab/report.schema.json'), 'utf8'), renderReportSchema());
 });
 
 test('every exit status is told apart', () => {

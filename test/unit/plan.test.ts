@@ -29,9 +29,9 @@ for (const [name, capabilities] of [['userspace', { ovsKernel: false, netem: fal
 
 test('planning is deterministic', async () => assert.deepEqual(await plan(smallLab('x'), { ovsKernel: false, netem: false }), await plan(smallLab('x'), { ovsKernel: false, netem: false })));
 
-test('bursts are honest: 1 ms of the rate, never under two frames, never over 64 kB', () => {
-  assert.equal(burstBytes(1e6), 3028);
-  assert.equal(burstBytes(1e8), 12500);
+test('bursts are honest: 2 ms of the rate, never under four frames, never over 64 kB', () => {
+  assert.equal(burstBytes(1e6), 6056);
+  assert.equal(burstBytes(1e8), 25000);
   assert.equal(burstBytes(1e10), 64000);
 });
 

@@ -35,8 +35,8 @@ function script(program: Command, shell: 'bash' | 'zsh'): string {
     const name = c.registeredArguments[0]?.name() ?? '';
     if (name === 'topology') return 'COMPREPLY+=($(compgen -f -X "!*.y*ml" -- "$word") $(compgen -d -- "$word"))';
     if (name === 'results') return 'COMPREPLY+=($(compgen -d -- "$word"))';
-    if (name === 'lab') return 'COMPREPLY+=($(compgen -W "$(netrig names labs 2>/dev/null)" -- "$word"))';
-    if (name.startsWith('node')) return 'COMPREPLY+=($(compgen -W "$(netrig names nodes 2>/dev/null)" -- "$word"))';
+    if (name === 'lab') return 'COMPREPLY+=($(compgen -W "$(${COMP_WORDS[0]} names labs 2>/dev/null)" -- "$word"))';
+    if (name.startsWith('node')) return 'COMPREPLY+=($(compgen -W "$(${COMP_WORDS[0]} names nodes 2>/dev/null)" -- "$word"))';
     return name === 'shell' ? 'COMPREPLY+=($(compgen -W "bash zsh" -- "$word"))' : ':';
   };
   const cases = commands.map((c) => `    ${c.name()}) COMPREPLY=($(compgen -W "${words(c)}" -- "$word")); ${argument(c)} ;;`).join('\n');
