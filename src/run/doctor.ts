@@ -56,7 +56,7 @@ async function kernelFindings(): Promise<Finding[]> {
     const htb = await qdisc('htb');
     const fq = await qdisc('fq');
     const etf = await qdisc('etf', 'clockid', 'CLOCK_TAI', 'delta', '300000');
-    const egress = (await machine.exec(['ip', 'netns', 'exec', probe, 'nft', '-f', '-'], { stdin: 'table netdev t { chain c { type filter hook egress device "lo" priority 0; } }\n', allowFailure: true })).exitCode === 0;
+    const egress = (await machine.exec(['ip', 'netns', 'exec', probe, 'nft', '-f', '-'], { stdin: 'table netdev t {\n chain c {\n type filter hook egress device "lo" priority 0;\n }\n}\n', allowFailure: true })).exitCode === 0;
     const ptp = existsSync('/dev') && readdirSync('/dev').some((name) => name.startsWith('ptp'));
     return [
       { what: 'Open vSwitch datapath', state: fabric.ovsKernel ? 'ok' : 'limited', found: fabric.ovsKernel ? 'kernel' : 'userspace', remedy: fabric.ovsKernel ? '' : 'modprobe openvswitch, where the kernel has it; userspace forwards about 1 Gbit/s per core' },
