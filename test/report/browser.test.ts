@@ -15,6 +15,7 @@ let report = '';
 before(async () => {
   const topology = files.file('two.yaml', `
 name: t-report
+saturation: 100%
 description: "A <b>description</b> & its \\"quotes\\""
 topology:
   nodes: { a: { labels: { tenant: A } }, b: { labels: { tenant: A } }, sw: { kind: ovs-bridge } }

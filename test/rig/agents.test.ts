@@ -8,6 +8,7 @@ import { machineState, netrig, scratch, startNetrig } from '../support/netrig.ts
 
 const topology = (crash: 'void' | 'restart') => `
 name: t-agents
+saturation: 100%
 topology:
   nodes:
     s0: { kind: ovs-bridge, interfaces: { prov: { address: auto } } }

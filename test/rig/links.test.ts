@@ -10,6 +10,7 @@ test('delay, jitter, loss and rate per direction; a prober over the same links a
   using files = scratch();
   const topology = files.file('lab.yaml', `
 name: t-links
+saturation: 100%
 topology:
   nodes: { a: , b: }
   links:

@@ -74,8 +74,10 @@ export function machineState(): Record<string, unknown> {
 }
 
 /** Small, but with every kind of thing that a deployment makes: switch, bridge, shaping, delay line. */
+// Not judged by load: these are tests of correctness.
 export const SMALL_LAB = `
 name: NAME
+saturation: 100%
 topology:
   nodes:
     a:
