@@ -14,6 +14,9 @@ export function attachView(events: EventBus, kind: ViewKind): void {
   events.on(kind === 'json' ? (event) => process.stdout.write(`${JSON.stringify(event)}\n`) : humanView(kind === 'terminal'));
 }
 
+/** Some pseudo-terminals say 0. */
+const FALLBACK_COLUMNS = 100;
+
 const SYMBOLS = { pass: '✔', fail: '✘', inconclusive: '?' } as const;
 const COLOURS = { pass: 'green', fail: 'red', inconclusive: 'yellow' } as const;
 
@@ -27,6 +30,11 @@ function humanView(live: boolean): Listener {
     if (liveLine) process.stderr.write('\r\x1b[2K');
     liveLine = false;
     process.stderr.write(`${line}\n`);
+  };
+  /** Overwrites the live line, cut to the terminal: a wrapped line could not be overwritten. */
+  const show = (line: string) => {
+    process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns || FALLBACK_COLUMNS) - 1)}`);
+    liveLine = true;
   };
   const seconds = (value: number) => `${value.toFixed(1)} s`;
   return (event) => {
@@ -43,15 +51,13 @@ function humanView(live: boolean): Listener {
       }
       case 'stage-started':
         if (live) {
-          process.stderr.write(`\r\x1b[2K  … ${event.stage}${event.detail ? ` (${event.detail})` : ''}`);
-          liveLine = true;
+          show(`  … ${event.stage}${event.detail ? ` (${event.detail})` : ''}`);
         }
         break;
       case 'progress':
         if (live) {
           const time = event.expectedSeconds > 0 ? ` ${event.elapsedSeconds.toFixed(1)}/${event.expectedSeconds.toFixed(1)} s` : '';
-          process.stderr.write(`\r\x1b[2K  … ${event.stage}${time}  ${event.detail}`.slice(0, process.stderr.columns + 4));
-          liveLine = true;
+          show(`  … ${event.stage}${time}  ${event.detail}`);
         }
         break;
       case 'stage-ended':
