@@ -33,8 +33,11 @@ const LEAF_RATE_BPS = 8000;
 
 const hex = (minor: number): string => `1:${minor.toString(16)}`;
 
+/** Short: the bursts of all senders of a vNIC meet in the queue of one switch port. */
+const BURST_MS = 1;
+
 const rateArguments = (rateBps: number, ceilBps: number): string => {
-  const b = burstBytes(ceilBps);
+  const b = burstBytes(ceilBps, BURST_MS);
   return `rate ${Math.round(rateBps)}bit ceil ${Math.round(ceilBps)}bit burst ${b}b cburst ${b}b quantum ${FRAME_BYTES}`;
 };
 

@@ -6,11 +6,11 @@ const FRAME_BYTES = 1514;
 const MAX_BURST_BYTES = 64_000;
 
 /**
- * Two milliseconds of the rate, four frames at least: small enough to be honest in 10 ms windows, large enough that a
- * busy machine's late timers do not cost rate (1 ms lost 5 % at 20 Mbit/s under full load).
+ * What a rate may send at once. Links have two milliseconds, four frames at least: small enough to be honest in 10 ms
+ * windows, large enough that a busy machine's late timers cost no rate (1 ms lost 5 % at 20 Mbit/s under full load).
  */
-export function burstBytes(rateBps: number): number {
-  return Math.round(Math.min(MAX_BURST_BYTES, Math.max(4 * FRAME_BYTES, rateBps / 8 / 500)));
+export function burstBytes(rateBps: number, milliseconds = 2): number {
+  return Math.round(Math.min(MAX_BURST_BYTES, milliseconds * Math.max(2 * FRAME_BYTES, rateBps / 8 / 1000)));
 }
 
 /** tc lines that shape what leaves `device`. */
