@@ -7,6 +7,7 @@
  *  24  6 receiver MAC   30  6 sender MAC   36  server name   36+n  16 truncated HMAC
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { macText } from '../lib/mac.ts';
 
 export interface Feedback {
   /** Server that sends it. */
@@ -26,7 +27,6 @@ const FIXED_BYTES = 36;
 const TAG_BYTES = 16;
 
 const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
-const macText = (b: Buffer, at: number): string => [...b.subarray(at, at + 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 const tag = (body: Buffer, key: Buffer): Buffer => createHmac('sha256', key).update(body).digest().subarray(0, TAG_BYTES);
 
 export function encodeFeedback(message: Feedback, key: Buffer): Buffer {

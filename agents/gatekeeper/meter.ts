@@ -1,4 +1,5 @@
 /** Receive rates per (remote vNIC, local vNIC) since the last reading, from the kernel's counters. */
+import { macText } from '../lib/mac.ts';
 import { SetCounters } from '../lib/netlink.ts';
 import { NFT_TABLE, PAIR_SET } from './htb.ts';
 
@@ -9,7 +10,6 @@ export interface PairRate {
 }
 
 const ETHERNET_HEADER_BYTES = 14;
-const mac = (key: Buffer, at: number): string => [...key.subarray(at, at + 6)].map((b) => b.toString(16).padStart(2, '0')).join(':');
 
 export class Meter {
   readonly #counters = new SetCounters(NFT_TABLE, PAIR_SET);
@@ -31,7 +31,7 @@ export class Meter {
       const total = bytes + packets * BigInt(ETHERNET_HEADER_BYTES);
       current.set(id, total);
       const before = this.#last.get(id) ?? 0n;
-      return { receiver: mac(key, 0), sender: mac(key, 8), rateBps: total >= before ? (Number(total - before) * 8) / seconds : 0 };
+      return { receiver: macText(key, 0), sender: macText(key, 8), rateBps: total >= before ? (Number(total - before) * 8) / seconds : 0 };
     });
     this.#last = current;
     this.#lastNs = nowNs;

@@ -7,7 +7,7 @@ import { decodeResults, encodeStage, type StepResult } from './batch.ts';
 import { Journal } from './journal.ts';
 import { namespaceOf, Rig, wiresNamespace } from './rig.ts';
 import { hostName, type DeployPlan, type Stage, type StepHost } from './steps.ts';
-import { destroyLab } from './teardown.ts';
+import { removeAfterFailure } from './teardown.ts';
 
 /** Commands in flight: enough to hide their start-up, few enough for two cores. */
 const JOBS = 4;
@@ -26,7 +26,7 @@ export async function deploy(ctx: Context, plan: DeployPlan, topologyPath: strin
     }
     return rig;
   } catch (error) {
-    await destroyLab(plan.lab, { force: true }).catch((failure: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(failure as Error).message}` }));
+    await removeAfterFailure(ctx, plan.lab);
     throw error;
   }
 }

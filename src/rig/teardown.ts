@@ -1,7 +1,7 @@
 /** Removes a lab with nothing but its journal: whoever made it may be long dead. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { sleep } from '../core/context.ts';
+import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import { isAlive, journalledNamespaces, listLabs, readRecord, removeState, stateDirOf } from './journal.ts';
 import { LAB_ENV } from './local.ts';
@@ -25,6 +25,11 @@ export async function destroyLab(lab: string, options: { force?: boolean } = {})
   const left = namespaces.filter((name) => existsSync(join(NETNS_DIR, name)));
   if (left.length > 0) throw new NetrigError('STEP_FAILED', `could not remove the namespaces ${left.join(', ')}`, { hint: 'see what holds them: ip netns pids NAME' });
   removeState(lab);
+}
+
+/** Removes a lab on the way out of a failure, whose cause must not be hidden by another. */
+export async function removeAfterFailure(ctx: Context, lab: string): Promise<void> {
+  await destroyLab(lab, { force: true }).catch((error: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }));
 }
 
 /** Removes namespaces of capability probes whose process is gone; returns their names. */

@@ -7,11 +7,11 @@ import { asNetrigError, NetrigError } from '../core/errors.ts';
 import { cellFolder, manifestPath, writeJson, writePart, type RunManifest } from '../evidence/cell.ts';
 import { probeFabric, type FabricCapabilities } from '../fabric/capabilities.ts';
 import { Rig } from '../rig/rig.ts';
-import { destroyLab } from '../rig/teardown.ts';
+import { destroyLab, removeAfterFailure } from '../rig/teardown.ts';
 import { bundleScript } from '../systems/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
 import { describeMachine } from './machine.ts';
-import { deployLab, removeAfterFailure, runCell, sameFabric, type Deployment } from './street.ts';
+import { deployLab, runCell, sameFabric, type Deployment } from './street.ts';
 
 export interface RunOptions {
   readonly topologyPath: string;

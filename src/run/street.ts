@@ -16,7 +16,7 @@ import { ovsDir, planDeployment } from '../fabric/plan.ts';
 import { stateDirOf } from '../rig/journal.ts';
 import { deploy } from '../rig/deploy.ts';
 import { namespaceOf, Rig, wiresNamespace } from '../rig/rig.ts';
-import { destroyLab } from '../rig/teardown.ts';
+import { removeAfterFailure } from '../rig/teardown.ts';
 import type { DeployPlan } from '../rig/steps.ts';
 import { BUILD_DIR } from '../systems/bundle.ts';
 import { planSystems } from '../systems/registry.ts';
@@ -52,11 +52,6 @@ export async function deployLab(ctx: Context, lab: Lab, capabilities: FabricCapa
     await removeAfterFailure(ctx, lab.name);
     throw error;
   }
-}
-
-/** Removes a lab on the way out of a failure, whose cause must not be hidden by another. */
-export async function removeAfterFailure(ctx: Context, lab: string): Promise<void> {
-  await destroyLab(lab, { force: true }).catch((error: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }));
 }
 
 export const measureLinks = (ctx: Context, lab: Lab): Promise<LinkMeasurement[]> => testLinks(ctx, {

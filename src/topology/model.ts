@@ -125,7 +125,6 @@ export interface Experiment {
   readonly dimensions: Readonly<Record<string, readonly string[]>>;
 }
 
-export const isSwitch = (node: LabNode): boolean => node.kind !== 'linux';
 export const isImpaired = (i: Impairment): boolean => i.rateBps !== null || i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
 export const endpointName = (e: EndpointRef): string => `${e.node}:${e.interface}`;
 
