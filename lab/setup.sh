@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 say() { printf '\033[1msetup:\033[0m %s\n' "$*"; }
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
-packages=(openvswitch-switch iperf3 tcpdump iproute2 ethtool procps nftables gcc libc6-dev)
+packages=(openvswitch-switch iperf3 mgen tcpdump iproute2 ethtool procps nftables gcc libc6-dev)
 [ "${1:-}" = --with-tests ] && packages+=(tshark mininet chromium fonts-dejavu-core)
 command -v npm >/dev/null || packages+=(npm)
 

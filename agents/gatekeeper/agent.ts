@@ -1,171 +1,141 @@
 /** One Gatekeeper instance: egress scheduler, receive controller and feedback of one server (R4 section 2). */
-import { execFile } from 'node:child_process';
-import { createSocket, type Socket } from 'node:dgram';
-import { promisify } from 'node:util';
-import { BatchChannel } from '../lib/batch.ts';
 import { log, type Agent, type AgentSetup, type AgentStatus } from '../lib/rpc.ts';
 import type { AgentConfig } from './config.ts';
-import { decodeFeedback, encodeFeedback, ReplayGuard } from './feedback.ts';
-import { antiSpoofFlows, NFT_TABLE, removeTree, steeringTable, treeLines } from './htb.ts';
+import { Dataplane } from './dataplane.ts';
+import { Exchange } from './exchange.ts';
+import type { Feedback } from './feedback.ts';
 import { createController, type Controller } from './laws/index.ts';
 import type { Observation } from './laws/law.ts';
-import { Limiters } from './limiters.ts';
 import { Meter, type PairRate } from './meter.ts';
+import { observe } from './observe.ts';
 
-const run = promisify(execFile);
+/** Broadcast is held for a second once it is too much: measuring it every fourth period is soon enough. */
+const GROUP_EVERY = 4;
+/** More limiters than this are not logged one by one. */
+const LOGGED_LIMITERS = 24;
 
 export class GatekeeperAgent implements Agent<AgentConfig> {
-  #setup: AgentSetup<AgentConfig> | undefined;
   #state: AgentStatus['state'] = 'idle';
-  #key = Buffer.alloc(0);
-  /** Remote vNIC to its server's address on the provider's network. */
-  #serverOf: ReadonlyMap<string, string> = new Map();
-  #tc: BatchChannel | undefined;
-  #nft: BatchChannel | undefined;
-  #limiters: Limiters | undefined;
-  #meter: Meter | undefined;
-  #socket: Socket | undefined;
+  #config: AgentConfig | undefined;
+  #dataplane: Dataplane | undefined;
+  #exchange: Exchange | undefined;
+  #pairs: Meter | undefined;
+  #groups: Meter | undefined;
   #controller: Controller | undefined;
   #timer: NodeJS.Timeout | undefined;
-  readonly #replay = new ReplayGuard();
-  /** Starts at the clock, so that a restarted agent's messages are newer than its predecessor's. */
-  #sequence = BigInt(Date.now()) << 20n;
-  readonly #counters = { periods: 0, latePeriods: 0, feedbackSent: 0, feedbackReceived: 0, feedbackRejected: 0, feedbackReplayed: 0, controlMicroseconds: 0 };
+  #lastMs = 0;
+  /** Remote vNIC to the name of its server. */
+  #serverOf: ReadonlyMap<string, string> = new Map();
+  readonly #counters = { periods: 0, latePeriods: 0, meterMicroseconds: 0, lawMicroseconds: 0, feedbackMicroseconds: 0, limiterMicroseconds: 0 };
 
-  async configure(setup: AgentSetup<AgentConfig>): Promise<void> {
-    const { config } = setup;
-    this.#setup = setup;
-    this.#key = Buffer.from(setup.secret, 'hex');
-    this.#serverOf = new Map(config.remotes.map((r) => [r.mac, r.server]));
-    await this.#clear(config);
-    await this.#feed('nft', ['-f', '-'], steeringTable(config.uplink.device, config.vnics, config.counterTimeoutMs));
-    await this.#feed('tc', ['-batch', '-'], `${treeLines(config.uplink.device, config.uplink.rateBps, config.vnics).join('\n')}\n`);
-    if (setup.ovsDir !== null) {
-      const target = `unix:${setup.ovsDir}/${config.bridge}.mgmt`;
-      await this.#feed('ovs-ofctl', ['--bundle', 'replace-flows', target, '-'], `${antiSpoofFlows(config.uplink.device, config.vnics).join('\n')}\n`);
-    }
+  async configure({ config, secret, ovsDir }: AgentSetup<AgentConfig>): Promise<void> {
+    this.#adopt(config);
+    this.#dataplane = await Dataplane.build(config, ovsDir);
+    this.#exchange = new Exchange(config, Buffer.from(secret, 'hex'), (feedback) => this.#obey(feedback));
     this.#state = 'configured';
   }
 
   async start(): Promise<void> {
-    const { config } = this.#required();
-    this.#tc = new BatchChannel(['tc', '-force', '-batch', '-']);
-    this.#nft = new BatchChannel(['nft', '-i']);
-    this.#limiters = new Limiters(config, this.#tc, this.#nft);
-    this.#meter = new Meter();
-    this.#controller = createController(config.law);
-    const socket = createSocket('udp4');
-    this.#socket = socket;
-    socket.on('message', (datagram) => this.#receive(datagram));
-    socket.on('error', (error) => log('error', 'feedback socket', { message: error.message }));
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject);
-      socket.bind(config.provider.port, config.provider.address, () => { socket.off('error', reject); resolve(); });
-    });
+    this.#pairs = Meter.ofPairs();
+    this.#groups = Meter.ofGroups();
+    this.#controller = createController(this.#required().law);
+    await this.#exchange?.open();
     this.#state = 'running';
-    this.#schedule(performance.now() + config.periodMs);
+    this.#lastMs = performance.now();
+    // An interval costs a third less than a chain of timeouts. What comes late is not caught up: rates are measured over the whole gap.
+    this.#timer = setInterval(() => this.#period(performance.now()), this.#required().periodMs);
+  }
+
+  /** Contracts and vNICs change without a gap: limiters and counters of those that stay are kept. */
+  async update(config: AgentConfig): Promise<void> {
+    this.#adopt(config);
+    await this.#dataplane?.update(config);
   }
 
   status(): AgentStatus {
-    const errors = (this.#tc?.errors ?? 0) + (this.#nft?.errors ?? 0);
-    return { state: this.#state, ...(errors > 0 ? { problem: `${errors} tc/nft errors, last: ${this.#tc?.lastError || this.#nft?.lastError}` } : {}) };
+    const errors = this.#dataplane?.errors ?? 0;
+    return { state: this.#state, ...(errors > 0 ? { problem: `${errors} tc/nft errors, last: ${this.#dataplane?.lastError}` } : {}) };
   }
 
   counters(): Readonly<Record<string, number>> {
+    const limiters = this.#dataplane?.limiters;
     return {
-      ...this.#counters, limiters: this.#limiters?.size ?? 0, limitersCreated: this.#limiters?.created ?? 0, limitersRemoved: this.#limiters?.removed ?? 0,
-      pairs: this.#meter?.pairs ?? 0, channelErrors: (this.#tc?.errors ?? 0) + (this.#nft?.errors ?? 0),
+      ...this.#counters, ...this.#exchange?.counters, limiters: limiters?.size ?? 0, limitersCreated: limiters?.created ?? 0, limitersRemoved: limiters?.removed ?? 0,
+      pairs: this.#pairs?.size ?? 0, channelErrors: this.#dataplane?.errors ?? 0, channelMicroseconds: Math.round((this.#dataplane?.cpuSeconds ?? 0) * 1e6),
     };
   }
 
   async stop(): Promise<void> {
     if (this.#state === 'stopped' || this.#state === 'idle') return;
     this.#state = 'stopped';
-    clearTimeout(this.#timer);
-    this.#socket?.close();
-    await Promise.all([this.#tc?.close(), this.#nft?.close()]);
-    this.#meter?.close();
-    const setup = this.#required();
-    await this.#clear(setup.config);
-    if (setup.ovsDir !== null) {
-      await this.#feed('ovs-ofctl', ['--bundle', 'replace-flows', `unix:${setup.ovsDir}/${setup.config.bridge}.mgmt`, '-'], 'priority=0,actions=NORMAL\n');
-    }
+    clearInterval(this.#timer);
+    this.#exchange?.close();
+    this.#pairs?.close();
+    this.#groups?.close();
+    await this.#dataplane?.remove();
   }
 
-  #required(): AgentSetup<AgentConfig> {
-    if (!this.#setup) throw new Error('configure first');
-    return this.#setup;
+  #required(): AgentConfig {
+    if (!this.#config) throw new Error('configure first');
+    return this.#config;
   }
 
-  /** Removes the tree and table of this agent, or of a predecessor that was killed (R4-16). */
-  async #clear(config: AgentConfig): Promise<void> {
-    await run('tc', removeTree(config.uplink.device).split(' ')).catch(() => undefined);
-    await run('nft', ['delete', 'table', 'netdev', NFT_TABLE]).catch(() => undefined);
-  }
-
-  async #feed(program: string, args: readonly string[], input: string): Promise<void> {
-    const child = run(program, [...args]);
-    child.child.stdin?.end(input);
-    await child;
-  }
-
-  #schedule(dueMs: number): void {
-    this.#timer = setTimeout(() => {
-      const startedMs = performance.now();
-      const { periodMs } = this.#required().config;
-      if (startedMs - dueMs > periodMs) this.#counters.latePeriods += 1;
-      this.#period(startedMs);
-      this.#counters.controlMicroseconds += Math.round((performance.now() - startedMs) * 1000);
-      // Missed periods are not caught up: the next one measures the whole gap.
-      this.#schedule(Math.max(dueMs + periodMs, startedMs + periodMs / 2));
-    }, dueMs - performance.now());
+  #adopt(config: AgentConfig): void {
+    this.#config = config;
+    this.#serverOf = new Map(config.remotes.map((r) => [r.mac, r.server]));
   }
 
   #period(nowMs: number): void {
-    const { config } = this.#required();
+    const config = this.#required();
     this.#counters.periods += 1;
-    this.#limiters?.tick(nowMs);
-    const pairs = this.#meter?.read() ?? [];
-    const observation = observe(config, pairs);
-    const allocations = this.#controller?.(observation, { threshold: config.threshold, active: config.active }) ?? [];
-    for (const allocation of allocations) {
-      const server = this.#serverOf.get(allocation.sender);
-      if (server === undefined) continue;
-      const message = encodeFeedback({ server: config.server, sequence: ++this.#sequence, receiver: allocation.vnic, sender: allocation.sender, rateBps: allocation.rateBps, senders: allocation.senders }, this.#key);
-      this.#socket?.send(message, config.provider.port, server);
-      this.#counters.feedbackSent += 1;
-    }
-    if (pairs.some((p) => p.rateBps > 0) || (this.#limiters?.size ?? 0) > 0) {
-      log('debug', 'period', {
-        rates: Object.fromEntries(observation.vnics.map((v) => [v.mac, Math.round(v.senders.reduce((sum, s) => sum + s.rateBps, 0))])),
-        feedback: allocations.length, limiters: this.#limiters?.rates() ?? {},
-      });
-    }
+    if (nowMs - this.#lastMs > 2 * config.periodMs) this.#counters.latePeriods += 1;
+    this.#lastMs = nowMs;
+    this.#exchange?.tick();
+    this.#timed('limiterMicroseconds', () => this.#dataplane?.limiters.tick(nowMs));
+    const observation = observe(config, this.#timed('meterMicroseconds', () => this.#measure()));
+    const feedback = this.#timed('lawMicroseconds', () => this.#controller?.(observation, { threshold: config.threshold, active: config.active, periodMs: config.periodMs }) ?? []);
+    this.#timed('feedbackMicroseconds', () => this.#send(feedback));
+    this.#trace(observation, feedback);
   }
 
-  #receive(datagram: Buffer): void {
-    const feedback = decodeFeedback(datagram, this.#key);
-    if (!feedback) {
-      this.#counters.feedbackRejected += 1;
-      return;
-    }
-    if (!this.#replay.accept(feedback)) {
-      this.#counters.feedbackReplayed += 1;
-      return;
-    }
-    this.#counters.feedbackReceived += 1;
-    this.#limiters?.apply(feedback);
+  #timed<T>(counter: 'meterMicroseconds' | 'lawMicroseconds' | 'feedbackMicroseconds' | 'limiterMicroseconds', work: () => T): T {
+    const startedMs = performance.now();
+    const result = work();
+    this.#counters[counter] += Math.round((performance.now() - startedMs) * 1000);
+    return result;
   }
-}
 
-/** Only pairs of local vNICs count: what merely passes by (flooding) is not received. */
-function observe(config: AgentConfig, pairs: readonly PairRate[]): Observation {
-  const byReceiver = Map.groupBy(pairs, (p) => p.receiver);
-  return {
-    capacityBps: config.uplink.rateBps,
-    vnics: config.vnics.map((vnic) => ({
-      mac: vnic.mac, minBps: vnic.minBps, maxBps: vnic.maxBps,
-      senders: (byReceiver.get(vnic.mac) ?? []).map((p) => ({ mac: p.sender, rateBps: p.rateBps })),
-    })),
-  };
+  #measure(): PairRate[] {
+    const pairs = this.#pairs?.read() ?? [];
+    return this.#counters.periods % GROUP_EVERY === 0 ? [...pairs, ...(this.#groups?.read() ?? [])] : pairs;
+  }
+
+  #send(feedback: readonly Feedback[]): void {
+    const byServer = new Map<string, Feedback[]>();
+    for (const entry of feedback) {
+      const server = this.#serverOf.get(entry.sender);
+      if (server === undefined) continue; // a sender that no server is known for cannot be limited
+      const entries = byServer.get(server);
+      if (entries) entries.push(entry);
+      else byServer.set(server, [entry]);
+    }
+    for (const [server, entries] of byServer) this.#exchange?.send(server, entries);
+  }
+
+  #obey(feedback: readonly Feedback[]): void {
+    this.#timed('limiterMicroseconds', () => this.#dataplane?.limiters.apply(feedback, performance.now()));
+  }
+
+  /** What the report's reaction plot draws: rates and allocations by vNIC, and the limiters of this server. */
+  #trace({ vnics }: Observation, feedback: readonly Feedback[]): void {
+    const limiters = this.#dataplane?.limiters;
+    const busy = vnics.filter((v) => v.senders.some((s) => s.rateBps > 0));
+    if (busy.length === 0 && (limiters?.size ?? 0) === 0) return;
+    const allocated: Record<string, number> = {};
+    for (const { receiver, rateBps } of feedback) allocated[receiver] = Math.round((allocated[receiver] ?? 0) + rateBps);
+    log('debug', 'period', {
+      rates: Object.fromEntries(busy.map((v) => [v.mac, Math.round(v.senders.reduce((sum, s) => sum + s.rateBps, 0))])),
+      allocated, feedback: feedback.length, limiters: limiters && limiters.size <= LOGGED_LIMITERS ? limiters.rates() : {},
+    });
+  }
 }

@@ -18,8 +18,9 @@ export const LAW_NAMES = ['max-min', 'paper', 'ratekeeper'] as const;
 export const gatekeeperSchema = Type.Object({
   uplink: Type.String({ description: 'Interface of each server towards the fabric.' }),
   network: Type.String({ description: 'Interface of each server on the provider\'s own network, for feedback.' }),
-  label: Type.Optional(Type.String({ description: 'Node label that names the tenant (default tenant).' })),
+  label: Type.Optional(Type.String({ description: 'Label of nodes, or of single links, that names the tenant\'s logical switch (default tenant).' })),
   contracts: Type.Record(Type.String(), contract, { description: 'Contract of every vNIC of a tenant.' }),
+  broadcast: Type.Optional(percent('What all broadcast and multicast together may take of a receiving uplink (default 1%).')),
   law: Type.Optional(Type.Enum(LAW_NAMES, { description: 'Response function of the receive controller (R4-20; default max-min).' })),
   period: Type.Optional(duration('Control period (default 10ms).')),
   threshold: Type.Optional(percent('Link utilisation above which it counts as congested (default 95%).')),
@@ -34,6 +35,7 @@ export type GatekeeperFile = Static<typeof gatekeeperSchema>;
 /** A virtual NIC on this agent's server. */
 export interface Vnic {
   readonly name: string;
+  /** Logical switch that it is on: it reaches the vNICs of the same tenant only. */
   readonly tenant: string;
   readonly mac: string;
   /** Port of the server's switch that it is plugged into. */
@@ -42,10 +44,11 @@ export interface Vnic {
   readonly maxBps: number | null;
 }
 
-/** Where a remote vNIC lives: its server's address on the provider's network. */
+/** A vNIC on another server. */
 export interface RemoteVnic {
   readonly mac: string;
   readonly tenant: string;
+  /** Name of its server. */
   readonly server: string;
 }
 
@@ -53,12 +56,14 @@ export interface AgentConfig {
   readonly server: string;
   readonly uplink: { readonly device: string; readonly rateBps: number };
   readonly bridge: string;
-  readonly provider: { readonly address: string; readonly port: number };
+  /** Own address and port on the provider's network, and the other servers' addresses there, by name. */
+  readonly provider: { readonly address: string; readonly port: number; readonly peers: Readonly<Record<string, string>> };
   readonly vnics: readonly Vnic[];
   readonly remotes: readonly RemoteVnic[];
   readonly law: (typeof LAW_NAMES)[number];
   readonly periodMs: number;
   /** Fractions of the link. */
+  readonly broadcast: number;
   readonly threshold: number;
   readonly active: number;
   readonly increase: number;

@@ -1,70 +1,87 @@
 /**
- * Feedback message: an explicit rate for one (sender, receiver) pair. Authenticated with HMAC-SHA-256 under
- * the provider's key, and numbered, so that a forged or replayed one changes nothing and is counted (R4-15).
+ * Messages between servers, authenticated with HMAC-SHA-256 under the provider's key (R4-15).
  *
- *   0  u16 magic   2  u8 version   3  u8 length of the server name   4  u16 senders   6  u16 reserved
- *   8  u64 sequence (of the sending server)      16  u64 rate, bit/s
- *  24  6 receiver MAC   30  6 sender MAC   36  server name   36+n  16 truncated HMAC
+ *   0  u16 magic   2  u8 version   3  u8 kind   4  u8 length of the server name   5  u8 –   6  u16 entries
+ *   8  u64 nonce   16  u64 sequence   24  server name, then entries, then 16 bytes of HMAC
+ *
+ * Feedback: nonce as the addressee challenged it; each entry: 6 receiver MAC, 6 sender MAC, u64 bit/s, u16 senders,
+ * u16 hold in ms. Challenge: a fresh nonce, the sequence of the message that it answers, no entries.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { macText } from '../lib/mac.ts';
+import { macText, writeMac } from '../lib/mac.ts';
 
+/** An explicit rate for one (sender, receiver) pair. */
 export interface Feedback {
-  /** Server that sends it. */
-  readonly server: string;
-  readonly sequence: bigint;
   /** vNIC that receives too much. */
   readonly receiver: string;
   /** vNIC, on the addressed server, that is to be limited. */
   readonly sender: string;
   readonly rateBps: number;
+  /** Senders that share the receiver (R4-10). */
   readonly senders: number;
+  /** The rate stands this long; then the limiter rises in silence. */
+  readonly holdMs: number;
+}
+
+export interface Message {
+  readonly kind: 'feedback' | 'challenge';
+  /** Server that sends it. */
+  readonly server: string;
+  readonly nonce: bigint;
+  readonly sequence: bigint;
+  readonly entries: readonly Feedback[];
 }
 
 const MAGIC = 0x676b;
-const VERSION = 1;
-const FIXED_BYTES = 36;
+const VERSION = 2;
+const KINDS = ['feedback', 'challenge'] as const;
+const FIXED_BYTES = 24;
+const ENTRY_BYTES = 24;
 const TAG_BYTES = 16;
+/** So that a message fits one frame of 1500 bytes with a server name of 64. */
+export const MAX_ENTRIES = 54;
+/** Holds are u16. */
+const MAX_HOLD_MS = 0xffff;
 
-const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
 const tag = (body: Buffer, key: Buffer): Buffer => createHmac('sha256', key).update(body).digest().subarray(0, TAG_BYTES);
 
-export function encodeFeedback(message: Feedback, key: Buffer): Buffer {
+export function encodeMessage(message: Message, key: Buffer): Buffer {
   const name = Buffer.from(message.server);
-  const body = Buffer.alloc(FIXED_BYTES + name.length);
+  const body = Buffer.alloc(FIXED_BYTES + name.length + message.entries.length * ENTRY_BYTES);
   body.writeUInt16BE(MAGIC, 0);
   body.writeUInt8(VERSION, 2);
-  body.writeUInt8(name.length, 3);
-  body.writeUInt16BE(Math.min(message.senders, 0xffff), 4);
-  body.writeBigUInt64BE(message.sequence, 8);
-  body.writeBigUInt64BE(BigInt(Math.round(message.rateBps)), 16);
-  macBytes(message.receiver).copy(body, 24);
-  macBytes(message.sender).copy(body, 30);
+  body.writeUInt8(KINDS.indexOf(message.kind), 3);
+  body.writeUInt8(name.length, 4);
+  body.writeUInt16BE(message.entries.length, 6);
+  body.writeBigUInt64BE(message.nonce, 8);
+  body.writeBigUInt64BE(message.sequence, 16);
   name.copy(body, FIXED_BYTES);
+  message.entries.forEach((entry, i) => {
+    const at = FIXED_BYTES + name.length + i * ENTRY_BYTES;
+    writeMac(body, at, entry.receiver);
+    writeMac(body, at + 6, entry.sender);
+    body.writeBigUInt64BE(BigInt(Math.round(entry.rateBps)), at + 12);
+    body.writeUInt16BE(Math.min(entry.senders, 0xffff), at + 20);
+    body.writeUInt16BE(Math.min(Math.round(entry.holdMs), MAX_HOLD_MS), at + 22);
+  });
   return Buffer.concat([body, tag(body, key)]);
 }
 
 /** undefined: not an authentic message. */
-export function decodeFeedback(datagram: Buffer, key: Buffer): Feedback | undefined {
+export function decodeMessage(datagram: Buffer, key: Buffer): Message | undefined {
   if (datagram.length < FIXED_BYTES + TAG_BYTES || datagram.readUInt16BE(0) !== MAGIC || datagram.readUInt8(2) !== VERSION) return undefined;
-  const nameBytes = datagram.readUInt8(3);
-  if (datagram.length !== FIXED_BYTES + nameBytes + TAG_BYTES) return undefined;
-  const body = datagram.subarray(0, FIXED_BYTES + nameBytes);
-  if (!timingSafeEqual(tag(body, key), datagram.subarray(FIXED_BYTES + nameBytes))) return undefined;
+  const kind = KINDS[datagram.readUInt8(3)];
+  const nameBytes = datagram.readUInt8(4);
+  const count = datagram.readUInt16BE(6);
+  if (kind === undefined || datagram.length !== FIXED_BYTES + nameBytes + count * ENTRY_BYTES + TAG_BYTES) return undefined;
+  const body = datagram.subarray(0, datagram.length - TAG_BYTES);
+  if (!timingSafeEqual(tag(body, key), datagram.subarray(body.length))) return undefined;
+  const entriesAt = FIXED_BYTES + nameBytes;
   return {
-    server: body.toString('utf8', FIXED_BYTES), sequence: body.readBigUInt64BE(8), receiver: macText(body, 24), sender: macText(body, 30),
-    rateBps: Number(body.readBigUInt64BE(16)), senders: body.readUInt16BE(4),
+    kind, server: body.toString('utf8', FIXED_BYTES, entriesAt), nonce: body.readBigUInt64BE(8), sequence: body.readBigUInt64BE(16),
+    entries: Array.from({ length: count }, (_, i): Feedback => {
+      const at = entriesAt + i * ENTRY_BYTES;
+      return { receiver: macText(body, at), sender: macText(body, at + 6), rateBps: Number(body.readBigUInt64BE(at + 12)), senders: body.readUInt16BE(at + 20), holdMs: body.readUInt16BE(at + 22) };
+    }),
   };
-}
-
-/** Rejects what is not newer than the last message of the same server. */
-export class ReplayGuard {
-  readonly #last = new Map<string, bigint>();
-
-  accept(message: Feedback): boolean {
-    const last = this.#last.get(message.server);
-    if (last !== undefined && message.sequence <= last) return false;
-    this.#last.set(message.server, message.sequence);
-    return true;
-  }
 }

@@ -1,16 +1,28 @@
 /** Sender side: dynamic rate limiters per (local vNIC, congested remote vNIC), set by feedback, raised in silence. */
 import type { BatchChannel } from '../lib/batch.ts';
 import { log } from '../lib/rpc.ts';
-import type { AgentConfig } from './config.ts';
+import { addLimiter, changeLimiter, FIRST_LIMITER, removeLimiter, type Uplink } from './egress.ts';
 import type { Feedback } from './feedback.ts';
-import { addLimiter, changeLimiter, FIRST_LIMITER, removeLimiter, steer, unsteer } from './htb.ts';
 import { afterFeedback, afterSilence, type LimiterState } from './recovery.ts';
+import { steer, unsteer } from './steering.ts';
 
 /** Smaller changes of a limiter are not worth a system call. */
 const NOTICEABLE = 0.005;
 
+export interface LimitedVnic {
+  readonly slot: number;
+  readonly maxBps: number | null;
+}
+
+export interface LimiterParameters {
+  readonly uplink: Uplink;
+  /** Aggregate rise per period in silence, as a fraction of the uplink. */
+  readonly increase: number;
+  readonly timeoutMs: number;
+}
+
 interface Limiter {
-  readonly vnicIndex: number;
+  readonly slot: number;
   readonly sender: string;
   readonly receiver: string;
   readonly minor: number;
@@ -20,7 +32,8 @@ interface Limiter {
 }
 
 export class Limiters {
-  readonly #config: AgentConfig;
+  readonly #parameters: LimiterParameters;
+  readonly #vnics: ReadonlyMap<string, LimitedVnic>;
   readonly #tc: BatchChannel;
   readonly #nft: BatchChannel;
   readonly #limiters = new Map<string, Limiter>();
@@ -29,8 +42,10 @@ export class Limiters {
   created = 0;
   removed = 0;
 
-  constructor(config: AgentConfig, tc: BatchChannel, nft: BatchChannel) {
-    this.#config = config;
+  /** `vnics` by MAC; the caller keeps it up to date. */
+  constructor(parameters: LimiterParameters, vnics: ReadonlyMap<string, LimitedVnic>, tc: BatchChannel, nft: BatchChannel) {
+    this.#parameters = parameters;
+    this.#vnics = vnics;
     this.#tc = tc;
     this.#nft = nft;
   }
@@ -39,36 +54,40 @@ export class Limiters {
     return this.#limiters.size;
   }
 
-  /** False: the message is about a vNIC that is not here. */
-  apply(feedback: Feedback): boolean {
-    const vnicIndex = this.#config.vnics.findIndex((v) => v.mac === feedback.sender);
-    if (vnicIndex < 0) return false;
-    const key = `${feedback.sender} ${feedback.receiver}`;
-    const state = afterFeedback(feedback.rateBps, feedback.senders);
-    const known = this.#limiters.get(key);
-    const { device } = this.#config.uplink;
-    if (known) {
-      const moved = Math.abs(state.rateBps - known.state.rateBps) > NOTICEABLE * known.state.rateBps;
-      known.heard = true;
-      if (!moved && feedback.rateBps < this.#config.uplink.rateBps) return true;
-      known.state = state;
-      this.#tc.send([changeLimiter(device, vnicIndex, known.minor, state.rateBps)]);
-      return true;
+  /** What is about a vNIC that is not here is passed over. */
+  apply(feedback: readonly Feedback[], nowMs: number): void {
+    const tc: string[] = [];
+    const nft: string[] = [];
+    for (const entry of feedback) {
+      const vnic = this.#vnics.get(entry.sender);
+      if (!vnic) continue;
+      const key = `${entry.sender} ${entry.receiver}`;
+      const known = this.#limiters.get(key);
+      if (known) {
+        const before = known.state;
+        known.heard = true;
+        known.state = afterFeedback(entry, nowMs);
+        if (Math.abs(entry.rateBps - before.rateBps) > NOTICEABLE * before.rateBps) tc.push(changeLimiter(this.#parameters.uplink, known.slot, known.minor, entry.rateBps));
+        // An unnoticeable change was not made: what the kernel has is what later changes are held against.
+        else known.state = { ...known.state, rateBps: before.rateBps };
+        continue;
+      }
+      const minor = this.#free.pop() ?? this.#nextMinor++;
+      this.#limiters.set(key, { slot: vnic.slot, sender: entry.sender, receiver: entry.receiver, minor, state: afterFeedback(entry, nowMs), heard: true });
+      tc.push(...addLimiter(this.#parameters.uplink, vnic.slot, minor, entry.rateBps));
+      nft.push(steer(entry.sender, entry.receiver, minor));
+      this.created += 1;
+      log('info', 'limiter created', { sender: entry.sender, receiver: entry.receiver, rateBps: entry.rateBps });
     }
-    const minor = this.#free.pop() ?? this.#nextMinor++;
-    this.#limiters.set(key, { vnicIndex, sender: feedback.sender, receiver: feedback.receiver, minor, state, heard: true });
-    this.#tc.send(addLimiter(device, vnicIndex, minor, state.rateBps));
-    this.#nft.send([steer(feedback.sender, feedback.receiver, minor)]);
-    this.created += 1;
-    log('info', 'limiter created', { sender: feedback.sender, receiver: feedback.receiver, rateBps: feedback.rateBps });
-    return true;
+    this.#tc.send(tc);
+    this.#nft.send(nft);
   }
 
   /** Once per period: limiters that heard nothing rise; those that have been at the maximum long enough go. */
   tick(nowMs: number): void {
-    const { uplink, increase, limiterTimeoutMs, vnics } = this.#config;
+    const { uplink, increase, timeoutMs } = this.#parameters;
     const lines: string[] = [];
-    for (const [key, limiter] of this.#limiters) {
+    for (const limiter of this.#limiters.values()) {
       if (limiter.heard) {
         limiter.heard = false;
         continue;
@@ -76,27 +95,33 @@ export class Limiters {
       const before = limiter.state;
       const after = afterSilence(before, nowMs, {
         increaseBps: increase * uplink.rateBps,
-        maximumBps: Math.min(vnics[limiter.vnicIndex]?.maxBps ?? uplink.rateBps, uplink.rateBps),
-        timeoutMs: limiterTimeoutMs,
+        maximumBps: Math.min(this.#vnics.get(limiter.sender)?.maxBps ?? uplink.rateBps, uplink.rateBps),
+        timeoutMs,
       });
-      if (after === null) this.#remove(key, limiter);
+      if (after === null) this.#remove(limiter);
       else {
         limiter.state = after;
-        if (after.rateBps !== before.rateBps) lines.push(changeLimiter(uplink.device, limiter.vnicIndex, limiter.minor, after.rateBps));
+        if (after.rateBps !== before.rateBps) lines.push(changeLimiter(uplink, limiter.slot, limiter.minor, after.rateBps));
       }
     }
     this.#tc.send(lines);
   }
 
+  /** A vNIC leaves: its limiters go before its class. */
+  removeOf(sender: string): void {
+    for (const limiter of [...this.#limiters.values()]) if (limiter.sender === sender) this.#remove(limiter);
+  }
+
+  /** "sender receiver" to bit/s. */
   rates(): Record<string, number> {
     return Object.fromEntries([...this.#limiters].map(([key, limiter]) => [key, Math.round(limiter.state.rateBps)]));
   }
 
-  #remove(key: string, limiter: Limiter): void {
-    this.#limiters.delete(key);
+  #remove(limiter: Limiter): void {
+    this.#limiters.delete(`${limiter.sender} ${limiter.receiver}`);
     this.#nft.send([unsteer(limiter.sender, limiter.receiver)]);
-    // Packets steered here meanwhile fall to the default leaf of the tree once the class is gone.
-    this.#tc.send([removeLimiter(this.#config.uplink.device, limiter.minor)]);
+    // Packets steered here meanwhile fall to the tree's default leaf once the class is gone.
+    this.#tc.send([removeLimiter(this.#parameters.uplink, limiter.minor)]);
     this.#free.push(limiter.minor);
     this.removed += 1;
     log('info', 'limiter removed', { sender: limiter.sender, receiver: limiter.receiver });

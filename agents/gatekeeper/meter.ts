@@ -1,7 +1,7 @@
 /** Receive rates per (remote vNIC, local vNIC) since the last reading, from the kernel's counters. */
 import { macText } from '../lib/mac.ts';
 import { SetCounters } from '../lib/netlink.ts';
-import { NFT_TABLE, PAIR_SET } from './htb.ts';
+import { GROUP_MAC, GROUP_SET, PAIR_SET, TABLE } from './steering.ts';
 
 export interface PairRate {
   readonly receiver: string;
@@ -11,27 +11,52 @@ export interface PairRate {
 
 const ETHERNET_HEADER_BYTES = 14;
 
+interface Reading {
+  readonly receiver: string;
+  readonly sender: string;
+  readonly bytes: number;
+}
+
+type Names = (key: Buffer) => Pick<Reading, 'receiver' | 'sender'>;
+
+/** One of the kernel's sets of counters. */
 export class Meter {
-  readonly #counters = new SetCounters(NFT_TABLE, PAIR_SET);
-  #last = new Map<string, bigint>();
+  readonly #counters: SetCounters;
+  readonly #names: Names;
+  #last = new Map<string, Reading>();
   #lastNs = process.hrtime.bigint();
 
-  get pairs(): number {
+  private constructor(set: string, names: Names) {
+    this.#counters = new SetCounters(TABLE, set);
+    this.#names = names;
+  }
+
+  static ofPairs(): Meter {
+    return new Meter(PAIR_SET, (key) => ({ receiver: macText(key, 0), sender: macText(key, 8) }));
+  }
+
+  /** Broadcast and multicast, by sender. */
+  static ofGroups(): Meter {
+    return new Meter(GROUP_SET, (key) => ({ receiver: GROUP_MAC, sender: macText(key, 0) }));
+  }
+
+  get size(): number {
     return this.#last.size;
   }
 
   read(): PairRate[] {
     const elements = this.#counters.read();
     const nowNs = process.hrtime.bigint();
-    const seconds = Number(nowNs - this.#lastNs) / 1e9;
-    const current = new Map<string, bigint>();
-    const rates = elements.map(({ key, bytes, packets }): PairRate => {
-      const id = key.toString('latin1');
+    const perSecond = 8e9 / Number(nowNs - this.#lastNs);
+    const current = new Map<string, Reading>();
+    const rates = elements.map((element): PairRate => {
+      const id = element.key.toString('latin1');
       // At the ingress hook the Ethernet header is off already; links are rated in whole frames.
-      const total = bytes + packets * BigInt(ETHERNET_HEADER_BYTES);
-      current.set(id, total);
-      const before = this.#last.get(id) ?? 0n;
-      return { receiver: macText(key, 0), sender: macText(key, 8), rateBps: total >= before ? (Number(total - before) * 8) / seconds : 0 };
+      const bytes = Number(element.bytes) + Number(element.packets) * ETHERNET_HEADER_BYTES;
+      const before = this.#last.get(id);
+      const { receiver, sender } = before ?? this.#names(element.key);
+      current.set(id, { receiver, sender, bytes });
+      return { receiver, sender, rateBps: Math.max(0, bytes - (before?.bytes ?? 0)) * perSecond };
     });
     this.#last = current;
     this.#lastNs = nowNs;

@@ -4,6 +4,8 @@ export interface LimiterState {
   readonly rateBps: number;
   /** Senders that shared the receiver when it last sent feedback. */
   readonly senders: number;
+  /** The rate stands until then, in ms of the caller's clock. */
+  readonly holdUntilMs: number;
   /** Since when the limiter has been at the maximum, in ms of the caller's clock; null: it is below. */
   readonly atMaximumSinceMs: number | null;
 }
@@ -15,10 +17,12 @@ export interface RecoveryParameters {
   readonly timeoutMs: number;
 }
 
-export const afterFeedback = (rateBps: number, senders: number): LimiterState => ({ rateBps, senders: Math.max(1, senders), atMaximumSinceMs: null });
+export const afterFeedback = ({ rateBps, senders, holdMs }: { rateBps: number; senders: number; holdMs: number }, nowMs: number): LimiterState =>
+  ({ rateBps, senders: Math.max(1, senders), holdUntilMs: nowMs + holdMs, atMaximumSinceMs: null });
 
 /** One period without feedback; null: the limiter has done its work and is removed. */
 export function afterSilence(state: LimiterState, nowMs: number, p: RecoveryParameters): LimiterState | null {
+  if (nowMs < state.holdUntilMs) return state;
   if (state.atMaximumSinceMs !== null) return nowMs - state.atMaximumSinceMs >= p.timeoutMs ? null : state;
   const rateBps = Math.min(p.maximumBps, state.rateBps + p.increaseBps / state.senders);
   return { ...state, rateBps, atMaximumSinceMs: rateBps >= p.maximumBps ? nowMs : null };

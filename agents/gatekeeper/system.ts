@@ -2,7 +2,7 @@
 import { formatRate, parseDurationUs, parseFraction } from '../../src/core/units.ts';
 import { SWITCH_DEVICE } from '../../src/fabric/plan.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
-import { addressSeenFrom, type Lab, type LabNode } from '../../src/topology/model.ts';
+import type { Lab, LabNode } from '../../src/topology/model.ts';
 import { parseRateOf } from '../../src/topology/resolve.ts';
 import { gatekeeperSchema, type AgentConfig, type GatekeeperFile, type Vnic } from './config.ts';
 
@@ -24,7 +24,7 @@ export const system: SystemDefinition<GatekeeperFile> = {
     const servers = on.flatMap((name) => findServer(config, lab, name, problems));
     for (const server of servers) admit(server, problems);
     if (problems.length > 0) return { agents: [], problems };
-    return { agents: servers.map((server) => agentSpec(config, lab, server, servers)), problems };
+    return { agents: servers.map((server) => agentSpec(config, server, servers)), problems };
   },
 };
 
@@ -57,15 +57,15 @@ function uplinkRate(lab: Lab, server: string, uplink: string): number | null {
   return null;
 }
 
-/** Every host plugged into the server's switch that carries a tenant label. */
+/** Every interface of a host plugged into the server's switch that carries a tenant label: of the host, or of the link. */
 function findVnics(config: GatekeeperFile, lab: Lab, server: LabNode, uplinkBps: number, problems: SystemProblem[]): Vnic[] {
   const label = config.label ?? 'tenant';
   return lab.fabric.links.flatMap((link) => {
     const here = link.ends.find((e) => e.node === server.name && e.interface !== config.uplink && e.interface !== config.network);
     const there = link.ends.find((e) => e !== here);
-    const host = here && there && lab.fabric.nodes.find((n) => n.name === there.node);
-    const tenant = host?.labels[label];
-    if (!here || !there || !host || tenant === undefined) return [];
+    const nic = there && lab.fabric.nodes.find((n) => n.name === there.node)?.interfaces.find((i) => i.name === there.interface);
+    const tenant = nic?.labels[label];
+    if (!here || !there || !nic || tenant === undefined) return [];
     const contract = config.contracts[tenant];
     if (!contract) {
       problems.push({ path: ['contracts'], message: `no contract for tenant "${tenant}" of ${there.node}:${there.interface}` });
@@ -73,7 +73,7 @@ function findVnics(config: GatekeeperFile, lab: Lab, server: LabNode, uplinkBps:
     }
     return [{
       name: `${there.node}:${there.interface}`, tenant, port: here.interface,
-      mac: host.interfaces.find((i) => i.name === there.interface)?.mac ?? '',
+      mac: nic.mac,
       minBps: parseRateOf(contract.min, uplinkBps),
       maxBps: contract.max === undefined ? null : parseRateOf(contract.max, uplinkBps),
     }];
@@ -96,27 +96,25 @@ function admit({ node, uplinkBps, vnics }: Server, problems: SystemProblem[]): v
   }
 }
 
-function agentSpec(config: GatekeeperFile, lab: Lab, server: Server, servers: readonly Server[]): AgentSpec {
-  const remotes = servers.filter((s) => s !== server).flatMap((s) => s.vnics.map((v) => ({
-    mac: v.mac, tenant: v.tenant, server: providerAddress(lab, server.node.name, s.node, config.network),
-  })));
-  const own = server.node.interfaces.find((i) => i.name === config.network)?.addresses[0]?.split('/')[0] ?? '';
+function agentSpec(config: GatekeeperFile, { node, uplinkBps, vnics }: Server, servers: readonly Server[]): AgentSpec {
+  const others = servers.filter((s) => s.node !== node);
   const agentConfig: AgentConfig = {
-    server: server.node.name, bridge: SWITCH_DEVICE,
-    uplink: { device: config.uplink, rateBps: server.uplinkBps },
-    provider: { address: own, port: FEEDBACK_PORT },
-    vnics: server.vnics, remotes,
+    server: node.name, bridge: SWITCH_DEVICE,
+    uplink: { device: config.uplink, rateBps: uplinkBps },
+    provider: { address: providerAddress(node, config.network), port: FEEDBACK_PORT, peers: Object.fromEntries(others.map((s) => [s.node.name, providerAddress(s.node, config.network)])) },
+    vnics,
+    remotes: others.flatMap((s) => s.vnics.map((v) => ({ mac: v.mac, tenant: v.tenant, server: s.node.name }))),
     law: config.law ?? 'max-min',
     periodMs: parseDurationUs(config.period ?? '10ms') / 1000,
+    broadcast: parseFraction(config.broadcast ?? '1%'),
     threshold: parseFraction(config.threshold ?? '95%'),
     active: parseFraction(config.active ?? '1%'),
     increase: parseFraction(config.increase ?? '1%'),
     limiterTimeoutMs: parseDurationUs(config['limiter-timeout'] ?? '1s') / 1000,
     counterTimeoutMs: parseDurationUs(config['counter-timeout'] ?? '5s') / 1000,
   };
-  return { node: server.node.name, config: agentConfig };
+  return { node: node.name, config: agentConfig };
 }
 
-function providerAddress(lab: Lab, from: string, to: LabNode, network: string): string {
-  return to.interfaces.find((i) => i.name === network)?.addresses[0]?.split('/')[0] ?? addressSeenFrom(lab.fabric.nodes, from, to.name) ?? '';
-}
+/** `findServer` saw to it that there is one. */
+const providerAddress = (node: LabNode, network: string): string => node.interfaces.find((i) => i.name === network)?.addresses[0]?.split('/')[0] ?? '';

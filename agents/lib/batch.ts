@@ -3,7 +3,11 @@
  * instead of the 2–3 ms of a process. Commands are lines; errors come on stderr and are counted.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { log } from './rpc.ts';
+
+/** USER_HZ: fixed at 100 for user space on Linux. */
+const TICKS_PER_SECOND = 100;
 
 export class BatchChannel {
   readonly #child: ChildProcessWithoutNullStreams;
@@ -34,6 +38,17 @@ export class BatchChannel {
 
   get lastError(): string {
     return this.#lastError;
+  }
+
+  /** CPU time that the interpreter has used so far. */
+  get cpuSeconds(): number {
+    try {
+      // proc(5): fields 14 and 15 are utime and stime; the command in brackets may hold blanks.
+      const fields = readFileSync(`/proc/${this.#child.pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+      return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    } catch {
+      return 0; // it has ended
+    }
   }
 
   send(lines: readonly string[]): void {

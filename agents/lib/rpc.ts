@@ -23,6 +23,8 @@ export interface AgentSetup<Config> {
 export interface Agent<Config> {
   configure(setup: AgentSetup<Config>): Promise<void>;
   start(): Promise<void>;
+  /** The configuration changed while it runs: adopted without interrupting what is not concerned. */
+  update(config: Config): Promise<void>;
   status(): AgentStatus;
   counters(): Readonly<Record<string, number>>;
   /** Leaves nothing behind on the host. */
@@ -54,6 +56,7 @@ export function serveAgent<Config>(agent: Agent<Config>): void {
   const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
     configure: (params) => agent.configure(params as AgentSetup<Config>),
     start: () => agent.start(),
+    update: (params) => agent.update(params as Config),
     status: () => agent.status(),
     counters: () => ({ ...agent.counters(), cpuMicroseconds: process.cpuUsage().user + process.cpuUsage().system }),
     stop: () => agent.stop(),

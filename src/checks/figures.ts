@@ -102,7 +102,7 @@ function captureRate(target: TargetFile & { check: 'rate' }, evidence: CellEvide
   const series = seriesFor(target, evidence, phase);
   if (typeof series === 'string') return missing(series);
   const bytes = target.group === undefined ? undefined : series.bytes.get(target.group);
-  if (!bytes) return missing(`no node is labelled ${target.label ?? 'tenant'}=${target.group ?? '?'}`);
+  if (!bytes) return missing(`no interface is labelled ${target.label ?? 'tenant'}=${target.group ?? '?'}`);
   return { kind: 'samples', values: windowRates(bytes, series.binUs, WINDOW_US, window.fromUs, window.toUs) };
 }
 
@@ -113,7 +113,7 @@ function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, eviden
   if (typeof series === 'string') return missing(series);
   const capacityBps = parseRateOf(target.capacity, 0);
   const group = target.metric === 'utilisation' ? undefined : target.group;
-  if (group !== undefined && !series.bytes.has(group)) return missing(`no node is labelled ${target.label ?? 'tenant'}=${group}`);
+  if (group !== undefined && !series.bytes.has(group)) return missing(`no interface is labelled ${target.label ?? 'tenant'}=${group}`);
   const eventUs = target.event === undefined ? window.fromUs : parseDurationUs(target.event);
   switch (target.metric) {
     case 'share':

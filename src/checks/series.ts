@@ -14,19 +14,19 @@ export interface GroupSeries {
   readonly bytes: ReadonlyMap<string, Float64Array>;
 }
 
-/** Groups a capture's frames by a label of the node whose MAC is their source (else destination). */
+/** Groups a capture's frames by a label of the interface whose MAC is their source (else destination). */
 export function groupSeries(evidence: CellEvidence, captureAt: string, label: string, phase: PhaseRecord): GroupSeries | undefined {
   const record = evidence.captures.find((c) => c.at === captureAt);
   if (!record) return undefined;
   const bins = Math.ceil(phase.durationUs / BIN_US);
   const groupOf = new Map<number, Float64Array>();
   const bytes = new Map<string, Float64Array>();
-  for (const node of evidence.lab.fabric.nodes) {
-    const group = node.labels[label];
+  for (const itf of evidence.lab.fabric.nodes.flatMap((n) => n.interfaces)) {
+    const group = itf.labels[label];
     if (group === undefined) continue;
     let series = bytes.get(group);
     if (!series) bytes.set(group, (series = new Float64Array(bins)));
-    for (const itf of node.interfaces) groupOf.set(macToNumber(itf.mac), series);
+    groupOf.set(macToNumber(itf.mac), series);
   }
   const startSeconds = Number(BigInt(phase.startedNs) / 1_000_000_000n);
   const startNanoseconds = Number(BigInt(phase.startedNs) % 1_000_000_000n);

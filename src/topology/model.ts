@@ -18,6 +18,8 @@ export interface Interface {
   readonly mtu: number;
   /** Index of the layer-2 segment (broadcast domain) it is in. */
   readonly segment: number;
+  /** Labels of its node, overridden by those of its link. */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export interface LabNode {
@@ -61,14 +63,17 @@ export interface Flow {
   readonly name: string;
   readonly from: string;
   readonly to: string;
-  /** Address that `to` is reached at. */
+  /** Address that is sent to: that of `to`, or the broadcast address of its subnet. */
   readonly address: string;
   readonly protocol: 'tcp' | 'udp';
-  readonly tool: 'iperf3' | 'netperf' | 'prober';
+  readonly tool: 'iperf3' | 'netperf' | 'mgen' | 'prober';
   readonly rateBps: number | null;
   readonly parallel: number;
   readonly sizeBytes: number | null;
   readonly intervalUs: number;
+  /** mgen: sends for `forUs` of every `everyUs`; null: all the time. */
+  readonly burst: { readonly everyUs: number; readonly forUs: number } | null;
+  readonly broadcast: boolean;
   /** Offsets within the phase. */
   readonly startUs: number;
   readonly durationUs: number;
@@ -128,12 +133,27 @@ export interface Experiment {
 export const isImpaired = (i: Impairment): boolean => i.rateBps !== null || i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
 export const endpointName = (e: EndpointRef): string => `${e.node}:${e.interface}`;
 
-/** The address of `to` in a segment that `from` is in too; undefined if there is none. */
+/** Address with prefix length (CIDR) of `to`, in a subnet that `from` is in too where there is one; undefined: it has none. */
 export function addressSeenFrom(nodes: readonly LabNode[], from: string, to: string): string | undefined {
-  const source = nodes.find((n) => n.name === from);
-  const sink = nodes.find((n) => n.name === to);
-  if (!source || !sink) return undefined;
-  const near = new Set(source.interfaces.filter((i) => i.addresses.length > 0).map((i) => i.segment));
-  const shared = sink.interfaces.find((i) => i.addresses.length > 0 && near.has(i.segment));
-  return (shared ?? sink.interfaces.find((i) => i.addresses.length > 0))?.addresses[0]?.split('/')[0];
+  const own = (name: string) => nodes.find((n) => n.name === name)?.interfaces.flatMap((i) => i.addresses.map((cidr) => ({ cidr, subnet: `${i.segment} ${subnetOf(cidr)}` }))) ?? [];
+  const near = new Set(own(from).map((a) => a.subnet));
+  const candidates = own(to);
+  return (candidates.find((a) => near.has(a.subnet)) ?? candidates[0])?.cidr;
+}
+
+const ipv4Number = (address: string): number => address.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
+const ipv4Text = (n: number): string => [n / 2 ** 24, n / 2 ** 16, n / 2 ** 8, n].map((x) => Math.floor(x) % 256).join('.');
+
+/** First address of an IPv4 subnet; of IPv6, which segments tell apart well enough, nothing. */
+function subnetOf(cidr: string): string {
+  const [address, bits] = cidr.split('/') as [string, string];
+  if (address.includes(':')) return '';
+  const size = 2 ** (32 - Number(bits));
+  return `${ipv4Text(Math.floor(ipv4Number(address) / size) * size)}/${bits}`;
+}
+
+export function broadcastAddress(cidr: string): string {
+  const [address, bits] = cidr.split('/') as [string, string];
+  const size = 2 ** (32 - Number(bits));
+  return ipv4Text(Math.floor(ipv4Number(address) / size) * size + size - 1);
 }

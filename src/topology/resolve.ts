@@ -1,7 +1,7 @@
 /** A validated file (one cell, variables substituted) to the resolved model. Pure; collects problems instead of throwing. */
 import { DURATION_PATTERN, formatDurationUs, formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, PERCENT_PATTERN, RATE_PATTERN, splitQuantity } from '../core/units.ts';
 import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
-import { addressSeenFrom, endpointName, type CapturePoint, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
+import { addressSeenFrom, broadcastAddress, endpointName, type CapturePoint, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { FlowFile, ImpairmentFile, LinkFile, NodeSettings, TargetFile, TopologyFile } from './schema.ts';
 import { matches } from './matrix.ts';
@@ -60,7 +60,7 @@ function resolveFabric(file: TopologyFile, labName: string, problems: Problem[])
   const settings = new Map(names.map((name) => [name, effectiveSettings(file, name)]));
   for (const name of names) checkNode(file, name, settings.get(name) as NodeSettings, problems);
 
-  const raws: (RawInterface & { mac: string | undefined; mtu: number })[] = [];
+  const raws: (RawInterface & { mac: string | undefined; mtu: number; labels: Readonly<Record<string, string>> })[] = [];
   const seen = new Map<string, number>();
   const links: { ends: [number, number]; raw: LinkFile; path: Path }[] = [];
   (file.topology.links ?? []).forEach((raw, l) => {
@@ -84,7 +84,7 @@ function resolveFabric(file: TopologyFile, labName: string, problems: Problem[])
       const isPort = isSwitchKind(node.kind ?? 'linux') && (address === undefined || address === 'none');
       if (address !== undefined) checkCidr(address, where, problems);
       seen.set(key, raws.length);
-      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, mac: ('mac' in parsed ? parsed.mac : undefined) ?? own?.mac, mtu: raw.mtu ?? 1500 });
+      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, mac: ('mac' in parsed ? parsed.mac : undefined) ?? own?.mac, mtu: raw.mtu ?? 1500, labels: { ...node.labels, ...raw.labels } });
       return raws.length - 1;
     });
     const [a, b] = ends as [number, number];
@@ -106,7 +106,7 @@ function resolveFabric(file: TopologyFile, labName: string, problems: Problem[])
       sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
       exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
       interfaces: raws.flatMap((raw, i) => (raw.node === name
-        ? [{ name: raw.name, mac: raw.mac ?? macFor(labName, i + 1), addresses: addresses[i] as string[], port: raw.port, mtu: raw.mtu, segment: segments[i] as number }]
+        ? [{ name: raw.name, mac: raw.mac ?? macFor(labName, i + 1), addresses: addresses[i] as string[], port: raw.port, mtu: raw.mtu, segment: segments[i] as number, labels: raw.labels }]
         : [])),
     };
   });
@@ -200,30 +200,36 @@ function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], 
     ? flow.matrix.flatMap((from) => (flow.matrix as string[]).filter((to) => to !== from).map((to) => [from, to] as const))
     : list(flow.from).flatMap((from) => list(flow.to).map((to) => [from, to] as const));
   if (pairs.length === 0) problems.push({ path, message: 'a flow needs "from" and "to", or "matrix"' });
-  const protocol = flow.protocol ?? 'tcp';
   const tool = flow.tool ?? 'iperf3';
-  if (protocol === 'udp' && tool === 'iperf3' && flow.rate === undefined) {
+  const protocol = flow.protocol ?? (tool === 'mgen' ? 'udp' : 'tcp');
+  if (protocol === 'udp' && (tool === 'iperf3' || tool === 'mgen') && flow.rate === undefined) {
     problems.push({ path, message: 'a UDP flow needs a rate', hint: 'e.g. rate: 50Mbit, or several times the link for a greedy sender' });
+  }
+  if (tool === 'mgen' && protocol !== 'udp') problems.push({ path: [...path, 'protocol'], message: 'mgen sends UDP', hint: 'tool: iperf3 for TCP' });
+  for (const key of ['burst', 'cast'] as const) {
+    if (flow[key] !== undefined && tool !== 'mgen') problems.push({ path: [...path, key], atKey: true, message: `"${key}" needs tool: mgen` });
   }
   const startUs = parseDurationUs(flow.start ?? '0s');
   const durationUs = flow.duration === undefined ? phaseUs - startUs : parseDurationUs(flow.duration);
   if (startUs + durationUs > phaseUs || durationUs <= 0) problems.push({ path, message: 'the flow does not fit into its phase', hint: 'start + duration must be at most the duration of the phase' });
-  if (tool !== 'prober' && durationUs % 1e6 !== 0) problems.push({ path, message: `${tool} sends for whole seconds only, not for ${formatDurationUs(durationUs)}`, hint: 'set duration, or start, so that whole seconds are left of the phase' });
+  if ((tool === 'iperf3' || tool === 'netperf') && durationUs % 1e6 !== 0) problems.push({ path, message: `${tool} sends for whole seconds only, not for ${formatDurationUs(durationUs)}`, hint: 'set duration, or start, so that whole seconds are left of the phase' });
   return pairs.flatMap(([from, to]) => {
     const known = requireNode(from, nodes, [...path, flow.matrix ? 'matrix' : 'from'], problems) && requireNode(to, nodes, [...path, flow.matrix ? 'matrix' : 'to'], problems);
     if (!known) return [];
-    const address = addressSeenFrom(nodes, from, to);
-    if (!address) {
+    const prefix = addressSeenFrom(nodes, from, to);
+    if (!prefix) {
       problems.push({ path, message: `node "${to}" has no address that "${from}" could send to` });
       return [];
     }
     return [{
       name: flow.name === undefined ? `${from}-${to}` : pairs.length > 1 ? `${flow.name}-${from}-${to}` : flow.name,
-      from, to, address, protocol, tool, startUs, durationUs,
+      from, to, address: flow.cast === 'broadcast' ? broadcastAddress(prefix) : prefix.split('/')[0] as string, protocol, tool, startUs, durationUs,
       rateBps: flow.rate === undefined ? null : parseRateBps(flow.rate),
       parallel: flow.parallel ?? 1,
       sizeBytes: flow.size === undefined ? null : parseSizeBytes(flow.size),
       intervalUs: parseDurationUs(flow.interval ?? '10ms'),
+      burst: flow.burst === undefined ? null : { everyUs: parseDurationUs(flow.burst.every), forUs: parseDurationUs(flow.burst.for) },
+      broadcast: flow.cast === 'broadcast',
       congestion: flow.congestion ?? null,
     }];
   });
@@ -268,8 +274,8 @@ function checkTargets(targets: readonly TargetFile[], variant: Readonly<Record<s
     if ('capture' in target && !captures.some((c) => endpointName(c.at) === target.capture)) {
       problems.push({ path: [...path, 'capture'], message: `nothing is captured at "${target.capture}" in this cell`, hint: `captures: ${captures.map((c) => endpointName(c.at)).join(', ') || 'none'}` });
     }
-    if ('group' in target && !nodes.some((n) => n.labels[target.label ?? 'tenant'] === target.group)) {
-      problems.push({ path: [...path, 'group'], message: `no node is labelled ${target.label ?? 'tenant'}=${target.group}` });
+    if ('group' in target && !nodes.some((n) => n.interfaces.some((i) => i.labels[target.label ?? 'tenant'] === target.group))) {
+      problems.push({ path: [...path, 'group'], message: `no interface is labelled ${target.label ?? 'tenant'}=${target.group}` });
     }
     checkBounds(target, path, problems);
   });

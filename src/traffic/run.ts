@@ -61,8 +61,10 @@ async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: 
   onStart(client);
   const ended = await client.waitExit(flow.durationUs / 1000 + GRACE_MS, ctx.signal);
   if (!ended) client.kill();
-  // The receiver of iperf3 ends by itself after its one test; others are told to.
-  if (flow.tool !== 'iperf3' || !ended || !(await server.waitExit(1000, ctx.signal))) server.kill();
+  // The receiver of iperf3 ends by itself after its one test; others are told to, mgen so that it writes out its log.
+  if (flow.tool === 'mgen') server.interrupt();
+  const ends = ended && (flow.tool === 'iperf3' || flow.tool === 'mgen');
+  if (!ends || !(await server.waitExit(1000, ctx.signal))) server.kill();
   await server.exited;
   const result = parseFlow(flow, client.stdout(), server.stdout());
   if (ended) return result;
@@ -72,7 +74,7 @@ async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: 
 
 async function waitListening(ctx: Context, host: Host, flow: Flow, port: number, server: Collected): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
-  const transport = flow.tool === 'prober' ? '-Hlun' : '-Hltn';
+  const transport = flow.tool === 'prober' || flow.tool === 'mgen' ? '-Hlun' : '-Hltn';
   for (;;) {
     const { stdout } = await host.exec(['ss', transport, 'sport', '=', `:${port}`], { signal: ctx.signal });
     if (stdout.trim() !== '') return;
@@ -89,6 +91,7 @@ interface Collected {
   stdout(): string;
   text(): string;
   kill(): void;
+  interrupt(): void;
   waitExit(ms: number, signal: AbortSignal): Promise<boolean>;
 }
 
@@ -104,6 +107,7 @@ function collect(process: HostProcess): Collected {
     stdout: () => out,
     text: () => out + err,
     kill: () => { if (!ended) process.kill('SIGKILL'); },
+    interrupt: () => { if (!ended) process.kill('SIGINT'); },
     waitExit: async (ms, signal) => {
       const done = new AbortController();
       await Promise.race([process.exited, sleep(ms, AbortSignal.any([signal, done.signal])).catch((error: unknown) => { if (signal.aborted) throw error; })]);

@@ -51,11 +51,11 @@ function simulate(law: 'max-min' | 'paper' | 'ratekeeper', tenants: readonly Ten
     const received = sent.map((list) => list.map((rate) => rate * kept));
     received.forEach((list, t) => list.forEach((rate, s) => { if (rate > 0) counters.set(`${tenants[t]?.mac}${s}`, period); }));
     const observation: Observation = {
-      capacityBps: 100,
+      capacityBps: 100, group: { maxBps: 1, senders: [] },
       vnics: tenants.map((t, i) => ({ mac: t.mac, minBps: t.minBps, maxBps: t.maxBps, senders: (received[i] as number[]).flatMap((rateBps, s) => (period - (counters.get(`${t.mac}${s}`) ?? -Infinity) < 100 ? [{ mac: `${t.mac}${s}`, rateBps }] : [])) })),
     };
     const told = new Set<string>();
-    for (const a of controller(observation, { threshold: 0.95, active: 0.01 })) {
+    for (const a of controller(observation, { threshold: 0.95, active: 0.01, periodMs: 10 })) {
       limits.set(a.sender, a.rateBps);
       told.add(a.sender);
     }

@@ -150,7 +150,7 @@ test('what would silently judge nothing, or something else, is refused', async (
   await refused(`${base}  - { name: x, check: loss, flow: f, at-most: 1Mbit }\n`, /expected a percentage/);
   await refused(`${base}  - { name: x, check: latency, flow: f, at-most: 5Mbit }\n`, /expected a duration/);
   await refused(`${base}  - { name: x, check: rate, flow: g, at-least: 1Mbit, when: { load: udp } }\n`, /no flow "g"/);
-  await refused(`${base}  - { name: x, check: rate, capture: "a:e", group: A, at-least: 1Mbit }\n`, /nothing is captured at "a:e"/, /no node is labelled tenant=A/);
+  await refused(`${base}  - { name: x, check: rate, capture: "a:e", group: A, at-least: 1Mbit }\n`, /nothing is captured at "a:e"/, /no interface is labelled tenant=A/);
   await assert.rejects(parse(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { load: udp } }\n`, { filter: ['tcp'] }), /no target applies/);
   await refused(`${minimal}matrix: { x: { a-b: , a: }, y: { c: , b-c: } }\n`, /two cells of the matrix are called "a-b-c"/);
   await refused(`${minimal}capture: [{ at: "a:e" }, { at: "a:e", direction: in }]\n  `.replace('capture', 'capture'), /no interface|two captures/);

@@ -1,4 +1,5 @@
 /** A response function: what a receiving server measured in one period, to the rates it sends. Pure (R4-20). */
+import type { Feedback } from '../feedback.ts';
 
 export interface SenderObservation {
   /** MAC of the remote vNIC. */
@@ -18,25 +19,20 @@ export interface VnicObservation {
 export interface Observation {
   readonly capacityBps: number;
   readonly vnics: readonly VnicObservation[];
+  /** Broadcast and multicast, by sender: no vNIC's, and limited by itself (broadcast.ts). */
+  readonly group: { readonly maxBps: number; readonly senders: readonly SenderObservation[] };
 }
 
 export interface LawParameters {
   /** Fractions of the capacity. */
   readonly threshold: number;
   readonly active: number;
+  readonly periodMs: number;
 }
 
-/** An explicit rate for one (sender, receiver) pair, and how many senders share the receiver. */
-export interface Allocation {
-  readonly vnic: string;
-  readonly sender: string;
-  readonly rateBps: number;
-  readonly senders: number;
-}
-
-/** One period: allocations to send now, and what the law wants to remember. */
+/** One period: explicit rates to send now, and what the law wants to remember. */
 export interface Decision<Memory> {
-  readonly allocations: readonly Allocation[];
+  readonly allocations: readonly Feedback[];
   readonly memory: Memory;
 }
 
@@ -47,10 +43,10 @@ export interface Law<Memory> {
 
 export const receivedBps = (vnic: VnicObservation): number => vnic.senders.reduce((sum, s) => sum + s.rateBps, 0);
 
-/** Equal parts of `desiredBps` for the active senders of a vNIC. */
-export function divideEqually(vnic: VnicObservation, desiredBps: number, activeBps: number): Allocation[] {
+/** Equal parts of `desiredBps` for the active senders of a vNIC, to rise from as soon as nothing more is heard. */
+export function divideEqually(vnic: VnicObservation, desiredBps: number, activeBps: number): Feedback[] {
   const active = vnic.senders.filter((s) => s.rateBps > activeBps);
-  return active.map((s) => ({ vnic: vnic.mac, sender: s.mac, rateBps: desiredBps / active.length, senders: active.length }));
+  return active.map((s) => ({ receiver: vnic.mac, sender: s.mac, rateBps: desiredBps / active.length, senders: active.length, holdMs: 0 }));
 }
 
 /**

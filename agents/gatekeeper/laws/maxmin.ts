@@ -3,7 +3,8 @@
  * and sends it as explicit rates, every period while somebody has to be limited. Nothing is searched for by ramping:
  * it settles as soon as the rates are in force, and what one tenant leaves another gets in the next period.
  */
-import type { Allocation, Law, Observation } from './law.ts';
+import type { Feedback } from '../feedback.ts';
+import type { Law, Observation } from './law.ts';
 import { waterFill, type Claim } from './waterfill.ts';
 
 /** The rates aim this far below the link, so that its queue stays empty. */
@@ -22,8 +23,10 @@ const OVERSHOOT = 1.2;
  * retransmission timeout (200 ms and more), and must find its guarantee when it comes back.
  */
 const PROTECTION_PERIODS = 50;
+/** A rate stands for so many periods without another message: feedback may be lost (R4-17). */
+const HOLD_PERIODS = 5;
 /** Release messages after the end of contention, against loss. */
-const RELEASES = 3;
+const RELEASES = 5;
 
 interface PairMemory {
   /** Rates of the last periods, newest first. */
@@ -60,7 +63,7 @@ export const maxMinLaw: Law<MaxMinMemory> = {
     const used = new Map(observation.vnics.map((vnic) => [vnic.mac, vnic.senders.reduce((sum, s) => sum + peak(pairs.get(pairKey(vnic.mac, s.mac)) ?? FRESH), 0)]));
     const protections = protect(observation.capacityBps, used, before);
     const { limits, reservedBps } = shareLink(observation, parameters.active * observation.capacityBps, used, before.reservedBps, protections);
-    const allocations: Allocation[] = [];
+    const allocations: Feedback[] = [];
     for (const vnic of observation.vnics) {
       const limit = limits.get(vnic.mac);
       const speaking = vnic.senders.map((s) => pairKey(vnic.mac, s.mac)).map((key, i) => ({ key, mac: vnic.senders[i]?.mac ?? '', pair: pairs.get(key) ?? FRESH })).filter(({ pair }) => peak(pair) > 0);
@@ -69,7 +72,7 @@ export const maxMinLaw: Law<MaxMinMemory> = {
         const rateBps = rates?.[i];
         if (rateBps !== undefined) pairs.set(key, { ...pair, toldBps: rateBps, releasesLeft: RELEASES });
         else if (pair.releasesLeft > 0) pairs.set(key, { ...pair, toldBps: null, releasesLeft: pair.releasesLeft - 1 });
-        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ vnic: vnic.mac, sender: mac, rateBps: rateBps ?? observation.capacityBps, senders: speaking.length });
+        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ receiver: vnic.mac, sender: mac, rateBps: rateBps ?? observation.capacityBps, senders: speaking.length, holdMs: HOLD_PERIODS * parameters.periodMs });
       });
     }
     return { allocations, memory: { pairs, reservedBps, protections } };

@@ -1,0 +1,117 @@
+/** The kernel's part on one server: HTB tree, steering, logical switches; built, changed in place, and removed again. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { BatchChannel } from '../lib/batch.ts';
+import type { AgentConfig, Vnic } from './config.ts';
+import { MAX_VNICS, removeTree, removeVnic, treeLines, vnicLines } from './egress.ts';
+import { Limiters, type LimitedVnic } from './limiters.ts';
+import { removeTable, steeringTable, steerVnic, unsteerVnic } from './steering.ts';
+import { flowChanges, logicalSwitches, PLAIN_SWITCH, type Flows } from './switching.ts';
+
+const run = promisify(execFile);
+
+interface PluggedVnic extends LimitedVnic {
+  readonly vnic: Vnic;
+}
+
+export class Dataplane {
+  #config: AgentConfig;
+  readonly #ovsTarget: string | null;
+  readonly #tc = new BatchChannel(['tc', '-force', '-batch', '-']);
+  readonly #nft = new BatchChannel(['nft', '-i']);
+  readonly #vnics = new Map<string, PluggedVnic>();
+  readonly #freeSlots = Array.from({ length: MAX_VNICS }, (_, i) => MAX_VNICS - 1 - i);
+  #flows: Flows = PLAIN_SWITCH;
+  readonly limiters: Limiters;
+
+  private constructor(config: AgentConfig, ovsDir: string | null) {
+    this.#config = config;
+    this.#ovsTarget = ovsDir === null ? null : `unix:${ovsDir}/${config.bridge}.mgmt`;
+    this.limiters = new Limiters({ uplink: config.uplink, increase: config.increase, timeoutMs: config.limiterTimeoutMs }, this.#vnics, this.#tc, this.#nft);
+  }
+
+  /** Replaces what a predecessor that was killed may have left (R4-16). */
+  static async build(config: AgentConfig, ovsDir: string | null): Promise<Dataplane> {
+    const plane = new Dataplane(config, ovsDir);
+    await feed('nft', ['-f', '-'], steeringTable(config.uplink.device, possiblePairs(config), config.counterTimeoutMs));
+    // The first line removes a predecessor's tree; without one it fails, and only it may.
+    const [clear, ...tree] = treeLines(config.uplink);
+    await feed('tc', ['-force', '-batch', '-'], `${clear}\n`).catch(() => undefined);
+    await feed('tc', ['-batch', '-'], `${tree.join('\n')}\n`);
+    for (const vnic of config.vnics) plane.#plug(vnic);
+    plane.#flows = logicalSwitches(config.uplink.device, config.vnics, config.remotes);
+    await plane.#ofctl('replace-flows', [...plane.#flows].map(([match, actions]) => `${match},actions=${actions}`));
+    return plane;
+  }
+
+  /** Contracts change in place; vNICs that came are plugged in, those that went are removed with their limiters. */
+  async update(config: AgentConfig): Promise<void> {
+    const wanted = new Map(config.vnics.map((vnic) => [vnic.mac, vnic]));
+    for (const [mac, { vnic, slot }] of this.#vnics) {
+      const next = wanted.get(mac);
+      if (!next) this.#unplug(vnic, slot);
+      else if (next.minBps !== vnic.minBps || next.maxBps !== vnic.maxBps) {
+        this.#vnics.set(mac, { vnic: next, slot, maxBps: next.maxBps });
+        this.#tc.send(vnicLines('change', config.uplink, slot, next));
+      }
+    }
+    for (const vnic of config.vnics) if (!this.#vnics.has(vnic.mac)) this.#plug(vnic);
+    this.#config = config;
+    const flows = logicalSwitches(config.uplink.device, config.vnics, config.remotes);
+    const changes = flowChanges(this.#flows, flows);
+    this.#flows = flows;
+    if (changes.length > 0) await this.#ofctl('add-flows', changes);
+  }
+
+  get errors(): number {
+    return this.#tc.errors + this.#nft.errors;
+  }
+
+  get lastError(): string {
+    return this.#tc.lastError || this.#nft.lastError;
+  }
+
+  /** CPU seconds of the interpreters of tc and nft. */
+  get cpuSeconds(): number {
+    return this.#tc.cpuSeconds + this.#nft.cpuSeconds;
+  }
+
+  /** Back to a plain switch without a tree. */
+  async remove(): Promise<void> {
+    await Promise.all([this.#tc.close(), this.#nft.close()]);
+    await feed('tc', ['-batch', '-'], `${removeTree(this.#config.uplink).join('\n')}\n`).catch(() => undefined);
+    await feed('nft', ['-f', '-'], removeTable).catch(() => undefined);
+    await this.#ofctl('replace-flows', [...PLAIN_SWITCH].map(([match, actions]) => `${match},actions=${actions}`));
+  }
+
+  #plug(vnic: Vnic): void {
+    const slot = this.#freeSlots.pop();
+    if (slot === undefined) throw new Error(`more than ${MAX_VNICS} vNICs on one server`);
+    this.#vnics.set(vnic.mac, { vnic, slot, maxBps: vnic.maxBps });
+    this.#tc.send(vnicLines('add', this.#config.uplink, slot, vnic));
+    this.#nft.send([steerVnic(vnic.mac, slot)]);
+  }
+
+  #unplug(vnic: Vnic, slot: number): void {
+    this.limiters.removeOf(vnic.mac);
+    this.#nft.send([unsteerVnic(vnic.mac)]);
+    this.#tc.send(removeVnic(this.#config.uplink, slot));
+    this.#vnics.delete(vnic.mac);
+    this.#freeSlots.push(slot);
+  }
+
+  async #ofctl(command: 'replace-flows' | 'add-flows', lines: readonly string[]): Promise<void> {
+    if (this.#ovsTarget !== null) await feed('ovs-ofctl', ['--bundle', command, this.#ovsTarget, '-'], `${lines.join('\n')}\n`);
+  }
+}
+
+/** Logical switches let nothing else through. */
+function possiblePairs({ vnics, remotes }: AgentConfig): number {
+  return vnics.reduce((sum, vnic) => sum + remotes.filter((r) => r.tenant === vnic.tenant).length, 0);
+}
+
+async function feed(program: string, args: readonly string[], input: string): Promise<void> {
+  const child = run(program, [...args]);
+  child.child.stdin?.end(input);
+  await child;
+}
