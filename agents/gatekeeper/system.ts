@@ -18,7 +18,8 @@ export const system: SystemDefinition<GatekeeperFile> = {
   name: 'gatekeeper',
   configSchema: gatekeeperSchema,
   entry: new URL('./main.ts', import.meta.url),
-  programs: ['tc', 'nft', 'ovs-ofctl'],
+  programs: ['tc', 'nft', 'ovs-ofctl', 'chrt'],
+  realtime: true,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
     const servers = on.flatMap((name) => findServer(config, lab, name, problems));

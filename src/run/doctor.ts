@@ -15,7 +15,7 @@ export interface Finding {
 }
 
 const PROGRAMS: readonly (readonly [program: string, pkg: string, required: boolean, consequence: string])[] = [
-  ['ip', 'iproute2', true, ''], ['tc', 'iproute2', true, ''], ['ss', 'iproute2', true, ''], ['ethtool', 'ethtool', true, ''], ['sysctl', 'procps', true, ''],
+  ['ip', 'iproute2', true, ''], ['tc', 'iproute2', true, ''], ['ss', 'iproute2', true, ''], ['ethtool', 'ethtool', true, ''], ['sysctl', 'procps', true, ''], ['chrt', 'util-linux', true, ''],
   ['ovs-vswitchd', 'openvswitch-switch', true, ''], ['ovsdb-server', 'openvswitch-switch', true, ''], ['nft', 'nftables', true, ''],
   ['iperf3', 'iperf3', true, ''], ['mgen', 'mgen', true, ''], ['tcpdump', 'tcpdump', true, ''],
   ['netperf', 'netperf', false, 'in Debian\'s non-free component; flows with tool: netperf cannot run, iperf3 and the prober can'],

@@ -22,6 +22,8 @@ export interface SystemDefinition<Config = unknown> {
   readonly entry: URL;
   /** Programs that the agent starts in its node. */
   readonly programs: readonly string[];
+  /** Run the agents at real-time priority: theirs is a control loop in milliseconds. */
+  readonly realtime: boolean;
   /** Pure: the agents of the system in this lab, or what is wrong with the configuration. */
   plan(config: Config, lab: Lab, on: readonly string[]): { agents: AgentSpec[]; problems: SystemProblem[] };
 }

@@ -9,11 +9,14 @@ import { NetrigError } from '../core/errors.ts';
 import type { AgentRecord } from '../evidence/cell.ts';
 import type { Host, HostProcess } from '../rig/host.ts';
 import { bundleScript } from './bundle.ts';
+import type { SystemDefinition } from './definition.ts';
 import type { PlannedSystem } from './registry.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 5000;
 const MAX_RESTARTS = 5;
+/** SCHED_FIFO: a control loop must not wait behind the traffic that it controls. The kernel's throttling bounds what it may take. */
+const REALTIME = ['chrt', '--fifo', '1'] as const;
 
 export interface SupervisorInput {
   readonly host: (node: string) => Host;
@@ -107,7 +110,7 @@ export class Supervisor {
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
           const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
-          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], agent: supervisor.#spawn(system.definition.name, node, bundle, log) });
+          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], agent: supervisor.#spawn(system.definition, node, bundle, log) });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
@@ -120,8 +123,8 @@ export class Supervisor {
     }
   }
 
-  #spawn(system: string, node: string, bundle: string, log: WriteStream): AgentProcess {
-    return new AgentProcess(`agent ${system} on ${node}`, this.#input.host(node).spawn([process.execPath, bundle]), log);
+  #spawn({ name, realtime }: SystemDefinition, node: string, bundle: string, log: WriteStream): AgentProcess {
+    return new AgentProcess(`agent ${name} on ${node}`, this.#input.host(node).spawn([...(realtime ? REALTIME : []), process.execPath, bundle]), log);
   }
 
   #watch(s: Supervised): void {
@@ -135,7 +138,7 @@ export class Supervisor {
         return;
       }
       try {
-        s.agent = this.#spawn(s.system.definition.name, s.node, s.bundle, s.log);
+        s.agent = this.#spawn(s.system.definition, s.node, s.bundle, s.log);
         await s.agent.call('configure', s.setup);
         await s.agent.call('start');
         this.#watch(s);

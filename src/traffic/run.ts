@@ -33,13 +33,15 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
   const clients: (Collected | undefined)[] = phase.flows.map(() => undefined);
   try {
     await mapConcurrent(phase.flows, 4, (flow, i) => waitListening(ctx, input.host(flow.to), flow, (commands[i] as FlowCommands).port, servers[i] as Collected));
-    const startedNs = epochNs();
-    const startedMs = performance.now();
-    const ticker = setInterval(() => onTick?.((performance.now() - startedMs) / 1000), 500);
+    // The phase begins when a tool that needs time to get ready can be.
+    const leadMs = Math.max(0, ...phase.flows.map((flow, i) => (commands[i] as FlowCommands).leadMs - flow.startUs / 1000));
+    const startedNs = epochNs() + BigInt(Math.round(leadMs * 1e6));
+    const startedMs = performance.now() + leadMs;
+    const ticker = setInterval(() => onTick?.(Math.max(0, performance.now() - startedMs) / 1000), 500);
     try {
       const [results] = await Promise.all([
         Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, servers[i] as Collected, startedMs, (client) => { clients[i] = client; }))),
-        sleep(phase.durationUs / 1000, ctx.signal),
+        sleep(leadMs + phase.durationUs / 1000, ctx.signal),
       ]);
       return { phase: phase.name, startedNs: String(startedNs), durationUs: phase.durationUs, flows: results };
     } finally {
@@ -56,10 +58,11 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
 }
 
 async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: FlowCommands, server: Collected, startedMs: number, onStart: (client: Collected) => void): Promise<FlowResult> {
-  await sleep(Math.max(0, flow.startUs / 1000 - (performance.now() - startedMs)), ctx.signal);
-  const client = collect(input.host(flow.from).spawn(commands.client));
+  const startMs = startedMs + flow.startUs / 1000;
+  await sleep(Math.max(0, startMs - commands.leadMs - performance.now()), ctx.signal);
+  const client = collect(input.host(flow.from).spawn(commands.client(performance.timeOrigin + startMs)));
   onStart(client);
-  const ended = await client.waitExit(flow.durationUs / 1000 + GRACE_MS, ctx.signal);
+  const ended = await client.waitExit(startMs - performance.now() + flow.durationUs / 1000 + GRACE_MS, ctx.signal);
   if (!ended) client.kill();
   // The receiver of iperf3 ends by itself after its one test; others are told to, mgen so that it writes out its log.
   if (flow.tool === 'mgen') server.interrupt();

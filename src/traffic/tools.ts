@@ -4,8 +4,9 @@ import type { Flow } from '../topology/model.ts';
 export interface FlowCommands {
   /** Started in the receiving node before the phase, once per flow. */
   readonly server: readonly string[];
-  /** Started in the sending node at the flow's start. */
-  readonly client: readonly string[];
+  /** Started in the sending node `leadMs` before the flow's start, which is given in epoch milliseconds. */
+  client(startMs: number): readonly string[];
+  readonly leadMs: number;
   readonly port: number;
 }
 
@@ -42,7 +43,8 @@ export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCo
       return {
         port,
         server: ['iperf3', '-s', '-1', '-J', '-i', '0.1', '-p', String(port)],
-        client: [
+        leadMs: 0,
+        client: () => [
           'iperf3', '-c', flow.address, '-p', String(port), '-t', String(seconds), '-J', '-i', '0.1', '--connect-timeout', '3000',
           ...(flow.parallel > 1 ? ['-P', String(flow.parallel)] : []),
           ...(flow.protocol === 'udp' ? ['-u', '-l', String(flow.sizeBytes ?? 1400)] : []),
@@ -55,20 +57,23 @@ export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCo
       return {
         port,
         server: ['netserver', '-D', '-p', String(port)],
-        client: ['netperf', '-H', flow.address, '-p', String(port), '-l', String(Math.max(1, Math.round(seconds))), '-t', flow.protocol === 'udp' ? 'UDP_STREAM' : 'TCP_STREAM',
+        leadMs: 0,
+        client: () => ['netperf', '-H', flow.address, '-p', String(port), '-l', String(Math.max(1, Math.round(seconds))), '-t', flow.protocol === 'udp' ? 'UDP_STREAM' : 'TCP_STREAM',
           '--', ...(flow.protocol === 'udp' ? ['-m', String(flow.sizeBytes ?? 1400)] : []), '-k', 'THROUGHPUT,THROUGHPUT_UNITS,ELAPSED_TIME'],
       };
     case 'mgen':
       return {
         port,
         server: ['mgen', 'event', `LISTEN UDP ${port}`],
-        client: ['mgen', ...(flow.broadcast ? ['broadcast', 'on'] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
+        leadMs: MGEN_LEAD_MS,
+        client: (startMs) => ['mgen', 'start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`, ...(flow.broadcast ? ['broadcast', 'on'] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
       };
     case 'prober':
       return {
         port,
         server: [tools.node, tools.prober, 'answer', String(port)],
-        client: [tools.node, tools.prober, 'ask', flow.address, String(port), String(seconds), String(flow.intervalUs), String(flow.sizeBytes ?? 64)],
+        leadMs: 0,
+        client: () => [tools.node, tools.prober, 'ask', flow.address, String(port), String(seconds), String(flow.intervalUs), String(flow.sizeBytes ?? 64)],
       };
   }
 }
@@ -93,6 +98,8 @@ const TRAINS_FROM = 1000;
 const TRAIN = 8;
 const TRAIN_PER_SECOND = 200_000;
 
+/** mgen starts by the clock, once it is up: a dozen senders begin in the same millisecond. */
+const MGEN_LEAD_MS = 400;
 const MGEN_SOURCE_PORT = 20_000;
 const mgenBytes = (flow: Flow): number => flow.sizeBytes ?? 1400;
 

@@ -157,7 +157,7 @@ test('nothing silently passes: any miss fails the run, anything open keeps it fr
 
 test('traffic tools: arguments are arrays, results are the receiver\'s', () => {
   const udp = { ...flow, protocol: 'udp', rateBps: 3e7, parallel: 3 } as const;
-  assert.deepEqual(flowCommands(udp, 5201, { node: 'n', prober: 'p' }).client.slice(-7), ['-P', '3', '-u', '-l', '1400', '-b', '10000000']);
+  assert.deepEqual(flowCommands(udp, 5201, { node: 'n', prober: 'p' }).client(0).slice(-7), ['-P', '3', '-u', '-l', '1400', '-b', '10000000']);
   const server = JSON.stringify({ intervals: [{ sum: { start: 0, end: 1, bytes: 1000, bits_per_second: 8000 } }], end: { sum: { packets: 10, lost_packets: 2 } } });
   const client = JSON.stringify({ end: { sum: { packets: 12 } } });
   const result = parseFlow(udp, client, server);
