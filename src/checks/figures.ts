@@ -5,10 +5,8 @@ import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';
-import { average, peak, reactionUs, recoveryUs, shares, shortfalls, WINDOW_US, type Window } from './isolation.ts';
+import { average, highest, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US, type Window } from './isolation.ts';
 import { groupSeries, windowRates } from './series.ts';
-
-export type Unit = 'rate' | 'fraction' | 'durationUs' | 'flows';
 
 export type Figures =
   /** Samples of one run, in time order; their batch means are averaged. */
@@ -17,8 +15,8 @@ export type Figures =
   | { readonly kind: 'quantile'; readonly values: readonly number[]; readonly quantile: number }
   /** One figure a run: only repeats give an interval. */
   | { readonly kind: 'single'; readonly value: number }
-  /** Counted, not sampled: exact. */
-  | { readonly kind: 'exact'; readonly value: number; readonly detail: string }
+  /** Counted, or the worst of all that was seen: observed, not estimated. The worst of several repeats counts. */
+  | { readonly kind: 'exact'; readonly value: number; readonly detail?: string }
   | { readonly kind: 'missing'; readonly reason: string };
 
 const missing = (reason: string): Figures => ({ kind: 'missing', reason });
@@ -42,7 +40,15 @@ export function figuresOf(target: TargetFile, evidence: CellEvidence): Figures {
       return { kind: 'quantile', values: flow.rttUs.map((rtt) => rtt ?? Infinity), quantile: Number.parseFloat(target.quantile ?? '99%') / 100 };
     }
     case 'bandwidth-isolation': return isolation(target, evidence, phase, window);
+    case 'counter': return counter(target, evidence);
   }
+}
+
+function counter(target: TargetFile & { check: 'counter' }, { agents }: CellEvidence): Figures {
+  const asked = agents.filter((a) => a.system === target.system && (target.node === undefined || a.node === target.node));
+  const values = asked.flatMap((a) => a.counters[target.counter] ?? []);
+  if (values.length < asked.length || values.length === 0) return missing(`no agent of ${target.system} reported "${target.counter}"`);
+  return { kind: 'exact', value: values.reduce((a, b) => a + b, 0) };
 }
 
 function findFlow(phase: PhaseRecord, name: string): FlowResult | string {
@@ -122,8 +128,16 @@ function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, eviden
     case 'shortfall':
       if (target.guarantee === undefined) return missing('shortfall needs a guarantee');
       return { kind: 'single', value: average(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };
+    case 'worst-shortfall':
+      if (target.guarantee === undefined) return missing('worst-shortfall needs a guarantee');
+      return { kind: 'exact', value: highest(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };
     case 'peak':
-      return { kind: 'single', value: peak(shares(series, group, capacityBps, window)) };
+      return { kind: 'exact', value: highest(shares(series, group, capacityBps, window)) };
+    case 'ramp':
+      return { kind: 'single', value: rampPerSecond(series, group, capacityBps, window) };
+    case 'victim-recovery':
+      if (target.guarantee === undefined) return missing('victim-recovery needs a guarantee');
+      return { kind: 'single', value: victimRecoveryUs(series, group, parseRateOf(target.guarantee, capacityBps), eventUs, window.toUs) };
     case 'reaction':
       if (target['settles-at'] === undefined) return missing('reaction needs settles-at');
       return single(reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs), 'the group never exceeded its allocation');

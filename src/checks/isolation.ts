@@ -1,5 +1,5 @@
 /** Figures of the bandwidth-isolation check (R4), from byte series. Pure. */
-import { mean } from 'simple-statistics';
+import { linearRegression, mean } from 'simple-statistics';
 import { totalSeries, windowRates, type GroupSeries } from './series.ts';
 
 /** R4-1: per-vNIC rate over 100 ms windows. */
@@ -29,6 +29,21 @@ export function shares(series: GroupSeries, group: string | undefined, capacityB
 /** Bytes below the guarantee over guaranteed bytes, in every 100 ms window. */
 export function shortfalls(series: GroupSeries, group: string | undefined, guaranteeBps: number, window: Window): number[] {
   return windowRates(bytesOf(series, group), series.binUs, WINDOW_US, window.fromUs, window.toUs).map((rate) => Math.max(0, 1 - rate / guaranteeBps));
+}
+
+/** R4-10: least-squares slope of the group's rate over the window, as parts of the capacity per second. */
+export function rampPerSecond(series: GroupSeries, group: string | undefined, capacityBps: number, { fromUs, toUs }: Window): number {
+  const rates = windowRates(bytesOf(series, group), series.binUs, series.binUs, fromUs, toUs);
+  return linearRegression(rates.map((rate, i) => [(i * series.binUs) / 1e6, rate / capacityBps])).m;
+}
+
+/** R4-8: µs from the event until every sliding window has 95 % of the guarantee again; Infinity if the last has not. */
+export function victimRecoveryUs(series: GroupSeries, group: string | undefined, guaranteeBps: number, eventUs: number, endUs: number): number {
+  const rates = sliding(bytesOf(series, group), series.binUs);
+  const first = Math.floor(eventUs / series.binUs);
+  const last = Math.min(rates.length, Math.floor((endUs - SLIDING_US) / series.binUs));
+  const short = rates.slice(first, last).findLastIndex((rate) => rate < guaranteeBps * RECOVERED_AT);
+  return first + short + 1 >= last ? Infinity : (short + 1) * series.binUs;
 }
 
 /** Sliding means: rate of the window that starts at each bin. */
@@ -87,5 +102,5 @@ export function recoveryUs(series: GroupSeries, group: string | undefined, capac
   return Infinity;
 }
 
-export const peak = (values: readonly number[]): number => (values.length === 0 ? NaN : values.reduce((a, b) => Math.max(a, b)));
+export const highest = (values: readonly number[]): number => (values.length === 0 ? NaN : values.reduce((a, b) => Math.max(a, b)));
 export const average = (values: readonly number[]): number => (values.length === 0 ? NaN : mean([...values]));

@@ -20,6 +20,15 @@ export function meanInterval(values: readonly number[], confidence = 0.95): Esti
   return { value, low: value - half, high: value + half, n };
 }
 
+/** Quotient of two independent estimates: their relative errors add in squares. */
+export function ratio(a: Estimate, b: Estimate): Estimate {
+  const value = a.value / b.value;
+  const error = (e: Estimate, end: number) => (e.value === end ? 0 : Math.abs(e.value - end) / Math.abs(e.value));
+  const low = value * (1 - Math.hypot(error(a, a.low), error(b, b.high)));
+  const high = value * (1 + Math.hypot(error(a, a.high), error(b, b.low)));
+  return { value, low: Number.isNaN(low) ? -Infinity : low, high: Number.isNaN(high) ? Infinity : high, n: Math.min(a.n, b.n) };
+}
+
 /** Quantile of the values, with infinities (lost requests) as the largest. */
 export function quantileOf(values: readonly number[], q: number): number {
   return values.length === 0 ? NaN : quantileSorted(Array.from(Float64Array.from(values).sort()), q);

@@ -5,8 +5,9 @@ import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
 import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
-import { figuresOf, type Figures, type Unit } from './figures.ts';
-import { batches, decide, meanInterval, quantileOf, type Bounds, type Estimate, type Outcome } from './statistics.ts';
+import { unitOfTarget, type Unit } from '../topology/units.ts';
+import { figuresOf, type Figures } from './figures.ts';
+import { batches, decide, meanInterval, quantileOf, ratio, type Bounds, type Estimate, type Outcome } from './statistics.ts';
 
 export interface Verdict {
   readonly cell: string;
@@ -37,10 +38,13 @@ const ENOUGH_REPEATS = 3;
 /** A repeat is not trusted if more than this share of its load samples is above the limit. */
 const SATURATED_SHARE = 0.1;
 
-/** `planned`: how many repeats the run was to have. */
-export function verdictsOf(repeats: readonly CellEvidence[], planned = repeats.length): Verdict[] {
+/** All repeats of a cell; undefined: it was not run. */
+export type CellLookup = (variant: Readonly<Record<string, string>>) => readonly CellEvidence[] | undefined;
+
+/** `planned`: how many repeats the run was to have. `lookup` finds the cells that targets compare with. */
+export function verdictsOf(repeats: readonly CellEvidence[], planned = repeats.length, lookup: CellLookup = () => undefined): Verdict[] {
   const lab = repeats[0]?.lab;
-  return lab ? lab.targets.map((target) => judge(target, repeats, planned)) : [];
+  return lab ? lab.targets.map((target) => judge(target, repeats, planned, lookup)) : [];
 }
 
 /** Was the machine the limit while this phase ran (default: the last)? An idle phase must not dilute a busy one. */
@@ -53,46 +57,57 @@ export function isSaturated(evidence: CellEvidence, phaseName?: string): boolean
   return samples.length > 0 && above / samples.length > SATURATED_SHARE;
 }
 
-function judge(target: TargetFile, repeats: readonly CellEvidence[], planned: number): Verdict {
+function judge(target: TargetFile, repeats: readonly CellEvidence[], planned: number, lookup: CellLookup): Verdict {
   const lab = (repeats[0] as CellEvidence).lab;
   const bounds = boundsOf(target);
   const control = isControl(target, lab.variant);
-  const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, control, bounds };
-  const unit = unitOf(target);
-  const open = (reason: string): Verdict => ({ ...base, outcome: 'inconclusive', estimate: null, unit, measured: '–', wanted: describeBounds(bounds, unit, control), reason });
-
-  const sound = repeats.filter((r) => r.voided.length === 0);
-  if (sound.length === 0) return open(repeats.map((r) => r.voided[0]).filter(Boolean).join('; '));
-  const trusted = sound.filter((r) => !isSaturated(r, target.phase));
-  if (trusted.length === 0) return open(`the machine was saturated (CPU above ${formatPercent(lab.saturation, 0)}): lower the rate or use a larger machine`);
-
-  const figures = trusted.map((evidence) => figuresOf(target, evidence));
-  const present = figures.filter((f) => f.kind !== 'missing');
-  const absent = figures.find((f) => f.kind === 'missing');
-  if (present.length < planned && present.length < ENOUGH_REPEATS) {
-    if (planned === 1 && absent) return open(absent.reason);
-    return open(`only ${present.length} of ${planned} repeats can be judged: ${absent?.reason ?? 'the others are incomplete, voided or saturated'}`);
-  }
-  const estimate = combine(present);
+  const unit = target['relative-to'] === undefined ? unitOfTarget(target) : 'fraction';
+  const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, control, bounds, unit, wanted: describeBounds(bounds, target, unit, control) };
+  const measurement = measure(target, repeats, planned, lookup);
+  if (typeof measurement === 'string') return { ...base, outcome: 'inconclusive', estimate: null, measured: '–', reason: measurement };
+  const { estimate, detail } = measurement;
   const raw = decide(estimate, bounds);
   const outcome: Outcome = control ? (raw === 'fail' ? 'pass' : raw === 'pass' ? 'fail' : 'inconclusive') : raw;
-  const detail = present.find((f) => f.kind === 'exact');
   return {
-    ...base, outcome, estimate, unit,
-    measured: detail?.kind === 'exact' ? `${estimate.value} (${detail.detail})` : describeEstimate(estimate, unit),
-    wanted: describeBounds(bounds, unit, control),
+    ...base, outcome, estimate,
+    measured: detail === undefined ? describeEstimate(estimate, unit) : `${estimate.value} (${detail})`,
     reason: outcome === 'inconclusive' ? whyOpen(estimate, unit) : control && outcome === 'fail' ? 'negative control: this check had to fail here' : null,
   };
 }
 
-function unitOf(target: TargetFile): Unit {
-  switch (target.check) {
-    case 'reachability': return 'flows';
-    case 'rate': return 'rate';
-    case 'loss': return 'fraction';
-    case 'latency': return 'durationUs';
-    case 'bandwidth-isolation': return target.metric === 'reaction' || target.metric === 'recovery' ? 'durationUs' : 'fraction';
+interface Measurement {
+  readonly estimate: Estimate;
+  readonly detail?: string;
+}
+
+/** The figure of a target over all repeats, or why there is none. */
+function measure(target: TargetFile, repeats: readonly CellEvidence[], planned: number, lookup: CellLookup): Measurement | string {
+  const own = measureHere(target, repeats, planned);
+  const reference = target['relative-to'];
+  if (reference === undefined || typeof own === 'string') return own;
+  const variant = { ...repeats[0]?.lab.variant, ...reference.cell };
+  const there = reference.cell === undefined ? repeats : lookup(variant);
+  const place = [...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ');
+  if (!there || there.length === 0) return `the cell to compare with (${place}) was not run`;
+  const theirs = measureHere({ ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) }, there, planned);
+  return typeof theirs === 'string' ? `${place}: ${theirs}` : { estimate: ratio(own.estimate, theirs.estimate) };
+}
+
+function measureHere(target: TargetFile, repeats: readonly CellEvidence[], planned: number): Measurement | string {
+  const lab = (repeats[0] as CellEvidence).lab;
+  const sound = repeats.filter((r) => r.voided.length === 0);
+  if (sound.length === 0) return repeats.map((r) => r.voided[0]).filter(Boolean).join('; ');
+  const trusted = sound.filter((r) => !isSaturated(r, target.phase));
+  if (trusted.length === 0) return `the machine was saturated (CPU above ${formatPercent(lab.saturation, 0)}): lower the rate or use a larger machine`;
+  const figures = trusted.map((evidence) => figuresOf(target, evidence));
+  const present = figures.filter((f) => f.kind !== 'missing');
+  const absent = figures.find((f) => f.kind === 'missing');
+  if (present.length < planned && present.length < ENOUGH_REPEATS) {
+    if (planned === 1 && absent) return absent.reason;
+    return `only ${present.length} of ${planned} repeats can be judged: ${absent?.reason ?? 'the others are incomplete, voided or saturated'}`;
   }
+  const exact = present.find((f) => f.kind === 'exact');
+  return { estimate: combine(present, boundsOf(target)), ...(exact?.kind === 'exact' && exact.detail !== undefined ? { detail: exact.detail } : {}) };
 }
 
 function isControl(target: TargetFile, variant: Readonly<Record<string, string>>): boolean {
@@ -102,10 +117,11 @@ function isControl(target: TargetFile, variant: Readonly<Record<string, string>>
 }
 
 /** Several repeats: the interval over repeats. One repeat: over its batches, where the figure has any. */
-function combine(figures: readonly Exclude<Figures, { kind: 'missing' }>[]): Estimate {
+function combine(figures: readonly Exclude<Figures, { kind: 'missing' }>[], { atLeast }: Bounds): Estimate {
   const first = figures[0] as Exclude<Figures, { kind: 'missing' }>;
   if (first.kind === 'exact') {
-    const worst = Math.max(...figures.map((f) => (f as typeof first).value));
+    const values = figures.map((f) => (f as typeof first).value);
+    const worst = atLeast !== undefined && Math.min(...values) < atLeast ? Math.min(...values) : Math.max(...values);
     return { value: worst, low: worst, high: worst, n: figures.length };
   }
   const never = figures.some((f) => f.kind === 'single' && f.value === Infinity);
@@ -134,6 +150,7 @@ function boundsOf(target: TargetFile): Bounds {
   if (target.check === 'reachability') return { atMost: 0 };
   const read = (text: string | undefined): number | undefined => {
     if (text === undefined) return undefined;
+    if (/^[0-9]+$/.test(text)) return Number(text);
     if (/s$/.test(text) && !/bps$/i.test(text)) return parseDurationUs(text);
     // A percentage is a fraction of 1 here: shares and losses are fractions already.
     return parseRateOf(text, 1);
@@ -149,20 +166,22 @@ export function formatValue(value: number, unit: Unit): string {
     case 'rate': return formatRate(value);
     case 'fraction': return formatPercent(value);
     case 'durationUs': return formatDurationUs(value);
-    case 'flows': return String(value);
+    case 'count': return String(value);
   }
 }
 
 function describeEstimate(e: Estimate, unit: Unit): string {
   const value = formatValue(e.value, unit);
-  if (e.value === Infinity) return value;
+  if (e.value === Infinity || (e.low === e.value && e.high === e.value)) return value;
   return Number.isFinite(e.low) || Number.isFinite(e.high) ? `${value} [${formatValue(e.low, unit)}, ${formatValue(e.high, unit)}]` : `${value} (one run)`;
 }
 
-function describeBounds({ atLeast, atMost }: Bounds, unit: Unit, control: boolean): string {
-  if (unit === 'flows') return control ? 'a wrong flow' : 'no wrong flow';
+function describeBounds({ atLeast, atMost }: Bounds, target: TargetFile, unit: Unit, control: boolean): string {
+  if (target.check === 'reachability') return control ? 'a wrong flow' : 'no wrong flow';
   const parts = [atLeast === undefined ? '' : `≥ ${formatValue(atLeast, unit)}`, atMost === undefined ? '' : `≤ ${formatValue(atMost, unit)}`].filter(Boolean);
-  return control ? `not ${parts.join(' and ')}` : parts.join(' and ');
+  const reference = target['relative-to'];
+  const of = reference === undefined ? '' : ` of ${[...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ')}`;
+  return `${control ? 'not ' : ''}${parts.join(' and ')}${of}`;
 }
 
 function whyOpen(estimate: Estimate, unit: Unit): string {

@@ -27,6 +27,14 @@ export interface AgentRecord {
   readonly clean: boolean;
 }
 
+/** An event of the topology, as it happened; offsets within its phase. */
+export interface EventRecord {
+  readonly what: string;
+  readonly plannedUs: number;
+  readonly beganUs: number;
+  readonly tookUs: number;
+}
+
 /** One repeat of one cell. */
 export interface CellEvidence {
   readonly lab: Lab;
@@ -34,6 +42,8 @@ export interface CellEvidence {
   readonly links: readonly LinkMeasurement[];
   readonly phases: readonly PhaseRecord[];
   readonly captures: readonly CaptureRecord[];
+  /** Events by phase. */
+  readonly events: Readonly<Record<string, readonly EventRecord[]>>;
   readonly agents: readonly AgentRecord[];
   readonly load: readonly LoadSample[];
   /** Why nothing may be concluded from this repeat; empty: sound. */
@@ -66,7 +76,7 @@ export interface MachineInfo {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-const FILES = { lab: 'lab.json', links: 'links.json', phases: 'phases.json', captures: 'captures.json', agents: 'agents.json', load: 'load.json', voided: 'voided.json' } as const;
+const FILES = { lab: 'lab.json', links: 'links.json', phases: 'phases.json', captures: 'captures.json', events: 'events.json', agents: 'agents.json', load: 'load.json', voided: 'voided.json' } as const;
 
 export const cellFolder = (results: string, cell: string, repeat: number): string => join(results, 'cells', cell || 'run', `r${repeat}`);
 
@@ -98,7 +108,7 @@ export async function readCell(folder: string, repeat: number): Promise<CellEvid
   const finished = existsSync(join(folder, FILES.voided));
   return {
     lab, repeat, folder,
-    links: await part('links', []), phases: await part('phases', []), captures: await part('captures', []),
+    links: await part('links', []), phases: await part('phases', []), captures: await part('captures', []), events: await part('events', {}),
     agents: await part('agents', []), load: await part('load', []),
     voided: finished ? await part('voided', []) : ['the run ended before this repeat was complete'],
   };

@@ -1,6 +1,7 @@
 /** A run with its verdicts: what every renderer takes. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Outcome } from '../checks/statistics.ts';
-import { overall, verdictsOf, type Verdict } from '../checks/verdict.ts';
+import { overall, verdictsOf, type CellLookup, type Verdict } from '../checks/verdict.ts';
 import { readRun, type CellEvidence, type RunManifest } from '../evidence/cell.ts';
 
 export interface JudgedRun {
@@ -13,7 +14,8 @@ export interface JudgedRun {
 
 export async function evaluateRun(results: string): Promise<JudgedRun> {
   const { manifest, cells } = await readRun(results);
-  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats, manifest.repeat));
+  const lookup: CellLookup = (variant) => [...cells.values()].find((repeats) => isDeepStrictEqual(repeats[0]?.lab.variant, variant));
+  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats, manifest.repeat, lookup));
   // A run that was stopped, or a cell that left nothing, has not met its targets.
   const incomplete = manifest.stopped !== null || manifest.endedAt === null || [...cells.values()].some((repeats) => repeats.length < manifest.repeat);
   const outcome = overall(verdicts);

@@ -20,7 +20,7 @@ export const reportSchema = Type.Object({
     outcome,
     control: Type.Boolean({ description: 'Negative control: pass means that the check itself failed.' }),
     estimate: Type.Union([Type.Object({ value: bound, low: bound, high: bound, n: Type.Integer() }, { additionalProperties: false }), Type.Null()], { description: '95 % interval; n: repeats, or batches of one run.' }),
-    unit: Type.Enum(['rate', 'fraction', 'durationUs', 'flows'], { description: 'rate: bit/s.' }),
+    unit: Type.Enum(['rate', 'fraction', 'durationUs', 'count'], { description: 'rate: bit/s.' }),
     bounds: Type.Object({ atLeast: Type.Optional(Type.Number()), atMost: Type.Optional(Type.Number()) }, { additionalProperties: false }),
     measured: Type.String(),
     wanted: Type.String(),

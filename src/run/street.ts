@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { startCapture, type RunningCapture } from '../capture/live.ts';
 import { stage, throwIfAborted, type Context } from '../core/context.ts';
 import { formatRate } from '../core/units.ts';
-import { cellFolder, writePart, type AgentRecord } from '../evidence/cell.ts';
+import { cellFolder, writePart, type AgentRecord, type EventRecord } from '../evidence/cell.ts';
 import type { FabricCapabilities } from '../fabric/capabilities.ts';
 import { requireGoodLinks, testLinks, type LinkMeasurement } from '../fabric/linktest.ts';
 import { ovsDir, planDeployment } from '../fabric/plan.ts';
@@ -21,9 +21,10 @@ import type { DeployPlan } from '../rig/steps.ts';
 import { BUILD_DIR } from '../systems/bundle.ts';
 import { planSystems } from '../systems/registry.ts';
 import { Supervisor } from '../systems/supervisor.ts';
-import type { Lab, Phase } from '../topology/model.ts';
+import type { Lab } from '../topology/model.ts';
 import { runPhase, type PhaseRecord } from '../traffic/run.ts';
 import type { ToolPaths } from '../traffic/tools.ts';
+import { Happenings } from './happenings.ts';
 import { LoadSampler } from './machine.ts';
 import { WireRates } from './wirerates.ts';
 
@@ -78,19 +79,13 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   const { rig } = deployment;
   const load = new LoadSampler();
   const captures: RunningCapture[] = [];
-  const phases: PhaseRecord[] = [];
   const voided: string[] = [];
   let supervisor: Supervisor | undefined;
   let agents: AgentRecord[] = [];
   try {
     supervisor = await startAgents(ctx, rig, lab, folder);
     await startCaptures(rig, lab, folder, captures);
-    const wires = new WireRates(rig, lab);
-    for (const phase of lab.phases) {
-      throwIfAborted(ctx.signal);
-      phases.push(await drivePhase(ctx, rig, phase, folder, tools, async () => `${await wires.read()} · CPU ${Math.round(load.current * 100)}%`));
-      await writePart(folder, 'phases', phases);
-    }
+    await drivePhases(ctx, deployment, lab, supervisor, { folder, tools, load });
     voided.push(...((await supervisor?.voids()) ?? []));
   } finally {
     // Also on the way out of a failure: whatever was gathered is kept.
@@ -124,12 +119,33 @@ async function startCaptures(rig: Rig, lab: Lab, folder: string, running: Runnin
   if (failed) throw failed.reason;
 }
 
-function drivePhase(ctx: Context, rig: Rig, phase: Phase, folder: string, tools: ToolPaths, describe: () => Promise<string>): Promise<PhaseRecord> {
-  const expectedSeconds = phase.durationUs / 1e6;
-  const name = `traffic ${phase.name}`;
+interface Drive {
+  readonly folder: string;
+  readonly tools: ToolPaths;
+  readonly load: LoadSampler;
+}
+
+/** Traffic and events of all phases, one after the other. */
+async function drivePhases(ctx: Context, { rig }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, tools, load }: Drive): Promise<void> {
+  const wires = new WireRates(rig, lab);
+  const happenings = new Happenings(ctx, rig, lab, supervisor);
+  const phases: PhaseRecord[] = [];
+  const events: Record<string, readonly EventRecord[]> = {};
   const input = { host: (node: string) => rig.node(node), tools, keep: (file: string, content: string) => writeFile(join(folder, 'traffic', file), content) };
-  const onTick = (elapsedSeconds: number) => void describe().then((detail) => ctx.events.emit({ type: 'progress', stage: name, elapsedSeconds, expectedSeconds, detail }), () => undefined);
-  return stage(ctx, name, () => runPhase(ctx, input, phase, onTick), { expectedSeconds, detail: `${phase.flows.length} flows, ${expectedSeconds} s`, result: summarizePhase });
+  try {
+    for (const phase of lab.phases) {
+      throwIfAborted(ctx.signal);
+      const expectedSeconds = phase.durationUs / 1e6;
+      const name = `traffic ${phase.name}`;
+      const onTick = (elapsedSeconds: number) => void wires.read().then((rates) => ctx.events.emit({ type: 'progress', stage: name, elapsedSeconds, expectedSeconds, detail: `${rates} · CPU ${Math.round(load.current * 100)}%` }), () => undefined);
+      const alongside = async (startedMs: number) => { events[phase.name] = await happenings.run(phase, startedMs); };
+      phases.push(await stage(ctx, name, () => runPhase(ctx, input, phase, alongside, onTick), { expectedSeconds, detail: `${phase.flows.length} flows, ${expectedSeconds} s`, result: summarizePhase }));
+      await writePart(folder, 'phases', phases);
+      await writePart(folder, 'events', events);
+    }
+  } finally {
+    await happenings.restore();
+  }
 }
 
 function summarizePhase(record: PhaseRecord): string {

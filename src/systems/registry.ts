@@ -2,6 +2,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { formatDurationUs } from '../core/units.ts';
+import { reconfigured } from '../topology/events.ts';
 import type { Lab } from '../topology/model.ts';
 import type { Problem } from '../topology/problems.ts';
 import { lazyValidator, suggest, type Validator } from '../topology/validate.ts';
@@ -21,8 +23,23 @@ export async function findSystem(name: string): Promise<SystemDefinition | undef
   return module.system;
 }
 
-/** Everything that is wrong with the systems of a lab, with paths into the topology file. */
+/** Everything that is wrong with the systems of a lab, also after each of its `configure` events, with paths into the topology file. */
 export async function checkSystems(lab: Lab): Promise<Problem[]> {
+  const problems = await checkConfigurations(lab);
+  if (problems.length > 0) return problems;
+  let current = lab;
+  for (const [p, phase] of lab.phases.entries()) {
+    for (const { atUs, what } of phase.events) {
+      if (what.kind !== 'configure') continue;
+      current = reconfigured(current, what.patches);
+      const found = await checkConfigurations(current);
+      problems.push(...found.map((problem) => ({ path: ['traffic', p, 'events'], message: `after the event at ${formatDurationUs(atUs)}: ${problem.message}`, ...(problem.hint ? { hint: problem.hint } : {}) })));
+    }
+  }
+  return problems;
+}
+
+async function checkConfigurations(lab: Lab): Promise<Problem[]> {
   const problems: Problem[] = [];
   for (const { name, config, on } of lab.systems) {
     const path = ['systems', name];

@@ -4,7 +4,8 @@ import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { AgentSetup, AgentStatus } from '../../agents/lib/rpc.ts';
-import type { Context } from '../core/context.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { AgentRecord } from '../evidence/cell.ts';
 import type { Host, HostProcess } from '../rig/host.ts';
@@ -59,6 +60,10 @@ class AgentProcess {
     else call.resolve(message.result);
   }
 
+  get alive(): boolean {
+    return !this.#gone;
+  }
+
   call<T>(method: string, params?: unknown, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
     if (this.#gone) return Promise.reject(new NetrigError('AGENT_FAILED', `${this.#label} is gone`));
     const id = ++this.#next;
@@ -79,13 +84,15 @@ class AgentProcess {
 interface Supervised {
   readonly system: PlannedSystem;
   readonly node: string;
-  readonly setup: AgentSetup<unknown>;
+  setup: AgentSetup<unknown>;
   readonly bundle: string;
   readonly log: WriteStream;
   readonly crashes: { atMs: number; reason: string }[];
   /** Why it does not work any more, or not as it should. */
   readonly faults: string[];
   agent: AgentProcess;
+  /** A planned kill: how long the agent stays dead. */
+  downMs: number;
 }
 
 export class Supervisor {
@@ -110,7 +117,7 @@ export class Supervisor {
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
           const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
-          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], agent: supervisor.#spawn(system.definition, node, bundle, log) });
+          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], downMs: 0, agent: supervisor.#spawn(system.definition, node, bundle, log) });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
@@ -138,6 +145,9 @@ export class Supervisor {
         return;
       }
       try {
+        if (s.downMs > 0) await sleep(s.downMs, this.#ctx.signal);
+        s.downMs = 0;
+        if (this.#stopping) return;
         s.agent = this.#spawn(s.system.definition, s.node, s.bundle, s.log);
         await s.agent.call('configure', s.setup);
         await s.agent.call('start');
@@ -147,6 +157,33 @@ export class Supervisor {
         s.agent.process.kill('SIGKILL');
       }
     });
+  }
+
+  /** kill -9, as a crash would: the agents come back after `downMs`. */
+  kill(node: string, downMs: number): void {
+    for (const s of this.#on(node)) {
+      s.downMs = downMs;
+      s.agent.process.kill('SIGKILL');
+    }
+  }
+
+  signal(node: string, signal: 'SIGSTOP' | 'SIGCONT'): void {
+    for (const s of this.#on(node)) s.agent.process.kill(signal);
+  }
+
+  /** Tells every agent whose configuration has changed. */
+  async update(systems: readonly PlannedSystem[]): Promise<void> {
+    await Promise.all(systems.flatMap((system) => system.agents.map(async ({ node, config }) => {
+      const s = this.#agents.find((a) => a.system.definition.name === system.definition.name && a.node === node);
+      if (!s || isDeepStrictEqual(s.setup.config, config)) return;
+      s.setup = { ...s.setup, config };
+      // One that is dead just now is configured so when it comes back.
+      if (s.agent.alive) await s.agent.call('update', config).catch((error: unknown) => { if (s.agent.alive) throw error; });
+    })));
+  }
+
+  #on(node: string): Supervised[] {
+    return this.#agents.filter((s) => s.node === node);
   }
 
   /** What voids the run: dead agents, and those that report a problem. */

@@ -101,6 +101,7 @@ function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Rea
   };
   (file.targets ?? []).forEach((target, t) => {
     check(target.when, ['targets', t, 'when']);
+    check(target['relative-to']?.cell, ['targets', t, 'relative-to', 'cell']);
     const expectation = target['expect-fail'];
     if (Array.isArray(expectation)) expectation.forEach((when, w) => check(when, ['targets', t, 'expect-fail', w]));
     else if (typeof expectation === 'object') check(expectation, ['targets', t, 'expect-fail']);

@@ -80,10 +80,26 @@ export interface Flow {
   readonly congestion: string | null;
 }
 
+/** What happens to the lab while traffic runs. */
+export type Happening =
+  | { readonly kind: 'kill'; readonly node: string; readonly downUs: number }
+  | { readonly kind: 'pause' | 'resume'; readonly node: string }
+  | { readonly kind: 'down' | 'up'; readonly end: EndpointRef }
+  | { readonly kind: 'configure'; readonly patches: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'leave' | 'join'; readonly nodes: readonly string[] };
+
+export interface LabEvent {
+  /** Offset within the phase. */
+  readonly atUs: number;
+  readonly what: Happening;
+}
+
 export interface Phase {
   readonly name: string;
   readonly durationUs: number;
   readonly flows: readonly Flow[];
+  /** In the order of time. */
+  readonly events: readonly LabEvent[];
 }
 
 export interface CapturePoint {
@@ -156,4 +172,11 @@ export function broadcastAddress(cidr: string): string {
   const [address, bits] = cidr.split('/') as [string, string];
   const size = 2 ** (32 - Number(bits));
   return ipv4Text(Math.floor(ipv4Number(address) / size) * size + size - 1);
+}
+
+/** The lab as it is while some of its hosts are unplugged. */
+export function without(lab: Lab, absent: ReadonlySet<string>): Lab {
+  if (absent.size === 0) return lab;
+  const { nodes, links } = lab.fabric;
+  return { ...lab, fabric: { nodes: nodes.filter((n) => !absent.has(n.name)), links: links.filter((l) => l.ends.every((e) => !absent.has(e.node))) } };
 }

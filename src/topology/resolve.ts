@@ -1,10 +1,13 @@
 /** A validated file (one cell, variables substituted) to the resolved model. Pure; collects problems instead of throwing. */
 import { DURATION_PATTERN, formatDurationUs, formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, PERCENT_PATTERN, RATE_PATTERN, splitQuantity } from '../core/units.ts';
 import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
+import { resolveEvents } from './events.ts';
 import { addressSeenFrom, broadcastAddress, endpointName, type CapturePoint, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
+import { unitOfTarget, type Unit } from './units.ts';
 import type { Path, Problem } from './problems.ts';
 import type { FlowFile, ImpairmentFile, LinkFile, NodeSettings, TargetFile, TopologyFile } from './schema.ts';
 import { matches } from './matrix.ts';
+import { expandAll, expandRange, expandTogether } from './ranges.ts';
 import { suggest } from './validate.ts';
 
 /** Smallest queue: a handful of full frames, so that a slow link still absorbs a burst. */
@@ -20,7 +23,8 @@ export interface CellFile {
 
 export function resolveLab({ file, cell, variant }: CellFile, labName: string, problems: Problem[]): Lab {
   const fabric = resolveFabric(file, labName, problems);
-  const phases = resolveTraffic(file, fabric.nodes, problems);
+  const systems = resolveSystems(file, fabric.nodes, problems);
+  const phases = resolveTraffic(file, fabric.nodes, systems, problems);
   const captures = resolveCaptures(file, fabric.nodes, variant, problems);
   const targets = (file.targets ?? []).filter((t) => matches(t.when, variant));
   checkTargets(file.targets ?? [], variant, phases, captures, fabric.nodes, problems);
@@ -31,16 +35,16 @@ export function resolveLab({ file, cell, variant }: CellFile, labName: string, p
       delayUs: parseDurationUs(file.linktest?.['delay-tolerance'] ?? '1ms'),
       reachabilityOnly: file.linktest?.skip ?? false,
     },
-    systems: resolveSystems(file, fabric.nodes, problems),
+    systems,
     captures,
     saturation: parseFraction(file.saturation ?? '95%'),
   };
 }
 
 /** containerlab's precedence: node over group over kind over defaults; mappings merge, the rest replaces. */
-export function effectiveSettings(file: TopologyFile, name: string): NodeSettings {
+export function effectiveSettings(file: TopologyFile, key: string): NodeSettings {
   const { defaults, kinds, groups, nodes } = file.topology;
-  const own = nodes[name] ?? {};
+  const own = nodes[key] ?? {};
   const group = own.group ?? defaults?.group;
   const kind = own.kind ?? (group ? groups?.[group]?.kind : undefined) ?? defaults?.kind ?? 'linux';
   const layers: NodeSettings[] = [defaults ?? {}, kinds?.[kind] ?? {}, group ? groups?.[group] ?? {} : {}, own, { kind }];
@@ -56,18 +60,17 @@ export function effectiveSettings(file: TopologyFile, name: string): NodeSetting
 }
 
 function resolveFabric(file: TopologyFile, labName: string, problems: Problem[]): Fabric {
-  const names = Object.keys(file.topology.nodes);
-  const settings = new Map(names.map((name) => [name, effectiveSettings(file, name)]));
-  for (const name of names) checkNode(file, name, settings.get(name) as NodeSettings, problems);
+  const keyOf = nodeKeys(file, problems);
+  const names = [...keyOf.keys()];
+  const settings = new Map([...keyOf].map(([name, key]) => [name, effectiveSettings(file, key)]));
+  for (const key of Object.keys(file.topology.nodes)) checkNode(file, key, effectiveSettings(file, key), problems);
 
   const raws: (RawInterface & { mac: string | undefined; mtu: number; labels: Readonly<Record<string, string>> })[] = [];
   const seen = new Map<string, number>();
   const links: { ends: [number, number]; raw: LinkFile; path: Path }[] = [];
-  (file.topology.links ?? []).forEach((raw, l) => {
-    const path: Path = ['topology', 'links', l];
-    const ends = raw.endpoints.map((endpoint, e) => {
+  for (const { raw, path, endpoints } of expandLinks(file, problems)) {
+    const ends = endpoints.map((parsed, e) => {
       const where = [...path, 'endpoints', e];
-      const parsed = typeof endpoint === 'string' ? { node: endpoint.split(':')[0] as string, interface: endpoint.split(':')[1] as string } : endpoint;
       const node = settings.get(parsed.node);
       if (!node) {
         const near = suggest(parsed.node, names);
@@ -89,11 +92,12 @@ function resolveFabric(file: TopologyFile, labName: string, problems: Problem[])
     });
     const [a, b] = ends as [number, number];
     if (a >= 0 && b >= 0) links.push({ ends: [a, b], raw, path });
-  });
+  }
   for (const name of names) {
     for (const itf of Object.keys(settings.get(name)?.interfaces ?? {})) {
-      if (!seen.has(`${name}:${itf}`) && file.topology.nodes[name]?.interfaces?.[itf]) {
-        problems.push({ path: ['topology', 'nodes', name, 'interfaces', itf], atKey: true, message: `no link ends at ${name}:${itf}` });
+      const key = keyOf.get(name) as string;
+      if (!seen.has(`${name}:${itf}`) && file.topology.nodes[key]?.interfaces?.[itf]) {
+        problems.push({ path: ['topology', 'nodes', key, 'interfaces', itf], atKey: true, message: `no link ends at ${name}:${itf}` });
       }
     }
   }
@@ -111,6 +115,40 @@ function resolveFabric(file: TopologyFile, labName: string, problems: Problem[])
     };
   });
   return { nodes, links: links.map(({ ends, raw }) => resolveLink(raw, raws[ends[0]] as RawInterface, raws[ends[1]] as RawInterface)) };
+}
+
+/** Every node to the key that declares it: its name, or a range. */
+function nodeKeys(file: TopologyFile, problems: Problem[]): Map<string, string> {
+  const keyOf = new Map<string, string>();
+  for (const key of Object.keys(file.topology.nodes)) {
+    const path: Path = ['topology', 'nodes', key];
+    for (const name of orProblem(() => expandRange(key), path, problems)) {
+      if (keyOf.has(name)) problems.push({ path, atKey: true, message: `node "${name}" is declared twice`, hint: `also by "${keyOf.get(name)}"` });
+      keyOf.set(name, key);
+    }
+  }
+  return keyOf;
+}
+
+interface EndpointSettings { readonly node: string; readonly interface: string; readonly mac?: string; readonly ipv4?: string }
+
+/** Links with ranges become several, all of them at one place of the file. */
+function expandLinks(file: TopologyFile, problems: Problem[]): { raw: LinkFile; path: Path; endpoints: EndpointSettings[] }[] {
+  return (file.topology.links ?? []).flatMap((raw, l) => {
+    const path: Path = ['topology', 'links', l];
+    const ends = raw.endpoints.map((e): EndpointSettings => (typeof e === 'string' ? { node: e.split(':')[0] as string, interface: e.split(':')[1] as string } : e));
+    const names = orProblem(() => expandTogether(ends.flatMap((e) => [e.node, e.interface])), path, problems);
+    return names.map((four) => ({ raw, path, endpoints: ends.map((e, i) => ({ ...e, node: four[i * 2] as string, interface: four[i * 2 + 1] as string })) }));
+  });
+}
+
+function orProblem<T>(expand: () => T[], path: Path, problems: Problem[]): T[] {
+  try {
+    return expand();
+  } catch (error) {
+    problems.push({ path, message: (error as Error).message });
+    return [];
+  }
 }
 
 function checkNode(file: TopologyFile, name: string, settings: NodeSettings, problems: Problem[]): void {
@@ -167,8 +205,13 @@ export function queueBytes(queue: string | undefined, rateBps: number, rttUs: nu
 
 function resolveSystems(file: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): System[] {
   return Object.entries(file.systems ?? {}).map(([name, system]) => {
-    const on = typeof system.on === 'string' ? [system.on] : system.on;
-    on.forEach((node, i) => requireNode(node, nodes, ['systems', name, 'on', ...(typeof system.on === 'string' ? [] : [i])], problems));
+    const written = typeof system.on === 'string' ? [system.on] : system.on;
+    const on = written.flatMap((text, i) => {
+      const path = ['systems', name, 'on', ...(typeof system.on === 'string' ? [] : [i])];
+      const expanded = orProblem(() => expandRange(text), path, problems);
+      for (const node of expanded) requireNode(node, nodes, path, problems);
+      return expanded;
+    });
     return { name, on, crash: system.crash ?? 'void', config: system.config ?? {} };
   });
 }
@@ -180,7 +223,7 @@ function requireNode(name: string, nodes: readonly LabNode[], path: Path, proble
   return false;
 }
 
-function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): Phase[] {
+function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], systems: readonly System[], problems: Problem[]): Phase[] {
   return (file.traffic ?? []).map((phase, p, all) => {
     if (all.findIndex((other) => other.phase === phase.phase) !== p) problems.push({ path: ['traffic', p, 'phase'], message: `two phases are called "${phase.phase}"` });
     const durationUs = parseDurationUs(phase.duration);
@@ -190,14 +233,15 @@ function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], problems:
       if (names.has(flow.name)) problems.push({ path: ['traffic', p], message: `two flows are called "${flow.name}" in phase "${phase.phase}"`, hint: 'give them names' });
       names.add(flow.name);
     }
-    return { name: phase.phase, durationUs, flows };
+    const events = resolveEvents(phase.events ?? [], { nodes, systems, phaseUs: durationUs }, ['traffic', p, 'events'], problems);
+    return { name: phase.phase, durationUs, flows, events };
   });
 }
 
 function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], path: Path, problems: Problem[]): Flow[] {
-  const list = (value: string | string[] | undefined): string[] => (value === undefined ? [] : typeof value === 'string' ? [value] : value);
+  const list = (value: string | string[] | undefined): string[] => orProblem(() => expandAll(value ?? []), path, problems);
   const pairs = flow.matrix
-    ? flow.matrix.flatMap((from) => (flow.matrix as string[]).filter((to) => to !== from).map((to) => [from, to] as const))
+    ? list(flow.matrix).flatMap((from, _, all) => all.filter((to) => to !== from).map((to) => [from, to] as const))
     : list(flow.from).flatMap((from) => list(flow.to).map((to) => [from, to] as const));
   if (pairs.length === 0) problems.push({ path, message: 'a flow needs "from" and "to", or "matrix"' });
   const tool = flow.tool ?? 'iperf3';
@@ -258,6 +302,8 @@ function checkTargets(targets: readonly TargetFile[], variant: Readonly<Record<s
     const path: Path = ['targets', t];
     if (names.has(target.name)) problems.push({ path: [...path, 'name'], message: `two targets of this cell are called "${target.name}"` });
     names.add(target.name);
+    const reference = target['relative-to']?.phase;
+    if (reference !== undefined && !phases.some((p) => p.name === reference)) problems.push({ path: [...path, 'relative-to', 'phase'], message: `unknown phase "${reference}"`, hint: `phases: ${phases.map((p) => p.name).join(', ')}` });
     const phase = target.phase === undefined ? phases.at(-1) : phases.find((p) => p.name === target.phase);
     if (!phase) {
       problems.push({ path, message: target.phase === undefined ? 'a target needs traffic to judge' : `unknown phase "${target.phase}"`, hint: `phases: ${phases.map((p) => p.name).join(', ') || 'none'}` });
@@ -281,12 +327,18 @@ function checkTargets(targets: readonly TargetFile[], variant: Readonly<Record<s
   });
 }
 
+const BOUND_FORMS: Readonly<Record<Unit, readonly [pattern: string, expectation: string]>> = {
+  durationUs: [DURATION_PATTERN, 'a duration such as "50ms"'],
+  rate: [RATE_PATTERN, 'a rate such as "45Mbit"'],
+  fraction: [PERCENT_PATTERN, 'a percentage such as "95%"'],
+  count: ['^[0-9]+$', 'a whole number such as "0"'],
+};
+
 /** What the figure of a target is: a bound of another unit would be compared all the same, and mean nothing. */
 function checkBounds(target: TargetFile, path: Path, problems: Problem[]): void {
   if (target.check === 'reachability') return;
   if (target['at-least'] === undefined && target['at-most'] === undefined) problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
-  const time = target.check === 'latency' || (target.check === 'bandwidth-isolation' && (target.metric === 'reaction' || target.metric === 'recovery'));
-  const [pattern, expectation] = time ? [DURATION_PATTERN, 'a duration such as "50ms"'] : target.check === 'rate' ? [RATE_PATTERN, 'a rate such as "45Mbit"'] : [PERCENT_PATTERN, 'a percentage such as "95%"'];
+  const [pattern, expectation] = BOUND_FORMS[target['relative-to'] === undefined ? unitOfTarget(target) : 'fraction'];
   for (const side of ['at-least', 'at-most'] as const) {
     const text = target[side];
     if (text !== undefined && !new RegExp(pattern).test(text)) problems.push({ path: [...path, side], message: `expected ${expectation}, found "${text}"` });

@@ -14,8 +14,12 @@ const pattern = (regex: string, expectation: string, description: string) =>
   Type.String({ pattern: regex, description, expectation });
 
 const name = (description: string) => pattern(NAME_PATTERN, 'a name: a letter, then up to 31 letters, digits, "-" or "_"', description);
+const RANGE = '(\\{[0-9]{1,4}\\.\\.[0-9]{1,4}\\}[a-zA-Z0-9_-]{0,31})?';
+const NAMES_PATTERN = `${NAME_PATTERN.slice(0, -1)}${RANGE}$`;
+/** One name, or a range of them: b{1..99}. */
+const names = (description: string) => pattern(NAMES_PATTERN, 'a name such as "b1", or a range of names such as "b{1..9}"', description);
 const interfaceName = (description: string) =>
-  pattern('^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'an interface name of at most 15 characters', description);
+  pattern(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}${RANGE}$`, 'an interface name of at most 15 characters', description);
 const rate = (description: string) => pattern(RATE_PATTERN, 'a rate such as "100Mbit"', description);
 const duration = (description: string) => pattern(DURATION_PATTERN, 'a duration such as "5ms"', description);
 const percent = (description: string) => pattern(PERCENT_PATTERN, 'a percentage such as "0.1%"', description);
@@ -37,13 +41,13 @@ const macPattern = pattern('^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$', 'a MAC addres
 const cidrPattern = pattern('^([0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F:]+/[0-9]{1,3}|auto|none)$', 'an address such as "10.0.0.1/24", "auto" or "none"', 'Address of the interface. Nodes of kind linux get one by themselves; "none" leaves the interface bare. On a switch node, an address makes the interface the node\'s own instead of a port of the switch.');
 
 const endpointObject = closed({
-  node: name('Node name.'),
+  node: names('Node name.'),
   interface: interfaceName('Interface name in the node.'),
   mac: opt(macPattern),
   ipv4: opt(cidrPattern),
 });
 const endpoint = Type.Union([
-  pattern('^[a-zA-Z][a-zA-Z0-9_-]{0,31}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'an endpoint "node:interface"', 'Endpoint in containerlab\'s short form.'),
+  pattern(`^[a-zA-Z][a-zA-Z0-9_-]{0,31}${RANGE}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}${RANGE}$`, 'an endpoint "node:interface"', 'Endpoint in containerlab\'s short form; ranges in both ends run side by side.'),
   endpointObject,
 ]);
 
@@ -81,9 +85,9 @@ const node = closed(nodeFields);
 
 const flowFields = {
   name: opt(name('Name of the flow, used by targets; derived from its ends unless given.')),
-  from: opt(oneOrMany(name('Sending node, or several.'))),
-  to: opt(oneOrMany(name('Receiving node, or several.'))),
-  matrix: opt(Type.Array(name('Node.'), { minItems: 2, description: 'Shorthand: a flow between every ordered pair of these nodes.' })),
+  from: opt(oneOrMany(names('Sending node, or several.'))),
+  to: opt(oneOrMany(names('Receiving node, or several.'))),
+  matrix: opt(Type.Array(names('Node.'), { minItems: 2, description: 'Shorthand: a flow between every ordered pair of these nodes.' })),
   protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Default tcp.' })),
   tool: opt(Type.Enum(['iperf3', 'netperf', 'mgen', 'prober'], { description: 'Default iperf3. netperf is used where it is installed. mgen: UDP floods that start and stop on time, for it has no control connection that the flood could starve. prober: request/response latency.' })),
   rate: opt(rate('Offered rate; UDP needs one, TCP is greedy without. For the prober: no rate, see `interval`.')),
@@ -99,10 +103,24 @@ const flowFields = {
 
 const flow = closed(flowFields);
 
+const at = duration('When, relative to the phase.');
+const endpointText = (description: string) => pattern('^[a-zA-Z][a-zA-Z0-9_-]{0,31}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'an endpoint "node:interface"', description);
+const nodes = (description: string) => oneOrMany(names(description));
+const event = Type.Union([
+  closed({ at, kill: name('Node whose agents are killed (SIGKILL).'), for: opt(duration('How long until they are started again (default: at once).')) }),
+  closed({ at, pause: name('Node whose agents are stopped (SIGSTOP).'), for: duration('How long until they go on.') }),
+  closed({ at, down: endpointText('Link end that goes down.'), for: duration('How long until it comes up again.') }),
+  closed({ at, configure: Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()), { description: 'System to a JSON merge patch of its config; its agents adopt it while they run.' }) }),
+  closed({ at, leave: nodes('Host that is unplugged: its links go down, and the systems are told that it is gone.') }),
+  closed({ at, join: nodes('Host that is plugged in again.') }),
+  closed({ at, churn: nodes('Host that leaves and joins, in turn with the others.'), every: duration('Time between two changes.'), until: duration('End, relative to the phase; all have joined again then.') }),
+], { description: 'Something that happens while the traffic runs.' });
+
 const phase = closed({
   phase: name('Name of the phase.'),
   duration: duration('How long the phase lasts.'),
   flows: opt(Type.Array(flow)),
+  events: opt(Type.Array(event)),
 });
 
 const variant = Type.Record(Type.String(), Type.Unknown(), {
@@ -121,11 +139,16 @@ const targetBase = {
   phase: opt(name('Phase that is judged (default: the last).')),
   from: opt(duration('Start of the judged window within the phase.')),
   to: opt(duration('End of the judged window within the phase.')),
+  'relative-to': opt(closed({
+    cell: opt(Type.Record(Type.String(), Type.String(), { description: 'Matrix values of the reference, e.g. {load: idle}; the others are those of this cell.' })),
+    phase: opt(name('Phase of the reference (default: the same).')),
+  }, { description: 'The figure is divided by the same figure there, and the bounds are percentages: 100% is no difference.' })),
 };
 
+const count = pattern('^[0-9]+$', 'a whole number', 'Number.');
 const bound = {
-  'at-least': opt(Type.Union([rateOrPercent('Lower bound.'), duration('Lower bound.')])),
-  'at-most': opt(Type.Union([rateOrPercent('Upper bound.'), duration('Upper bound.')])),
+  'at-least': opt(Type.Union([rateOrPercent('Lower bound.'), duration('Lower bound.'), count])),
+  'at-most': opt(Type.Union([rateOrPercent('Upper bound.'), duration('Upper bound.'), count])),
 };
 const sharedSource = {
   capture: opt(Type.String({ description: 'Capture point "node:interface" whose packets are judged.' })),
@@ -141,13 +164,14 @@ export const targetSchema = Type.Union([
   closed({
     check: Type.Literal('bandwidth-isolation'), ...targetBase, ...sharedSource,
     capacity: rate('Rate of the contended link; percentages below are of it.'),
-    metric: Type.Enum(['share', 'utilisation', 'shortfall', 'peak', 'reaction', 'recovery'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes. peak: highest 100 ms window. reaction: from when the group exceeds `settles-at` after `event` until it stays at or below it (+ 5 %). recovery: from when the group stops near `event` until ≥ 95 % of the capacity is used again.' }),
-    guarantee: opt(rateOrPercent('Guarantee of the group (for shortfall, and drawn in the report).')),
+    metric: Type.Enum(['share', 'utilisation', 'shortfall', 'worst-shortfall', 'peak', 'ramp', 'reaction', 'recovery', 'victim-recovery'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes; worst-shortfall: in the worst 100 ms window. peak: highest 100 ms window. ramp: how fast the rate of the group rises in the window, as capacity per second. reaction: from when the group exceeds `settles-at` after `event` until it stays at or below it (+ 5 %). recovery: from when the group stops near `event` until ≥ 95 % of the capacity is used again. victim-recovery: from `event` until the group has ≥ 95 % of its guarantee again, and keeps it.' }),
+    guarantee: opt(rateOrPercent('Guarantee of the group (for shortfall and victim-recovery, and drawn in the report).')),
     'settles-at': opt(rateOrPercent('Allocation that the group must settle at (reaction).')),
     published: opt(percent('What the literature reports or predicts here; drawn beside the measured figure.')),
     event: opt(duration('When the step happens, within the phase (reaction, recovery).')),
     ...bound,
   }),
+  closed({ check: Type.Literal('counter'), ...targetBase, ...bound, system: name('System.'), counter: Type.String({ description: 'Final counter of its agents, e.g. limiters.' }), node: opt(name('Node of the agent (default: the sum over all).')) }),
 ], { description: 'A figure held against a bound; decided by its interval.' });
 
 export const topologySchema = closed({
@@ -160,7 +184,7 @@ export const topologySchema = closed({
     defaults: opt(node),
     kinds: opt(Type.Record(Type.String(), node)),
     groups: opt(Type.Record(Type.String(), node)),
-    nodes: Type.Record(Type.String({ pattern: NAME_PATTERN }), Type.Union([node, Type.Null()]), { minProperties: 1, additionalProperties: false }),
+    nodes: Type.Record(Type.String({ pattern: NAMES_PATTERN }), Type.Union([node, Type.Null()]), { minProperties: 1, additionalProperties: false, description: 'Nodes by name; "b{1..9}" is nine alike.' }),
     links: opt(Type.Array(link)),
   }, { description: 'Nodes and links, as containerlab reads them.' }),
   linktest: opt(closed({
@@ -169,7 +193,7 @@ export const topologySchema = closed({
     skip: opt(Type.Boolean({ description: 'Only check reachability.' })),
   })),
   systems: opt(Type.Record(Type.String(), closed({
-    on: oneOrMany(name('Node that runs an agent of the system.')),
+    on: oneOrMany(names('Node that runs an agent of the system.')),
     crash: opt(Type.Enum(['void', 'restart'], { description: 'What a crash of an agent does: void the run (default) or restart the agent.' })),
     config: opt(Type.Record(Type.String(), Type.Unknown(), { description: 'Configuration; its own schema is the system\'s.' })),
   }), { description: 'Systems under test, by the name of their folder in agents/.' })),
@@ -195,4 +219,5 @@ export type LinkFile = Static<typeof link>;
 export type ImpairmentFile = Static<typeof impairment>;
 export type FlowFile = Static<typeof flow>;
 export type TargetFile = Static<typeof targetSchema>;
+export type EventFile = Static<typeof event>;
 export type When = Static<typeof when>;

@@ -27,7 +27,8 @@ export interface TrafficInput {
 
 export const epochNs = (): bigint => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n;
 
-export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, onTick?: (elapsedS: number) => void): Promise<PhaseRecord> {
+/** `alongside` runs with the traffic; it is given the start of the phase on performance.now()'s clock. */
+export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, alongside: (startedMs: number) => Promise<void>, onTick?: (elapsedS: number) => void): Promise<PhaseRecord> {
   const commands = phase.flows.map((flow, i) => flowCommands(flow, FIRST_PORT + i, input.tools));
   const servers = phase.flows.map((flow, i) => collect(input.host(flow.to).spawn((commands[i] as FlowCommands).server)));
   const clients: (Collected | undefined)[] = phase.flows.map(() => undefined);
@@ -42,6 +43,7 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
       const [results] = await Promise.all([
         Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, servers[i] as Collected, startedMs, (client) => { clients[i] = client; }))),
         sleep(leadMs + phase.durationUs / 1000, ctx.signal),
+        alongside(startedMs),
       ]);
       return { phase: phase.name, startedNs: String(startedNs), durationUs: phase.durationUs, flows: results };
     } finally {

@@ -93,11 +93,11 @@ const flow = { name: 'f', from: 'a', to: 'b', address: '10.0.0.2', protocol: 'tc
 function evidence(changes: Partial<CellEvidence>, target: TargetFile): CellEvidence {
   const lab: Lab = {
     name: 't', cell: '', variant: { load: 'udp' }, fabric: { nodes: [], links: [] }, tolerance: { rate: 0.05, delayUs: 1000, reachabilityOnly: false }, systems: [],
-    phases: [{ name: 'p', durationUs: 3e6, flows: [flow] }], captures: [], targets: [target], saturation: 0.95,
+    phases: [{ name: 'p', durationUs: 3e6, flows: [flow], events: [] }], captures: [], targets: [target], saturation: 0.95,
   };
   const rates = [9, 10, 11, 10, 10, 9, 11, 10, 10, 10];
   return {
-    lab, repeat: 1, links: [], captures: [], agents: [], load: [], voided: [], folder: '/nowhere',
+    lab, repeat: 1, links: [], captures: [], events: {}, agents: [], load: [], voided: [], folder: '/nowhere',
     phases: [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [{ flow: 'f', ok: true, started: true, receivedBytes: 1, seconds: 3, intervals: rates.map((r, i) => ({ startS: i * 0.1, endS: (i + 1) * 0.1, rateBps: r * 1e6 })) }] }],
     ...changes,
   };

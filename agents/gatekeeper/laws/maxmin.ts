@@ -8,7 +8,7 @@ import type { Law, Observation } from './law.ts';
 import { waterFill, type Claim } from './waterfill.ts';
 
 /** The rates aim this far below the link, so that its queue stays empty. */
-const TARGET = 0.99;
+const TARGET = 0.995;
 /** Who uses this much of what was set aside for it would use more. */
 const BACKLOGGED = 0.85;
 /** Others may grow by this factor and this part of the link before they are measured again. */
