@@ -13,10 +13,15 @@ import { burstBytes } from '../../src/fabric/shaping.ts';
 const FRAME_BYTES = 1514;
 const STRAY_BPS = 1_000_000;
 /**
- * Packets per leaf. Userspace Open vSwitch sends through one packet socket whose buffer counts what is queued
- * here: leaves must overflow long before the socket does, or one tenant's backlog drops another's packets.
+ * Depth of a leaf's queue, in time at its rate. Userspace Open vSwitch sends through one packet socket whose buffer
+ * (some 90 frames) counts what is queued here: leaves must overflow before the socket does, or one tenant's backlog
+ * drops another's packets. Their rates sum up to the link's, so their queues sum up to this time of the link.
  */
-const LEAF_PACKETS = 24;
+const QUEUE_MS = 12;
+const LEAST_PACKETS = 8;
+const MOST_PACKETS = 1000;
+export const queuePackets = (rateBps: number): number => Math.round(Math.min(MOST_PACKETS, Math.max(LEAST_PACKETS, (rateBps * QUEUE_MS) / 8000 / FRAME_BYTES)));
+
 /**
  * The tree is this much slower than the link. At exactly its rate a queue that ever builds up behind the tree, in
  * the NIC or the switch, would never drain, and its overflow would hit every tenant alike.
@@ -53,9 +58,10 @@ const rateArguments = (rateBps: number, ceilBps: number): string => {
 const usable = (uplink: Uplink): number => uplink.rateBps * (1 - LINK_HEADROOM);
 const classLine = (verb: 'add' | 'change', { device }: Uplink, parent: number, minor: number, rateBps: number, ceilBps: number): string =>
   `class ${verb} dev ${device} parent ${classId(parent)} classid ${classId(minor)} htb ${rateArguments(rateBps, ceilBps)}`;
-const leafLines = (uplink: Uplink, parent: number, minor: number, rateBps: number, ceilBps: number): string[] => [
-  classLine('add', uplink, parent, minor, rateBps, ceilBps),
-  `qdisc add dev ${uplink.device} parent ${classId(minor)} handle ${minor.toString(16)}: pfifo limit ${LEAF_PACKETS}`,
+const queueLine = (verb: 'add' | 'change', { device }: Uplink, minor: number, packets: number): string =>
+  `qdisc ${verb} dev ${device} parent ${classId(minor)} handle ${minor.toString(16)}: pfifo limit ${packets}`;
+const leafLines = (uplink: Uplink, parent: number, minor: number, ceilBps: number, packets: number): string[] => [
+  classLine('add', uplink, parent, minor, Math.min(LEAF_RATE_BPS, ceilBps), ceilBps), queueLine('add', uplink, minor, packets),
 ];
 
 /** Replaces whatever tree is there; the first line fails where there is none, which is no matter. */
@@ -63,7 +69,7 @@ export const treeLines = (uplink: Uplink): string[] => [
   `qdisc del dev ${uplink.device} root`,
   `qdisc add dev ${uplink.device} root handle 1: htb default 2`,
   `class add dev ${uplink.device} parent 1: classid 1:1 htb ${rateArguments(usable(uplink), usable(uplink))}`,
-  ...leafLines(uplink, 1, 2, STRAY_BPS, STRAY_BPS),
+  ...leafLines(uplink, 1, 2, STRAY_BPS, LEAST_PACKETS),
 ];
 export const removeTree = (uplink: Uplink): string[] => [`qdisc del dev ${uplink.device} root`];
 
@@ -71,11 +77,16 @@ export const removeTree = (uplink: Uplink): string[] => [`qdisc del dev ${uplink
 export function vnicLines(verb: 'add' | 'change', uplink: Uplink, slot: number, { minBps, maxBps }: Contract): string[] {
   const ceilBps = Math.min(maxBps ?? usable(uplink), usable(uplink));
   const inner = classLine(verb, uplink, 1, vnicClass(slot), minBps * (1 - LINK_HEADROOM), ceilBps);
-  if (verb === 'add') return [inner, ...leafLines(uplink, vnicClass(slot), vnicLeaf(slot), LEAF_RATE_BPS, ceilBps)];
-  return [inner, classLine(verb, uplink, vnicClass(slot), vnicLeaf(slot), LEAF_RATE_BPS, ceilBps)];
+  // What the vNIC is sure of, not what it may borrow, bounds the queue: the sum of these fits the link.
+  const packets = queuePackets(minBps);
+  if (verb === 'add') return [inner, ...leafLines(uplink, vnicClass(slot), vnicLeaf(slot), ceilBps, packets)];
+  return [inner, classLine(verb, uplink, vnicClass(slot), vnicLeaf(slot), LEAF_RATE_BPS, ceilBps), queueLine(verb, uplink, vnicLeaf(slot), packets)];
 }
 export const removeVnic = ({ device }: Uplink, slot: number): string[] => [vnicLeaf(slot), vnicClass(slot)].map((minor) => `class del dev ${device} classid ${classId(minor)}`);
 
-export const addLimiter = (uplink: Uplink, slot: number, minor: number, rateBps: number): string[] => leafLines(uplink, vnicClass(slot), minor, LEAF_RATE_BPS, rateBps);
-export const changeLimiter = (uplink: Uplink, slot: number, minor: number, rateBps: number): string => classLine('change', uplink, vnicClass(slot), minor, LEAF_RATE_BPS, rateBps);
+export const addLimiter = (uplink: Uplink, slot: number, minor: number, rateBps: number): string[] => leafLines(uplink, vnicClass(slot), minor, rateBps, queuePackets(rateBps));
+export function changeLimiter(uplink: Uplink, slot: number, minor: number, fromBps: number, toBps: number): string[] {
+  const line = classLine('change', uplink, vnicClass(slot), minor, Math.min(LEAF_RATE_BPS, toBps), toBps);
+  return queuePackets(fromBps) === queuePackets(toBps) ? [line] : [line, queueLine('change', uplink, minor, queuePackets(toBps))];
+}
 export const removeLimiter = ({ device }: Uplink, minor: number): string => `class del dev ${device} classid ${classId(minor)}`;

@@ -67,7 +67,7 @@ export class Limiters {
         const before = known.state;
         known.heard = true;
         known.state = afterFeedback(entry, nowMs);
-        if (Math.abs(entry.rateBps - before.rateBps) > NOTICEABLE * before.rateBps) tc.push(changeLimiter(this.#parameters.uplink, known.slot, known.minor, entry.rateBps));
+        if (Math.abs(entry.rateBps - before.rateBps) > NOTICEABLE * before.rateBps) tc.push(...changeLimiter(this.#parameters.uplink, known.slot, known.minor, before.rateBps, entry.rateBps));
         // An unnoticeable change was not made: what the kernel has is what later changes are held against.
         else known.state = { ...known.state, rateBps: before.rateBps };
         continue;
@@ -101,7 +101,7 @@ export class Limiters {
       if (after === null) this.#remove(limiter);
       else {
         limiter.state = after;
-        if (after.rateBps !== before.rateBps) lines.push(changeLimiter(uplink, limiter.slot, limiter.minor, after.rateBps));
+        if (after.rateBps !== before.rateBps) lines.push(...changeLimiter(uplink, limiter.slot, limiter.minor, before.rateBps, after.rateBps));
       }
     }
     this.#tc.send(lines);

@@ -1,4 +1,5 @@
 /** Live capture with tcpdump: nanosecond stamps, its own process, drops counted. */
+import { sleep } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { Host, HostProcess } from '../rig/host.ts';
 import { endpointName, type CapturePoint } from '../topology/model.ts';
@@ -24,6 +25,9 @@ export interface RunningCapture {
   stop(): Promise<CaptureRecord>;
 }
 
+/** tcpdump asks the kernel for blocks within a second (libpcap's timeout, TPACKET_V3). */
+const BLOCK_TIMEOUT_MS = 1050;
+
 export function tcpdumpArguments(point: CapturePoint, output: string): string[] {
   return [
     'tcpdump', '-i', point.at.interface, '-n', '-w', output, '-s', String(point.snapBytes), '-B', String(KERNEL_BUFFER_KIB),
@@ -38,6 +42,8 @@ export async function startCapture(host: Host, point: CapturePoint, path: string
   const log = await untilListening(process, point);
   return {
     stop: async () => {
+      // The kernel hands packets over in blocks; what is in an unfinished one would be lost.
+      await sleep(BLOCK_TIMEOUT_MS);
       process.kill('SIGINT');
       const timer = setTimeout(() => process.kill('SIGKILL'), STOP_TIMEOUT_MS);
       const exit = await process.exited;

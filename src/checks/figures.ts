@@ -5,7 +5,7 @@ import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';
-import { average, highest, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US, type Window } from './isolation.ts';
+import { highest, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US, type Window } from './isolation.ts';
 import { groupSeries, windowRates } from './series.ts';
 
 export type Figures =
@@ -127,7 +127,7 @@ function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, eviden
       return { kind: 'samples', values: shares(series, group, capacityBps, window) };
     case 'shortfall':
       if (target.guarantee === undefined) return missing('shortfall needs a guarantee');
-      return { kind: 'single', value: average(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };
+      return { kind: 'samples', values: shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window) };
     case 'worst-shortfall':
       if (target.guarantee === undefined) return missing('worst-shortfall needs a guarantee');
       return { kind: 'exact', value: highest(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };

@@ -81,7 +81,7 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   const captures: RunningCapture[] = [];
   const voided: string[] = [];
   let supervisor: Supervisor | undefined;
-  let agents: AgentRecord[] = [];
+  let agents: readonly AgentRecord[] = [];
   try {
     supervisor = await startAgents(ctx, rig, lab, folder);
     await startCaptures(rig, lab, folder, captures);
@@ -89,8 +89,9 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
     voided.push(...((await supervisor?.voids()) ?? []));
   } finally {
     // Also on the way out of a failure: whatever was gathered is kept.
-    await writePart(folder, 'captures', await Promise.all(captures.map((c) => c.stop())));
-    agents = (await supervisor?.stop()) ?? [];
+    const [records, stopped] = await Promise.all([Promise.all(captures.map((c) => c.stop())), supervisor?.stop() ?? []]);
+    agents = stopped;
+    await writePart(folder, 'captures', records);
     await writePart(folder, 'agents', agents);
     await writePart(folder, 'load', load.stop());
   }
