@@ -19,7 +19,7 @@ export const gatekeeperSchema = Type.Object({
   uplink: Type.String({ description: 'Interface of each server towards the fabric.' }),
   network: Type.String({ description: 'Interface of each server on the provider\'s own network, for feedback.' }),
   label: Type.Optional(Type.String({ description: 'Label of nodes, or of single links, that names the tenant\'s logical switch (default tenant).' })),
-  contracts: Type.Record(Type.String(), contract, { description: 'Contract of every vNIC of a tenant.' }),
+  contracts: Type.Record(Type.String(), contract, { description: 'Contracts by name: a vNIC has the one that its label "contract" names (of its node or link), otherwise its tenant\'s.' }),
   broadcast: Type.Optional(percent('What all broadcast and multicast together may take of a receiving uplink (default 1%).')),
   law: Type.Optional(Type.Enum(LAW_NAMES, { description: 'Response function of the receive controller (R4-20; default max-min).' })),
   period: Type.Optional(duration('Control period (default 10ms).')),

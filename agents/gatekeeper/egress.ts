@@ -18,7 +18,7 @@ const STRAY_BPS = 1_000_000;
  * drops another's packets. Their rates sum up to the link's, so their queues sum up to this time of the link.
  */
 const QUEUE_MS = 12;
-const LEAST_PACKETS = 8;
+const LEAST_PACKETS = 2;
 const MOST_PACKETS = 1000;
 export const queuePackets = (rateBps: number): number => Math.round(Math.min(MOST_PACKETS, Math.max(LEAST_PACKETS, (rateBps * QUEUE_MS) / 8000 / FRAME_BYTES)));
 
@@ -51,13 +51,18 @@ export interface Uplink {
   readonly rateBps: number;
 }
 
-const rateArguments = (rateBps: number, ceilBps: number): string => {
-  const b = burstBytes(ceilBps, BURST_MS);
-  return `rate ${Math.round(rateBps)}bit ceil ${Math.round(ceilBps)}bit burst ${b}b cburst ${b}b quantum ${FRAME_BYTES}`;
-};
+/**
+ * Limiters slower than a frame per BURST_MS get a burst of a part of a frame. HTB lets a frame go while there is any
+ * credit, so the rate is kept, and the second frame comes after the part of the interval that the burst leaves. With a
+ * part of its own each, a hundred senders that are limited in the same period do not send in step for ever after.
+ */
+const limiterBurst = (rateBps: number, part: number): number => ((rateBps * BURST_MS) / 8000 >= FRAME_BYTES ? burstBytes(rateBps, BURST_MS) : Math.max(1, Math.round(part * FRAME_BYTES)));
+
+const rateArguments = (rateBps: number, ceilBps: number, burst = burstBytes(ceilBps, BURST_MS)): string =>
+  `rate ${Math.round(rateBps)}bit ceil ${Math.round(ceilBps)}bit burst ${burst}b cburst ${burst}b quantum ${FRAME_BYTES}`;
 const usable = (uplink: Uplink): number => uplink.rateBps * (1 - LINK_HEADROOM);
-const classLine = (verb: 'add' | 'change', { device }: Uplink, parent: number, minor: number, rateBps: number, ceilBps: number): string =>
-  `class ${verb} dev ${device} parent ${classId(parent)} classid ${classId(minor)} htb ${rateArguments(rateBps, ceilBps)}`;
+const classLine = (verb: 'add' | 'change', { device }: Uplink, parent: number, minor: number, rateBps: number, ceilBps: number, burst?: number): string =>
+  `class ${verb} dev ${device} parent ${classId(parent)} classid ${classId(minor)} htb ${rateArguments(rateBps, ceilBps, burst)}`;
 const queueLine = (verb: 'add' | 'change', { device }: Uplink, minor: number, packets: number): string =>
   `qdisc ${verb} dev ${device} parent ${classId(minor)} handle ${minor.toString(16)}: pfifo limit ${packets}`;
 const leafLines = (uplink: Uplink, parent: number, minor: number, ceilBps: number, packets: number): string[] => [
@@ -84,9 +89,14 @@ export function vnicLines(verb: 'add' | 'change', uplink: Uplink, slot: number, 
 }
 export const removeVnic = ({ device }: Uplink, slot: number): string[] => [vnicLeaf(slot), vnicClass(slot)].map((minor) => `class del dev ${device} classid ${classId(minor)}`);
 
-export const addLimiter = (uplink: Uplink, slot: number, minor: number, rateBps: number): string[] => leafLines(uplink, vnicClass(slot), minor, rateBps, queuePackets(rateBps));
-export function changeLimiter(uplink: Uplink, slot: number, minor: number, fromBps: number, toBps: number): string[] {
-  const line = classLine('change', uplink, vnicClass(slot), minor, Math.min(LEAF_RATE_BPS, toBps), toBps);
+/** `part`: between 0 and 1, at random, for good. */
+export const addLimiter = (uplink: Uplink, slot: number, minor: number, part: number, rateBps: number): string[] => [
+  limiterLine('add', uplink, slot, minor, part, rateBps), queueLine('add', uplink, minor, queuePackets(rateBps)),
+];
+export function changeLimiter(uplink: Uplink, slot: number, minor: number, part: number, fromBps: number, toBps: number): string[] {
+  const line = limiterLine('change', uplink, slot, minor, part, toBps);
   return queuePackets(fromBps) === queuePackets(toBps) ? [line] : [line, queueLine('change', uplink, minor, queuePackets(toBps))];
 }
+const limiterLine = (verb: 'add' | 'change', uplink: Uplink, slot: number, minor: number, part: number, rateBps: number): string =>
+  classLine(verb, uplink, vnicClass(slot), minor, Math.min(LEAF_RATE_BPS, rateBps), rateBps, limiterBurst(rateBps, part));
 export const removeLimiter = ({ device }: Uplink, minor: number): string => `class del dev ${device} classid ${classId(minor)}`;

@@ -26,6 +26,7 @@ interface Limiter {
   readonly sender: string;
   readonly receiver: string;
   readonly minor: number;
+  readonly part: number;
   state: LimiterState;
   /** Feedback arrived since the last period. */
   heard: boolean;
@@ -67,14 +68,15 @@ export class Limiters {
         const before = known.state;
         known.heard = true;
         known.state = afterFeedback(entry, nowMs);
-        if (Math.abs(entry.rateBps - before.rateBps) > NOTICEABLE * before.rateBps) tc.push(...changeLimiter(this.#parameters.uplink, known.slot, known.minor, before.rateBps, entry.rateBps));
+        if (Math.abs(entry.rateBps - before.rateBps) > NOTICEABLE * before.rateBps) tc.push(...changeLimiter(this.#parameters.uplink, known.slot, known.minor, known.part, before.rateBps, entry.rateBps));
         // An unnoticeable change was not made: what the kernel has is what later changes are held against.
         else known.state = { ...known.state, rateBps: before.rateBps };
         continue;
       }
       const minor = this.#free.pop() ?? this.#nextMinor++;
-      this.#limiters.set(key, { slot: vnic.slot, sender: entry.sender, receiver: entry.receiver, minor, state: afterFeedback(entry, nowMs), heard: true });
-      tc.push(...addLimiter(this.#parameters.uplink, vnic.slot, minor, entry.rateBps));
+      const part = Math.random();
+      this.#limiters.set(key, { slot: vnic.slot, part, sender: entry.sender, receiver: entry.receiver, minor, state: afterFeedback(entry, nowMs), heard: true });
+      tc.push(...addLimiter(this.#parameters.uplink, vnic.slot, minor, part, entry.rateBps));
       nft.push(steer(entry.sender, entry.receiver, minor));
       this.created += 1;
       log('info', 'limiter created', { sender: entry.sender, receiver: entry.receiver, rateBps: entry.rateBps });
@@ -101,7 +103,7 @@ export class Limiters {
       if (after === null) this.#remove(limiter);
       else {
         limiter.state = after;
-        if (after.rateBps !== before.rateBps) lines.push(...changeLimiter(uplink, limiter.slot, limiter.minor, before.rateBps, after.rateBps));
+        if (after.rateBps !== before.rateBps) lines.push(...changeLimiter(uplink, limiter.slot, limiter.minor, limiter.part, before.rateBps, after.rateBps));
       }
     }
     this.#tc.send(lines);

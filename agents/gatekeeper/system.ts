@@ -67,9 +67,10 @@ function findVnics(config: GatekeeperFile, lab: Lab, server: LabNode, uplinkBps:
     const nic = there && lab.fabric.nodes.find((n) => n.name === there.node)?.interfaces.find((i) => i.name === there.interface);
     const tenant = nic?.labels[label];
     if (!here || !there || !nic || tenant === undefined) return [];
-    const contract = config.contracts[tenant];
+    const sold = nic.labels['contract'] ?? tenant;
+    const contract = config.contracts[sold];
     if (!contract) {
-      problems.push({ path: ['contracts'], message: `no contract for tenant "${tenant}" of ${there.node}:${there.interface}` });
+      problems.push({ path: ['contracts'], message: `no contract "${sold}" for ${there.node}:${there.interface}`, hint: `contracts: ${Object.keys(config.contracts).join(', ')}; a vNIC has the one named by its label "contract", or by its tenant` });
       return [];
     }
     return [{
@@ -84,7 +85,7 @@ function findVnics(config: GatekeeperFile, lab: Lab, server: LabNode, uplinkBps:
 /** R4-12: the minimums of a server's vNICs must fit its uplink. */
 function admit({ node, uplinkBps, vnics }: Server, problems: SystemProblem[]): void {
   for (const vnic of vnics) {
-    if (vnic.maxBps !== null && vnic.maxBps < vnic.minBps) problems.push({ path: ['contracts', vnic.tenant, 'max'], message: `the maximum of ${vnic.name} is below its minimum` });
+    if (vnic.maxBps !== null && vnic.maxBps < vnic.minBps) problems.push({ path: ['contracts'], message: `the maximum of ${vnic.name} is below its minimum` });
   }
   const sumBps = vnics.reduce((sum, vnic) => sum + vnic.minBps, 0);
   // A thousandth of slack: percentages that add up to 100 must not fail by rounding.

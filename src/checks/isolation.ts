@@ -1,5 +1,5 @@
 /** Figures of the bandwidth-isolation check (R4), from byte series. Pure. */
-import { linearRegression, mean } from 'simple-statistics';
+import { linearRegression } from 'simple-statistics';
 import { totalSeries, windowRates, type GroupSeries } from './series.ts';
 
 /** R4-1: per-vNIC rate over 100 ms windows. */
@@ -103,4 +103,3 @@ export function recoveryUs(series: GroupSeries, group: string | undefined, capac
 }
 
 export const highest = (values: readonly number[]): number => (values.length === 0 ? NaN : values.reduce((a, b) => Math.max(a, b)));
-export const average = (values: readonly number[]): number => (values.length === 0 ? NaN : mean([...values]));

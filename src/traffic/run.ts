@@ -9,6 +9,8 @@ const FIRST_PORT = 5201;
 const READY_TIMEOUT_MS = 5000;
 /** A tool that has not ended this long after its time is stuck: its control connection starved. */
 const GRACE_MS = 4000;
+/** Starting one more process, on a busy machine. */
+const SPAWN_MS = 12;
 
 export interface PhaseRecord {
   readonly phase: string;
@@ -35,13 +37,16 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
   try {
     await mapConcurrent(phase.flows, 4, (flow, i) => waitListening(ctx, input.host(flow.to), flow, (commands[i] as FlowCommands).port, servers[i] as Collected));
     // The phase begins when a tool that needs time to get ready can be.
-    const leadMs = Math.max(0, ...phase.flows.map((flow, i) => (commands[i] as FlowCommands).leadMs - flow.startUs / 1000));
+    // Many of them take turns at starting.
+    const early = commands.filter((c) => c.leadMs > 0).length * SPAWN_MS;
+    const leads = commands.map((c) => (c.leadMs > 0 ? c.leadMs + early : 0));
+    const leadMs = Math.max(0, ...phase.flows.map((flow, i) => (leads[i] as number) - flow.startUs / 1000));
     const startedNs = epochNs() + BigInt(Math.round(leadMs * 1e6));
     const startedMs = performance.now() + leadMs;
     const ticker = setInterval(() => onTick?.(Math.max(0, performance.now() - startedMs) / 1000), 500);
     try {
       const [results] = await Promise.all([
-        Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, servers[i] as Collected, startedMs, (client) => { clients[i] = client; }))),
+        Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, leads[i] as number, servers[i] as Collected, startedMs, (client) => { clients[i] = client; }))),
         sleep(leadMs + phase.durationUs / 1000, ctx.signal),
         alongside(startedMs),
       ]);
@@ -59,9 +64,9 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
   }
 }
 
-async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: FlowCommands, server: Collected, startedMs: number, onStart: (client: Collected) => void): Promise<FlowResult> {
+async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: FlowCommands, leadMs: number, server: Collected, startedMs: number, onStart: (client: Collected) => void): Promise<FlowResult> {
   const startMs = startedMs + flow.startUs / 1000;
-  await sleep(Math.max(0, startMs - commands.leadMs - performance.now()), ctx.signal);
+  await sleep(Math.max(0, startMs - leadMs - performance.now()), ctx.signal);
   const client = collect(input.host(flow.from).spawn(commands.client(performance.timeOrigin + startMs)));
   onStart(client);
   const ended = await client.waitExit(startMs - performance.now() + flow.durationUs / 1000 + GRACE_MS, ctx.signal);

@@ -66,7 +66,8 @@ export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCo
         port,
         server: ['mgen', 'event', `LISTEN UDP ${port}`],
         leadMs: MGEN_LEAD_MS,
-        client: (startMs) => ['mgen', 'start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`, ...(flow.broadcast ? ['broadcast', 'on'] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
+        // A start that has passed would mean tomorrow.
+        client: (startMs) => ['mgen', ...(startMs > Date.now() + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.broadcast ? ['broadcast', 'on'] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
       };
     case 'prober':
       return {
@@ -100,6 +101,7 @@ const TRAIN_PER_SECOND = 200_000;
 
 /** mgen starts by the clock, once it is up: a dozen senders begin in the same millisecond. */
 const MGEN_LEAD_MS = 400;
+const MGEN_READY_MS = 50;
 const MGEN_SOURCE_PORT = 20_000;
 const mgenBytes = (flow: Flow): number => flow.sizeBytes ?? 1400;
 

@@ -124,3 +124,47 @@ test('R4-4 model: one that stays silent loses what was kept for it, and the link
   for (const [, b] of history.slice(75, 94) as [number, number][]) assert.ok(b > 95 && b < 98.5, `B has ${b}`);
   for (const [a] of history.slice(98) as [number][]) assert.ok(a > 68.5, `A has ${a}`);
 });
+
+/** As simulate(), but senders send whole packets (at 60 kbit/s one in twenty periods), and the link has a queue of 100 packets. */
+function simulatePackets(senders: number, periods: number): [number, number][] {
+  const capacityBps = 20e6;
+  const packetBps = (1514 * 8) / 0.01;
+  const controller = createController('max-min');
+  const names = ['a', ...Array.from({ length: senders }, (_, i) => `b${i}`)];
+  const limits = new Map<string, number>();
+  const credits = new Map<string, number>();
+  const queued = new Map<string, number>();
+  const history: [number, number][] = [];
+  for (let period = 0; period < periods; period++) {
+    for (const mac of names) {
+      const offeredBps = mac === 'a' ? capacityBps : period < 50 ? 0 : (3 * capacityBps) / senders;
+      const credit = (credits.get(mac) ?? 0) + Math.min(offeredBps, limits.get(mac) ?? Infinity);
+      const packets = Math.floor(credit / packetBps);
+      credits.set(mac, credit - packets * packetBps);
+      queued.set(mac, (queued.get(mac) ?? 0) + packets * packetBps);
+    }
+    const waiting = [...queued.values()].reduce((a, b) => a + b, 0);
+    const served = new Map([...queued].map(([mac, bits]) => [mac, bits * Math.min(1, capacityBps / waiting)]));
+    const left = Math.min(1, (100 * packetBps) / Math.max(1, waiting - capacityBps));
+    for (const [mac, bits] of queued) queued.set(mac, (bits - (served.get(mac) ?? 0)) * left);
+    const of = (mac: string) => ({ mac, rateBps: served.get(mac) ?? 0 });
+    const b = names.slice(1).map(of);
+    const observation: Observation = {
+      capacityBps, group: { maxBps: 1, senders: [] },
+      vnics: [{ mac: 'A', minBps: 14e6, maxBps: null, senders: [of('a')] }, { mac: 'B', minBps: 6e6, maxBps: null, senders: period < 50 ? [] : b }],
+    };
+    for (const f of controller(observation, { threshold: 0.95, active: 0.01, periodMs: 10 })) limits.set(f.sender, f.rateBps);
+    history.push([of('a').rateBps, b.reduce((sum, s) => sum + s.rateBps, 0)]);
+  }
+  return history;
+}
+
+test('R4-7 model: 99 senders that send a packet now and then are held to their guarantee together, as one is', () => {
+  for (const senders of [1, 10, 99]) {
+    const settled = simulatePackets(senders, 600).slice(300);
+    const mean = (pick: 0 | 1) => settled.reduce((sum, h) => sum + h[pick], 0) / settled.length;
+    assert.ok(mean(1) <= 6e6 * 1.03, `${senders} senders: B has ${mean(1)}`);
+    assert.ok(mean(1) >= 6e6 * 0.9, `${senders} senders: B has ${mean(1)}`);
+    assert.ok(mean(0) >= 14e6 * 0.97, `${senders} senders: A has ${mean(0)}`);
+  }
+});

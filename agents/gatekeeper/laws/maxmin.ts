@@ -4,7 +4,7 @@
  * it settles as soon as the rates are in force, and what one tenant leaves another gets in the next period.
  */
 import type { Feedback } from '../feedback.ts';
-import type { Law, Observation } from './law.ts';
+import { receivedBps, type Law, type Observation } from './law.ts';
 import { waterFill, type Claim } from './waterfill.ts';
 
 /** The rates aim this far below the link, so that its queue stays empty. */
@@ -16,6 +16,10 @@ const GROWTH = 1.5;
 const FLOOR = 0.02;
 /** The highest rate of so many periods counts: packets are coarse in 10 ms, and a TCP breathes. */
 const MEMORY_PERIODS = 3;
+/** A sender held to little sends a packet now and then: it is measured over the time of so many of them. */
+const PACKETS_MEASURED = 4;
+const PACKET_BITS = 1514 * 8;
+const MOST_PERIODS = 100;
 /** Receiving this much more than what was set aside for it, a vNIC is pushing others off the link. */
 const OVERSHOOT = 1.2;
 /**
@@ -28,19 +32,18 @@ const HOLD_PERIODS = 5;
 /** Release messages after the end of contention, against loss. */
 const RELEASES = 5;
 
+/** A rate over time, in two windows of which the older is whole. */
+interface Window {
+  readonly sumBps: number;
+  readonly periods: number;
+}
+
 interface PairMemory {
-  /** Rates of the last periods, newest first. */
-  readonly recentBps: readonly number[];
+  readonly older: Window;
+  readonly newer: Window;
   /** What the sender may send, as far as it was told; null: as much as it likes. */
   readonly toldBps: number | null;
   readonly releasesLeft: number;
-}
-
-export interface MaxMinMemory {
-  readonly pairs: ReadonlyMap<string, PairMemory>;
-  /** What was set aside for each vNIC in the last period. */
-  readonly reservedBps: ReadonlyMap<string, number>;
-  readonly protections: ReadonlyMap<string, Protection>;
 }
 
 interface Protection {
@@ -48,34 +51,54 @@ interface Protection {
   readonly periodsLeft: number;
 }
 
-const pairKey = (vnic: string, sender: string): string => `${vnic} ${sender}`;
-const FRESH: PairMemory = { recentBps: [], toldBps: null, releasesLeft: 0 };
-const peak = (pair: PairMemory): number => Math.max(0, ...pair.recentBps);
+export interface MaxMinMemory {
+  readonly pairs: ReadonlyMap<string, PairMemory>;
+  /** Rates of each vNIC in the last periods, newest first. */
+  readonly recentBps: ReadonlyMap<string, readonly number[]>;
+  /** What was set aside for each vNIC in the last period. */
+  readonly reservedBps: ReadonlyMap<string, number>;
+  readonly protections: ReadonlyMap<string, Protection>;
+}
+
+const EMPTY: Window = { sumBps: 0, periods: 0 };
+const FRESH: PairMemory = { older: EMPTY, newer: EMPTY, toldBps: null, releasesLeft: 0 };
+
+const measuredBps = ({ older, newer }: PairMemory): number => (older.sumBps + newer.sumBps) / Math.max(1, older.periods + newer.periods);
+
+function measure(pair: PairMemory, rateBps: number, periodMs: number): PairMemory {
+  const needed = pair.toldBps === null ? 0 : (PACKETS_MEASURED * PACKET_BITS * 1000) / pair.toldBps / periodMs;
+  const length = Math.min(MOST_PERIODS, Math.max(MEMORY_PERIODS, needed));
+  const newer = { sumBps: pair.newer.sumBps + rateBps, periods: pair.newer.periods + 1 };
+  return newer.periods >= length ? { ...pair, older: newer, newer: EMPTY } : { ...pair, newer };
+}
 
 export const maxMinLaw: Law<MaxMinMemory> = {
-  initial: { pairs: new Map(), reservedBps: new Map(), protections: new Map() },
+  initial: { pairs: new Map(), recentBps: new Map(), reservedBps: new Map(), protections: new Map() },
   decide(observation, parameters, before) {
-    const pairs = new Map<string, PairMemory>(observation.vnics.flatMap((vnic) => vnic.senders.map((sender) => {
-      const key = pairKey(vnic.mac, sender.mac);
-      const known = before.pairs.get(key) ?? FRESH;
-      return [key, { ...known, recentBps: [sender.rateBps, ...known.recentBps].slice(0, MEMORY_PERIODS) }] as const;
-    })));
-    const used = new Map(observation.vnics.map((vnic) => [vnic.mac, vnic.senders.reduce((sum, s) => sum + peak(pairs.get(pairKey(vnic.mac, s.mac)) ?? FRESH), 0)]));
-    const protections = protect(observation.capacityBps, used, before);
-    const { limits, reservedBps } = shareLink(observation, parameters.active * observation.capacityBps, used, before.reservedBps, protections);
+    const { capacityBps, vnics } = observation;
+    const recentBps = new Map(vnics.map((vnic) => [vnic.mac, [receivedBps(vnic), ...(before.recentBps.get(vnic.mac) ?? [])].slice(0, MEMORY_PERIODS)]));
+    const used = new Map([...recentBps].map(([mac, rates]) => [mac, Math.max(...rates)]));
+    const protections = protect(capacityBps, used, before);
+    const { limits, reservedBps } = shareLink(observation, parameters.active * capacityBps, used, before.reservedBps, protections);
+    const pairs = new Map<string, PairMemory>();
     const allocations: Feedback[] = [];
-    for (const vnic of observation.vnics) {
+    for (const vnic of vnics) {
+      const senders = vnic.senders.map(({ mac, rateBps }) => {
+        const key = `${vnic.mac} ${mac}`;
+        return { key, mac, pair: measure(before.pairs.get(key) ?? FRESH, rateBps, parameters.periodMs) };
+      });
+      const speaking = senders.filter(({ pair }) => measuredBps(pair) > 0);
       const limit = limits.get(vnic.mac);
-      const speaking = vnic.senders.map((s) => pairKey(vnic.mac, s.mac)).map((key, i) => ({ key, mac: vnic.senders[i]?.mac ?? '', pair: pairs.get(key) ?? FRESH })).filter(({ pair }) => peak(pair) > 0);
-      const rates = limit === undefined ? undefined : divide(limit, speaking.map((s) => s.pair), observation.capacityBps);
+      const rates = limit === undefined ? undefined : divide(limit, speaking.map((s) => s.pair));
+      for (const { key, pair } of senders) pairs.set(key, pair);
       speaking.forEach(({ key, mac, pair }, i) => {
         const rateBps = rates?.[i];
         if (rateBps !== undefined) pairs.set(key, { ...pair, toldBps: rateBps, releasesLeft: RELEASES });
         else if (pair.releasesLeft > 0) pairs.set(key, { ...pair, toldBps: null, releasesLeft: pair.releasesLeft - 1 });
-        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ receiver: vnic.mac, sender: mac, rateBps: rateBps ?? observation.capacityBps, senders: speaking.length, holdMs: HOLD_PERIODS * parameters.periodMs });
+        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ receiver: vnic.mac, sender: mac, rateBps: rateBps ?? capacityBps, senders: speaking.length, holdMs: HOLD_PERIODS * parameters.periodMs });
       });
     }
-    return { allocations, memory: { pairs, reservedBps, protections } };
+    return { allocations, memory: { pairs, recentBps, reservedBps, protections } };
   },
 };
 
@@ -121,10 +144,11 @@ function shareLink({ capacityBps, vnics }: Observation, activeBps: number, usedB
   return { limits, reservedBps };
 }
 
-/** Max–min among the senders of one vNIC: one that sends little leaves its part to the others. */
-function divide(limitBps: number, senders: readonly PairMemory[], capacityBps: number): number[] {
+/** Max–min among the senders of one vNIC: one that sends little leaves its part to the others, but for half a share to grow into. */
+function divide(limitBps: number, senders: readonly PairMemory[]): number[] {
+  const halfShareBps = limitBps / senders.length / 2;
   return waterFill(limitBps, senders.map((pair): Claim => {
-    const backlogged = pair.toldBps === null || peak(pair) >= BACKLOGGED * pair.toldBps;
-    return { guaranteeBps: 0, weight: 1, ceilingBps: Infinity, demandBps: backlogged ? Infinity : peak(pair) * GROWTH + FLOOR * capacityBps };
+    const backlogged = pair.toldBps === null || measuredBps(pair) >= BACKLOGGED * pair.toldBps;
+    return { guaranteeBps: 0, weight: 1, ceilingBps: Infinity, demandBps: backlogged ? Infinity : measuredBps(pair) * GROWTH + halfShareBps };
   }));
 }
