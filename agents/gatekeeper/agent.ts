@@ -26,7 +26,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   #lastMs = 0;
   /** Remote vNIC to the name of its server. */
   #serverOf: ReadonlyMap<string, string> = new Map();
-  readonly #counters = { periods: 0, latePeriods: 0, meterMicroseconds: 0, lawMicroseconds: 0, feedbackMicroseconds: 0, limiterMicroseconds: 0 };
+  readonly #counters = { periods: 0, latePeriods: 0, updates: 0, meterMicroseconds: 0, lawMicroseconds: 0, feedbackMicroseconds: 0, limiterMicroseconds: 0 };
 
   async configure({ config, secret, ovsDir }: AgentSetup<AgentConfig>): Promise<void> {
     this.#adopt(config);
@@ -48,6 +48,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
 
   /** Contracts and vNICs change without a gap: limiters and counters of those that stay are kept. */
   async update(config: AgentConfig): Promise<void> {
+    this.#counters.updates += 1;
     this.#adopt(config);
     await this.#dataplane?.update(config);
   }

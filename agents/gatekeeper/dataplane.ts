@@ -2,11 +2,13 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { BatchChannel } from '../lib/batch.ts';
+import { OpenFlowSwitch, type Flow } from '../lib/openflow.ts';
+import { fatal } from '../lib/rpc.ts';
 import type { AgentConfig, Vnic } from './config.ts';
 import { MAX_VNICS, removeTree, removeVnic, treeLines, vnicLines } from './egress.ts';
 import { Limiters, type LimitedVnic } from './limiters.ts';
 import { removeTable, steeringTable, steerVnic, unsteerVnic } from './steering.ts';
-import { flowChanges, logicalSwitches, PLAIN_SWITCH, type Flows } from './switching.ts';
+import { flowChanges, logicalSwitches, PLAIN_SWITCH } from './switching.ts';
 
 const run = promisify(execFile);
 
@@ -16,23 +18,23 @@ interface PluggedVnic extends LimitedVnic {
 
 export class Dataplane {
   #config: AgentConfig;
-  readonly #ovsTarget: string | null;
+  /** null: the server has no Open vSwitch, its vNICs are wired by somebody else. */
+  #switch: OpenFlowSwitch | null = null;
   readonly #tc = new BatchChannel(['tc', '-force', '-batch', '-']);
   readonly #nft = new BatchChannel(['nft', '-i']);
   readonly #vnics = new Map<string, PluggedVnic>();
   readonly #freeSlots = Array.from({ length: MAX_VNICS }, (_, i) => MAX_VNICS - 1 - i);
-  #flows: Flows = PLAIN_SWITCH;
+  #flows: readonly Flow[] = PLAIN_SWITCH;
   readonly limiters: Limiters;
 
-  private constructor(config: AgentConfig, ovsDir: string | null) {
+  private constructor(config: AgentConfig) {
     this.#config = config;
-    this.#ovsTarget = ovsDir === null ? null : `unix:${ovsDir}/${config.bridge}.mgmt`;
     this.limiters = new Limiters({ uplink: config.uplink, increase: config.increase, timeoutMs: config.limiterTimeoutMs }, this.#vnics, this.#tc, this.#nft);
   }
 
   /** Replaces what a predecessor that was killed may have left (R4-16). */
   static async build(config: AgentConfig, ovsDir: string | null): Promise<Dataplane> {
-    const plane = new Dataplane(config, ovsDir);
+    const plane = new Dataplane(config);
     await feed('nft', ['-f', '-'], steeringTable(config.uplink.device, possiblePairs(config), config.counterTimeoutMs));
     // The first line removes a predecessor's tree; without one it fails, and only it may.
     const [clear, ...tree] = treeLines(config.uplink);
@@ -40,7 +42,8 @@ export class Dataplane {
     await feed('tc', ['-batch', '-'], `${tree.join('\n')}\n`);
     for (const vnic of config.vnics) plane.#plug(vnic);
     plane.#flows = logicalSwitches(config.uplink.device, config.vnics, config.remotes);
-    await plane.#ofctl('replace-flows', [...plane.#flows].map(([match, actions]) => `${match},actions=${actions}`));
+    if (ovsDir !== null) plane.#switch = await OpenFlowSwitch.connect(`${ovsDir}/${config.bridge}.mgmt`, (why) => fatal('Open vSwitch lost', why));
+    await plane.#switch?.replace(plane.#flows);
     return plane;
   }
 
@@ -58,9 +61,9 @@ export class Dataplane {
     for (const vnic of config.vnics) if (!this.#vnics.has(vnic.mac)) this.#plug(vnic);
     this.#config = config;
     const flows = logicalSwitches(config.uplink.device, config.vnics, config.remotes);
-    const changes = flowChanges(this.#flows, flows);
+    const { added, removed } = flowChanges(this.#flows, flows);
     this.#flows = flows;
-    if (changes.length > 0) await this.#ofctl('add-flows', changes);
+    if (added.length + removed.length > 0) await this.#switch?.change(added, removed);
   }
 
   get errors(): number {
@@ -81,7 +84,8 @@ export class Dataplane {
     await Promise.all([this.#tc.close(), this.#nft.close()]);
     await feed('tc', ['-batch', '-'], `${removeTree(this.#config.uplink).join('\n')}\n`).catch(() => undefined);
     await feed('nft', ['-f', '-'], removeTable).catch(() => undefined);
-    await this.#ofctl('replace-flows', [...PLAIN_SWITCH].map(([match, actions]) => `${match},actions=${actions}`));
+    await this.#switch?.replace(PLAIN_SWITCH);
+    this.#switch?.close();
   }
 
   #plug(vnic: Vnic): void {
@@ -98,10 +102,6 @@ export class Dataplane {
     this.#tc.send(removeVnic(this.#config.uplink, slot));
     this.#vnics.delete(vnic.mac);
     this.#freeSlots.push(slot);
-  }
-
-  async #ofctl(command: 'replace-flows' | 'add-flows', lines: readonly string[]): Promise<void> {
-    if (this.#ovsTarget !== null) await feed('ovs-ofctl', ['--bundle', command, this.#ovsTarget, '-'], `${lines.join('\n')}\n`);
   }
 }
 

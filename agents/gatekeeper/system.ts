@@ -18,7 +18,7 @@ export const system: SystemDefinition<GatekeeperFile> = {
   name: 'gatekeeper',
   configSchema: gatekeeperSchema,
   entry: new URL('./main.ts', import.meta.url),
-  programs: ['tc', 'nft', 'ovs-ofctl', 'chrt'],
+  programs: ['tc', 'nft', 'chrt'],
   realtime: true,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];

@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { log } from './rpc.ts';
+import { fatal, log } from './rpc.ts';
 
 /** USER_HZ: fixed at 100 for user space on Linux. */
 const TICKS_PER_SECOND = 100;
@@ -19,10 +19,10 @@ export class BatchChannel {
   constructor(argv: readonly [string, ...string[]]) {
     this.#child = spawn(argv[0], argv.slice(1), { stdio: 'pipe' });
     this.#child.stdin.on('error', () => undefined);
-    this.#child.on('error', (error) => this.#lost(argv[0], error.message));
+    this.#child.on('error', (error) => fatal(`${argv[0]} lost`, error.message));
     this.#child.once('close', (code) => {
       this.#closed = true;
-      if (!this.#closing) this.#lost(argv[0], `exited (${code})`);
+      if (!this.#closing) fatal(`${argv[0]} lost`, `exited (${code})`);
     });
     this.#child.stdout.resume();
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -53,12 +53,6 @@ export class BatchChannel {
 
   send(lines: readonly string[]): void {
     if (lines.length > 0) this.#child.stdin.write(`${lines.join('\n')}\n`);
-  }
-
-  /** An agent that cannot act any more is a dead agent: the testbed restarts it or voids the run. */
-  #lost(program: string, why: string): never {
-    log('error', 'batch lost', { program, why });
-    process.exit(1);
   }
 
   /** Ends the interpreter after everything that was sent is done. */

@@ -51,6 +51,12 @@ export function log(level: 'debug' | 'info' | 'warn' | 'error', event: string, f
   else flushTimer ??= setTimeout(flushLog, DEBUG_FLUSH_MS).unref();
 }
 
+/** An agent that cannot act any more is a dead agent: the testbed restarts it or voids the run. */
+export function fatal(event: string, why: string): never {
+  log('error', event, { why });
+  process.exit(1);
+}
+
 /** Serves until stdin ends (the testbed is gone): then stops the agent and exits. */
 export function serveAgent<Config>(agent: Agent<Config>): void {
   const methods: Readonly<Record<string, (params: unknown) => unknown>> = {

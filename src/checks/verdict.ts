@@ -148,9 +148,8 @@ function interval(values: readonly number[]): Estimate {
 
 function boundsOf(target: TargetFile): Bounds {
   if (target.check === 'reachability') return { atMost: 0 };
-  const read = (text: string | undefined): number | undefined => {
-    if (text === undefined) return undefined;
-    if (/^[0-9]+$/.test(text)) return Number(text);
+  const read = (text: string | number | undefined): number | undefined => {
+    if (text === undefined || typeof text === 'number') return text;
     if (/s$/.test(text) && !/bps$/i.test(text)) return parseDurationUs(text);
     // A percentage is a fraction of 1 here: shares and losses are fractions already.
     return parseRateOf(text, 1);

@@ -341,7 +341,7 @@ function checkBounds(target: TargetFile, path: Path, problems: Problem[]): void 
   const [pattern, expectation] = BOUND_FORMS[target['relative-to'] === undefined ? unitOfTarget(target) : 'fraction'];
   for (const side of ['at-least', 'at-most'] as const) {
     const text = target[side];
-    if (text !== undefined && !new RegExp(pattern).test(text)) problems.push({ path: [...path, side], message: `expected ${expectation}, found "${text}"` });
+    if (text !== undefined && !new RegExp(pattern).test(String(text))) problems.push({ path: [...path, side], message: `expected ${expectation}, found "${text}"` });
   }
 }
 

@@ -145,7 +145,7 @@ const targetBase = {
   }, { description: 'The figure is divided by the same figure there, and the bounds are percentages: 100% is no difference.' })),
 };
 
-const count = pattern('^[0-9]+$', 'a whole number', 'Number.');
+const count = Type.Integer({ minimum: 0, description: 'Number.' });
 const bound = {
   'at-least': opt(Type.Union([rateOrPercent('Lower bound.'), duration('Lower bound.'), count])),
   'at-most': opt(Type.Union([rateOrPercent('Upper bound.'), duration('Upper bound.'), count])),
