@@ -19,7 +19,7 @@ export class Exchange {
   readonly #commanding = new Commanding(randomSequence());
   /** Servers challenged in this period: a flood of old messages is not answered one by one. */
   readonly #challenged = new Set<string>();
-  readonly counters = { messagesSent: 0, feedbackSent: 0, feedbackReceived: 0, feedbackRejected: 0, feedbackReplayed: 0, feedbackUnacquainted: 0, challengesSent: 0 };
+  readonly #counters = { messagesSent: 0, feedbackSent: 0, feedbackReceived: 0, feedbackRejected: 0, feedbackReplayed: 0, feedbackUnacquainted: 0, challengesSent: 0 };
 
   constructor(config: AgentConfig, key: Buffer, onFeedback: (feedback: readonly Feedback[]) => void) {
     this.#config = config;
@@ -43,6 +43,10 @@ export class Exchange {
     this.#socket.close();
   }
 
+  get counters(): Readonly<Record<string, number>> {
+    return { ...this.#counters, feedbackMissing: this.#obeying.missing };
+  }
+
   /** Once per period. */
   tick(): void {
     this.#challenged.clear();
@@ -51,12 +55,12 @@ export class Exchange {
   /** Feedback by the server that it is for. */
   send(to: string, feedback: readonly Feedback[]): void {
     for (let at = 0; at < feedback.length; at += MAX_ENTRIES) this.#sendTo(to, feedback.slice(at, at + MAX_ENTRIES));
-    this.counters.feedbackSent += feedback.length;
+    this.#counters.feedbackSent += feedback.length;
   }
 
   #sendTo(to: string, entries: readonly Feedback[]): void {
     this.#transmit(to, { kind: 'feedback', server: this.#config.server, ...this.#commanding.stamp(to), entries });
-    this.counters.messagesSent += 1;
+    this.#counters.messagesSent += 1;
   }
 
   #transmit(to: string, message: Message): void {
@@ -68,23 +72,23 @@ export class Exchange {
   #receive(datagram: Buffer): void {
     const message = decodeMessage(datagram, this.#key);
     if (!message || this.#config.provider.peers[message.server] === undefined) {
-      this.counters.feedbackRejected += 1;
+      this.#counters.feedbackRejected += 1;
       return;
     }
     if (message.kind === 'challenge') {
-      if (!this.#commanding.accept(message)) this.counters.feedbackReplayed += 1;
+      if (!this.#commanding.accept(message)) this.#counters.feedbackReplayed += 1;
       return;
     }
     const freshness = this.#obeying.judge(message);
     if (freshness === 'fresh') {
-      this.counters.feedbackReceived += message.entries.length;
+      this.#counters.feedbackReceived += message.entries.length;
       this.#onFeedback(message.entries);
       return;
     }
-    this.counters[freshness === 'replayed' ? 'feedbackReplayed' : 'feedbackUnacquainted'] += 1;
+    this.#counters[freshness === 'replayed' ? 'feedbackReplayed' : 'feedbackUnacquainted'] += 1;
     if (this.#challenged.has(message.server)) return;
     this.#challenged.add(message.server);
-    this.counters.challengesSent += 1;
+    this.#counters.challengesSent += 1;
     // To the server's known address, not to where the message came from.
     this.#transmit(message.server, { kind: 'challenge', server: this.#config.server, nonce: this.#obeying.challenge(message.server), sequence: message.sequence, entries: [] });
   }

@@ -17,6 +17,8 @@ interface Peer {
 
 /** The side that obeys feedback. */
 export class Obeying {
+  /** Messages that were sent before one that arrived, and did not. */
+  missing = 0;
   readonly #peers = new Map<string, Peer>();
   readonly #freshNonce: () => bigint;
 
@@ -27,6 +29,7 @@ export class Obeying {
   judge({ server, nonce, sequence }: Message): Freshness {
     const peer = this.#peers.get(server);
     if (peer && nonce !== 0n && nonce === peer.nonce && sequence > peer.lastSequence) {
+      this.missing += Number(sequence - peer.lastSequence) - 1;
       peer.lastSequence = sequence;
       return 'fresh';
     }
@@ -47,26 +50,27 @@ export class Obeying {
 
 /** The side that sends feedback. */
 export class Commanding {
-  readonly #nonces = new Map<string, { nonce: bigint; answered: bigint }>();
   /** Random: a challenge of an earlier life answers no message of this one. */
   readonly #first: bigint;
-  #sequence: bigint;
+  readonly #peers = new Map<string, { nonce: bigint; sequence: bigint; answered: bigint }>();
 
   constructor(first: bigint) {
     this.#first = first;
-    this.#sequence = first;
   }
 
   stamp(to: string): { nonce: bigint; sequence: bigint } {
-    this.#sequence += 1n;
-    return { nonce: this.#nonces.get(to)?.nonce ?? 0n, sequence: this.#sequence };
+    const peer = this.#peers.get(to) ?? { nonce: 0n, sequence: this.#first, answered: this.#first };
+    this.#peers.set(to, peer);
+    peer.sequence += 1n;
+    return { nonce: peer.nonce, sequence: peer.sequence };
   }
 
   /** False: the challenge answers nothing that was sent since the last one. */
   accept({ server, nonce, sequence }: Message): boolean {
-    const answered = this.#nonces.get(server)?.answered ?? this.#first;
-    if (sequence <= answered || sequence > this.#sequence || nonce === 0n) return false;
-    this.#nonces.set(server, { nonce, answered: sequence });
+    const peer = this.#peers.get(server);
+    if (!peer || sequence <= peer.answered || sequence > peer.sequence || nonce === 0n) return false;
+    peer.nonce = nonce;
+    peer.answered = sequence;
     return true;
   }
 }
