@@ -90,10 +90,12 @@ function configureNode(node: LabNode): Step {
  * forward wrong checksums, and HTB would shape 64 kB "packets".
  */
 function offloadSteps({ fabric }: PlanInput, node: LabNode): Step[] {
-  const ovsSegments = new Set(fabric.nodes.filter((n) => n.kind === 'ovs-bridge').flatMap((n) => n.interfaces.filter((i) => i.port).map((i) => i.segment)));
+  const interfaces = fabric.nodes.flatMap((n) => n.interfaces.map((itf) => ({ ...itf, node: n })));
   const wiredEnds = new Set(fabric.links.filter(wired).flatMap((l) => l.ends.map((e) => `${e.node}:${e.interface}`)));
+  // A promise made anywhere in a segment may have to be kept at its other end, behind bridges.
+  const real = new Set(interfaces.filter((i) => (i.port && i.node.kind === 'ovs-bridge') || wiredEnds.has(`${i.node.name}:${i.name}`)).map((i) => i.segment));
   return node.interfaces
-    .filter((itf) => !itf.port && (ovsSegments.has(itf.segment) || wiredEnds.has(`${node.name}:${itf.name}`)))
+    .filter((itf) => !itf.port && real.has(itf.segment))
     .map((itf) => ({ title: 'checksums and segmentation in software', host: onNode(node), argv: ['ethtool', '-K', itf.name, 'tx', 'off'] }));
 }
 

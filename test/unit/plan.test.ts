@@ -49,3 +49,9 @@ test('a stage survives the way to nsrun and back', () => {
   assert.equal(encoded.split('ünï').length, 4);
   assert.deepEqual(decodeResults(stage, '2 0 3\nok\n\n0 1 5\nüxx\n\n').map((r) => [r.step.title, r.status, r.output]), [['three', 0, 'ok'], ['one', 1, 'üxx']]);
 });
+
+test('hosts behind a bridge send real checksums into a segment with an emulated link', async () => {
+  const text = 'name: t\ntopology: { nodes: { a: {}, b: {}, c: {}, br: { kind: bridge } }, links: [{ endpoints: ["a:e", "br:a"], loss: 1% }, { endpoints: ["b:e", "br:b"] }, { endpoints: ["b:f", "c:f"] }] }\n';
+  const plain = renderPlan(await plan(text, { ovsKernel: false, netem: false })).split('\n').filter((l) => l.includes('ethtool'));
+  assert.deepEqual(plain.map((l) => / -K (\S+) tx off/.exec(l)?.[1]), ['e', 'e']);
+});
