@@ -20,9 +20,12 @@ export function meanInterval(values: readonly number[], confidence = 0.95): Esti
   return { value, low: value - half, high: value + half, n };
 }
 
+export const shifted = ({ value, low, high, n }: Estimate, by: number): Estimate => ({ value: value + by, low: low + by, high: high + by, n });
+
 /** Quotient of two independent estimates: their relative errors add in squares. */
 export function ratio(a: Estimate, b: Estimate): Estimate {
   const value = a.value / b.value;
+  if (!Number.isFinite(value)) return { value, low: a.low / b.high, high: Infinity, n: Math.min(a.n, b.n) };
   const error = (e: Estimate, end: number) => (e.value === end ? 0 : Math.abs(e.value - end) / Math.abs(e.value));
   const low = value * (1 - Math.hypot(error(a, a.low), error(b, b.high)));
   const high = value * (1 + Math.hypot(error(a, a.high), error(b, b.low)));

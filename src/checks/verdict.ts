@@ -7,7 +7,7 @@ import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import { unitOfTarget, type Unit } from '../topology/units.ts';
 import { figuresOf, type Figures } from './figures.ts';
-import { batches, decide, meanInterval, quantileOf, ratio, type Bounds, type Estimate, type Outcome } from './statistics.ts';
+import { batches, decide, meanInterval, quantileOf, ratio, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
 
 export interface Verdict {
   readonly cell: string;
@@ -90,7 +90,9 @@ function measure(target: TargetFile, repeats: readonly CellEvidence[], planned: 
   const place = [...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ');
   if (!there || there.length === 0) return `the cell to compare with (${place}) was not run`;
   const theirs = measureHere({ ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) }, there, planned);
-  return typeof theirs === 'string' ? `${place}: ${theirs}` : { estimate: ratio(own.estimate, theirs.estimate) };
+  if (typeof theirs === 'string') return `${place}: ${theirs}`;
+  const allowanceUs = reference.allowance === undefined ? 0 : parseDurationUs(reference.allowance);
+  return { estimate: ratio(shifted(own.estimate, -allowanceUs), theirs.estimate) };
 }
 
 function measureHere(target: TargetFile, repeats: readonly CellEvidence[], planned: number): Measurement | string {

@@ -63,7 +63,7 @@ export interface Flow {
   readonly name: string;
   readonly from: string;
   readonly to: string;
-  /** Address that is sent to: that of `to`, or the broadcast address of its subnet. */
+  /** Address that `to` is reached at. */
   readonly address: string;
   readonly protocol: 'tcp' | 'udp';
   readonly tool: 'iperf3' | 'netperf' | 'mgen' | 'prober';
@@ -73,7 +73,8 @@ export interface Flow {
   readonly intervalUs: number;
   /** mgen: sends for `forUs` of every `everyUs`; null: all the time. */
   readonly burst: { readonly everyUs: number; readonly forUs: number } | null;
-  readonly broadcast: boolean;
+  /** mgen: to a multicast group instead, by these interfaces; null: to `address`. */
+  readonly multicast: { readonly group: string; readonly fromDevice: string; readonly toDevice: string } | null;
   /** Offsets within the phase. */
   readonly startUs: number;
   readonly durationUs: number;
@@ -149,29 +150,30 @@ export interface Experiment {
 export const isImpaired = (i: Impairment): boolean => i.rateBps !== null || i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
 export const endpointName = (e: EndpointRef): string => `${e.node}:${e.interface}`;
 
-/** Address with prefix length (CIDR) of `to`, in a subnet that `from` is in too where there is one; undefined: it has none. */
-export function addressSeenFrom(nodes: readonly LabNode[], from: string, to: string): string | undefined {
-  const own = (name: string) => nodes.find((n) => n.name === name)?.interfaces.flatMap((i) => i.addresses.map((cidr) => ({ cidr, subnet: `${i.segment} ${subnetOf(cidr)}` }))) ?? [];
-  const near = new Set(own(from).map((a) => a.subnet));
-  const candidates = own(to);
-  return (candidates.find((a) => near.has(a.subnet)) ?? candidates[0])?.cidr;
+/** Interfaces that two nodes reach each other by, and the second one's address there. */
+export interface Route {
+  readonly fromDevice: string;
+  readonly toDevice: string;
+  readonly address: string;
 }
 
-const ipv4Number = (address: string): number => address.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
-const ipv4Text = (n: number): string => [n / 2 ** 24, n / 2 ** 16, n / 2 ** 8, n].map((x) => Math.floor(x) % 256).join('.');
+/** By a subnet that both are in, where there is one; undefined: `to` has no address, or `from` none to send from. */
+export function routeBetween(nodes: readonly LabNode[], from: string, to: string): Route | undefined {
+  const own = (name: string) => nodes.find((n) => n.name === name)?.interfaces.flatMap((i) => i.addresses.map((cidr) => ({ device: i.name, cidr, subnet: `${i.segment} ${subnetOf(cidr)}` }))) ?? [];
+  const near = own(from);
+  const far = own(to);
+  const sink = far.find((a) => near.some((b) => b.subnet === a.subnet)) ?? far[0];
+  const source = near.find((b) => b.subnet === sink?.subnet) ?? near[0];
+  return sink && source && { fromDevice: source.device, toDevice: sink.device, address: sink.cidr.split('/')[0] as string };
+}
 
 /** First address of an IPv4 subnet; of IPv6, which segments tell apart well enough, nothing. */
 function subnetOf(cidr: string): string {
   const [address, bits] = cidr.split('/') as [string, string];
   if (address.includes(':')) return '';
   const size = 2 ** (32 - Number(bits));
-  return `${ipv4Text(Math.floor(ipv4Number(address) / size) * size)}/${bits}`;
-}
-
-export function broadcastAddress(cidr: string): string {
-  const [address, bits] = cidr.split('/') as [string, string];
-  const size = 2 ** (32 - Number(bits));
-  return ipv4Text(Math.floor(ipv4Number(address) / size) * size + size - 1);
+  const number = address.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
+  return `${Math.floor(number / size)}/${bits}`;
 }
 
 /** The lab as it is while some of its hosts are unplugged. */

@@ -2,7 +2,7 @@
 import { DURATION_PATTERN, formatDurationUs, formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, PERCENT_PATTERN, RATE_PATTERN, splitQuantity } from '../core/units.ts';
 import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
 import { resolveEvents } from './events.ts';
-import { addressSeenFrom, broadcastAddress, endpointName, type CapturePoint, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
+import { endpointName, routeBetween, type CapturePoint, type Fabric, type Flow, type Impairment, type Lab, type LabNode, type Link, type Phase, type System } from './model.ts';
 import { unitOfTarget, type Unit } from './units.ts';
 import type { Path, Problem } from './problems.ts';
 import type { FlowFile, ImpairmentFile, LinkFile, NodeSettings, TargetFile, TopologyFile } from './schema.ts';
@@ -12,6 +12,8 @@ import { suggest } from './validate.ts';
 
 /** Smallest queue: a handful of full frames, so that a slow link still absorbs a burst. */
 const MIN_QUEUE_BYTES = 16 * 1514;
+/** Administratively scoped (RFC 2365). */
+const MULTICAST_GROUP = '239.255.0.1';
 /** Queueing time in front of a rate limit beyond the round trip: a switch port's few milliseconds. */
 const QUEUE_BASE_US = 5000;
 
@@ -260,20 +262,20 @@ function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], 
   return pairs.flatMap(([from, to]) => {
     const known = requireNode(from, nodes, [...path, flow.matrix ? 'matrix' : 'from'], problems) && requireNode(to, nodes, [...path, flow.matrix ? 'matrix' : 'to'], problems);
     if (!known) return [];
-    const prefix = addressSeenFrom(nodes, from, to);
-    if (!prefix) {
+    const route = routeBetween(nodes, from, to);
+    if (!route) {
       problems.push({ path, message: `node "${to}" has no address that "${from}" could send to` });
       return [];
     }
     return [{
       name: flow.name === undefined ? `${from}-${to}` : pairs.length > 1 ? `${flow.name}-${from}-${to}` : flow.name,
-      from, to, address: flow.cast === 'broadcast' ? broadcastAddress(prefix) : prefix.split('/')[0] as string, protocol, tool, startUs, durationUs,
+      from, to, address: route.address, protocol, tool, startUs, durationUs,
       rateBps: flow.rate === undefined ? null : parseRateBps(flow.rate),
       parallel: flow.parallel ?? 1,
       sizeBytes: flow.size === undefined ? null : parseSizeBytes(flow.size),
       intervalUs: parseDurationUs(flow.interval ?? '10ms'),
       burst: flow.burst === undefined ? null : { everyUs: parseDurationUs(flow.burst.every), forUs: parseDurationUs(flow.burst.for) },
-      broadcast: flow.cast === 'broadcast',
+      multicast: flow.cast === 'multicast' ? { group: MULTICAST_GROUP, fromDevice: route.fromDevice, toDevice: route.toDevice } : null,
       congestion: flow.congestion ?? null,
     }];
   });
@@ -302,6 +304,7 @@ function checkTargets(targets: readonly TargetFile[], variant: Readonly<Record<s
     const path: Path = ['targets', t];
     if (names.has(target.name)) problems.push({ path: [...path, 'name'], message: `two targets of this cell are called "${target.name}"` });
     names.add(target.name);
+    if (target['relative-to']?.allowance !== undefined && unitOfTarget(target) !== 'durationUs') problems.push({ path: [...path, 'relative-to', 'allowance'], message: 'an allowance is a duration, the figure is not' });
     const reference = target['relative-to']?.phase;
     if (reference !== undefined && !phases.some((p) => p.name === reference)) problems.push({ path: [...path, 'relative-to', 'phase'], message: `unknown phase "${reference}"`, hint: `phases: ${phases.map((p) => p.name).join(', ')}` });
     const phase = target.phase === undefined ? phases.at(-1) : phases.find((p) => p.name === target.phase);

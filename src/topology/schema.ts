@@ -95,7 +95,7 @@ const flowFields = {
   size: opt(pattern(SIZE_PATTERN, 'a size such as "1400B"', 'UDP payload, or request size of the prober.')),
   interval: opt(duration('Prober: time between requests (default 10ms).')),
   burst: opt(closed({ every: duration('Time from the start of one burst to the start of the next.'), for: duration('Length of a burst.') }, { description: 'mgen: sends at `rate` in bursts only.' })),
-  cast: opt(Type.Enum(['unicast', 'broadcast'], { description: 'mgen: broadcast sends to everyone in the segment of `to` (default unicast).' })),
+  cast: opt(Type.Enum(['unicast', 'multicast'], { description: 'mgen: multicast sends to a group that `to` joins; switches give it to everyone in the segment, as they do a broadcast (default unicast).' })),
   start: opt(duration('Start, relative to the phase (default 0s).')),
   duration: opt(duration('How long it sends (default: to the end of the phase).')),
   congestion: opt(Type.String({ description: 'TCP congestion control of the sender (default: the node\'s).' })),
@@ -142,6 +142,7 @@ const targetBase = {
   'relative-to': opt(closed({
     cell: opt(Type.Record(Type.String(), Type.String(), { description: 'Matrix values of the reference, e.g. {load: idle}; the others are those of this cell.' })),
     phase: opt(name('Phase of the reference (default: the same).')),
+    allowance: opt(duration('Subtracted from the figure first: what cannot be avoided, e.g. waiting behind a frame of another guarantee. For durations.')),
   }, { description: 'The figure is divided by the same figure there, and the bounds are percentages: 100% is no difference.' })),
 };
 

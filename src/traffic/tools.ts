@@ -64,10 +64,10 @@ export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCo
     case 'mgen':
       return {
         port,
-        server: ['mgen', 'event', `LISTEN UDP ${port}`],
+        server: ['mgen', 'event', `LISTEN UDP ${port}`, ...(flow.multicast ? ['event', `JOIN ${flow.multicast.group} INTERFACE ${flow.multicast.toDevice}`] : [])],
         leadMs: MGEN_LEAD_MS,
         // A start that has passed would mean tomorrow.
-        client: (startMs) => ['mgen', ...(startMs > Date.now() + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.broadcast ? ['broadcast', 'on'] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
+        client: (startMs) => ['mgen', ...(startMs > Date.now() + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.multicast ? ['interface', flow.multicast.fromDevice] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
       };
     case 'prober':
       return {
@@ -87,7 +87,7 @@ function mgenEvents(flow: Flow, port: number, seconds: number): string[] {
   const paced = flow.burst ? burst(flow.burst.everyUs / 1e6, perSecond, flow.burst.forUs / 1e6)
     : perSecond < TRAINS_FROM ? periodic(perSecond) : burst(TRAIN / perSecond, TRAIN_PER_SECOND, (TRAIN - 0.5) / TRAIN_PER_SECOND);
   return Array.from({ length: flow.parallel }, (_, i) => [
-    `0.0 ON ${i + 1} UDP SRC ${MGEN_SOURCE_PORT + i} DST ${flow.address}/${port} ${paced}`, `${seconds} OFF ${i + 1}`,
+    `0.0 ON ${i + 1} UDP SRC ${MGEN_SOURCE_PORT + i} DST ${flow.multicast?.group ?? flow.address}/${port} ${paced}`, `${seconds} OFF ${i + 1}`,
   ]).flat();
 }
 

@@ -88,7 +88,7 @@ test('R4-9 recovery: from the last byte of the aggressor until the link is used 
   assert.equal(recoveryUs(series([[3000, 70, 30]]), 'B', 1e8, 1e6, 3e6), null);
 });
 
-const flow = { name: 'f', from: 'a', to: 'b', address: '10.0.0.2', protocol: 'tcp', tool: 'iperf3', rateBps: null, parallel: 1, sizeBytes: null, intervalUs: 1e4, startUs: 0, durationUs: 3e6, burst: null, broadcast: false, congestion: null } as const;
+const flow = { name: 'f', from: 'a', to: 'b', address: '10.0.0.2', protocol: 'tcp', tool: 'iperf3', rateBps: null, parallel: 1, sizeBytes: null, intervalUs: 1e4, startUs: 0, durationUs: 3e6, burst: null, multicast: null, congestion: null } as const;
 
 function evidence(changes: Partial<CellEvidence>, target: TargetFile): CellEvidence {
   const lab: Lab = {
