@@ -5,8 +5,9 @@
 import { benchCapture } from './capture.ts';
 import { benchDelay } from './delay.ts';
 import { benchDeploy } from './deploy.ts';
+import { benchGatekeeper } from './gatekeeper.ts';
 
-const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = { deploy: benchDeploy, capture: benchCapture, delay: benchDelay };
+const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = { deploy: benchDeploy, capture: benchCapture, delay: benchDelay, gatekeeper: benchGatekeeper };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !Object.hasOwn(BENCHES, name));

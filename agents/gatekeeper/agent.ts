@@ -8,6 +8,7 @@ import { createController, type Controller } from './laws/index.ts';
 import type { Observation } from './laws/law.ts';
 import { Meter, type PairRate } from './meter.ts';
 import { observe } from './observe.ts';
+import { Outbox } from './outbox.ts';
 
 /** Broadcast is held for a second once it is too much: measuring it every fourth period is soon enough. */
 const GROUP_EVERY = 4;
@@ -24,6 +25,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   #controller: Controller | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastMs = 0;
+  readonly #outbox = new Outbox();
   /** Remote vNIC to the name of its server. */
   #serverOf: ReadonlyMap<string, string> = new Map();
   readonly #counters = { periods: 0, latePeriods: 0, updates: 0, meterMicroseconds: 0, lawMicroseconds: 0, feedbackMicroseconds: 0, limiterMicroseconds: 0 };
@@ -95,8 +97,8 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     this.#timed('limiterMicroseconds', () => this.#dataplane?.limiters.tick(nowMs));
     const observation = observe(config, this.#timed('meterMicroseconds', () => this.#measure()));
     const feedback = this.#timed('lawMicroseconds', () => this.#controller?.(observation, { threshold: config.threshold, active: config.active, periodMs: config.periodMs }) ?? []);
-    this.#timed('feedbackMicroseconds', () => this.#send(feedback));
-    this.#trace(observation, feedback);
+    const sent = this.#timed('feedbackMicroseconds', () => this.#send(this.#outbox.due(feedback, config.periodMs)));
+    if (config.trace) this.#trace(observation, feedback, sent);
   }
 
   #timed<T>(counter: 'meterMicroseconds' | 'lawMicroseconds' | 'feedbackMicroseconds' | 'limiterMicroseconds', work: () => T): T {
@@ -111,7 +113,8 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     return this.#counters.periods % GROUP_EVERY === 0 ? [...pairs, ...(this.#groups?.read() ?? [])] : pairs;
   }
 
-  #send(feedback: readonly Feedback[]): void {
+  /** Returns how many entries were sent. */
+  #send(feedback: readonly Feedback[]): number {
     const byServer = new Map<string, Feedback[]>();
     for (const entry of feedback) {
       const server = this.#serverOf.get(entry.sender);
@@ -121,6 +124,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
       else byServer.set(server, [entry]);
     }
     for (const [server, entries] of byServer) this.#exchange?.send(server, entries);
+    return feedback.length;
   }
 
   #obey(feedback: readonly Feedback[]): void {
@@ -128,7 +132,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   }
 
   /** What the report's reaction plot draws: rates and allocations by vNIC, and the limiters of this server. */
-  #trace({ vnics }: Observation, feedback: readonly Feedback[]): void {
+  #trace({ vnics }: Observation, feedback: readonly Feedback[], sent: number): void {
     const limiters = this.#dataplane?.limiters;
     const busy = vnics.filter((v) => v.senders.some((s) => s.rateBps > 0));
     if (busy.length === 0 && (limiters?.size ?? 0) === 0) return;
@@ -136,7 +140,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     for (const { receiver, rateBps } of feedback) allocated[receiver] = Math.round((allocated[receiver] ?? 0) + rateBps);
     log('debug', 'period', {
       rates: Object.fromEntries(busy.map((v) => [v.mac, Math.round(v.senders.reduce((sum, s) => sum + s.rateBps, 0))])),
-      allocated, feedback: feedback.length, limiters: limiters && limiters.size <= LOGGED_LIMITERS ? limiters.rates() : {},
+      allocated, feedback: sent, limiters: limiters && limiters.size <= LOGGED_LIMITERS ? limiters.rates() : {},
     });
   }
 }

@@ -69,4 +69,6 @@ export interface AgentConfig {
   readonly increase: number;
   readonly limiterTimeoutMs: number;
   readonly counterTimeoutMs: number;
+  /** Log every period, for the report; an operator's servers would not. */
+  readonly trace: boolean;
 }

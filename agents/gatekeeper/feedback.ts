@@ -4,7 +4,7 @@
  *   0  u16 magic   2  u8 version   3  u8 kind   4  u8 length of the server name   5  u8 –   6  u16 entries
  *   8  u64 nonce   16  u64 sequence   24  server name, then entries, then 16 bytes of HMAC
  *
- * Feedback: nonce as the addressee challenged it; each entry: 6 receiver MAC, 6 sender MAC, u64 bit/s, u16 senders,
+ * Feedback: nonce as the addressee challenged it; each entry: 6 receiver MAC, 6 sender MAC, u16 –, u48 bit/s, u16 senders,
  * u16 hold in ms. Challenge: a fresh nonce, the sequence of the message that it answers, no entries.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
@@ -60,7 +60,7 @@ export function encodeMessage(message: Message, key: Buffer): Buffer {
     const at = FIXED_BYTES + name.length + i * ENTRY_BYTES;
     writeMac(body, at, entry.receiver);
     writeMac(body, at + 6, entry.sender);
-    body.writeBigUInt64BE(BigInt(Math.round(entry.rateBps)), at + 12);
+    body.writeUIntBE(Math.round(entry.rateBps), at + 14, 6);
     body.writeUInt16BE(Math.min(entry.senders, 0xffff), at + 20);
     body.writeUInt16BE(Math.min(Math.round(entry.holdMs), MAX_HOLD_MS), at + 22);
   });
@@ -81,7 +81,7 @@ export function decodeMessage(datagram: Buffer, key: Buffer): Message | undefine
     kind, server: body.toString('utf8', FIXED_BYTES, entriesAt), nonce: body.readBigUInt64BE(8), sequence: body.readBigUInt64BE(16),
     entries: Array.from({ length: count }, (_, i): Feedback => {
       const at = entriesAt + i * ENTRY_BYTES;
-      return { receiver: macText(body, at), sender: macText(body, at + 6), rateBps: Number(body.readBigUInt64BE(at + 12)), senders: body.readUInt16BE(at + 20), holdMs: body.readUInt16BE(at + 22) };
+      return { receiver: macText(body, at), sender: macText(body, at + 6), rateBps: body.readUIntBE(at + 14, 6), senders: body.readUInt16BE(at + 20), holdMs: body.readUInt16BE(at + 22) };
     }),
   };
 }

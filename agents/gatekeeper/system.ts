@@ -114,6 +114,7 @@ function agentSpec(config: GatekeeperFile, { node, uplinkBps, vnics }: Server, s
     increase: parseFraction(config.increase ?? '1%'),
     limiterTimeoutMs: parseDurationUs(config['limiter-timeout'] ?? '1s') / 1000,
     counterTimeoutMs: parseDurationUs(config['counter-timeout'] ?? '5s') / 1000,
+    trace: true,
   };
   return { node: node.name, config: agentConfig };
 }

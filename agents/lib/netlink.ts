@@ -25,10 +25,11 @@ const recv = libc.func('long recv(int fd, void *data, size_t length, int flags)'
 const close = libc.func('int close(int fd)') as (fd: number) => number;
 
 export interface SetElement {
-  /** Raw key as nftables stores it: fields padded to four bytes. */
-  readonly key: Buffer;
-  readonly bytes: bigint;
-  readonly packets: bigint;
+  /** Where the element's key starts in `buffer`: as nftables stores it, fields padded to four bytes. Valid until the next reading. */
+  readonly buffer: Buffer;
+  readonly keyAt: number;
+  readonly bytes: number;
+  readonly packets: number;
 }
 
 export class SetCounters {
@@ -42,19 +43,18 @@ export class SetCounters {
     this.#request = dumpRequest(table, set);
   }
 
-  /** Every element of the set with its counter. */
-  read(): SetElement[] {
+  /** Visits every element of the set with its counter. */
+  read(visit: (element: SetElement) => void): void {
     if (send(this.#fd, this.#request, this.#request.length, 0) < 0) throw new Error('netlink: send failed');
-    const elements: SetElement[] = [];
     for (;;) {
       const length = recv(this.#fd, this.#answer, this.#answer.length, 0);
       if (length <= 0) throw new Error('netlink: receive failed');
       for (let at = 0; at + 16 <= length;) {
         const size = this.#answer.readUInt32LE(at);
         const type = this.#answer.readUInt16LE(at + 4);
-        if (type === MESSAGE_DONE) return elements;
+        if (type === MESSAGE_DONE) return;
         if (type === MESSAGE_ERROR) throw new Error(`netlink: error ${-this.#answer.readInt32LE(at + 16)}`);
-        readElements(this.#answer, at + HEADER_BYTES, at + size, elements);
+        readElements(this.#answer, at + HEADER_BYTES, at + size, visit);
         at += (size + 3) & ~3;
       }
     }
@@ -85,34 +85,40 @@ function dumpRequest(table: string, set: string): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** Calls `visit` for each attribute in [at, end). */
-function eachAttribute(b: Buffer, at: number, end: number, visit: (type: number, from: number, to: number) => void): void {
+/** Finds an attribute in [at, end): the offset of its content, or -1. */
+function find(b: Buffer, at: number, end: number, wanted: number): number {
   while (at + 4 <= end) {
     const length = b.readUInt16LE(at);
-    if (length < 4) return;
-    visit(b.readUInt16LE(at + 2) & ATTRIBUTE_TYPE, at + 4, at + length);
+    if (length < 4) return -1;
+    if ((b.readUInt16LE(at + 2) & ATTRIBUTE_TYPE) === wanted) return at + 4;
     at += (length + 3) & ~3;
   }
+  return -1;
 }
 
-function readElements(b: Buffer, at: number, end: number, into: SetElement[]): void {
-  eachAttribute(b, at, end, (type, from, to) => {
-    if (type !== 3) return; // NFTA_SET_ELEM_LIST_ELEMENTS
-    eachAttribute(b, from, to, (_, elementFrom, elementTo) => {
-      let key: Buffer | undefined;
-      let bytes = 0n;
-      let packets = 0n;
-      eachAttribute(b, elementFrom, elementTo, (field, f, t) => {
-        if (field === 1) eachAttribute(b, f, t, (kind, kf, kt) => { if (kind === 1) key = Buffer.from(b.subarray(kf, kt)); });
-        if (field === 7) eachAttribute(b, f, t, (kind, ef, et) => {
-          if (kind !== 2) return; // NFTA_EXPR_DATA of the counter expression
-          eachAttribute(b, ef, et, (counter, cf) => {
-            if (counter === 1) bytes = b.readBigUInt64BE(cf);
-            if (counter === 2) packets = b.readBigUInt64BE(cf);
-          });
-        });
-      });
-      if (key) into.push({ key, bytes, packets });
-    });
-  });
+/** End of the attribute whose content starts at `content`. */
+const endOf = (b: Buffer, content: number): number => content - 4 + b.readUInt16LE(content - 4);
+/** Counters stay below 2^53 for longer than a host lives. */
+const readU64 = (b: Buffer, at: number): number => b.readUInt32BE(at) * 2 ** 32 + b.readUInt32BE(at + 4);
+
+/** Straight through the nested attributes: a thousand elements are read a hundred times a second. */
+function readElements(b: Buffer, at: number, end: number, visit: (element: SetElement) => void): void {
+  const list = find(b, at, end, 3); // NFTA_SET_ELEM_LIST_ELEMENTS
+  if (list < 0) return;
+  const listEnd = endOf(b, list);
+  for (let element = list; element + 4 <= listEnd;) {
+    const length = b.readUInt16LE(element);
+    if (length < 4) return;
+    const elementEnd = element + length;
+    const key = find(b, element + 4, elementEnd, 1); // NFTA_SET_ELEM_KEY
+    const value = key < 0 ? -1 : find(b, key, endOf(b, key), 1); // NFTA_DATA_VALUE
+    const expression = find(b, element + 4, elementEnd, 7); // NFTA_SET_ELEM_EXPR
+    const counter = expression < 0 ? -1 : find(b, expression, endOf(b, expression), 2); // NFTA_EXPR_DATA
+    if (value >= 0 && counter >= 0) {
+      const bytes = find(b, counter, endOf(b, counter), 1); // NFTA_COUNTER_BYTES
+      const packets = find(b, counter, endOf(b, counter), 2); // NFTA_COUNTER_PACKETS
+      if (bytes >= 0 && packets >= 0) visit({ buffer: b, keyAt: value, bytes: readU64(b, bytes), packets: readU64(b, packets) });
+    }
+    element += (length + 3) & ~3;
+  }
 }

@@ -171,6 +171,11 @@ export class Supervisor {
     for (const s of this.#on(node)) s.agent.process.kill(signal);
   }
 
+  /** Counters of every agent as they are now. */
+  async counters(): Promise<{ node: string; counters: Record<string, number> }[]> {
+    return Promise.all(this.#agents.map(async ({ node, agent }) => ({ node, counters: await agent.call<Record<string, number>>('counters') })));
+  }
+
   /** Tells every agent whose configuration has changed. */
   async update(systems: readonly PlannedSystem[]): Promise<void> {
     await Promise.all(systems.flatMap((system) => system.agents.map(async ({ node, config }) => {

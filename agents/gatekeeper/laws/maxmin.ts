@@ -28,7 +28,7 @@ const OVERSHOOT = 1.2;
  */
 const PROTECTION_PERIODS = 50;
 /** A rate stands for so many periods without another message: feedback may be lost (R4-17). */
-const HOLD_PERIODS = 5;
+const HOLD_PERIODS = 10;
 /** Release messages after the end of contention, against loss. */
 const RELEASES = 5;
 
@@ -52,7 +52,8 @@ interface Protection {
 }
 
 export interface MaxMinMemory {
-  readonly pairs: ReadonlyMap<string, PairMemory>;
+  /** By vNIC, then by sender. */
+  readonly pairs: ReadonlyMap<string, ReadonlyMap<string, PairMemory>>;
   /** Rates of each vNIC in the last periods, newest first. */
   readonly recentBps: ReadonlyMap<string, readonly number[]>;
   /** What was set aside for each vNIC in the last period. */
@@ -80,22 +81,21 @@ export const maxMinLaw: Law<MaxMinMemory> = {
     const used = new Map([...recentBps].map(([mac, rates]) => [mac, Math.max(...rates)]));
     const protections = protect(capacityBps, used, before);
     const { limits, reservedBps } = shareLink(observation, parameters.active * capacityBps, used, before.reservedBps, protections);
-    const pairs = new Map<string, PairMemory>();
+    const pairs = new Map<string, Map<string, PairMemory>>();
     const allocations: Feedback[] = [];
+    const holdMs = HOLD_PERIODS * parameters.periodMs;
     for (const vnic of vnics) {
-      const senders = vnic.senders.map(({ mac, rateBps }) => {
-        const key = `${vnic.mac} ${mac}`;
-        return { key, mac, pair: measure(before.pairs.get(key) ?? FRESH, rateBps, parameters.periodMs) };
-      });
-      const speaking = senders.filter(({ pair }) => measuredBps(pair) > 0);
+      const known = before.pairs.get(vnic.mac);
+      const memories = new Map(vnic.senders.map(({ mac, rateBps }) => [mac, measure(known?.get(mac) ?? FRESH, rateBps, parameters.periodMs)]));
+      pairs.set(vnic.mac, memories);
+      const speaking = [...memories].filter(([, pair]) => measuredBps(pair) > 0);
       const limit = limits.get(vnic.mac);
-      const rates = limit === undefined ? undefined : divide(limit, speaking.map((s) => s.pair));
-      for (const { key, pair } of senders) pairs.set(key, pair);
-      speaking.forEach(({ key, mac, pair }, i) => {
+      const rates = limit === undefined ? undefined : divide(limit, speaking.map(([, pair]) => pair));
+      speaking.forEach(([sender, pair], i) => {
         const rateBps = rates?.[i];
-        if (rateBps !== undefined) pairs.set(key, { ...pair, toldBps: rateBps, releasesLeft: RELEASES });
-        else if (pair.releasesLeft > 0) pairs.set(key, { ...pair, toldBps: null, releasesLeft: pair.releasesLeft - 1 });
-        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ receiver: vnic.mac, sender: mac, rateBps: rateBps ?? capacityBps, senders: speaking.length, holdMs: HOLD_PERIODS * parameters.periodMs });
+        if (rateBps !== undefined) memories.set(sender, { ...pair, toldBps: rateBps, releasesLeft: RELEASES });
+        else if (pair.releasesLeft > 0) memories.set(sender, { ...pair, toldBps: null, releasesLeft: pair.releasesLeft - 1 });
+        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ receiver: vnic.mac, sender, rateBps: rateBps ?? capacityBps, senders: speaking.length, holdMs });
       });
     }
     return { allocations, memory: { pairs, recentBps, reservedBps, protections } };

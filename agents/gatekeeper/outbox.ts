@@ -1,0 +1,33 @@
+/**
+ * What has to be said again: a rate that holds on the other side and has not changed is repeated only now and then,
+ * often enough that two of three repetitions may be lost.
+ */
+import type { Feedback } from './feedback.ts';
+
+/** Smaller changes can wait for the next repetition. */
+const NOTICEABLE = 0.01;
+const REPEATED_EVERY_PERIODS = 3;
+
+interface Said {
+  readonly rateBps: number;
+  readonly period: number;
+}
+
+export class Outbox {
+  readonly #said = new Map<string, Map<string, Said>>();
+  #period = 0;
+
+  /** Of one period's feedback, what is to be sent now. */
+  due(feedback: readonly Feedback[], periodMs: number): Feedback[] {
+    this.#period += 1;
+    return feedback.filter((entry) => {
+      let senders = this.#said.get(entry.receiver);
+      if (!senders) this.#said.set(entry.receiver, (senders = new Map()));
+      const said = senders.get(entry.sender);
+      const fresh = said !== undefined && this.#period - said.period < REPEATED_EVERY_PERIODS && entry.holdMs >= 3 * REPEATED_EVERY_PERIODS * periodMs;
+      if (fresh && Math.abs(entry.rateBps - said.rateBps) <= NOTICEABLE * said.rateBps) return false;
+      senders.set(entry.sender, { rateBps: entry.rateBps, period: this.#period });
+      return true;
+    });
+  }
+}

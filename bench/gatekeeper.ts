@@ -1,0 +1,117 @@
+/**
+ * R4-18: what Gatekeeper costs, against the number of vNIC pairs and per Gbit/s.
+ *
+ * Two agents face each other over a bare veth link: no Open vSwitch, whose user-space forwarding would cost more than
+ * what is measured. trafgen sends frames of every pair through the sender's tree; all receivers are backlogged, so that
+ * every pair is measured, allocated, told and limited in every period of 10 ms.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { system } from '../agents/gatekeeper/system.ts';
+import type { AgentConfig, Vnic } from '../agents/gatekeeper/config.ts';
+import { quietContext, sleep } from '../src/core/context.ts';
+import { probeFabric } from '../src/fabric/capabilities.ts';
+import { deploy } from '../src/rig/deploy.ts';
+import { Rig } from '../src/rig/rig.ts';
+import { destroyLab } from '../src/rig/teardown.ts';
+import { planLab } from '../src/run/street.ts';
+import { Supervisor } from '../src/systems/supervisor.ts';
+import { parseExperiment } from '../src/topology/load.ts';
+import type { Lab } from '../src/topology/model.ts';
+import { print } from './measure.ts';
+
+const LAB = 'name: bench\ntopology: { nodes: { rx: {}, tx: {} }, links: [{ endpoints: ["rx:up", "tx:up"] }, { endpoints: ["rx:prov", "tx:prov"] }] }\n';
+const WARM_UP_MS = 2000;
+const MEASURED_MS = 8000;
+const PERIOD_MS = 10;
+const FRAME_BYTES = 1500;
+const REPEATS = 1;
+
+interface Load {
+  readonly title: string;
+  readonly receivers: number;
+  readonly senders: number;
+  readonly linkBps: number;
+}
+
+const LOADS: readonly Load[] = [
+  { title: '4 senders, 1 Gbit/s', receivers: 2, senders: 2, linkBps: 1e9 },
+  { title: '10 pairs', receivers: 2, senders: 5, linkBps: 100e6 },
+  { title: '100 pairs', receivers: 10, senders: 10, linkBps: 100e6 },
+  { title: '1000 pairs', receivers: 10, senders: 100, linkBps: 100e6 },
+];
+
+const mac = (side: number, index: number): string => `02:00:00:${side.toString(16).padStart(2, '0')}:${(index >> 8).toString(16).padStart(2, '0')}:${(index & 255).toString(16).padStart(2, '0')}`;
+
+export async function benchGatekeeper(): Promise<void> {
+  if (spawnSync('trafgen', ['--version'], { stdio: 'ignore' }).error !== undefined) {
+    process.stdout.write('trafgen is not there: apt install netsniff-ng\n');
+    return;
+  }
+  const rows: string[][] = [];
+  for (const load of LOADS) for (let repeat = 0; repeat < REPEATS; repeat++) rows.push(...(await measure(load)));
+  print(['load', 'agent', 'received', 'periods (late)', 'CPU of agent', 'tc, nft', 'of which µs per period: counters', 'law', 'feedback', 'limiters', 'per Gbit/s'], rows);
+}
+
+async function measure(load: Load): Promise<string[][]> {
+  const ctx = quietContext();
+  const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
+  const rig = await deploy(ctx, planLab(lab, await probeFabric(Rig.machine())), 'bench', lab.fabric);
+  const folder = mkdtempSync(join(tmpdir(), 'netrig-bench-'));
+  let supervisor: Supervisor | undefined;
+  let generator: ReturnType<ReturnType<Rig['node']>['spawn']> | undefined;
+  try {
+    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), ovsDir: () => null, folder });
+    const frames = join(folder, 'frames.cfg');
+    writeFileSync(frames, Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s)))).flat().join('\n'));
+    // Twice what the link takes.
+    generator = rig.node('tx').spawn(['trafgen', '--dev', 'up', '--conf', frames, '--cpus', '1', '--qdisc-path', '--rate', `${Math.round((2 * load.linkBps) / 1e6)}Mbit`, '--no-sock-mem']);
+    generator.stdout.resume();
+    generator.stderr.resume();
+    await sleep(WARM_UP_MS);
+    const [before, bytesBefore] = [await supervisor.counters(), await receivedBytes(rig)];
+    await sleep(MEASURED_MS);
+    const [after, bytesAfter] = [await supervisor.counters(), await receivedBytes(rig)];
+    const receivedBps = ((bytesAfter - bytesBefore) * 8000) / MEASURED_MS;
+    return after.map(({ node, counters }) => row(load, node, before.find((b) => b.node === node)?.counters ?? {}, counters, receivedBps));
+  } finally {
+    generator?.kill('SIGKILL');
+    await supervisor?.stop();
+    await destroyLab(lab.name);
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const frame = (to: string, from: string): string => `{ eth(da=${to}, sa=${from}, proto=0x0800), fill(0x00, ${FRAME_BYTES - 14}) }`;
+
+async function receivedBytes(rig: Rig): Promise<number> {
+  return Number((await rig.node('rx').exec(['cat', '/sys/class/net/up/statistics/rx_bytes'])).stdout);
+}
+
+function row(load: Load, node: string, before: Record<string, number>, after: Record<string, number>, receivedBps: number): string[] {
+  const delta = (name: string) => (after[name] ?? 0) - (before[name] ?? 0);
+  const periods = delta('periods');
+  const share = (name: string) => delta(name) / 1000 / MEASURED_MS;
+  const perPeriod = (name: string) => (delta(name) / periods).toFixed(0);
+  const total = share('cpuMicroseconds') + share('channelMicroseconds');
+  return [
+    load.title, node, `${(receivedBps / 1e6).toFixed(0)} Mbit/s`, `${periods} (${delta('latePeriods')})`, `${(share('cpuMicroseconds') * 100).toFixed(1)} %`, `${(share('channelMicroseconds') * 100).toFixed(1)} %`,
+    perPeriod('meterMicroseconds'), perPeriod('lawMicroseconds'), perPeriod('feedbackMicroseconds'), perPeriod('limiterMicroseconds'),
+    load.linkBps >= 1e9 ? `${((total / receivedBps) * 1e9 * 100).toFixed(1)} % of a core` : '',
+  ];
+}
+
+function configs(lab: Lab, { receivers, senders, linkBps }: Load): { node: string; config: AgentConfig }[] {
+  const address = (name: string) => lab.fabric.nodes.find((n) => n.name === name)?.interfaces.find((i) => i.name === 'prov')?.addresses[0]?.split('/')[0] ?? '';
+  const vnics = (side: number, count: number): Vnic[] => Array.from({ length: count }, (_, i) => ({ name: `v${i}`, tenant: 'T', mac: mac(side, i), port: `v${i}`, minBps: linkBps / count, maxBps: null }));
+  const agent = (node: string, peer: string, own: Vnic[], others: Vnic[]): { node: string; config: AgentConfig } => ({
+    node, config: {
+      server: node, bridge: '', uplink: { device: 'up', rateBps: linkBps }, provider: { address: address(node), port: 5789, peers: { [peer]: address(peer) } },
+      vnics: own, remotes: others.map((v) => ({ mac: v.mac, tenant: v.tenant, server: peer })),
+      law: 'max-min', periodMs: PERIOD_MS, broadcast: 0.01, threshold: 0.95, active: 0.01, increase: 0.01, limiterTimeoutMs: 1000, counterTimeoutMs: 5000, trace: false,
+    },
+  });
+  return [agent('rx', 'tx', vnics(1, receivers), vnics(2, senders)), agent('tx', 'rx', vnics(2, senders), vnics(1, receivers))];
+}
