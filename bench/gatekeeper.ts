@@ -27,7 +27,7 @@ const WARM_UP_MS = 2000;
 const MEASURED_MS = 8000;
 const PERIOD_MS = 10;
 const FRAME_BYTES = 1500;
-const REPEATS = 1;
+const REPEATS = 3;
 
 interface Load {
   readonly title: string;

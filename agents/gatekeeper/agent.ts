@@ -10,8 +10,8 @@ import { Meter, type PairRate } from './meter.ts';
 import { observe } from './observe.ts';
 import { Outbox } from './outbox.ts';
 
-/** Broadcast is held for a second once it is too much: measuring it every fourth period is soon enough. */
-const GROUP_EVERY = 4;
+/** Broadcast is held for a second once it is too much: measuring it every eighth period is soon enough. */
+const GROUP_EVERY = 8;
 /** More limiters than this are not logged one by one. */
 const LOGGED_LIMITERS = 24;
 

@@ -19,6 +19,9 @@ const MAX_RESTARTS = 5;
 /** SCHED_FIFO: a control loop must not wait behind the traffic that it controls. The kernel's throttling bounds what it may take. */
 const REALTIME = ['chrt', '--fifo', '1'] as const;
 
+/** No helper threads that wake up for a collection of a megabyte. */
+const NODE_FLAGS = ['--single-threaded-gc'] as const;
+
 export interface SupervisorInput {
   readonly host: (node: string) => Host;
   readonly ovsDir: (node: string) => string | null;
@@ -131,7 +134,7 @@ export class Supervisor {
   }
 
   #spawn({ name, realtime }: SystemDefinition, node: string, bundle: string, log: WriteStream): AgentProcess {
-    return new AgentProcess(`agent ${name} on ${node}`, this.#input.host(node).spawn([...(realtime ? REALTIME : []), process.execPath, bundle]), log);
+    return new AgentProcess(`agent ${name} on ${node}`, this.#input.host(node).spawn([...(realtime ? REALTIME : []), process.execPath, ...NODE_FLAGS, bundle]), log);
   }
 
   #watch(s: Supervised): void {

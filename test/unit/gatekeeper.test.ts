@@ -7,6 +7,7 @@ import { decodeMessage, encodeMessage, type Feedback, type Message } from '../..
 import { limitBroadcast } from '../../agents/gatekeeper/laws/broadcast.ts';
 import { divideEqually, receivedBps, type Observation } from '../../agents/gatekeeper/laws/law.ts';
 import { paperLaw } from '../../agents/gatekeeper/laws/paper.ts';
+import { Outbox } from '../../agents/gatekeeper/outbox.ts';
 import { afterFeedback, afterSilence } from '../../agents/gatekeeper/recovery.ts';
 import { Commanding, Obeying } from '../../agents/gatekeeper/session.ts';
 import { GROUP_MAC, steer } from '../../agents/gatekeeper/steering.ts';
@@ -189,4 +190,14 @@ test('equal division ignores idle senders', () => {
   const vnic = observe([], [50, 0.5, 25]).vnics[1]!;
   assert.equal(receivedBps(vnic), 75.5);
   assert.deepEqual(divideEqually(vnic, 30, 1).map((a) => [a.sender, a.rateBps]), [['b0', 15], ['b2', 15]]);
+});
+
+test('R4-17 outbox: a change is said three times, what stands every fifth period, what does not hold always', () => {
+  const said = (entry: Feedback, periods: number, outbox = new Outbox()) => Array.from({ length: periods }, () => outbox.due([entry], 10).length).join('');
+  assert.equal(said({ ...entry, holdMs: 150 }, 14), '11100001000010');
+  assert.equal(said({ ...entry, holdMs: 0 }, 5), '11111');
+  const outbox = new Outbox();
+  said({ ...entry, holdMs: 150 }, 5, outbox);
+  assert.equal(said({ ...entry, holdMs: 150, rateBps: entry.rateBps * 1.005 }, 2, outbox), '00', 'a change that nobody would notice');
+  assert.equal(said({ ...entry, holdMs: 150, rateBps: entry.rateBps / 2 }, 4, outbox), '1110');
 });
