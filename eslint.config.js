@@ -10,7 +10,7 @@ const layers = {
   capture: ['rig', 'topology'],
   evidence: ['capture', 'fabric', 'topology', 'traffic'],
   checks: ['capture', 'evidence', 'topology', 'traffic'],
-  report: ['checks', 'evidence', 'topology'],
+  report: ['checks', 'evidence', 'systems', 'topology'],
   systems: ['evidence', 'rig', 'topology'],
   run: ['capture', 'evidence', 'fabric', 'rig', 'systems', 'topology', 'traffic'],
 };

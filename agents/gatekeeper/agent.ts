@@ -134,7 +134,8 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   /** What the report's reaction plot draws: rates and allocations by vNIC, and the limiters of this server. */
   #trace({ vnics }: Observation, feedback: readonly Feedback[], sent: number): void {
     const limiters = this.#dataplane?.limiters;
-    const busy = vnics.filter((v) => v.senders.some((s) => s.rateBps > 0));
+    // Silent ones too, while they have a counter: a starved vNIC is what a reader looks for.
+    const busy = vnics.filter((v) => v.senders.length > 0);
     if (busy.length === 0 && (limiters?.size ?? 0) === 0) return;
     const allocated: Record<string, number> = {};
     for (const { receiver, rateBps } of feedback) allocated[receiver] = Math.round((allocated[receiver] ?? 0) + rateBps);

@@ -82,7 +82,7 @@ export class Meter {
     const receiver = receiverAt === null ? 0 : macNumber(buffer, keyAt + receiverAt);
     const sender = macNumber(buffer, keyAt + senderAt);
     let senders = this.#readings.get(receiver);
-    if (!senders) this.#readings.set(receiver, (senders = new Map()));
+    if (!senders) this.#readings.set(receiver, (senders = new Map<number, Reading>()));
     let reading = senders.get(sender);
     if (!reading) {
       reading = { receiver: receiverAt === null ? GROUP_MAC : macText(buffer, keyAt + receiverAt), sender: macText(buffer, keyAt + senderAt), bytes: 0, seen: 0 };

@@ -24,7 +24,7 @@ export class Outbox {
     this.#period += 1;
     return feedback.filter((entry) => {
       let senders = this.#said.get(entry.receiver);
-      if (!senders) this.#said.set(entry.receiver, (senders = new Map()));
+      if (!senders) this.#said.set(entry.receiver, (senders = new Map<string, Said>()));
       const said = senders.get(entry.sender);
       const changed = said === undefined || Math.abs(entry.rateBps - said.rateBps) > NOTICEABLE * said.rateBps;
       const stands = said !== undefined && this.#period - said.period < REPEATED_EVERY_PERIODS && entry.holdMs >= 3 * REPEATED_EVERY_PERIODS * periodMs;

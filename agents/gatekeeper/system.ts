@@ -18,7 +18,7 @@ export const system: SystemDefinition<GatekeeperFile> = {
   name: 'gatekeeper',
   configSchema: gatekeeperSchema,
   entry: new URL('./main.ts', import.meta.url),
-  programs: ['tc', 'nft', 'chrt'],
+  page: new URL('./page.ts', import.meta.url),
   realtime: true,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];

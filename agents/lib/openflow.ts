@@ -10,8 +10,8 @@ export interface FlowMatch {
   /** Name of a port. */
   readonly inPort?: string;
   readonly ethSrc?: string;
-  /** A MAC, or all group addresses. */
-  readonly ethDst?: string | typeof GROUP;
+  /** A MAC, or GROUP. */
+  readonly ethDst?: string;
   readonly metadata?: number;
 }
 
@@ -26,6 +26,7 @@ export interface Flow {
   readonly output?: readonly string[] | typeof NORMAL;
 }
 
+/** Every broadcast and multicast address. */
 export const GROUP = 'group addresses';
 export const NORMAL = 'as a learning switch';
 
@@ -47,7 +48,8 @@ export class OpenFlowSwitch {
   #xid = 0;
   #ports = new Map<string, number>();
   #collected: Buffer[] = [];
-  #error: string | undefined;
+  /** Errors since the last change began. */
+  #errors: string[] = [];
   readonly #waiting = new Map<number, () => void>();
   #closing = false;
 
@@ -104,10 +106,10 @@ export class OpenFlowSwitch {
   }
 
   async #done(messages: readonly Buffer[]): Promise<void> {
-    this.#error = undefined;
+    this.#errors = [];
     this.#socket.write(Buffer.concat(messages));
     await this.#answered(this.#message(TYPE.barrierRequest, Buffer.alloc(0)));
-    if (this.#error !== undefined) throw new Error(`the switch refused a flow: ${this.#error}`);
+    if (this.#errors.length > 0) throw new Error(`the switch refused a flow: ${this.#errors.join('; ')}`);
   }
 
   #answered(request: Buffer): Promise<void> {
@@ -145,7 +147,7 @@ export class OpenFlowSwitch {
 
   #handle(type: number, xid: number, body: Buffer): void {
     if (type === TYPE.echoRequest) this.#send(TYPE.echoReply, body, xid);
-    if (type === TYPE.error) this.#error = `error type ${body.readUInt16BE(0)} code ${body.readUInt16BE(2)}`;
+    if (type === TYPE.error) this.#errors.push(`error type ${body.readUInt16BE(0)} code ${body.readUInt16BE(2)}`);
     if (type === TYPE.multipartReply) {
       this.#collected.push(body.subarray(8));
       if ((body.readUInt16BE(2) & 1) === 1) return; // more to come

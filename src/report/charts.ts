@@ -47,6 +47,35 @@ export function timeSeries(chart: TimeSeries): string {
   }, chart.description);
 }
 
+export interface StepResponse {
+  readonly series: readonly string[];
+  /** x: ms relative to the step; y: Mbit/s. */
+  readonly rates: readonly Point[];
+  readonly allocations: readonly Point[];
+  readonly feedback: readonly { readonly x: number; readonly count: number }[];
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly description: string;
+}
+
+/** Half a second around a step, one point per control period. */
+export function stepResponse(chart: StepResponse): string {
+  const yMax = Math.max(1, ...chart.rates.map((p) => p.y), ...chart.allocations.map((p) => p.y)) * 1.08;
+  return render({
+    width: 480, height: 200, marginLeft: 40, marginBottom: 32, marginTop: 18, marginRight: 12,
+    x: { label: 'ms from the step', domain: [chart.fromMs, chart.toMs] }, y: { label: 'Mbit/s', domain: [-yMax * 0.06, yMax], grid: true },
+    color: colourScale(chart.series),
+    marks: [
+      Plot.ruleX([0], { stroke: 'currentColor', strokeOpacity: 0.5, strokeDasharray: '2,3' }),
+      Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+      Plot.lineY([...chart.allocations], { x: 'x', y: 'y', stroke: 'series', strokeOpacity: 0.75, strokeDasharray: '5,3', curve: 'step-after' }),
+      Plot.lineY([...chart.rates], { x: 'x', y: 'y', stroke: 'series', strokeWidth: 1.5 }),
+      Plot.dot([...chart.rates], { x: 'x', y: 'y', fill: 'series', r: 1.6 }),
+      Plot.ruleX([...chart.feedback], { x: 'x', y1: -yMax * 0.055, y2: -yMax * 0.015, stroke: 'currentColor', strokeWidth: 1.2 }),
+    ],
+  }, chart.description);
+}
+
 export interface Bar { readonly facet: string; readonly group: string; readonly series: string; readonly value: number; readonly low: number; readonly high: number; readonly expected: number | null }
 
 /** Grouped bars with intervals; a diamond marks what the literature expects. */

@@ -9,16 +9,15 @@ import { describeImpairment } from '../topology/resolve.ts';
 import { groupedBars, sparkline, timeSeries } from './charts.ts';
 import { renderSvg } from './graph.ts';
 import type { JudgedRun } from './judge.ts';
+import { key, raw } from './page.ts';
 import { STYLE } from './style.ts';
 import { agentCosts, cellTimeSeries, describeRate, loadSummary, shareComparison } from './views.ts';
-
-/** Charts are SVG that this program made; everything else is escaped. */
-const raw = (markup: string): VNode => html`<div dangerouslySetInnerHTML=${{ __html: markup }}></div>`;
 
 const WORDS = { pass: 'met', fail: 'missed', inconclusive: 'inconclusive' } as const;
 const SYMBOLS = { pass: '✔', fail: '✘', inconclusive: '?' } as const;
 
-export async function renderHtml(run: JudgedRun): Promise<string> {
+/** `sections`: what the systems of the run add. */
+export async function renderHtml(run: JudgedRun, sections: readonly VNode[]): Promise<string> {
   const fabric = [...run.cells.values()].flat()[0]?.lab.fabric;
   const picture = fabric && fabric.nodes.length <= 60 ? await renderSvg(fabric).catch(() => undefined) : undefined;
   const page = html`<html lang="en">
@@ -38,6 +37,7 @@ export async function renderHtml(run: JudgedRun): Promise<string> {
         <section aria-labelledby="verdicts"><h2 id="verdicts">Verdicts</h2>${verdictTable(run.verdicts)}</section>
         ${comparison(run)}
         ${timelines(run)}
+        ${sections}
         ${linkTable(run)}
         ${costs(run)}
         ${loads(run)}
@@ -68,8 +68,6 @@ function verdictTable(verdicts: readonly Verdict[]): VNode {
       <td class="figure">${v.measured}</td><td class="figure">${v.wanted}</td><td class="figure">${v.estimate?.n ?? '–'}</td></tr>`)}</tbody>
   </table></div>`;
 }
-
-const key = (series: readonly string[], extra?: string): VNode => html`<div class="key">${series.map((s, i) => html`<span><i style="background:var(--series-${(i % 6) + 1})"></i>${s}</span>`)}${extra && html`<span>${extra}</span>`}</div>`;
 
 function comparison(run: JudgedRun): VNode | null {
   const c = shareComparison(run);
@@ -115,8 +113,8 @@ function costs(run: JudgedRun): VNode | null {
   const rows = agentCosts(run);
   if (rows.length === 0) return null;
   return html`<section><h2>Agents</h2><div class="scroll"><table>
-    <thead><tr><th>cell</th><th>agents</th><th>crashes</th><th>CPU of the busiest</th><th>periods</th><th>late</th><th>feedback sent</th></tr></thead>
-    <tbody>${rows.map((r) => html`<tr><td>${r.cell || '–'}</td><td>${r.agents}</td><td>${r.crashes}</td><td>${r.cpuPercent.toFixed(1)} % of a core</td><td>${r.periods}</td><td>${r.latePeriods}</td><td>${r.feedback}</td></tr>`)}</tbody>
+    <thead><tr><th>cell</th><th>agents</th><th>crashes</th><th>CPU of the busiest</th></tr></thead>
+    <tbody>${rows.map((r) => html`<tr><td>${r.cell || '–'}</td><td>${r.agents}</td><td>${r.crashes}</td><td>${r.cpuPercent.toFixed(1)} % of a core</td></tr>`)}</tbody>
   </table></div></section>`;
 }
 

@@ -2,11 +2,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Verdict } from '../checks/verdict.ts';
+import type { VNode } from 'preact';
 import { writeJson } from '../evidence/cell.ts';
+import { findSystem } from '../systems/registry.ts';
 import { renderHtml } from './html.ts';
 import { evaluateRun, type JudgedRun } from './judge.ts';
 import { renderJUnit } from './junit.ts';
 import { renderMarkdown } from './markdown.ts';
+import type { ReportPage } from './page.ts';
 
 export { evaluateRun, renderJUnit, type JudgedRun };
 
@@ -14,7 +17,7 @@ export { evaluateRun, renderJUnit, type JudgedRun };
 export async function writeReports(results: string, judged: JudgedRun): Promise<string> {
   const html = join(results, 'report.html');
   await Promise.all([
-    writeFile(html, await renderHtml(judged)),
+    writeFile(html, await renderHtml(judged, await systemSections(judged))),
     writeFile(join(results, 'report.md'), renderMarkdown(judged)),
     writeJson(join(results, 'report.json'), {
       schema: 'netrig-report-1', name: judged.manifest.name, outcome: judged.outcome, stopped: judged.manifest.stopped,
@@ -22,6 +25,19 @@ export async function writeReports(results: string, judged: JudgedRun): Promise<
     }),
   ]);
   return html;
+}
+
+/** What the systems of the run have to show. */
+async function systemSections(run: JudgedRun): Promise<VNode[]> {
+  const names = new Set([...run.cells.values()].flat().flatMap((evidence) => evidence.lab.systems.map((s) => s.name)));
+  const sections: VNode[] = [];
+  for (const name of names) {
+    const url = (await findSystem(name))?.page;
+    if (!url) continue;
+    const { page } = (await import(url.href)) as { page: ReportPage };
+    sections.push(...(await page.sections(run)));
+  }
+  return sections;
 }
 
 /** JSON has no infinity: an open end of an interval is null. */

@@ -14,6 +14,9 @@ import type { JudgedRun } from './judge.ts';
 
 type Isolation = TargetFile & { check: 'bandwidth-isolation' };
 
+/** A churn of a hundred events would be a grey area. */
+const MOST_EVENTS = 4;
+
 const isolationTargets = (evidence: CellEvidence): Isolation[] => evidence.lab.targets.filter((t): t is Isolation => t.check === 'bandwidth-isolation');
 
 /** Rates over time: per group at the capture point that the targets judge, or per flow where there is no capture. */
@@ -23,7 +26,8 @@ export function cellTimeSeries(evidence: CellEvidence): TimeSeries | undefined {
   const phase = evidence.phases.find((p) => p.phase === target?.phase) ?? evidence.phases.at(-1);
   if (!phase) return undefined;
   const planned = evidence.lab.phases.find((p) => p.name === phase.phase);
-  const marks = eventMarks(planned?.flows ?? []);
+  const happened = (evidence.events[phase.phase] ?? []).slice(0, MOST_EVENTS).map((e): Mark => ({ x: e.beganUs / 1e6, label: e.what }));
+  const marks = [...eventMarks(planned?.flows ?? []), ...happened];
   const capture = target?.capture ?? evidence.captures[0]?.at;
   const record = evidence.captures.find((c) => c.at === capture);
   const readable = record !== undefined && record.error === undefined && existsSync(join(evidence.folder, record.file));
@@ -105,14 +109,13 @@ export function shareComparison({ manifest, cells, verdicts }: JudgedRun): Compa
   };
 }
 
-export interface AgentCost { readonly cell: string; readonly agents: number; readonly crashes: number; readonly cpuPercent: number; readonly periods: number; readonly latePeriods: number; readonly feedback: number }
+export interface AgentCost { readonly cell: string; readonly agents: number; readonly crashes: number; readonly cpuPercent: number }
 
 export function agentCosts({ cells }: JudgedRun): AgentCost[] {
   return [...cells].flatMap(([cell, repeats]) => repeats.filter((r) => r.agents.length > 0).slice(0, 1).map((r): AgentCost => {
-    const sum = (name: string) => r.agents.reduce((total, a) => total + (a.counters[name] ?? 0), 0);
     const seconds = r.phases.reduce((total, p) => total + p.durationUs / 1e6, 0);
     const busiest = Math.max(...r.agents.map((a) => a.cpuSeconds));
-    return { cell, agents: r.agents.length, crashes: r.agents.reduce((n, a) => n + a.crashes.length, 0), cpuPercent: seconds > 0 ? (busiest / seconds) * 100 : 0, periods: sum('periods'), latePeriods: sum('latePeriods'), feedback: sum('feedbackSent') };
+    return { cell, agents: r.agents.length, crashes: r.agents.reduce((n, a) => n + a.crashes.length, 0), cpuPercent: seconds > 0 ? (busiest / seconds) * 100 : 0 };
   }));
 }
 

@@ -20,8 +20,8 @@ export interface SystemDefinition<Config = unknown> {
   readonly configSchema: TSchema;
   /** Source of the agent; bundled to one file. */
   readonly entry: URL;
-  /** Programs that the agent starts in its node. */
-  readonly programs: readonly string[];
+  /** Module that exports `page`, the system's part of the report (src/report/page.ts). */
+  readonly page?: URL;
   /** Run the agents at real-time priority: theirs is a control loop in milliseconds. */
   readonly realtime: boolean;
   /** Pure: the agents of the system in this lab, or what is wrong with the configuration. */

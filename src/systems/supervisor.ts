@@ -147,19 +147,22 @@ export class Supervisor {
         s.faults.push(reason);
         return;
       }
-      try {
-        if (s.downMs > 0) await sleep(s.downMs, this.#ctx.signal);
-        s.downMs = 0;
-        if (this.#stopping) return;
-        s.agent = this.#spawn(s.system.definition, s.node, s.bundle, s.log);
-        await s.agent.call('configure', s.setup);
-        await s.agent.call('start');
-        this.#watch(s);
-      } catch (error) {
-        s.faults.push(`restart failed: ${(error as Error).message}`);
-        s.agent.process.kill('SIGKILL');
-      }
+      await sleep(s.downMs, this.#ctx.signal).then(() => this.#restart(s), () => undefined);
     });
+  }
+
+  async #restart(s: Supervised): Promise<void> {
+    if (this.#stopping) return;
+    s.downMs = 0;
+    try {
+      s.agent = this.#spawn(s.system.definition, s.node, s.bundle, s.log);
+      await s.agent.call('configure', s.setup);
+      await s.agent.call('start');
+      this.#watch(s);
+    } catch (error) {
+      s.faults.push(`restart failed: ${(error as Error).message}`);
+      s.agent.process.kill('SIGKILL');
+    }
   }
 
   /** kill -9, as a crash would: the agents come back after `downMs`. */

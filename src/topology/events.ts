@@ -21,7 +21,7 @@ export function resolveEvents(events: readonly EventFile[], scope: EventScope, p
 
 function expand(event: EventFile, scope: EventScope, path: Path, problems: Problem[]): LabEvent[] {
   const atUs = parseDurationUs(event.at);
-  const lengthUs = 'for' in event && event.for !== undefined ? parseDurationUs(event.for) : 0;
+  const lengthUs = parseDurationUs(('for' in event ? event.for : undefined) ?? '0s');
   if (atUs + lengthUs > scope.phaseUs) problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + for must be at most the duration of the phase' });
   const pair = (first: Happening, second: Happening): LabEvent[] => [{ atUs, what: first }, { atUs: atUs + lengthUs, what: second }];
   if ('kill' in event) {
