@@ -6,6 +6,9 @@ import type { AgentConfig } from './config.ts';
 import { decodeMessage, encodeMessage, MAX_ENTRIES, type Feedback, type Message } from './feedback.ts';
 import { Commanding, Obeying } from './session.ts';
 
+/** Periods between greetings of a peer that has not answered. */
+const GREET_EVERY = 5;
+
 const randomNonce = (): bigint => randomBytes(8).readBigUInt64BE() | 1n;
 /** Half of the range is left to count upwards in. */
 const randomSequence = (): bigint => randomBytes(8).readBigUInt64BE() >> 1n;
@@ -19,6 +22,7 @@ export class Exchange {
   readonly #commanding = new Commanding(randomSequence());
   /** Servers challenged in this period: a flood of old messages is not answered one by one. */
   readonly #challenged = new Set<string>();
+  #periods = 0;
   readonly #counters = { messagesSent: 0, feedbackSent: 0, feedbackReceived: 0, feedbackRejected: 0, feedbackReplayed: 0, feedbackUnacquainted: 0, challengesSent: 0 };
 
   constructor(config: AgentConfig, key: Buffer, onFeedback: (feedback: readonly Feedback[]) => void) {
@@ -35,8 +39,7 @@ export class Exchange {
       this.#socket.bind(port, address, () => { this.#socket.off('error', reject); resolve(); });
     });
     this.#socket.on('error', (error) => log('error', 'feedback socket', { message: error.message }));
-    // Empty feedback, so that peers challenge now and not when it is urgent.
-    for (const server of Object.keys(this.#config.provider.peers)) this.#sendTo(server, []);
+    this.#greet();
   }
 
   close(): void {
@@ -50,6 +53,13 @@ export class Exchange {
   /** Once per period. */
   tick(): void {
     this.#challenged.clear();
+    this.#periods += 1;
+    if (this.#periods % GREET_EVERY === 0) this.#greet();
+  }
+
+  /** Empty feedback to those that have not challenged this agent yet, so that they do now and not when it is urgent. */
+  #greet(): void {
+    for (const server of Object.keys(this.#config.provider.peers)) if (!this.#commanding.isAcquainted(server)) this.#sendTo(server, []);
   }
 
   /** Feedback by the server that it is for. */

@@ -1,6 +1,6 @@
 /**
  * What has to be said again. A change is said three times, in case a message is lost; a rate that holds on the other
- * side and has not changed is repeated only now and then, so often that two of three repetitions may be lost.
+ * side and has not changed is repeated only now and then, so often that most of them may be lost.
  */
 import type { Feedback } from './feedback.ts';
 

@@ -65,6 +65,11 @@ export class Commanding {
     return { nonce: peer.nonce, sequence: peer.sequence };
   }
 
+  /** Has it been challenged since it was first spoken to? */
+  isAcquainted(server: string): boolean {
+    return (this.#peers.get(server)?.nonce ?? 0n) !== 0n;
+  }
+
   /** False: the challenge answers nothing that was sent since the last one. */
   accept({ server, nonce, sequence }: Message): boolean {
     const peer = this.#peers.get(server);

@@ -10,6 +10,8 @@ const SLIDING_US = 50_000;
 const HOLD_US = 500_000;
 /** A tool ends this long after it was told to, at most. */
 const STOP_WITHIN_US = 1_000_000;
+/** How long a victim must have its guarantee back: its TCP goes on breathing. */
+const HOLD_BACK_US = 200_000;
 const SETTLED_WITHIN = 0.05;
 const RECOVERED_AT = 0.95;
 
@@ -37,13 +39,20 @@ export function rampPerSecond(series: GroupSeries, group: string | undefined, ca
   return linearRegression(rates.map((rate, i) => [(i * series.binUs) / 1e6, rate / capacityBps])).m;
 }
 
-/** R4-8: µs from the event until every sliding window has 95 % of the guarantee again; Infinity if the last has not. */
+/**
+ * R4-8: µs from the event until the group, pushed below 95 % of its guarantee, is above it again for HOLD_BACK_US; 0 if
+ * it was not pushed below within a second, Infinity if it does not come back.
+ */
 export function victimRecoveryUs(series: GroupSeries, group: string | undefined, guaranteeBps: number, eventUs: number, endUs: number): number {
   const rates = sliding(bytesOf(series, group), series.binUs);
   const first = Math.floor(eventUs / series.binUs);
   const last = Math.min(rates.length, Math.floor((endUs - SLIDING_US) / series.binUs));
-  const short = rates.slice(first, last).findLastIndex((rate) => rate < guaranteeBps * RECOVERED_AT);
-  return first + short + 1 >= last ? Infinity : (short + 1) * series.binUs;
+  const isShort = (rate: number) => rate < guaranteeBps * RECOVERED_AT;
+  const pushed = rates.findIndex((rate, i) => i >= first && i < Math.min(last, first + STOP_WITHIN_US / series.binUs) && isShort(rate));
+  if (pushed < 0) return 0;
+  const hold = HOLD_BACK_US / series.binUs;
+  const back = rates.findIndex((_, i) => i > pushed && i + hold <= last && !rates.slice(i, i + hold).some(isShort));
+  return back < 0 ? Infinity : (back - first) * series.binUs;
 }
 
 /** Sliding means: rate of the window that starts at each bin. */

@@ -28,7 +28,7 @@ const OVERSHOOT = 1.2;
  */
 const PROTECTION_PERIODS = 50;
 /** A rate stands for so many periods without another message: feedback may be lost (R4-17). */
-const HOLD_PERIODS = 15;
+const HOLD_PERIODS = 30;
 /** Release messages after the end of contention, against loss. */
 const RELEASES = 5;
 
