@@ -54,7 +54,7 @@ export class Dataplane {
       const next = wanted.get(mac);
       if (!next) this.#unplug(vnic, slot);
       else if (next.minBps !== vnic.minBps || next.maxBps !== vnic.maxBps) {
-        this.#vnics.set(mac, { vnic: next, slot, maxBps: next.maxBps });
+        this.#vnics.set(mac, { vnic: next, slot, minBps: next.minBps, maxBps: next.maxBps });
         this.#tc.send(vnicLines('change', config.uplink, slot, next));
       }
     }
@@ -91,7 +91,7 @@ export class Dataplane {
   #plug(vnic: Vnic): void {
     const slot = this.#freeSlots.pop();
     if (slot === undefined) throw new Error(`more than ${MAX_VNICS} vNICs on one server`);
-    this.#vnics.set(vnic.mac, { vnic, slot, maxBps: vnic.maxBps });
+    this.#vnics.set(vnic.mac, { vnic, slot, minBps: vnic.minBps, maxBps: vnic.maxBps });
     this.#tc.send(vnicLines('add', this.#config.uplink, slot, vnic));
     this.#nft.send([steerVnic(vnic.mac, slot)]);
   }

@@ -15,12 +15,17 @@ const STRAY_BPS = 1_000_000;
 /**
  * Depth of a leaf's queue, in time at its rate. Userspace Open vSwitch sends through one packet socket whose buffer
  * (some 90 frames) counts what is queued here: leaves must overflow before the socket does, or one tenant's backlog
- * drops another's packets. Their rates sum up to the link's, so their queues sum up to this time of the link.
+ * drops another's packets. So a vNIC's leaves share what its guarantee, not what it may borrow, fills in this time:
+ * guarantees sum up to the link at most.
  */
 const QUEUE_MS = 12;
 const LEAST_PACKETS = 2;
+/** A vNIC with a small guarantee may have the whole link when it is idle, and its TCP needs a queue for that. */
+const LEAST_VNIC_PACKETS = 12;
 const MOST_PACKETS = 1000;
-export const queuePackets = (rateBps: number): number => Math.round(Math.min(MOST_PACKETS, Math.max(LEAST_PACKETS, (rateBps * QUEUE_MS) / 8000 / FRAME_BYTES)));
+const queuePackets = (rateBps: number, least: number): number => Math.round(Math.min(MOST_PACKETS, Math.max(least, (rateBps * QUEUE_MS) / 8000 / FRAME_BYTES)));
+/** Of a limiter: `guaranteeBps` is its part of its vNIC's guarantee. */
+export const limiterPackets = (rateBps: number, guaranteeBps: number): number => queuePackets(Math.min(rateBps, guaranteeBps), LEAST_PACKETS);
 
 /**
  * The tree is this much slower than the link. At exactly its rate a queue that ever builds up behind the tree, in
@@ -82,21 +87,27 @@ export const removeTree = (uplink: Uplink): string[] => [`qdisc del dev ${uplink
 export function vnicLines(verb: 'add' | 'change', uplink: Uplink, slot: number, { minBps, maxBps }: Contract): string[] {
   const ceilBps = Math.min(maxBps ?? usable(uplink), usable(uplink));
   const inner = classLine(verb, uplink, 1, vnicClass(slot), minBps * (1 - LINK_HEADROOM), ceilBps);
-  // What the vNIC is sure of, not what it may borrow, bounds the queue: the sum of these fits the link.
-  const packets = queuePackets(minBps);
+  const packets = queuePackets(minBps, LEAST_VNIC_PACKETS);
   if (verb === 'add') return [inner, ...leafLines(uplink, vnicClass(slot), vnicLeaf(slot), ceilBps, packets)];
   return [inner, classLine(verb, uplink, vnicClass(slot), vnicLeaf(slot), LEAF_RATE_BPS, ceilBps), queueLine(verb, uplink, vnicLeaf(slot), packets)];
 }
 export const removeVnic = ({ device }: Uplink, slot: number): string[] => [vnicLeaf(slot), vnicClass(slot)].map((minor) => `class del dev ${device} classid ${classId(minor)}`);
 
-/** `part`: between 0 and 1, at random, for good. */
-export const addLimiter = (uplink: Uplink, slot: number, minor: number, part: number, rateBps: number): string[] => [
-  limiterLine('add', uplink, slot, minor, part, rateBps), queueLine('add', uplink, minor, queuePackets(rateBps)),
-];
-export function changeLimiter(uplink: Uplink, slot: number, minor: number, part: number, fromBps: number, toBps: number): string[] {
-  const line = limiterLine('change', uplink, slot, minor, part, toBps);
-  return queuePackets(fromBps) === queuePackets(toBps) ? [line] : [line, queueLine('change', uplink, minor, queuePackets(toBps))];
+export interface LimiterSettings {
+  readonly rateBps: number;
+  /** Depth of its queue. */
+  readonly packets: number;
+  /** Between 0 and 1, at random, for good. */
+  readonly part: number;
 }
-const limiterLine = (verb: 'add' | 'change', uplink: Uplink, slot: number, minor: number, part: number, rateBps: number): string =>
+
+export const addLimiter = (uplink: Uplink, slot: number, minor: number, settings: LimiterSettings): string[] => [
+  limiterLine('add', uplink, slot, minor, settings), queueLine('add', uplink, minor, settings.packets),
+];
+export function changeLimiter(uplink: Uplink, slot: number, minor: number, before: LimiterSettings, after: LimiterSettings): string[] {
+  const line = limiterLine('change', uplink, slot, minor, after);
+  return before.packets === after.packets ? [line] : [line, queueLine('change', uplink, minor, after.packets)];
+}
+const limiterLine = (verb: 'add' | 'change', uplink: Uplink, slot: number, minor: number, { rateBps, part }: LimiterSettings): string =>
   classLine(verb, uplink, vnicClass(slot), minor, Math.min(LEAF_RATE_BPS, rateBps), rateBps, limiterBurst(rateBps, part));
 export const removeLimiter = ({ device }: Uplink, minor: number): string => `class del dev ${device} classid ${classId(minor)}`;

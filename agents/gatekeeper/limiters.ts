@@ -1,7 +1,7 @@
 /** Sender side: dynamic rate limiters per (local vNIC, congested remote vNIC), set by feedback, raised in silence. */
 import type { BatchChannel } from '../lib/batch.ts';
 import { log } from '../lib/rpc.ts';
-import { addLimiter, changeLimiter, FIRST_LIMITER, removeLimiter, type Uplink } from './egress.ts';
+import { addLimiter, changeLimiter, FIRST_LIMITER, limiterPackets, removeLimiter, type LimiterSettings, type Uplink } from './egress.ts';
 import type { Feedback } from './feedback.ts';
 import { afterFeedback, afterSilence, type LimiterState } from './recovery.ts';
 import { steer, unsteer } from './steering.ts';
@@ -11,6 +11,7 @@ const NOTICEABLE = 0.005;
 
 export interface LimitedVnic {
   readonly slot: number;
+  readonly minBps: number;
   readonly maxBps: number | null;
 }
 
@@ -26,7 +27,10 @@ interface Limiter {
   readonly sender: string;
   readonly receiver: string;
   readonly minor: number;
-  readonly part: number;
+  /** Its part of the vNIC's guarantee, by how many limiters the vNIC had when this one was made. */
+  readonly guaranteeBps: number;
+  /** As the kernel has them. */
+  settings: LimiterSettings;
   state: LimiterState;
   /** Feedback arrived since the last period. */
   heard: boolean;
@@ -65,18 +69,17 @@ export class Limiters {
       const key = `${entry.sender} ${entry.receiver}`;
       const known = this.#limiters.get(key);
       if (known) {
-        const before = known.state;
         known.heard = true;
         known.state = afterFeedback(entry, nowMs);
-        if (Math.abs(entry.rateBps - before.rateBps) > NOTICEABLE * before.rateBps) tc.push(...changeLimiter(this.#parameters.uplink, known.slot, known.minor, known.part, before.rateBps, entry.rateBps));
-        // An unnoticeable change was not made: what the kernel has is what later changes are held against.
-        else known.state = { ...known.state, rateBps: before.rateBps };
+        if (Math.abs(entry.rateBps - known.settings.rateBps) > NOTICEABLE * known.settings.rateBps) tc.push(...this.#set(known, entry.rateBps));
         continue;
       }
       const minor = this.#free.pop() ?? this.#nextMinor++;
-      const part = Math.random();
-      this.#limiters.set(key, { slot: vnic.slot, part, sender: entry.sender, receiver: entry.receiver, minor, state: afterFeedback(entry, nowMs), heard: true });
-      tc.push(...addLimiter(this.#parameters.uplink, vnic.slot, minor, part, entry.rateBps));
+      const siblings = [...this.#limiters.values()].filter((l) => l.sender === entry.sender).length;
+      const guaranteeBps = vnic.minBps / (siblings + 1);
+      const settings = { rateBps: entry.rateBps, packets: limiterPackets(entry.rateBps, guaranteeBps), part: Math.random() };
+      this.#limiters.set(key, { slot: vnic.slot, sender: entry.sender, receiver: entry.receiver, minor, guaranteeBps, settings, state: afterFeedback(entry, nowMs), heard: true });
+      tc.push(...addLimiter(this.#parameters.uplink, vnic.slot, minor, settings));
       nft.push(steer(entry.sender, entry.receiver, minor));
       this.created += 1;
       log('info', 'limiter created', { sender: entry.sender, receiver: entry.receiver, rateBps: entry.rateBps });
@@ -103,7 +106,7 @@ export class Limiters {
       if (after === null) this.#remove(limiter);
       else {
         limiter.state = after;
-        if (after.rateBps !== before.rateBps) lines.push(...changeLimiter(uplink, limiter.slot, limiter.minor, limiter.part, before.rateBps, after.rateBps));
+        if (after.rateBps !== before.rateBps) lines.push(...this.#set(limiter, after.rateBps));
       }
     }
     this.#tc.send(lines);
@@ -117,6 +120,12 @@ export class Limiters {
   /** "sender receiver" to bit/s. */
   rates(): Record<string, number> {
     return Object.fromEntries([...this.#limiters].map(([key, limiter]) => [key, Math.round(limiter.state.rateBps)]));
+  }
+
+  #set(limiter: Limiter, rateBps: number): string[] {
+    const before = limiter.settings;
+    limiter.settings = { ...before, rateBps, packets: limiterPackets(rateBps, limiter.guaranteeBps) };
+    return changeLimiter(this.#parameters.uplink, limiter.slot, limiter.minor, before, limiter.settings);
   }
 
   #remove(limiter: Limiter): void {

@@ -142,7 +142,7 @@ test('the tree: minimum is the rate, maximum the ceiling, everything below the l
   assert.ok(lines.some((l) => /classid 1:10 htb rate 69650000bit ceil 99500000bit/.test(l)), lines.join('\n'));
   assert.ok(lines.some((l) => /classid 1:12 htb rate 29850000bit ceil 30000000bit/.test(l)), lines.join('\n'));
   assert.equal(new Set(lines.map((l) => /classid (\S+)/.exec(l)?.[1]).filter(Boolean)).size, 6, 'no class is made twice');
-  assert.match(addLimiter(uplink, 0, 0x1000, 0.5, 5e6).join('\n'), /parent 1:10 classid 1:1000 htb rate 8000bit ceil 5000000bit/);
+  assert.match(addLimiter(uplink, 0, 0x1000, { rateBps: 5e6, packets: 5, part: 0.5 }).join('\n'), /parent 1:10 classid 1:1000 htb rate 8000bit ceil 5000000bit/);
   assert.ok(vnicLines('change', uplink, 0, { minBps: 5e7, maxBps: null }).every((l) => /^(class|qdisc) change/.test(l)), 'a new contract rebuilds nothing');
   assert.ok(vnicLeaf(MAX_VNICS - 1) < FIRST_LIMITER);
 });
