@@ -1,7 +1,6 @@
 /** One target, one repeat: the figures that the target is about. */
-import { parseDurationUs } from '../core/units.ts';
+import { parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
-import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';

@@ -1,9 +1,8 @@
 /** Evidence to verdicts: pure functions over what the evidence folder holds. */
 import { mean } from 'simple-statistics';
-import { formatDurationUs, formatPercent, formatRate, parseDurationUs } from '../core/units.ts';
+import { formatDurationUs, formatPercent, formatRate, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
-import { parseRateOf } from '../topology/resolve.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import { unitOfTarget, type Unit } from '../topology/units.ts';
 import { figuresOf, type Figures } from './figures.ts';

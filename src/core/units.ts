@@ -34,6 +34,9 @@ export const parseSizeBytes = (text: string): number => scaled(text, SIZE_UNITS)
 /** `70%` to 0.7. */
 export const parseFraction = (text: string): number => splitQuantity(text)[0] / 100;
 
+/** "70%" of the capacity or "70Mbit" as bit/s. */
+export const parseRateOf = (text: string, capacityBps: number): number => (text.trim().endsWith('%') ? parseFraction(text) * capacityBps : parseRateBps(text));
+
 function trim(value: number, digits: number): string {
   return String(Number(value.toPrecision(digits)));
 }

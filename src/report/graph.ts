@@ -1,5 +1,5 @@
 /** The topology as a picture. */
-import { describeImpairment } from '../topology/resolve.ts';
+import { describeImpairment } from '../topology/fabric.ts';
 import { isImpaired, type Fabric, type Link } from '../topology/model.ts';
 
 const SHAPES = { linux: 'box', bridge: 'ellipse', 'ovs-bridge': 'hexagon' } as const;

@@ -5,7 +5,7 @@ import { renderToString } from 'preact-render-to-string';
 import { isSaturated, type Verdict } from '../checks/verdict.ts';
 import { formatDurationUs, formatPercent } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
-import { describeImpairment } from '../topology/resolve.ts';
+import { describeImpairment } from '../topology/fabric.ts';
 import { groupedBars, sparkline, timeSeries } from './charts.ts';
 import { renderSvg } from './graph.ts';
 import type { JudgedRun } from './judge.ts';

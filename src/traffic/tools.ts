@@ -5,7 +5,7 @@ export interface FlowCommands {
   /** Started in the receiving node before the phase, once per flow. */
   readonly server: readonly string[];
   /** Started in the sending node `leadMs` before the flow's start, which is given in epoch milliseconds. */
-  client(startMs: number): readonly string[];
+  readonly client: (startMs: number) => readonly string[];
   readonly leadMs: number;
   readonly port: number;
 }

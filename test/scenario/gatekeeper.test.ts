@@ -14,7 +14,9 @@ interface Verdict {
   readonly unit: string; readonly estimate: { readonly value: number | null } | null; readonly bounds: { readonly atLeast?: number; readonly atMost?: number };
 }
 
+/** Of the bound, and at least so many points of a percentage. */
 const FAR = 0.15;
+const FAR_POINTS = 0.05;
 
 /** `cells` of the matrix; at least `met` targets are decided even on the busiest machine. */
 const SCENARIOS: readonly { name: string; title: string; cells: number; met: number; args?: readonly string[] }[] = [
@@ -35,7 +37,9 @@ function isFar({ unit, estimate, bounds, outcome, control }: Verdict): boolean {
   if (outcome !== 'fail' || unit === 'durationUs') return false;
   if (control) return true;
   const value = estimate?.value ?? Infinity;
-  return value < (bounds.atLeast ?? -Infinity) * (1 - FAR) || value > (bounds.atMost ?? Infinity) * (1 + FAR);
+  const margin = (bound: number) => Math.max(bound * FAR, unit === 'fraction' ? FAR_POINTS : 0);
+  const { atLeast, atMost } = bounds;
+  return (atLeast !== undefined && value < atLeast - margin(atLeast)) || (atMost !== undefined && value > atMost + margin(atMost));
 }
 
 for (const { name, title, cells, met, args = [] } of SCENARIOS) {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { reactionUs, recoveryUs, shares, shortfalls } from '../../src/checks/isolation.ts';
+import { rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs } from '../../src/checks/isolation.ts';
 import type { GroupSeries } from '../../src/checks/series.ts';
-import { batches, decide, meanInterval, quantileOf } from '../../src/checks/statistics.ts';
+import { batches, decide, meanInterval, quantileOf, ratio, shifted } from '../../src/checks/statistics.ts';
 import { overall, verdictsOf } from '../../src/checks/verdict.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
 import { wilson } from '../../src/fabric/linktest.ts';
@@ -165,4 +165,60 @@ test('traffic tools: arguments are arrays, results are the receiver\'s', () => {
   assert.equal(parseFlow(flow, '{"error":"unable to connect"}', '').ok, false);
   assert.match(parseFlow(flow, 'not json', '').error ?? '', /unreadable output of iperf3/);
   assert.deepEqual(parseFlow({ ...flow, tool: 'netperf' }, 'THROUGHPUT=95.5\nTHROUGHPUT_UNITS=10^6bits/s\nELAPSED_TIME=2\n', '').intervals[0]?.rateBps, 95.5e6);
+});
+
+test('relative targets: this cell over another one, with both errors; a missing reference is open', () => {
+  const rate = (mbit: number, variant: Record<string, string>, t: TargetFile) => {
+    const e = evidence({}, t);
+    return { ...e, lab: { ...e.lab, variant }, phases: e.phases.map((p) => ({ ...p, flows: p.flows.map((f) => ({ ...f, intervals: f.intervals.map((i) => ({ ...i, rateBps: i.rateBps * (mbit / 10) })) })) })) };
+  };
+  const t: TargetFile = { name: 'x', check: 'rate', flow: 'f', 'relative-to': { cell: { load: 'idle' } }, 'at-least': '40%', 'at-most': '60%' };
+  const idle = rate(20, { load: 'idle' }, target);
+  const verdict = verdictsOf([rate(10, { load: 'udp' }, t)], 1, (variant) => (variant['load'] === 'idle' ? [idle] : undefined))[0];
+  assert.equal(verdict?.outcome, 'pass');
+  assert.ok(Math.abs((verdict.estimate?.value ?? 0) - 0.5) < 1e-9);
+  assert.equal(verdict.wanted, '≥ 40.0% and ≤ 60.0% of idle');
+  assert.match(verdictsOf([rate(10, { load: 'udp' }, t)])[0]?.reason ?? '', /the cell to compare with \(idle\) was not run/);
+});
+
+test('ratio and shift of estimates', () => {
+  const r = ratio({ value: 10, low: 9, high: 11, n: 4 }, { value: 20, low: 18, high: 22, n: 3 });
+  assert.ok(Math.abs(r.low - 0.5 * (1 - Math.SQRT2 / 10)) < 1e-9 && Math.abs(r.high - 0.5 * (1 + Math.SQRT2 / 10)) < 1e-9);
+  assert.equal(ratio({ value: Infinity, low: 5, high: Infinity, n: 2 }, { value: 10, low: 9, high: 10, n: 2 }).low, 0.5);
+  assert.deepEqual(shifted({ value: 3, low: 2, high: 4, n: 1 }, -1), { value: 2, low: 1, high: 3, n: 1 });
+});
+
+test('counters: summed over agents or of one node; one that no agent reports is open', () => {
+  const agent = (node: string, limiters: number) => ({ system: 'gatekeeper', node, crashes: [], counters: { limiters }, cpuSeconds: 0, clean: true });
+  const agents = [agent('s0', 2), agent('s1', 3)];
+  const t: TargetFile = { name: 'x', check: 'counter', system: 'gatekeeper', counter: 'limiters', 'at-most': 4 };
+  assert.equal(outcome(evidence({ agents }, t))?.outcome, 'fail');
+  assert.equal(outcome(evidence({ agents }, { ...t, node: 's1' }))?.outcome, 'pass');
+  assert.equal(outcome(evidence({ agents }, { ...t, counter: 'nothing' }))?.outcome, 'inconclusive');
+});
+
+test('R4-10 ramp: the slope of a rise, as capacity per second', () => {
+  const rising = Float64Array.from({ length: 100 }, (_, i) => (1e8 * (0.2 + 0.5 * (i / 100)) * 0.01) / 8);
+  assert.ok(Math.abs(rampPerSecond({ binUs: 10_000, bytes: new Map([['B', rising]]) }, 'B', 1e8, { fromUs: 0, toUs: 1e6 }) - 0.5) < 1e-6);
+});
+
+test('R4-8 recovery of the victim: back for 200 ms; never pushed is zero, never back is never', () => {
+  const victim = (segments: readonly (readonly [ms: number, mbit: number])[]) => victimRecoveryUs({ binUs: 10_000, bytes: new Map([['A', Float64Array.from(segments.flatMap(([ms, mbit]) => Array.from({ length: ms / 10 }, () => (mbit * 1e6 * 0.01) / 8)))]]) }, 'A', 70e6, 1e6, 3e6);
+  assert.equal(victim([[1000, 100], [300, 0], [2000, 70]]), 300_000);
+  assert.equal(victim([[3000, 70]]), 0);
+  assert.equal(victim([[1000, 100], [2000, 10]]), Infinity);
+  assert.ok(victim([[1000, 100], [100, 0], [100, 70], [100, 0], [2000, 70]]) >= 290_000, 'a hundred milliseconds are not a recovery');
+});
+
+test('mgen: trains, bursts and its two logs', () => {
+  const mgen = { ...flow, tool: 'mgen', protocol: 'udp', rateBps: 56e6, durationUs: 2e5 } as const;
+  const { client } = flowCommands(mgen, 5202, { node: 'n', prober: 'p' });
+  assert.ok(client(0).some((a) => /^0\.0 ON 1 UDP SRC 20000 DST 10\.0\.0\.2\/5202 BURST \[REGULAR 0\.0016000 PERIODIC \[200000\.000 1400\] FIXED 0\.0000375\]$/.test(a)), client(0).join('\n'));
+  assert.deepEqual(client(Date.now() + 10_000).slice(1, 2), ['start'], 'starts by the clock');
+  assert.ok(!client(Date.now() - 10).includes('start'), 'a start that has passed would mean tomorrow');
+  const line = (at: string) => `${at} RECV proto>UDP flow>1 seq>0 src>10.0.0.1/20000 dst>10.0.0.2/5202 sent>${at} size>1400 gps>x\n`;
+  const result = parseFlow(mgen, '23:59:59.950000 ON flow>1 srcPort>20000 dst>10.0.0.2/5202 \n', line('23:59:59.960000') + line('00:00:00.060000'));
+  assert.deepEqual(result.intervals.map((i) => i.rateBps), [1400 * 80, 1400 * 80], 'midnight passes');
+  assert.equal(result.receivedBytes, 2800);
+  assert.equal(parseFlow(mgen, 'mgen: error', '').started, false);
 });

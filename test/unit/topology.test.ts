@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { NetrigError } from '../../src/core/errors.ts';
 import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
-import type { Lab } from '../../src/topology/model.ts';
+import { describeHappening } from '../../src/topology/events.ts';
+import { routeBetween, without, type Lab } from '../../src/topology/model.ts';
 import { checkSystems } from '../../src/systems/registry.ts';
 
 const parse = (text: string, options: LoadOptions = {}) => parseExperiment('t.yaml', text, options);
@@ -180,4 +181,68 @@ test('fuzz: no mutation of a valid file crashes the resolver', async () => {
     at[['root', ...path].at(-1) as string] = replacement;
     await parse(JSON.stringify((path.length === 0 ? replacement : copy) ?? null), { checkSystems }).catch((error: unknown) => assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', `${String(error)} ${(error as Error).stack}`));
   }), { numRuns: 800 });
+});
+
+const wired = `name: t
+topology:
+  nodes: { "h{1..3}": { labels: { tenant: A } }, sw: { kind: ovs-bridge } }
+  links:
+    - { endpoints: ["h{1..3}:eth0", "sw:p{1..3}"], labels: { tenant: B } }
+`;
+
+test('ranges of names: nodes, links side by side, flows; differing lengths and twins are refused', async () => {
+  const lab = await first(`${wired}traffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: "h{1..2}", to: h3 }] }]\n`);
+  assert.deepEqual(lab.fabric.nodes.map((n) => n.name), ['h1', 'h2', 'h3', 'sw']);
+  assert.deepEqual(lab.fabric.links.map((l) => l.id), ['h1:eth0--sw:p1', 'h2:eth0--sw:p2', 'h3:eth0--sw:p3']);
+  assert.deepEqual(lab.phases[0]?.flows.map((f) => f.name), ['f-h1-h3', 'f-h2-h3']);
+  assert.equal(lab.fabric.nodes[0]!.interfaces[0]!.labels['tenant'], 'B', 'a link\'s labels override the node\'s');
+  await refused(wired.replace('sw:p{1..3}', 'sw:p{1..2}'), /t\.yaml:5:\d+: the ranges of .* differ in length/);
+  await refused(wired.replace('sw: {', '"h{3..4}": , sw: {'), /node "h3" is declared twice/);
+  await refused(wired.replace('h{1..3}": {', 'h{3..1}": {'), /stands for -1 names/);
+  await refused(wired.replace('h{1..3}": {', 'h{1..9999}": {'), /stands for 9999 names/);
+});
+
+test('events: expanded, in the order of time; what cannot happen is refused', async () => {
+  const phase = (events: string) => `${wired}traffic: [{ phase: p, duration: 3s, events: [${events}] }]\n`;
+  const lab = await first(phase('{ at: 2s, down: "h1:eth0", for: 500ms }, { at: 1s, churn: "h{1..2}", every: 400ms, until: 2600ms }'));
+  assert.deepEqual(lab.phases[0]?.events.map((e) => `${e.atUs / 1e6} ${describeHappening(e.what)}`), [
+    '1 h1 leaves', '1.4 h2 leaves', '1.8 h1 joins', '2 h1:eth0 down', '2.2 h2 joins', '2.5 h1:eth0 up', '2.6 h1, h2 joins',
+  ]);
+  await refused(phase('{ at: 1s, kill: h1 }'), /t\.yaml:6:\d+: no agent runs on "h1"/);
+  await refused(phase('{ at: 1s, leave: h9 }'), /unknown node "h9"/);
+  await refused(phase('{ at: 1s, leave: sw }'), /only hosts come and go/);
+  await refused(phase('{ at: 2900ms, down: "h1:eth0", for: 500ms }'), /does not fit into its phase/);
+  await refused(phase('{ at: 1s, down: "h1:eth7", for: 500ms }'), /no link ends at "h1:eth7"/);
+  await refused(phase('{ at: 1s, configure: { gatekeeper: { law: paper } } }'), /this cell has no system "gatekeeper"/);
+  await refused(phase('{ at: 1s, churn: h1, every: 0ms, until: 2s }'), /churn needs "every" above 0/);
+});
+
+test('a lab without some of its hosts has none of their links', async () => {
+  const lab = await first(wired);
+  const rest = without(lab, new Set(['h2']));
+  assert.deepEqual(rest.fabric.nodes.map((n) => n.name), ['h1', 'h3', 'sw']);
+  assert.equal(rest.fabric.links.length, 2);
+  assert.equal(without(lab, new Set()), lab);
+});
+
+test('mgen: UDP by itself; bursts and multicast are its own', async () => {
+  const flows = (flow: string) => `${wired}traffic: [{ phase: p, duration: 1500ms, flows: [${flow}] }]\n`;
+  const lab = await first(flows('{ name: f, from: h1, to: h2, tool: mgen, rate: 8Mbit, cast: multicast, burst: { every: 20ms, for: 4ms } }'));
+  assert.deepEqual(lab.phases[0]?.flows[0]?.multicast, { group: '239.255.0.1', fromDevice: 'eth0', toDevice: 'eth0' });
+  assert.deepEqual(lab.phases[0].flows[0].burst, { everyUs: 20_000, forUs: 4000 });
+  await refused(flows('{ from: h1, to: h2, tool: mgen }'), /a UDP flow needs a rate/);
+  await refused(flows('{ from: h1, to: h2, tool: mgen, protocol: tcp, rate: 1Mbit }'), /mgen sends UDP/);
+  await refused(flows('{ from: h1, to: h2, tool: prober, cast: multicast }'), /"cast" needs tool: mgen/);
+});
+
+test('a node with several subnets is reached by the one that both are in', async () => {
+  const lab = await first(`name: t
+topology:
+  nodes: { a: , b: , sw: { kind: bridge } }
+  links:
+    - { endpoints: [{ node: b, interface: e0, ipv4: 10.1.0.2/24 }, { node: sw, interface: p0 }] }
+    - { endpoints: [{ node: b, interface: e1, ipv4: 10.2.0.2/24 }, { node: sw, interface: p1 }] }
+    - { endpoints: [{ node: a, interface: e0, ipv4: 10.2.0.1/24 }, { node: sw, interface: p2 }] }
+`);
+  assert.deepEqual(routeBetween(lab.fabric.nodes, 'a', 'b'), { fromDevice: 'e0', toDevice: 'e1', address: '10.2.0.2' });
 });

@@ -5,7 +5,7 @@ import { LAB_ENV } from '../../rig/local.ts';
 import { namespaceOf } from '../../rig/rig.ts';
 import { taggedProcesses } from '../../rig/teardown.ts';
 import { NetrigError } from '../../core/errors.ts';
-import { describeImpairment } from '../../topology/resolve.ts';
+import { describeImpairment } from '../../topology/fabric.ts';
 import { chooseLab, chooseNode } from '../labs.ts';
 import { requireRoot } from '../root.ts';
 import { renderTable } from '../table.ts';
