@@ -53,6 +53,7 @@ export async function benchGatekeeper(): Promise<void> {
   const rows: string[][] = [];
   for (const load of LOADS) for (let repeat = 0; repeat < REPEATS; repeat++) rows.push(...(await measure(load)));
   print(['load', 'agent', 'received', 'periods (late)', 'CPU of agent', 'tc, nft', 'of which µs per period: counters', 'law', 'feedback', 'limiters', 'per Gbit/s'], rows);
+  process.stdout.write('The paper reports about 10 % of a core for 1 Gbit/s (WIOV \'11; an i7-930 of 2.8 GHz).\n');
 }
 
 async function measure(load: Load): Promise<string[][]> {

@@ -15,8 +15,8 @@ const STRAY_BPS = 1_000_000;
 /**
  * Depth of a leaf's queue, in time at its rate. Userspace Open vSwitch sends through one packet socket whose buffer
  * (some 90 frames) counts what is queued here: leaves must overflow before the socket does, or one tenant's backlog
- * drops another's packets. So a vNIC's leaves share what its guarantee, not what it may borrow, fills in this time:
- * guarantees sum up to the link at most.
+ * drops another's packets. So what a vNIC is sure of, not what it may borrow, sets the depth of its leaves, and the
+ * n-th limiter of a vNIC has an n-th of it.
  */
 const QUEUE_MS = 12;
 const LEAST_PACKETS = 2;

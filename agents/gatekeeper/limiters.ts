@@ -9,6 +9,8 @@ import { steer, unsteer } from './steering.ts';
 /** Smaller changes of a limiter are not worth a system call. */
 const NOTICEABLE = 0.005;
 
+const RETIRED_MS = 100;
+
 export interface LimitedVnic {
   readonly slot: number;
   readonly minBps: number;
@@ -42,7 +44,9 @@ export class Limiters {
   readonly #tc: BatchChannel;
   readonly #nft: BatchChannel;
   readonly #limiters = new Map<string, Limiter>();
+  /** Numbers of limiters that are gone, and those whose classes go once no packet can be steered to them any more. */
   readonly #free: number[] = [];
+  #retired: { minor: number; atMs: number }[] = [];
   #nextMinor = FIRST_LIMITER;
   created = 0;
   removed = 0;
@@ -91,7 +95,7 @@ export class Limiters {
   /** Once per period: limiters that heard nothing rise; those that have been at the maximum long enough go. */
   tick(nowMs: number): void {
     const { uplink, increase, timeoutMs } = this.#parameters;
-    const lines: string[] = [];
+    const lines = this.#bury(nowMs);
     for (const limiter of this.#limiters.values()) {
       if (limiter.heard) {
         limiter.heard = false;
@@ -103,7 +107,10 @@ export class Limiters {
         maximumBps: Math.min(this.#vnics.get(limiter.sender)?.maxBps ?? uplink.rateBps, uplink.rateBps),
         timeoutMs,
       });
-      if (after === null) this.#remove(limiter);
+      if (after === null) {
+        this.#remove(limiter);
+        this.#retired.push({ minor: limiter.minor, atMs: nowMs });
+      }
       else {
         limiter.state = after;
         if (after.rateBps !== before.rateBps) lines.push(...this.#set(limiter, after.rateBps));
@@ -114,7 +121,12 @@ export class Limiters {
 
   /** A vNIC leaves: its limiters go before its class. */
   removeOf(sender: string): void {
-    for (const limiter of [...this.#limiters.values()]) if (limiter.sender === sender) this.#remove(limiter);
+    for (const limiter of [...this.#limiters.values()].filter((l) => l.sender === sender)) {
+      this.#remove(limiter);
+      this.#retired.push({ minor: limiter.minor, atMs: 0 });
+    }
+    // Its class can go only when no child of it is left, retired ones included.
+    this.#tc.send(this.#bury(Infinity));
   }
 
   /** "sender receiver" to bit/s. */
@@ -128,12 +140,18 @@ export class Limiters {
     return changeLimiter(this.#parameters.uplink, limiter.slot, limiter.minor, before, limiter.settings);
   }
 
+  /** nft and tc are processes of their own: a class goes, and its number is used again, when nft has surely forgotten it. */
+  #bury(nowMs: number): string[] {
+    const due = this.#retired.filter((r) => nowMs - r.atMs >= RETIRED_MS);
+    if (due.length === 0) return [];
+    this.#retired = this.#retired.filter((r) => nowMs - r.atMs < RETIRED_MS);
+    this.#free.push(...due.map((r) => r.minor));
+    return due.map((r) => removeLimiter(this.#parameters.uplink, r.minor));
+  }
+
   #remove(limiter: Limiter): void {
     this.#limiters.delete(`${limiter.sender} ${limiter.receiver}`);
     this.#nft.send([unsteer(limiter.sender, limiter.receiver)]);
-    // Packets steered here meanwhile fall to the tree's default leaf once the class is gone.
-    this.#tc.send([removeLimiter(this.#parameters.uplink, limiter.minor)]);
-    this.#free.push(limiter.minor);
     this.removed += 1;
     log('info', 'limiter removed', { sender: limiter.sender, receiver: limiter.receiver });
   }

@@ -121,6 +121,6 @@ function cost({ cells }: JudgedRun): VNode | null {
   return html`<section><h2>Cost</h2>
     <p class="soft">The agent that used most CPU in the first repeat of each cell (share of one core, its start and its log of every period included), and what a period of it took. Against the number of pairs and per Gbit/s: <code>npm run bench gatekeeper</code>.</p>
     <div class="scroll"><table>
-    <thead><tr><th scope="col">cell</th><th scope="col">busiest</th><th scope="col">CPU</th><th scope="col">read counters</th><th scope="col">decide</th><th scope="col">send feedback</th><th scope="col">set limiters</th><th scope="col">late periods, all agents</th><th scope="col">rates in messages</th><th scope="col">limiters made</th><th scope="col">forged, replayed</th></tr></thead>
+    <thead><tr><th scope="col">cell</th><th scope="col">busiest</th><th scope="col">CPU</th><th scope="col">read counters</th><th scope="col">decide</th><th scope="col">send feedback</th><th scope="col">set limiters</th><th scope="col">late periods, all agents</th><th scope="col">rates in messages</th><th scope="col">limiters made</th><th scope="col">refused: forged, stale</th></tr></thead>
     <tbody>${rows}</tbody></table></div></section>`;
 }

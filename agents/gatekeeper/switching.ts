@@ -5,6 +5,7 @@
  *   table 0   who sent it: a vNIC may only send as itself, the fabric only as a remote vNIC; metadata = tenant
  *   table 1   where it goes: to a vNIC of the same tenant; group addresses to all of them
  */
+import { createHash } from 'node:crypto';
 import { GROUP, NORMAL, type Flow } from '../lib/openflow.ts';
 import type { RemoteVnic, Vnic } from './config.ts';
 
@@ -12,24 +13,26 @@ const PRIORITY = 10;
 
 export function logicalSwitches(uplink: string, vnics: readonly Vnic[], remotes: readonly RemoteVnic[]): Flow[] {
   const tenants = [...new Set([...vnics, ...remotes].map((v) => v.tenant))].sort();
-  const numberOf = new Map(tenants.map((tenant, i) => [tenant, i + 1]));
   const places = [...vnics, ...remotes.map((r) => ({ ...r, port: uplink }))];
   return [
     ...places.flatMap(({ mac, tenant, port }): Flow[] => {
-      const metadata = numberOf.get(tenant) as number;
+      const metadata = tenantNumber(tenant);
       return [
         { table: 0, priority: PRIORITY, match: { inPort: port, ethSrc: mac }, metadata, goto: 1 },
         { table: 1, priority: PRIORITY, match: { metadata, ethDst: mac }, output: [port] },
       ];
     }),
     ...tenants.map((tenant): Flow => ({
-      table: 1, priority: PRIORITY, match: { metadata: numberOf.get(tenant) as number, ethDst: GROUP },
+      table: 1, priority: PRIORITY, match: { metadata: tenantNumber(tenant), ethDst: GROUP },
       output: [...vnics.filter((v) => v.tenant === tenant).map((v) => v.port), uplink],
     })),
     { table: 0, priority: 0, match: {} },
     { table: 1, priority: 0, match: {} },
   ];
 }
+
+/** From its name alone: nobody's number changes when a tenant comes or goes. */
+const tenantNumber = (tenant: string): number => createHash('sha256').update(tenant).digest().readUInt32BE();
 
 /** A plain learning switch, as it was before. */
 export const PLAIN_SWITCH: readonly Flow[] = [{ table: 0, priority: 0, match: {}, output: NORMAL }];

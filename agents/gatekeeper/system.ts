@@ -18,9 +18,12 @@ export const system: SystemDefinition<GatekeeperFile> = {
   configSchema: gatekeeperSchema,
   entry: new URL('./main.ts', import.meta.url),
   page: new URL('./page.ts', import.meta.url),
+  fixed: ['uplink', 'network', 'label', 'law', 'period', 'increase', 'limiter-timeout', 'counter-timeout'],
   realtime: true,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
+    if (parseFraction(config.broadcast ?? '1%') <= 0) problems.push({ path: ['broadcast'], message: 'broadcast must be above zero', hint: 'ARP needs some of it' });
+    if (parseDurationUs(config.period ?? '10ms') < 1000) problems.push({ path: ['period'], message: 'a control period is at least 1ms' });
     const servers = on.flatMap((name) => findServer(config, lab, name, problems));
     for (const server of servers) admit(server, problems);
     if (problems.length > 0) return { agents: [], problems };
@@ -84,6 +87,7 @@ function findVnics(config: GatekeeperFile, lab: Lab, server: LabNode, uplinkBps:
 /** R4-12: the minimums of a server's vNICs must fit its uplink. */
 function admit({ node, uplinkBps, vnics }: Server, problems: SystemProblem[]): void {
   for (const vnic of vnics) {
+    if (vnic.minBps <= 0) problems.push({ path: ['contracts'], message: `the minimum of ${vnic.name} must be above zero`, hint: 'a vNIC without a guarantee would have no class to send in: 0.1% is little enough' });
     if (vnic.maxBps !== null && vnic.maxBps < vnic.minBps) problems.push({ path: ['contracts'], message: `the maximum of ${vnic.name} is below its minimum` });
   }
   const sumBps = vnics.reduce((sum, vnic) => sum + vnic.minBps, 0);

@@ -22,14 +22,16 @@ export function meanInterval(values: readonly number[], confidence = 0.95): Esti
 
 export const shifted = ({ value, low, high, n }: Estimate, by: number): Estimate => ({ value: value + by, low: low + by, high: high + by, n });
 
-/** Quotient of two independent estimates: their relative errors add in squares. */
+/** Quotient of two independent estimates, the second above zero: what each one's error does to it, added in squares. */
 export function ratio(a: Estimate, b: Estimate): Estimate {
   const value = a.value / b.value;
-  if (!Number.isFinite(value)) return { value, low: a.low / b.high, high: Infinity, n: Math.min(a.n, b.n) };
-  const error = (e: Estimate, end: number) => (e.value === end ? 0 : Math.abs(e.value - end) / Math.abs(e.value));
-  const low = value * (1 - Math.hypot(error(a, a.low), error(b, b.high)));
-  const high = value * (1 + Math.hypot(error(a, a.high), error(b, b.low)));
-  return { value, low: Number.isNaN(low) ? -Infinity : low, high: Number.isNaN(high) ? Infinity : high, n: Math.min(a.n, b.n) };
+  const n = Math.min(a.n, b.n);
+  if (!Number.isFinite(value)) return { value, low: a.low / b.high, high: Infinity, n };
+  const overHigh = a.value / b.high;
+  const overLow = b.low > 0 ? a.value / b.low : Math.sign(a.value) * Infinity;
+  const below = Math.hypot((a.value - a.low) / b.value, value - Math.min(overHigh, overLow, value));
+  const above = Math.hypot((a.high - a.value) / b.value, Math.max(overHigh, overLow, value) - value);
+  return { value, low: value - below, high: value + above, n };
 }
 
 /** Quantile of the values, with infinities (lost requests) as the largest. */

@@ -6,8 +6,8 @@
  * the link behaves like a cable that its ends cannot reach into, and their own qdiscs stay theirs.
  */
 import { join } from 'node:path';
-import { isImpaired, type Fabric, type LabNode, type Link } from '../topology/model.ts';
-import type { DeployPlan, Stage, Step } from '../rig/steps.ts';
+import { isImpaired, type EndpointRef, type Fabric, type LabNode, type Link } from '../topology/model.ts';
+import type { DeployPlan, Stage, Step, StepHost } from '../rig/steps.ts';
 import type { FabricCapabilities } from './capabilities.ts';
 import { needsDelayLine, shapingLines } from './shaping.ts';
 
@@ -64,6 +64,17 @@ function namespacesAndCables({ fabric, namespaceOf, wiresNamespace }: PlanInput)
     stdin: batch([...namespaces.map((name) => `netns add ${name}`), ...cables]), namespaces,
   };
   return { title: 'namespaces and cables', chains: [[step]] };
+}
+
+/** The device at the other end of an interface's cable, and where it is: in the lab's wires if the link is emulated. */
+export function farEnd({ links }: Fabric, near: EndpointRef): { host: StepHost; device: string } | undefined {
+  for (const [i, link] of links.entries()) {
+    const side = link.ends.findIndex((e) => e.node === near.node && e.interface === near.interface);
+    if (side < 0) continue;
+    const other = link.ends[1 - side] as EndpointRef;
+    return wired(link) ? { host: { on: 'wires' }, device: wireDevices(i)[side] as string } : { host: { on: 'node', node: other.node }, device: other.interface };
+  }
+  return undefined;
 }
 
 function sysctlSteps(node: LabNode): Step[] {

@@ -1,11 +1,14 @@
 /** Makes the events of a phase happen, at their time, and records when they did. */
 import { sleep, type Context } from '../core/context.ts';
 import type { EventRecord } from '../evidence/cell.ts';
+import { farEnd } from '../fabric/plan.ts';
 import type { Rig } from '../rig/rig.ts';
 import { planSystems } from '../systems/registry.ts';
 import type { Supervisor } from '../systems/supervisor.ts';
 import { describeHappening, reconfigured } from '../topology/events.ts';
 import { without, type Happening, type Lab, type Phase } from '../topology/model.ts';
+
+const PLANNING: ReadonlySet<Happening['kind']> = new Set(['configure', 'leave', 'join']);
 
 export class Happenings {
   readonly #ctx: Context;
@@ -23,15 +26,17 @@ export class Happenings {
   }
 
   /** `startedMs`: start of the phase on performance.now()'s clock. */
-  async run(phase: Phase, startedMs: number): Promise<EventRecord[]> {
-    const records: EventRecord[] = [];
-    for (const { atUs, what } of phase.events) {
-      await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), this.#ctx.signal);
+  async run(phase: Phase, startedMs: number, signal: AbortSignal): Promise<EventRecord[]> {
+    // What changes the plan is done one after the other; a signal or a cable waits for nobody.
+    let planning: Promise<void> = Promise.resolve();
+    return Promise.all(phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {
+      await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
       const beganMs = performance.now();
-      await this.#make(what);
-      records.push({ what: describeHappening(what), plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) });
-    }
-    return records;
+      const make = () => this.#make(what);
+      if (PLANNING.has(what.kind)) await (planning = planning.then(make));
+      else await make();
+      return { what: describeHappening(what), plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
+    }));
   }
 
   /** The next cell of this deployment finds all hosts plugged in. */
@@ -42,8 +47,8 @@ export class Happenings {
   async #make(what: Happening): Promise<void> {
     switch (what.kind) {
       case 'kill': return this.#supervisor?.kill(what.node, what.downUs / 1000);
-      case 'pause': return this.#supervisor?.signal(what.node, 'SIGSTOP');
-      case 'resume': return this.#supervisor?.signal(what.node, 'SIGCONT');
+      case 'pause': return this.#supervisor?.pause(what.node);
+      case 'resume': return this.#supervisor?.resume(what.node);
       case 'down':
       case 'up': return this.#setLink(what.end.node, what.end.interface, what.kind);
       case 'configure':
@@ -66,8 +71,10 @@ export class Happenings {
     await Promise.all(nodes.flatMap((node) => (this.#lab.fabric.nodes.find((n) => n.name === node)?.interfaces ?? []).map((itf) => this.#setLink(node, itf.name, state))));
   }
 
+  /** Pulls the cable at its far end: the near one loses its carrier, and keeps its addresses and routes. */
   async #setLink(node: string, itf: string, state: 'up' | 'down'): Promise<void> {
-    await this.#rig.node(node).exec(['ip', 'link', 'set', 'dev', itf, state], { signal: this.#ctx.signal });
+    const far = farEnd(this.#lab.fabric, { node, interface: itf });
+    if (far) await this.#rig.host(far.host).exec(['ip', 'link', 'set', 'dev', far.device, state], { signal: this.#ctx.signal });
   }
 
   async #tell(): Promise<void> {

@@ -139,7 +139,7 @@ async function drivePhases(ctx: Context, { rig }: Deployment, lab: Lab, supervis
       const expectedSeconds = phase.durationUs / 1e6;
       const name = `traffic ${phase.name}`;
       const onTick = (elapsedSeconds: number) => void wires.read().then((rates) => ctx.events.emit({ type: 'progress', stage: name, elapsedSeconds, expectedSeconds, detail: `${rates} · CPU ${Math.round(load.current * 100)}%` }), () => undefined);
-      const alongside = async (startedMs: number) => { events[phase.name] = await happenings.run(phase, startedMs); };
+      const alongside = async (startedMs: number, signal: AbortSignal) => { events[phase.name] = await happenings.run(phase, startedMs, signal); };
       phases.push(await stage(ctx, name, () => runPhase(ctx, input, phase, alongside, onTick), { expectedSeconds, detail: `${phase.flows.length} flows, ${expectedSeconds} s`, result: summarizePhase }));
       await writePart(folder, 'phases', phases);
       await writePart(folder, 'events', events);

@@ -22,6 +22,8 @@ export interface SystemDefinition<Config = unknown> {
   readonly entry: URL;
   /** Module that exports `page`, the system's part of the report (src/report/page.ts). */
   readonly page?: URL;
+  /** Keys of `config` that agents cannot change while they run. */
+  readonly fixed: readonly string[];
   /** Run the agents at real-time priority: theirs is a control loop in milliseconds. */
   readonly realtime: boolean;
   /** Pure: the agents of the system in this lab, or what is wrong with the configuration. */

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { formatDurationUs } from '../core/units.ts';
 import { reconfigured } from '../topology/events.ts';
 import type { Lab } from '../topology/model.ts';
-import type { Problem } from '../topology/problems.ts';
+import type { Path, Problem } from '../topology/problems.ts';
 import { lazyValidator, suggest, type Validator } from '../topology/validate.ts';
 import type { AgentSpec, SystemDefinition } from './definition.ts';
 
@@ -32,9 +32,20 @@ export async function checkSystems(lab: Lab): Promise<Problem[]> {
     for (const { atUs, what } of phase.events) {
       if (what.kind !== 'configure') continue;
       current = reconfigured(current, what.patches);
+      problems.push(...(await fixedKeys(what.patches, ['traffic', p, 'events'])));
       const found = await checkConfigurations(current);
       problems.push(...found.map((problem) => ({ path: ['traffic', p, 'events'], message: `after the event at ${formatDurationUs(atUs)}: ${problem.message}`, ...(problem.hint ? { hint: problem.hint } : {}) })));
     }
+  }
+  return problems;
+}
+
+/** Keys of a patch that the running agents would not adopt. */
+async function fixedKeys(patches: Readonly<Record<string, unknown>>, path: Path): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const [name, patch] of Object.entries(patches)) {
+    const fixed = (await findSystem(name))?.fixed ?? [];
+    for (const key of Object.keys(patch as object)) if (fixed.includes(key)) problems.push({ path, message: `"${key}" of ${name} cannot change while its agents run`, hint: 'make it a variant of the matrix' });
   }
   return problems;
 }

@@ -15,7 +15,9 @@ import type { PlannedSystem } from './registry.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 5000;
+/** Of crashes that nobody planned. */
 const MAX_RESTARTS = 5;
+const PAUSE_POLL_MS = 20;
 /** SCHED_FIFO: a control loop must not wait behind the traffic that it controls. The kernel's throttling bounds what it may take. */
 const REALTIME = ['chrt', '--fifo', '1'] as const;
 
@@ -96,6 +98,10 @@ interface Supervised {
   agent: AgentProcess;
   /** A planned kill: how long the agent stays dead. */
   downMs: number;
+  plannedKill: boolean;
+  unplanned: number;
+  restarting: Promise<void>;
+  paused: boolean;
 }
 
 export class Supervisor {
@@ -120,7 +126,7 @@ export class Supervisor {
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
           const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
-          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], downMs: 0, agent: supervisor.#spawn(system.definition, node, bundle, log) });
+          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], downMs: 0, plannedKill: false, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, bundle, log) });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
@@ -138,16 +144,18 @@ export class Supervisor {
   }
 
   #watch(s: Supervised): void {
-    void s.agent.process.exited.then(async (exit) => {
+    void s.agent.process.exited.then((exit) => {
       if (this.#stopping) return;
       const reason = `exited (${exit.signal ?? exit.code})`;
       s.crashes.push({ atMs: Date.now(), reason });
       this.#ctx.events.emit({ type: 'note', level: 'warn', text: `agent ${s.system.definition.name} on ${s.node} ${reason}` });
-      if (s.system.crash !== 'restart' || s.crashes.length > MAX_RESTARTS) {
+      if (!s.plannedKill) s.unplanned += 1;
+      s.plannedKill = false;
+      if (s.system.crash !== 'restart' || s.unplanned > MAX_RESTARTS) {
         s.faults.push(reason);
         return;
       }
-      await sleep(s.downMs, this.#ctx.signal).then(() => this.#restart(s), () => undefined);
+      s.restarting = sleep(s.downMs, this.#ctx.signal).then(() => this.#restart(s), () => undefined);
     });
   }
 
@@ -169,12 +177,23 @@ export class Supervisor {
   kill(node: string, downMs: number): void {
     for (const s of this.#on(node)) {
       s.downMs = downMs;
+      s.plannedKill = true;
       s.agent.process.kill('SIGKILL');
     }
   }
 
-  signal(node: string, signal: 'SIGSTOP' | 'SIGCONT'): void {
-    for (const s of this.#on(node)) s.agent.process.kill(signal);
+  pause(node: string): void {
+    for (const s of this.#on(node)) {
+      s.paused = true;
+      s.agent.process.kill('SIGSTOP');
+    }
+  }
+
+  resume(node: string): void {
+    for (const s of this.#on(node)) {
+      s.paused = false;
+      s.agent.process.kill('SIGCONT');
+    }
   }
 
   /** Counters of every agent as they are now. */
@@ -188,6 +207,7 @@ export class Supervisor {
       const s = this.#agents.find((a) => a.system.definition.name === system.definition.name && a.node === node);
       if (!s || isDeepStrictEqual(s.setup.config, config)) return;
       s.setup = { ...s.setup, config };
+      while (s.paused) await sleep(PAUSE_POLL_MS, this.#ctx.signal);
       // One that is dead just now is configured so when it comes back.
       if (s.agent.alive) await s.agent.call('update', config).catch((error: unknown) => { if (s.agent.alive) throw error; });
     })));
@@ -200,6 +220,7 @@ export class Supervisor {
   /** What voids the run: dead agents, and those that report a problem. */
   async voids(): Promise<string[]> {
     const reasons = await Promise.all(this.#agents.map(async (s) => {
+      await s.restarting;
       if (s.faults.length > 0) return s.faults;
       const status = await s.agent.call<AgentStatus>('status').catch((error: unknown): AgentStatus => ({ state: 'stopped', problem: (error as Error).message }));
       return status.problem === undefined ? [] : [status.problem];
@@ -210,6 +231,7 @@ export class Supervisor {
   /** Final counters, then a clean stop; an agent that does not end is killed. */
   async stop(): Promise<AgentRecord[]> {
     this.#stopping = true;
+    for (const s of this.#agents) if (s.paused) s.agent.process.kill('SIGCONT');
     return Promise.all(this.#agents.map(async (s): Promise<AgentRecord> => {
       const none: Record<string, number> = {};
       const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => none);

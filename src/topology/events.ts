@@ -5,7 +5,11 @@ import type { Happening, Lab, LabEvent, LabNode, System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { EventFile } from './schema.ts';
 import { expandAll } from './ranges.ts';
+import { orProblem } from './references.ts';
 import { suggest } from './validate.ts';
+
+/** A change takes a command or two. */
+const LEAST_EVERY_US = 10_000;
 
 export interface EventScope {
   readonly nodes: readonly LabNode[];
@@ -57,8 +61,8 @@ function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scop
   const names = hosts(event.churn, scope, [...path, 'churn'], problems);
   const everyUs = parseDurationUs(event.every);
   const untilUs = parseDurationUs(event.until);
-  if (everyUs <= 0 || untilUs <= atUs || untilUs > scope.phaseUs) {
-    problems.push({ path, message: 'churn needs "every" above 0 and "until" after "at", within the phase' });
+  if (everyUs < LEAST_EVERY_US || names.length === 0 || untilUs <= atUs || untilUs > scope.phaseUs) {
+    problems.push({ path, message: 'churn needs "every" of at least 10ms and "until" after "at", within the phase' });
     return [];
   }
   const changes: LabEvent[] = [];
@@ -70,7 +74,7 @@ function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scop
 }
 
 function hosts(value: string | string[], { nodes }: EventScope, path: Path, problems: Problem[]): string[] {
-  const names = expandAll(value);
+  const names = orProblem(() => expandAll(value), path, problems);
   for (const name of names) {
     const node = nodes.find((n) => n.name === name);
     if (!node) {

@@ -59,7 +59,7 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
       const isPort = isSwitchKind(node.kind ?? 'linux') && (address === undefined || address === 'none');
       if (address !== undefined) checkCidr(address, where, problems);
       seen.set(key, raws.length);
-      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, mac: ('mac' in parsed ? parsed.mac : undefined) ?? own?.mac, mtu: raw.mtu ?? 1500, labels: { ...node.labels, ...raw.labels } });
+      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, mac: ('mac' in parsed ? parsed.mac : undefined)?.toLowerCase() ?? own?.mac?.toLowerCase(), mtu: raw.mtu ?? 1500, labels: { ...node.labels, ...raw.labels } });
       return raws.length - 1;
     });
     const [a, b] = ends as [number, number];
@@ -72,6 +72,10 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
         problems.push({ path: ['topology', 'nodes', key, 'interfaces', itf], atKey: true, message: `no link ends at ${name}:${itf}` });
       }
     }
+  }
+  for (const [index, raw] of raws.entries()) {
+    const twin = raws.findIndex((other) => (raw.mac !== undefined && other.mac === raw.mac) || (raw.address?.includes('/') === true && other.address === raw.address && other.node !== raw.node));
+    if (twin >= 0 && twin < index) problems.push({ path: ['topology', 'links'], message: `${raws[twin]?.node}:${raws[twin]?.name} and ${raw.node}:${raw.name} have the same ${raw.mac !== undefined && raws[twin]?.mac === raw.mac ? `MAC ${raw.mac}` : `address ${raw.address}`}` });
   }
   const segments = segmentsOf(raws, links);
   const addresses = assignAddresses(raws, segments);

@@ -22,7 +22,7 @@ export function resolveLab({ file, cell, variant }: CellFile, labName: string, p
   const phases = resolveTraffic(file, fabric.nodes, systems, problems);
   const captures = resolveCaptures(file, fabric.nodes, variant, problems);
   const targets = (file.targets ?? []).filter((t) => matches(t.when, variant));
-  checkTargets(file.targets ?? [], { variant, phases, captures, nodes: fabric.nodes }, problems);
+  checkTargets(file.targets ?? [], { variant, phases, captures, nodes: fabric.nodes, systems }, problems);
   return {
     name: labName, cell, variant, fabric, phases, targets,
     tolerance: {

@@ -1,7 +1,7 @@
 /** Targets of a cell, each against what it needs: phase, window, flow, capture, group, unit of its bounds. Pure. */
 import { DURATION_PATTERN, parseDurationUs, PERCENT_PATTERN, RATE_PATTERN } from '../core/units.ts';
 import { matches } from './matrix.ts';
-import { endpointName, type CapturePoint, type LabNode, type Phase } from './model.ts';
+import { endpointName, type CapturePoint, type LabNode, type Phase, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { TargetFile } from './schema.ts';
 import { unitOfTarget, type Unit } from './units.ts';
@@ -12,9 +12,10 @@ export interface TargetScope {
   readonly phases: readonly Phase[];
   readonly captures: readonly CapturePoint[];
   readonly nodes: readonly LabNode[];
+  readonly systems: readonly System[];
 }
 
-export function checkTargets(targets: readonly TargetFile[], { variant, phases, captures, nodes }: TargetScope, problems: Problem[]): void {
+export function checkTargets(targets: readonly TargetFile[], { variant, phases, captures, nodes, systems }: TargetScope, problems: Problem[]): void {
   const names = new Set<string>();
   targets.forEach((target, t) => {
     if (!matches(target.when, variant)) return;
@@ -42,6 +43,11 @@ export function checkTargets(targets: readonly TargetFile[], { variant, phases, 
     }
     if ('group' in target && !nodes.some((n) => n.interfaces.some((i) => i.labels[target.label ?? 'tenant'] === target.group))) {
       problems.push({ path: [...path, 'group'], message: `no interface is labelled ${target.label ?? 'tenant'}=${target.group}` });
+    }
+    if (target.check === 'counter') {
+      const system = systems.find((s) => s.name === target.system);
+      if (!system) problems.push({ path: [...path, 'system'], message: `this cell has no system "${target.system}"` });
+      else if (target.node !== undefined && !system.on.includes(target.node)) problems.push({ path: [...path, 'node'], message: `no agent of ${target.system} runs on "${target.node}"` });
     }
     checkBounds(target, path, problems);
   });

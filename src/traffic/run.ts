@@ -30,10 +30,13 @@ export interface TrafficInput {
 export const epochNs = (): bigint => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n;
 
 /** `alongside` runs with the traffic; it is given the start of the phase on performance.now()'s clock. */
-export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, alongside: (startedMs: number) => Promise<void>, onTick?: (elapsedS: number) => void): Promise<PhaseRecord> {
+export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, alongside: (startedMs: number, signal: AbortSignal) => Promise<void>, onTick?: (elapsedS: number) => void): Promise<PhaseRecord> {
   const commands = phase.flows.map((flow, i) => flowCommands(flow, FIRST_PORT + i, input.tools));
   const servers = phase.flows.map((flow, i) => collect(input.host(flow.to).spawn((commands[i] as FlowCommands).server)));
   const clients: (Collected | undefined)[] = phase.flows.map(() => undefined);
+  // Ends with the phase, however it ends: a flow that has not started then does not start.
+  const over = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, over.signal]);
   try {
     await mapConcurrent(phase.flows, 4, (flow, i) => waitListening(ctx, input.host(flow.to), flow, (commands[i] as FlowCommands).port, servers[i] as Collected));
     // The phase begins when a tool that needs time to get ready can be.
@@ -46,15 +49,16 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
     const ticker = setInterval(() => onTick?.(Math.max(0, performance.now() - startedMs) / 1000), 500);
     try {
       const [results] = await Promise.all([
-        Promise.all(phase.flows.map((flow, i) => runFlow(ctx, input, flow, commands[i] as FlowCommands, leads[i] as number, servers[i] as Collected, startedMs, (client) => { clients[i] = client; }))),
-        sleep(leadMs + phase.durationUs / 1000, ctx.signal),
-        alongside(startedMs),
+        Promise.all(phase.flows.map((flow, i) => runFlow(signal, input, flow, commands[i] as FlowCommands, leads[i] as number, servers[i] as Collected, startedMs, (client) => { clients[i] = client; }))),
+        sleep(leadMs + phase.durationUs / 1000, signal),
+        alongside(startedMs, signal),
       ]);
       return { phase: phase.name, startedNs: String(startedNs), durationUs: phase.durationUs, flows: results };
     } finally {
       clearInterval(ticker);
     }
   } finally {
+    over.abort();
     for (const process of [...clients, ...servers]) process?.kill();
     // Kept whatever happened: it is the evidence of why.
     await Promise.all(phase.flows.flatMap((flow, i) => [
@@ -64,17 +68,17 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
   }
 }
 
-async function runFlow(ctx: Context, input: TrafficInput, flow: Flow, commands: FlowCommands, leadMs: number, server: Collected, startedMs: number, onStart: (client: Collected) => void): Promise<FlowResult> {
+async function runFlow(signal: AbortSignal, input: TrafficInput, flow: Flow, commands: FlowCommands, leadMs: number, server: Collected, startedMs: number, onStart: (client: Collected) => void): Promise<FlowResult> {
   const startMs = startedMs + flow.startUs / 1000;
-  await sleep(Math.max(0, startMs - leadMs - performance.now()), ctx.signal);
+  await sleep(Math.max(0, startMs - leadMs - performance.now()), signal);
   const client = collect(input.host(flow.from).spawn(commands.client(performance.timeOrigin + startMs)));
   onStart(client);
-  const ended = await client.waitExit(startMs - performance.now() + flow.durationUs / 1000 + GRACE_MS, ctx.signal);
+  const ended = await client.waitExit(startMs - performance.now() + flow.durationUs / 1000 + GRACE_MS, signal);
   if (!ended) client.kill();
   // The receiver of iperf3 ends by itself after its one test; others are told to, mgen so that it writes out its log.
   if (flow.tool === 'mgen') server.interrupt();
   const ends = ended && (flow.tool === 'iperf3' || flow.tool === 'mgen');
-  if (!ends || !(await server.waitExit(1000, ctx.signal))) server.kill();
+  if (!ends || !(await server.waitExit(1000, signal))) server.kill();
   await server.exited;
   const result = parseFlow(flow, client.stdout(), server.stdout());
   if (ended) return result;

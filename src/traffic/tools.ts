@@ -179,6 +179,6 @@ function parseMgen(flow: Flow, clientOutput: string, serverOutput: string): Flow
   const sent = Math.max(received, Math.round(((flow.rateBps ?? 0) * duty * seconds) / 8 / mgenBytes(flow)));
   return {
     flow: flow.name, ok: received > 0, started: true, receivedBytes: received * mgenBytes(flow), seconds, sent, lost: sent - received,
-    intervals: [...bytes].map((count, i) => ({ startS: i * INTERVAL_S, endS: (i + 1) * INTERVAL_S, rateBps: (count * 8) / INTERVAL_S })),
+    intervals: [...bytes].map((count, i) => ({ startS: i * INTERVAL_S, endS: (i + 1) * INTERVAL_S, rateBps: (count * 8) / INTERVAL_S, loss: Math.max(0, 1 - (count * seconds) / (sent * mgenBytes(flow) * INTERVAL_S)) })),
   };
 }

@@ -183,7 +183,10 @@ test('relative targets: this cell over another one, with both errors; a missing 
 
 test('ratio and shift of estimates', () => {
   const r = ratio({ value: 10, low: 9, high: 11, n: 4 }, { value: 20, low: 18, high: 22, n: 3 });
-  assert.ok(Math.abs(r.low - 0.5 * (1 - Math.SQRT2 / 10)) < 1e-9 && Math.abs(r.high - 0.5 * (1 + Math.SQRT2 / 10)) < 1e-9);
+  assert.ok(Math.abs(r.low - (0.5 - Math.hypot(0.05, 0.5 - 10 / 22))) < 1e-9 && Math.abs(r.high - (0.5 + Math.hypot(0.05, 10 / 18 - 0.5))) < 1e-9);
+  const aboveNothing = ratio({ value: -0.1, low: -0.9, high: 0.7, n: 3 }, { value: 1, low: 1, high: 1, n: 3 });
+  assert.ok(aboveNothing.low < -0.8 && aboveNothing.high > 0.6, 'an allowance may leave less than nothing');
+  assert.equal(ratio({ value: 60, low: 60, high: 60, n: 3 }, { value: 30, low: -5, high: 65, n: 3 }).high, Infinity, 'a reference that may be nothing bounds nothing');
   assert.equal(ratio({ value: Infinity, low: 5, high: Infinity, n: 2 }, { value: 10, low: 9, high: 10, n: 2 }).low, 0.5);
   assert.deepEqual(shifted({ value: 3, low: 2, high: 4, n: 1 }, -1), { value: 2, low: 1, high: 3, n: 1 });
 });

@@ -214,7 +214,7 @@ test('events: expanded, in the order of time; what cannot happen is refused', as
   await refused(phase('{ at: 2900ms, down: "h1:eth0", for: 500ms }'), /does not fit into its phase/);
   await refused(phase('{ at: 1s, down: "h1:eth7", for: 500ms }'), /no link ends at "h1:eth7"/);
   await refused(phase('{ at: 1s, configure: { gatekeeper: { law: paper } } }'), /this cell has no system "gatekeeper"/);
-  await refused(phase('{ at: 1s, churn: h1, every: 0ms, until: 2s }'), /churn needs "every" above 0/);
+  await refused(phase('{ at: 1s, churn: h1, every: 0ms, until: 2s }'), /churn needs "every" of at least 10ms/);
 });
 
 test('a lab without some of its hosts has none of their links', async () => {
