@@ -24,8 +24,9 @@ const LEAST_PACKETS = 2;
 const LEAST_VNIC_PACKETS = 12;
 const MOST_PACKETS = 1000;
 const queuePackets = (rateBps: number, least: number): number => Math.round(Math.min(MOST_PACKETS, Math.max(least, (rateBps * QUEUE_MS) / 8000 / FRAME_BYTES)));
-/** Of a limiter: `guaranteeBps` is its part of its vNIC's guarantee. */
-export const limiterPackets = (rateBps: number, guaranteeBps: number): number => queuePackets(Math.min(rateBps, guaranteeBps), LEAST_PACKETS);
+/** At most, for the n-th limiter of a vNIC. */
+export const mostLimiterPackets = (minBps: number, n: number): number => Math.max(LEAST_PACKETS, Math.round(queuePackets(minBps, LEAST_VNIC_PACKETS) / n));
+export const limiterPackets = (rateBps: number, most: number): number => Math.min(queuePackets(rateBps, LEAST_PACKETS), most);
 
 /**
  * The tree is this much slower than the link. At exactly its rate a queue that ever builds up behind the tree, in

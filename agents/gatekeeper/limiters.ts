@@ -1,7 +1,7 @@
 /** Sender side: dynamic rate limiters per (local vNIC, congested remote vNIC), set by feedback, raised in silence. */
 import type { BatchChannel } from '../lib/batch.ts';
 import { log } from '../lib/rpc.ts';
-import { addLimiter, changeLimiter, FIRST_LIMITER, limiterPackets, removeLimiter, type LimiterSettings, type Uplink } from './egress.ts';
+import { addLimiter, changeLimiter, FIRST_LIMITER, limiterPackets, mostLimiterPackets, removeLimiter, type LimiterSettings, type Uplink } from './egress.ts';
 import type { Feedback } from './feedback.ts';
 import { afterFeedback, afterSilence, type LimiterState } from './recovery.ts';
 import { steer, unsteer } from './steering.ts';
@@ -29,8 +29,8 @@ interface Limiter {
   readonly sender: string;
   readonly receiver: string;
   readonly minor: number;
-  /** Its part of the vNIC's guarantee, by how many limiters the vNIC had when this one was made. */
-  readonly guaranteeBps: number;
+  /** How deep its queue may be, by how many limiters the vNIC had when this one was made. */
+  readonly mostPackets: number;
   /** As the kernel has them. */
   settings: LimiterSettings;
   state: LimiterState;
@@ -80,9 +80,9 @@ export class Limiters {
       }
       const minor = this.#free.pop() ?? this.#nextMinor++;
       const siblings = [...this.#limiters.values()].filter((l) => l.sender === entry.sender).length;
-      const guaranteeBps = vnic.minBps / (siblings + 1);
-      const settings = { rateBps: entry.rateBps, packets: limiterPackets(entry.rateBps, guaranteeBps), part: Math.random() };
-      this.#limiters.set(key, { slot: vnic.slot, sender: entry.sender, receiver: entry.receiver, minor, guaranteeBps, settings, state: afterFeedback(entry, nowMs), heard: true });
+      const mostPackets = mostLimiterPackets(vnic.minBps, siblings + 1);
+      const settings = { rateBps: entry.rateBps, packets: limiterPackets(entry.rateBps, mostPackets), part: Math.random() };
+      this.#limiters.set(key, { slot: vnic.slot, sender: entry.sender, receiver: entry.receiver, minor, mostPackets, settings, state: afterFeedback(entry, nowMs), heard: true });
       tc.push(...addLimiter(this.#parameters.uplink, vnic.slot, minor, settings));
       nft.push(steer(entry.sender, entry.receiver, minor));
       this.created += 1;
@@ -136,7 +136,7 @@ export class Limiters {
 
   #set(limiter: Limiter, rateBps: number): string[] {
     const before = limiter.settings;
-    limiter.settings = { ...before, rateBps, packets: limiterPackets(rateBps, limiter.guaranteeBps) };
+    limiter.settings = { ...before, rateBps, packets: limiterPackets(rateBps, limiter.mostPackets) };
     return changeLimiter(this.#parameters.uplink, limiter.slot, limiter.minor, before, limiter.settings);
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Vnic } from '../../agents/gatekeeper/config.ts';
-import { addLimiter, FIRST_LIMITER, MAX_VNICS, treeLines, vnicLeaf, vnicLines } from '../../agents/gatekeeper/egress.ts';
+import { addLimiter, FIRST_LIMITER, limiterPackets, MAX_VNICS, mostLimiterPackets, treeLines, vnicLeaf, vnicLines } from '../../agents/gatekeeper/egress.ts';
 import { decodeMessage, encodeMessage, type Feedback, type Message } from '../../agents/gatekeeper/feedback.ts';
 import { limitBroadcast } from '../../agents/gatekeeper/laws/broadcast.ts';
 import { divideEqually, receivedBps, type Observation } from '../../agents/gatekeeper/laws/law.ts';
@@ -145,6 +145,13 @@ test('the tree: minimum is the rate, maximum the ceiling, everything below the l
   assert.match(addLimiter(uplink, 0, 0x1000, { rateBps: 5e6, packets: 5, part: 0.5 }).join('\n'), /parent 1:10 classid 1:1000 htb rate 8000bit ceil 5000000bit/);
   assert.ok(vnicLines('change', uplink, 0, { minBps: 5e7, maxBps: null }).every((l) => /^(class|qdisc) change/.test(l)), 'a new contract rebuilds nothing');
   assert.ok(vnicLeaf(MAX_VNICS - 1) < FIRST_LIMITER);
+});
+
+test('leaf queues: 12 ms of the guarantee, an n-th of it for the n-th limiter; a small guarantee leaves room for a train of frames', () => {
+  assert.equal(mostLimiterPackets(42e6, 1), 42);
+  assert.equal(mostLimiterPackets(42e6, 3), 14);
+  assert.equal(limiterPackets(12e6, mostLimiterPackets(0.8e6, 1)), 12);
+  assert.equal(limiterPackets(60e3, mostLimiterPackets(0.8e6, 1)), 2);
 });
 
 test('steering: broadcast and multicast are one receiver', () => {
