@@ -13,7 +13,7 @@ const contract = Type.Object({
   max: Type.Optional(rateOrPercent('Maximum rate of the vNIC, both directions; none: up to the link.')),
 }, { additionalProperties: false });
 
-export const LAW_NAMES = ['max-min', 'paper', 'ratekeeper'] as const;
+const LAW_NAMES = ['max-min', 'paper', 'ratekeeper'] as const;
 
 export const gatekeeperSchema = Type.Object({
   uplink: Type.String({ description: 'Interface of each server towards the fabric.' }),

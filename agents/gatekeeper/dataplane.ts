@@ -36,10 +36,8 @@ export class Dataplane {
   static async build(config: AgentConfig, ovsDir: string | null): Promise<Dataplane> {
     const plane = new Dataplane(config);
     await feed('nft', ['-f', '-'], steeringTable(config.uplink.device, possiblePairs(config), config.counterTimeoutMs));
-    // The first line removes a predecessor's tree; without one it fails, and only it may.
-    const [clear, ...tree] = treeLines(config.uplink);
-    await feed('tc', ['-force', '-batch', '-'], `${clear}\n`).catch(() => undefined);
-    await feed('tc', ['-batch', '-'], `${tree.join('\n')}\n`);
+    await clearTree(config);
+    await feed('tc', ['-batch', '-'], `${treeLines(config.uplink).join('\n')}\n`);
     for (const vnic of config.vnics) plane.#plug(vnic);
     plane.#flows = logicalSwitches(config.uplink.device, config.vnics, config.remotes);
     if (ovsDir !== null) plane.#switch = await OpenFlowSwitch.connect(`${ovsDir}/${config.bridge}.mgmt`, (why) => fatal('Open vSwitch lost', why));
@@ -54,7 +52,7 @@ export class Dataplane {
       const next = wanted.get(mac);
       if (!next) this.#unplug(vnic, slot);
       else if (next.minBps !== vnic.minBps || next.maxBps !== vnic.maxBps) {
-        this.#vnics.set(mac, { vnic: next, slot, minBps: next.minBps, maxBps: next.maxBps });
+        this.#vnics.set(mac, { vnic: next, slot });
         this.#tc.send(vnicLines('change', config.uplink, slot, next));
       }
     }
@@ -82,7 +80,7 @@ export class Dataplane {
   /** Back to a plain switch without a tree. */
   async remove(): Promise<void> {
     await Promise.all([this.#tc.close(), this.#nft.close()]);
-    await feed('tc', ['-batch', '-'], `${removeTree(this.#config.uplink).join('\n')}\n`).catch(() => undefined);
+    await clearTree(this.#config);
     await feed('nft', ['-f', '-'], removeTable).catch(() => undefined);
     await this.#switch?.replace(PLAIN_SWITCH);
     this.#switch?.close();
@@ -91,7 +89,7 @@ export class Dataplane {
   #plug(vnic: Vnic): void {
     const slot = this.#freeSlots.pop();
     if (slot === undefined) throw new Error(`more than ${MAX_VNICS} vNICs on one server`);
-    this.#vnics.set(vnic.mac, { vnic, slot, minBps: vnic.minBps, maxBps: vnic.maxBps });
+    this.#vnics.set(vnic.mac, { vnic, slot });
     this.#tc.send(vnicLines('add', this.#config.uplink, slot, vnic));
     this.#nft.send([steerVnic(vnic.mac, slot)]);
   }
@@ -109,6 +107,9 @@ export class Dataplane {
 function possiblePairs({ vnics, remotes }: AgentConfig): number {
   return vnics.reduce((sum, vnic) => sum + remotes.filter((r) => r.tenant === vnic.tenant).length, 0);
 }
+
+/** Where there is no tree there is nothing to clear. */
+const clearTree = ({ uplink }: AgentConfig): Promise<void> => feed('tc', ['-batch', '-'], `${removeTree(uplink).join('\n')}\n`).catch(() => undefined);
 
 async function feed(program: string, args: readonly string[], input: string): Promise<void> {
   const child = run(program, [...args]);

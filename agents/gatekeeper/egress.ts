@@ -42,7 +42,7 @@ export const classId = (minor: number): string => `1:${minor.toString(16)}`;
 
 /** Every vNIC of a server has a slot: two classes of the tree. */
 export const MAX_VNICS = 1024;
-export const vnicClass = (slot: number): number => 0x10 + slot * 2;
+const vnicClass = (slot: number): number => 0x10 + slot * 2;
 export const vnicLeaf = (slot: number): number => vnicClass(slot) + 1;
 /** Limiters are numbered from here, above every vNIC's classes. */
 export const FIRST_LIMITER = 0x1000;
@@ -75,9 +75,7 @@ const leafLines = (uplink: Uplink, parent: number, minor: number, ceilBps: numbe
   classLine('add', uplink, parent, minor, Math.min(LEAF_RATE_BPS, ceilBps), ceilBps), queueLine('add', uplink, minor, packets),
 ];
 
-/** Replaces whatever tree is there; the first line fails where there is none, which is no matter. */
 export const treeLines = (uplink: Uplink): string[] => [
-  `qdisc del dev ${uplink.device} root`,
   `qdisc add dev ${uplink.device} root handle 1: htb default 2`,
   `class add dev ${uplink.device} parent 1: classid 1:1 htb ${rateArguments(usable(uplink), usable(uplink))}`,
   ...leafLines(uplink, 1, 2, STRAY_BPS, LEAST_PACKETS),

@@ -1,7 +1,7 @@
 /** Sender side: dynamic rate limiters per (local vNIC, congested remote vNIC), set by feedback, raised in silence. */
 import type { BatchChannel } from '../lib/batch.ts';
 import { log } from '../lib/rpc.ts';
-import { addLimiter, changeLimiter, FIRST_LIMITER, limiterPackets, mostLimiterPackets, removeLimiter, type LimiterSettings, type Uplink } from './egress.ts';
+import { addLimiter, changeLimiter, FIRST_LIMITER, limiterPackets, mostLimiterPackets, removeLimiter, type Contract, type LimiterSettings, type Uplink } from './egress.ts';
 import type { Feedback } from './feedback.ts';
 import { afterFeedback, afterSilence, type LimiterState } from './recovery.ts';
 import { steer, unsteer } from './steering.ts';
@@ -9,12 +9,12 @@ import { steer, unsteer } from './steering.ts';
 /** Smaller changes of a limiter are not worth a system call. */
 const NOTICEABLE = 0.005;
 
+/** How long a class outlives its limiter. */
 const RETIRED_MS = 100;
 
 export interface LimitedVnic {
   readonly slot: number;
-  readonly minBps: number;
-  readonly maxBps: number | null;
+  readonly vnic: Contract;
 }
 
 export interface LimiterParameters {
@@ -68,8 +68,8 @@ export class Limiters {
     const tc: string[] = [];
     const nft: string[] = [];
     for (const entry of feedback) {
-      const vnic = this.#vnics.get(entry.sender);
-      if (!vnic) continue;
+      const plugged = this.#vnics.get(entry.sender);
+      if (!plugged) continue;
       const key = `${entry.sender} ${entry.receiver}`;
       const known = this.#limiters.get(key);
       if (known) {
@@ -79,11 +79,12 @@ export class Limiters {
         continue;
       }
       const minor = this.#free.pop() ?? this.#nextMinor++;
-      const siblings = [...this.#limiters.values()].filter((l) => l.sender === entry.sender).length;
+      const siblings = this.#of(entry.sender).length;
+      const { slot, vnic } = plugged;
       const mostPackets = mostLimiterPackets(vnic.minBps, siblings + 1);
       const settings = { rateBps: entry.rateBps, packets: limiterPackets(entry.rateBps, mostPackets), part: Math.random() };
-      this.#limiters.set(key, { slot: vnic.slot, sender: entry.sender, receiver: entry.receiver, minor, mostPackets, settings, state: afterFeedback(entry, nowMs), heard: true });
-      tc.push(...addLimiter(this.#parameters.uplink, vnic.slot, minor, settings));
+      this.#limiters.set(key, { slot, sender: entry.sender, receiver: entry.receiver, minor, mostPackets, settings, state: afterFeedback(entry, nowMs), heard: true });
+      tc.push(...addLimiter(this.#parameters.uplink, slot, minor, settings));
       nft.push(steer(entry.sender, entry.receiver, minor));
       this.created += 1;
       log('info', 'limiter created', { sender: entry.sender, receiver: entry.receiver, rateBps: entry.rateBps });
@@ -104,13 +105,10 @@ export class Limiters {
       const before = limiter.state;
       const after = afterSilence(before, nowMs, {
         increaseBps: increase * uplink.rateBps,
-        maximumBps: Math.min(this.#vnics.get(limiter.sender)?.maxBps ?? uplink.rateBps, uplink.rateBps),
+        maximumBps: Math.min(this.#vnics.get(limiter.sender)?.vnic.maxBps ?? uplink.rateBps, uplink.rateBps),
         timeoutMs,
       });
-      if (after === null) {
-        this.#remove(limiter);
-        this.#retired.push({ minor: limiter.minor, atMs: nowMs });
-      }
+      if (after === null) this.#remove(limiter, nowMs);
       else {
         limiter.state = after;
         if (after.rateBps !== before.rateBps) lines.push(...this.#set(limiter, after.rateBps));
@@ -121,10 +119,7 @@ export class Limiters {
 
   /** A vNIC leaves: its limiters go before its class. */
   removeOf(sender: string): void {
-    for (const limiter of [...this.#limiters.values()].filter((l) => l.sender === sender)) {
-      this.#remove(limiter);
-      this.#retired.push({ minor: limiter.minor, atMs: 0 });
-    }
+    for (const limiter of this.#of(sender)) this.#remove(limiter, 0);
     // Its class can go only when no child of it is left, retired ones included.
     this.#tc.send(this.#bury(Infinity));
   }
@@ -149,8 +144,13 @@ export class Limiters {
     return due.map((r) => removeLimiter(this.#parameters.uplink, r.minor));
   }
 
-  #remove(limiter: Limiter): void {
+  #of(sender: string): Limiter[] {
+    return [...this.#limiters.values()].filter((limiter) => limiter.sender === sender);
+  }
+
+  #remove(limiter: Limiter, nowMs: number): void {
     this.#limiters.delete(`${limiter.sender} ${limiter.receiver}`);
+    this.#retired.push({ minor: limiter.minor, atMs: nowMs });
     this.#nft.send([unsteer(limiter.sender, limiter.receiver)]);
     this.removed += 1;
     log('info', 'limiter removed', { sender: limiter.sender, receiver: limiter.receiver });

@@ -97,8 +97,7 @@ interface Supervised {
   readonly faults: string[];
   agent: AgentProcess;
   /** A planned kill: how long the agent stays dead. */
-  downMs: number;
-  plannedKill: boolean;
+  plannedDownMs: number | null;
   unplanned: number;
   restarting: Promise<void>;
   paused: boolean;
@@ -126,7 +125,7 @@ export class Supervisor {
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
           const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
-          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], downMs: 0, plannedKill: false, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, bundle, log) });
+          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], plannedDownMs: null, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, bundle, log) });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
@@ -149,19 +148,19 @@ export class Supervisor {
       const reason = `exited (${exit.signal ?? exit.code})`;
       s.crashes.push({ atMs: Date.now(), reason });
       this.#ctx.events.emit({ type: 'note', level: 'warn', text: `agent ${s.system.definition.name} on ${s.node} ${reason}` });
-      if (!s.plannedKill) s.unplanned += 1;
-      s.plannedKill = false;
+      const downMs = s.plannedDownMs ?? 0;
+      if (s.plannedDownMs === null) s.unplanned += 1;
+      s.plannedDownMs = null;
       if (s.system.crash !== 'restart' || s.unplanned > MAX_RESTARTS) {
         s.faults.push(reason);
         return;
       }
-      s.restarting = sleep(s.downMs, this.#ctx.signal).then(() => this.#restart(s), () => undefined);
+      s.restarting = sleep(downMs, this.#ctx.signal).then(() => this.#restart(s), () => undefined);
     });
   }
 
   async #restart(s: Supervised): Promise<void> {
     if (this.#stopping) return;
-    s.downMs = 0;
     try {
       s.agent = this.#spawn(s.system.definition, s.node, s.bundle, s.log);
       await s.agent.call('configure', s.setup);
@@ -176,8 +175,7 @@ export class Supervisor {
   /** kill -9, as a crash would: the agents come back after `downMs`. */
   kill(node: string, downMs: number): void {
     for (const s of this.#on(node)) {
-      s.downMs = downMs;
-      s.plannedKill = true;
+      s.plannedDownMs = downMs;
       s.agent.process.kill('SIGKILL');
     }
   }

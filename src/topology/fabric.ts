@@ -14,7 +14,7 @@ const MIN_QUEUE_BYTES = 16 * 1514;
 const QUEUE_BASE_US = 5000;
 
 /** containerlab's precedence: node over group over kind over defaults; mappings merge, the rest replaces. */
-export function effectiveSettings(file: TopologyFile, key: string): NodeSettings {
+function effectiveSettings(file: TopologyFile, key: string): NodeSettings {
   const { defaults, kinds, groups, nodes } = file.topology;
   const own = nodes[key] ?? {};
   const group = own.group ?? defaults?.group;

@@ -5,41 +5,16 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
 import { readCapture } from '../../src/capture/reader.ts';
-import { machineState, netrig, scratch, startNetrig } from '../support/netrig.ts';
+import { twoServers } from '../support/gatekeeper.ts';
+import { machineState, netrig, resultsOf, scratch, startNetrig } from '../support/netrig.ts';
 
 const FEEDBACK_PORT = 5789;
 
-const topology = `
-name: t-gatekeeper
-saturation: 100%
-topology:
-  nodes:
-    s0: { kind: ovs-bridge, interfaces: { prov: { address: auto } } }
-    s1: { kind: ovs-bridge, interfaces: { prov: { address: auto } } }
-    core: { kind: bridge }
-    provider: { kind: bridge }
-    rogue: {}
-    a0: { labels: { tenant: A } }
-    a1: { labels: { tenant: A } }
-  links:
-    - { endpoints: ["s0:up", "core:s0"], rate: 20Mbit }
-    - { endpoints: ["s1:up", "core:s1"], rate: 20Mbit }
-    - { endpoints: ["s0:prov", "provider:s0"] }
-    - { endpoints: ["s1:prov", "provider:s1"] }
-    - { endpoints: ["rogue:eth0", "provider:rogue"] }
-    - { endpoints: ["a0:e", "s0:a0"] }
-    - { endpoints: ["a1:e", "s1:a1"] }
-systems:
-  gatekeeper:
-    on: [s0, s1]
-    config: { uplink: up, network: prov, contracts: { A: { min: 50%, max: 50% } }, limiter-timeout: 300ms, counter-timeout: 1s }
-traffic:
-  - { phase: flood, duration: 6s, flows: [{ name: f, from: a1, to: a0, rate: 18Mbit, tool: mgen }] }
-  - { phase: quiet, duration: 6s }
-targets:
-  - { name: "R4-3 the maximum holds", check: rate, flow: f, phase: flood, at-most: 10200kbit, from: 1s }
-`;
-const results = (output: string) => /evidence in (\S+)/.exec(output)?.[1] ?? '';
+const topology = twoServers({
+  name: 't-gatekeeper', nodes: ['rogue: {}'], links: ['{ endpoints: ["rogue:eth0", "provider:rogue"] }'],
+  traffic: ['{ phase: flood, duration: 6s, flows: [{ name: f, from: a1, to: a0, rate: 18Mbit, tool: mgen }] }', '{ phase: quiet, duration: 6s }'],
+  targets: ['{ name: "R4-3 the maximum holds", check: rate, flow: f, phase: flood, at-most: 10200kbit, from: 1s }'],
+});
 const inNode = (node: string, ...argv: string[]) => netrig(['exec', node, '--', ...argv]).stdout;
 /** Classes of dynamic limiters: those numbered above every vNIC's. */
 const limiters = () => [...inNode('s1', 'tc', 'class', 'show', 'dev', 'up').matchAll(/class htb 1:([0-9a-f]+) /g)].filter(([, minor]) => Number.parseInt(minor ?? '', 16) >= 0x1000).length;
@@ -82,7 +57,7 @@ test('R4-11 limiters and counters come and go with traffic; R4-15 forged and rep
   assert.equal(limiters(), 0, 'no limiter is left in the tree');
   assert.ok(!elements('pairs'), 'no counter is left');
   assert.equal((await run.exited).code, 0, run.output());
-  const agents = JSON.parse(readFileSync(join(results(run.output()), 'cells/run/r1/agents.json'), 'utf8')) as { node: string; counters: Record<string, number> }[];
+  const agents = JSON.parse(readFileSync(join(resultsOf(run.output()), 'cells/run/r1/agents.json'), 'utf8')) as { node: string; counters: Record<string, number> }[];
   const s1 = agents.find((a) => a.node === 's1')?.counters ?? {};
   assert.equal(s1['feedbackRejected'], forged.length, 'every forged message is counted');
   assert.equal(s1['feedbackReplayed'], recorded.length, 'every replayed message is counted');

@@ -35,6 +35,9 @@ export function startNetrig(args: readonly string[], env: Readonly<Record<string
   return { child, exited, until, output: () => output };
 }
 
+/** Results folder that a run announced. */
+export const resultsOf = (output: string): string => /evidence in (\S+)/.exec(output)?.[1] ?? '';
+
 export function scratch(): { dir: string; file: (name: string, content: string) => string; [Symbol.dispose](): void } {
   const dir = mkdtempSync(join(tmpdir(), 'netrig-test-'));
   return {
