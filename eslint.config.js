@@ -8,13 +8,14 @@ const layers = {
   fabric: ['rig', 'topology'],
   traffic: ['rig', 'topology'],
   capture: ['rig', 'topology'],
-  evidence: ['capture', 'fabric', 'topology', 'traffic'],
-  checks: ['capture', 'evidence', 'topology', 'traffic'],
-  report: ['checks', 'evidence', 'systems', 'topology'],
+  clocks: ['rig', 'topology'],
+  evidence: ['capture', 'clocks', 'fabric', 'topology', 'traffic'],
+  checks: ['capture', 'clocks', 'evidence', 'topology', 'traffic'],
+  report: ['checks', 'clocks', 'evidence', 'systems', 'topology'],
   systems: ['evidence', 'rig', 'topology'],
-  run: ['capture', 'evidence', 'fabric', 'rig', 'systems', 'topology', 'traffic'],
+  run: ['capture', 'clocks', 'evidence', 'fabric', 'rig', 'systems', 'topology', 'traffic'],
 };
-const folders = ['core', 'topology', 'rig', 'fabric', 'traffic', 'capture', 'evidence', 'checks', 'report', 'systems', 'run', 'cli'];
+const folders = ['core', 'topology', 'rig', 'fabric', 'traffic', 'capture', 'clocks', 'evidence', 'checks', 'report', 'systems', 'run', 'cli'];
 
 export default tseslint.config(
   { ignores: ['build/', 'results/', 'node_modules/', 'coverage/', 'eslint.config.js'] },

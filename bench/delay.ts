@@ -1,11 +1,9 @@
 /** How exact the emulated links are: one-way delay and rate of a sweep of settings, as linktest measures them. */
 import { quietContext } from '../src/core/context.ts';
 import { formatDurationUs, formatRate } from '../src/core/units.ts';
-import { probeFabric } from '../src/fabric/capabilities.ts';
-import { deploy } from '../src/rig/deploy.ts';
-import { Rig } from '../src/rig/rig.ts';
-import { destroyLab } from '../src/rig/teardown.ts';
-import { measureLinks, planLab } from '../src/run/street.ts';
+import { destroyRig } from '../src/rig/destroy.ts';
+import { Site } from '../src/run/site.ts';
+import { measureLinks } from '../src/run/street.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { print } from './measure.ts';
@@ -13,17 +11,17 @@ import { print } from './measure.ts';
 const SETTINGS = ['delay: 200us', 'delay: 1ms', 'delay: 10ms', 'delay: 100ms', 'rate: 10Mbit', 'rate: 100Mbit', 'rate: 500Mbit', 'rate: 1Gbit', 'rate: 100Mbit, delay: 10ms', 'delay: 10ms, jitter: 2ms', 'loss: 1%'];
 
 export async function benchDelay(): Promise<void> {
-  const capabilities = await probeFabric(Rig.machine());
+  const ctx = quietContext();
+  await using site = await Site.open(ctx, null, { lease: null });
   const rows: string[][] = [];
   for (const setting of SETTINGS) {
     const lab = (await parseExperiment('bench.yaml', `name: bench\ntopology: { nodes: { a: {}, b: {} }, links: [{ endpoints: ["a:e", "b:e"], ${setting} }] }\n`)).cells[0] as Lab;
-    const ctx = quietContext();
-    await deploy(ctx, planLab(lab, capabilities), 'bench', lab.fabric);
+    const rig = await site.deploy(ctx, lab, 'bench');
     try {
-      const m = (await measureLinks(ctx, lab))[0];
+      const m = (await measureLinks(ctx, rig, lab))[0];
       if (m) rows.push([setting, m.rateBps === null ? '–' : formatRate(m.rateBps), formatDurationUs(m.delayUs ?? NaN), formatDurationUs(m.delayP90Us ?? NaN), `${m.lossSent - m.lossReceived}/${m.lossSent}`, m.problems.join('; ')]);
     } finally {
-      await destroyLab(lab.name);
+      await destroyRig(rig);
     }
   }
   print(['declared', 'rate', 'delay p50', 'delay p90', 'lost', ''], rows);

@@ -1,11 +1,9 @@
 /** Deploy and destroy of N hosts on one Open vSwitch, against Mininet doing the same (userspace datapath, no controller). */
 import { spawnSync } from 'node:child_process';
 import { quietContext } from '../src/core/context.ts';
-import { probeFabric } from '../src/fabric/capabilities.ts';
-import { deploy } from '../src/rig/deploy.ts';
-import { Rig } from '../src/rig/rig.ts';
-import { destroyLab } from '../src/rig/teardown.ts';
-import { measureLinks, planLab } from '../src/run/street.ts';
+import { destroyRig } from '../src/rig/destroy.ts';
+import { Site } from '../src/run/site.ts';
+import { measureLinks } from '../src/run/street.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { print, seconds, show } from './measure.ts';
@@ -20,18 +18,17 @@ async function star(hosts: number): Promise<Lab> {
 
 export async function benchDeploy(): Promise<void> {
   const ctx = quietContext();
-  const capabilities = await probeFabric(Rig.machine());
+  await using site = await Site.open(ctx, null, { lease: null });
   const mininet = prepareMininet();
   const rows: string[][] = [];
   for (const hosts of [50, 200]) {
     const lab = await star(hosts);
     const own = await seconds(REPEATS, async () => {
-      await deploy(ctx, planLab(lab, capabilities), 'bench', lab.fabric);
-      await destroyLab(lab.name);
+      await destroyRig(await site.deploy(ctx, lab, 'bench'));
     });
-    await deploy(ctx, planLab(lab, capabilities), 'bench', lab.fabric);
-    const linktest = await seconds(1, () => measureLinks(ctx, lab));
-    await destroyLab(lab.name);
+    const rig = await site.deploy(ctx, lab, 'bench');
+    const linktest = await seconds(1, () => measureLinks(ctx, rig, lab));
+    await destroyRig(rig);
     // A whole command from the shell, Node's start included, as Mininet's time includes Python's.
     const theirs = mininet ? await seconds(REPEATS, () => spawnSync('mn', ['--topo', `single,${hosts}`, '--switch', 'ovs,datapath=user', '--controller', 'none', '--test', 'none'], { stdio: 'ignore' })) : [];
     const ratio = theirs.length > 0 ? `1/${(mean(theirs) / mean(own)).toFixed(1)}` : 'mininet is not there';

@@ -12,11 +12,9 @@ import { join } from 'node:path';
 import { system } from '../agents/gatekeeper/system.ts';
 import type { AgentConfig, Vnic } from '../agents/gatekeeper/config.ts';
 import { quietContext, sleep } from '../src/core/context.ts';
-import { probeFabric } from '../src/fabric/capabilities.ts';
-import { deploy } from '../src/rig/deploy.ts';
-import { Rig } from '../src/rig/rig.ts';
-import { destroyLab } from '../src/rig/teardown.ts';
-import { planLab } from '../src/run/street.ts';
+import { destroyRig } from '../src/rig/destroy.ts';
+import type { Rig } from '../src/rig/rig.ts';
+import { Site } from '../src/run/site.ts';
 import { Supervisor } from '../src/systems/supervisor.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
@@ -59,12 +57,13 @@ export async function benchGatekeeper(): Promise<void> {
 async function measure(load: Load): Promise<string[][]> {
   const ctx = quietContext();
   const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
-  const rig = await deploy(ctx, planLab(lab, await probeFabric(Rig.machine())), 'bench', lab.fabric);
+  await using site = await Site.open(ctx, null, { lease: null });
+  const rig = await site.deploy(ctx, lab, 'bench');
   const folder = mkdtempSync(join(tmpdir(), 'netrig-bench-'));
   let supervisor: Supervisor | undefined;
   let generator: ReturnType<ReturnType<Rig['node']>['spawn']> | undefined;
   try {
-    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), ovsDir: () => null, folder });
+    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), ovsDir: () => null, folder });
     const frames = join(folder, 'frames.cfg');
     writeFileSync(frames, Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s)))).flat().join('\n'));
     // Twice what the link takes.
@@ -80,7 +79,7 @@ async function measure(load: Load): Promise<string[][]> {
   } finally {
     generator?.kill('SIGKILL');
     await supervisor?.stop();
-    await destroyLab(lab.name);
+    await destroyRig(rig);
     rmSync(folder, { recursive: true });
   }
 }

@@ -3,11 +3,13 @@
  * Timing belongs here, not into tests.
  */
 import { benchCapture } from './capture.ts';
+import { benchClocks } from './clocks.ts';
+import { benchContainers } from './containers.ts';
 import { benchDelay } from './delay.ts';
 import { benchDeploy } from './deploy.ts';
 import { benchGatekeeper } from './gatekeeper.ts';
 
-const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = { deploy: benchDeploy, capture: benchCapture, delay: benchDelay, gatekeeper: benchGatekeeper };
+const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = { deploy: benchDeploy, capture: benchCapture, delay: benchDelay, containers: benchContainers, clocks: benchClocks, gatekeeper: benchGatekeeper };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !Object.hasOwn(BENCHES, name));

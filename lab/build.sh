@@ -3,6 +3,6 @@
 set -e
 cd "$(dirname "$0")/.."
 mkdir -p build
-for helper in nsrun linkprobe delayline; do
+for helper in nsrun linkprobe delayline clockprobe; do
   gcc -O2 -Wall -Wextra -Werror -o "build/$helper" "native/$helper.c"
 done

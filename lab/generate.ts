@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CODES } from '../src/core/errors.ts';
 import { reportSchema } from '../src/report/schema.ts';
+import { rigSchema } from '../src/rig/schema.ts';
 import { topologySchema } from '../src/topology/schema.ts';
 
 export function renderErrorsPage(): string {
@@ -28,11 +29,13 @@ ${rows.join('\n')}
 
 const render = (schema: object): string => `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...schema }, null, 2)}\n`;
 export const renderTopologySchema = (): string => render(topologySchema);
+export const renderRigSchema = (): string => render(rigSchema);
 export const renderReportSchema = (): string => render(reportSchema);
 
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..');
   writeFileSync(join(root, 'docs/errors.md'), renderErrorsPage());
   writeFileSync(join(root, 'lab/topology.schema.json'), renderTopologySchema());
+  writeFileSync(join(root, 'lab/rig.schema.json'), renderRigSchema());
   writeFileSync(join(root, 'lab/report.schema.json'), renderReportSchema());
 }

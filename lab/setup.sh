@@ -8,7 +8,14 @@ say() { printf '\033[1msetup:\033[0m %s\n' "$*"; }
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
 packages=(openvswitch-switch iperf3 mgen tcpdump iproute2 ethtool procps nftables gcc libc6-dev)
-[ "${1:-}" = --with-tests ] && packages+=(tshark mininet chromium fonts-dejavu-core)
+for option in "$@"; do
+  case "$option" in
+    --with-tests) packages+=(tshark mininet chromium fonts-dejavu-core) ;;
+    # Virtual machines, containers and clocks of a rig.
+    --with-rigs) packages+=(qemu-system-x86 mmdebstrap squashfs-tools cpio kmod openssh-client docker.io linuxptp) ;;
+    *) say "unknown option $option (--with-tests, --with-rigs)" >&2; exit 2 ;;
+  esac
+done
 command -v npm >/dev/null || packages+=(npm)
 
 missing=()
@@ -18,6 +25,13 @@ done
 if [ "${#missing[@]}" -gt 0 ]; then
   say "installing from Debian: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # netrig starts engines and switches of its own: packages need not start theirs.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod +x "$policy"
+    trap 'as_root rm -f "$policy"' EXIT
+  fi
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 else

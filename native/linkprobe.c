@@ -11,11 +11,15 @@
  *        is how long nothing may arrive before what is missing counts as lost
  *   job:    ID TX_NETNS TX_IF RX_NETNS RX_IF FRAMES BYTES INTERVAL_NS
  *   result: one JSON object a line
+ *
+ * Of a link between two machines each runs one half, with the same list of jobs and "-" for the end that is not
+ * its own. The half that receives says "ready" on stderr; its delays are between two clocks, for the caller to mend.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -45,7 +49,7 @@ struct __attribute__((packed)) probe {
 
 struct job {
 	char id[64];
-	int tx, rx, frames, bytes, sent, send_errors, received;
+	int tx, rx, frames, bytes, sent, send_errors, received; /* tx, rx: -1 if that end is on another machine */
 	int64_t interval_ns, started_ns, finished_ns;
 	unsigned char src[6];
 	int64_t *rx_ns, *delay_ns; /* by arrival */
@@ -68,8 +72,17 @@ static int64_t now_ns(void)
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+/* Every frame is seen (a kernel switch takes those of a port before the handler of one EtherType would), the probes pass. */
+static struct sock_filter only_probes[] = {
+	BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PROBE_ETHERTYPE, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, 0xffff),
+	BPF_STMT(BPF_RET | BPF_K, 0),
+};
+
 static int open_in(const char *netns, const char *ifname, int protocol, unsigned char *mac)
 {
+	struct sock_fprog filter = { sizeof only_probes / sizeof *only_probes, only_probes };
 	struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_protocol = htons(protocol) };
 	struct ifreq req = { 0 };
 	int bytes = 8 << 20, on = 1, fd, ns = open(netns, O_RDONLY | O_CLOEXEC);
@@ -81,6 +94,7 @@ static int open_in(const char *netns, const char *ifname, int protocol, unsigned
 	memcpy(mac, req.ifr_hwaddr.sa_data, 6);
 	addr.sll_ifindex = (int)if_nametoindex(ifname);
 	setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0) die("filter", ifname);
 	setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
@@ -92,7 +106,7 @@ static void send_due(struct job *j, int64_t now)
 {
 	unsigned char buffer[9216] = { 0 };
 	struct probe *p = (struct probe *)buffer;
-	while (j->sent < j->frames && now >= j->started_ns + j->sent * j->interval_ns) {
+	while (j->tx >= 0 && j->sent < j->frames && now >= j->started_ns + j->sent * j->interval_ns) {
 		memcpy(p->dst, NEAREST_BRIDGE, 6);
 		memcpy(p->src, j->src, 6);
 		p->ethertype = htons(PROBE_ETHERTYPE);
@@ -167,6 +181,7 @@ int main(int argc, char **argv)
 	char tx_ns[256], tx_if[32], rx_ns[256], rx_if[32];
 	struct job j = { 0 };
 	unsigned char ignored[6];
+	int halves = 0;
 
 	if (argc != 2) return fprintf(stderr, "usage: linkprobe LINGER_MS < jobs > results\n"), 2;
 	int64_t linger_ns = atol(argv[1]) * 1000000L;
@@ -179,11 +194,13 @@ int main(int argc, char **argv)
 		job->delay_ns = calloc((size_t)j.frames, sizeof *job->delay_ns);
 		job->seen = calloc((size_t)j.frames, 1);
 		if (!job->rx_ns || !job->delay_ns || !job->seen) die("memory for", j.id);
-		job->tx = open_in(tx_ns, tx_if, 0, job->src);
-		job->rx = open_in(rx_ns, rx_if, PROBE_ETHERTYPE, ignored);
+		job->tx = strcmp(tx_ns, "-") ? open_in(tx_ns, tx_if, 0, job->src) : -1;
+		job->rx = strcmp(rx_ns, "-") ? open_in(rx_ns, rx_if, ETH_P_ALL, ignored) : -1;
+		halves |= job->tx < 0;
 		fds[njobs++] = (struct pollfd){ .fd = job->rx, .events = POLLIN };
 	}
 	prctl(PR_SET_TIMERSLACK, 1);
+	if (halves) fprintf(stderr, "ready\n");
 	int64_t start = now_ns();
 	/* Staggered, so that jobs do not send in step. */
 	for (int i = 0; i < njobs; i++) jobs[i].started_ns = start + jobs[i].interval_ns * i / njobs;
@@ -193,12 +210,12 @@ int main(int argc, char **argv)
 		int sending = 0, missing = 0;
 		for (int i = 0; i < njobs; i++) {
 			send_due(&jobs[i], now);
-			if (jobs[i].sent < jobs[i].frames) {
+			if (jobs[i].tx >= 0 && jobs[i].sent < jobs[i].frames) {
 				int64_t due = jobs[i].started_ns + jobs[i].sent * jobs[i].interval_ns;
 				if (due < next) next = due;
 				sending = 1;
 			}
-			missing += jobs[i].sent - jobs[i].received;
+			if (jobs[i].rx >= 0) missing += (jobs[i].tx >= 0 ? jobs[i].sent : jobs[i].frames) - jobs[i].received;
 		}
 		now = now_ns();
 		if (sending) quiet_since = now;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
 
 export interface TracedPeriod {
-  /** Epoch milliseconds. */
+  /** Epoch milliseconds, of the clock that phases are dated by. */
   readonly atMs: number;
   /** By receiving vNIC, bit/s. */
   readonly rates: Readonly<Record<string, number>>;
@@ -17,11 +17,12 @@ export interface TracedPeriod {
 export function readTrace(evidence: CellEvidence, server: string): TracedPeriod[] {
   const path = join(evidence.folder, 'agents', `gatekeeper.${server}.jsonl`);
   if (!existsSync(path)) return [];
+  const aheadMs = evidence.agents.find((a) => a.system === 'gatekeeper' && a.node === server)?.clockAheadMs ?? 0;
   return readFileSync(path, 'utf8').split('\n').flatMap((line) => {
     if (!line.includes('"event":"period"')) return [];
     try {
       const { at, rates, allocated, feedback } = JSON.parse(line) as { at: number; rates: TracedPeriod['rates']; allocated: TracedPeriod['allocated']; feedback: number };
-      return [{ atMs: at, rates, allocated, feedback }];
+      return [{ atMs: at - aheadMs, rates, allocated, feedback }];
     } catch {
       return []; // the last line of an agent that was killed
     }

@@ -1,8 +1,12 @@
 /** Live capture with tcpdump: nanosecond stamps, its own process, drops counted. */
+import { dirname, join } from 'node:path';
 import { sleep } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { Host, HostProcess } from '../rig/host.ts';
+import type { Machine } from '../rig/machine.ts';
+import type { ClockOffset } from '../rig/offset.ts';
 import { endpointName, type CapturePoint } from '../topology/model.ts';
+import { readCapture } from './reader.ts';
 
 const KERNEL_BUFFER_KIB = 16_384;
 const READY_TIMEOUT_MS = 5000;
@@ -18,6 +22,9 @@ export interface CaptureRecord {
   readonly file: string;
   readonly captured: number;
   readonly droppedByKernel: number;
+  /** The clock that stamped the packets minus the one that phases are dated by, and its bound; 0 or absent: the same clock. */
+  readonly clockAheadNs?: number;
+  readonly clockBoundNs?: number;
   readonly error?: string;
 }
 
@@ -37,8 +44,11 @@ export function tcpdumpArguments(point: CapturePoint, output: string): string[] 
   ];
 }
 
-export async function startCapture(host: Host, point: CapturePoint, path: string, relativePath: string): Promise<RunningCapture> {
-  const process = host.spawn(tcpdumpArguments(point, path));
+/** `host`: the node's network; `machine`: its carrier, with the clock `ahead` of the one that phases are dated by. The file goes to `folder`/`file`. */
+export async function startCapture(host: Host, machine: Pick<Machine, 'exec' | 'spool' | 'collect'>, ahead: ClockOffset, point: CapturePoint, folder: string, file: string): Promise<RunningCapture> {
+  const spooled = machine.spool(join(folder, file));
+  await machine.exec(['mkdir', '-p', dirname(spooled)]);
+  const process = host.spawn(tcpdumpArguments(point, spooled));
   const log = await untilListening(process, point);
   return {
     stop: async () => {
@@ -52,13 +62,24 @@ export async function startCapture(host: Host, point: CapturePoint, path: string
       const count = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? NaN);
       const captured = count(/(\d+) packets? captured/);
       const dropped = count(/(\d+) packets? dropped by kernel/);
-      const error = Number.isNaN(captured) || exit.code !== 0 ? `tcpdump ended early (${exit.signal ?? exit.code}): ${text.trim().split('\n').at(-1) ?? ''}` : undefined;
+      const collected = await machine.collect(spooled, join(folder, file)).then(() => '', (failure: unknown) => (failure as Error).message);
+      const kept = collected === '' && captured > 0 ? countPackets(join(folder, file)) : 0;
+      const error = collected !== '' ? `not collected: ${collected}` : captured > 0 && kept !== captured ? `the file holds ${kept} of ${captured} packets: was the disk full?` : Number.isNaN(captured) || exit.code !== 0 ? `tcpdump ended early (${exit.signal ?? exit.code}): ${text.trim().split('\n').at(-1) ?? ''}` : undefined;
       return {
-        at: endpointName(point.at), direction: point.direction, filter: point.filter, file: relativePath,
+        at: endpointName(point.at), direction: point.direction, filter: point.filter, file, clockAheadNs: ahead.offsetNs, clockBoundNs: ahead.boundNs,
         captured: captured || 0, droppedByKernel: dropped || 0, ...(error === undefined ? {} : { error }),
       };
     },
   };
+}
+
+/** tcpdump does not notice that it cannot write. A file that ends within a packet holds those before. */
+function countPackets(path: string): number {
+  try {
+    return readCapture(path, () => undefined).packets;
+  } catch {
+    return 0; // not even the header of a capture
+  }
 }
 
 function untilListening(process: HostProcess, point: CapturePoint): Promise<() => string> {

@@ -28,8 +28,10 @@ export function groupSeries(evidence: CellEvidence, captureAt: string, label: st
     if (!series) bytes.set(group, (series = new Float64Array(bins)));
     groupOf.set(macToNumber(itf.mac), series);
   }
-  const startSeconds = Number(BigInt(phase.startedNs) / 1_000_000_000n);
-  const startNanoseconds = Number(BigInt(phase.startedNs) % 1_000_000_000n);
+  // In the clock of the capture's machine.
+  const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clockAheadNs ?? 0));
+  const startSeconds = Number(startNs / 1_000_000_000n);
+  const startNanoseconds = Number(startNs % 1_000_000_000n);
   const headers = emptyHeaders();
   readCapture(join(evidence.folder, record.file), (packet) => {
     if (!readHeaders(packet, headers)) return;

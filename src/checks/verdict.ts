@@ -1,4 +1,5 @@
 /** Evidence to verdicts: pure functions over what the evidence folder holds. */
+import { clockProblem } from '../clocks/samples.ts';
 import { mean } from 'simple-statistics';
 import { formatDurationUs, formatPercent, formatRate, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
@@ -46,14 +47,27 @@ export function verdictsOf(repeats: readonly CellEvidence[], planned = repeats.l
   return lab ? lab.targets.map((target) => judge(target, repeats, planned, lookup)) : [];
 }
 
-/** Was the machine the limit while this phase ran (default: the last)? An idle phase must not dilute a busy one. */
-export function isSaturated(evidence: CellEvidence, phaseName?: string): boolean {
+/** Start and end of a phase (default: the last) in epoch milliseconds. */
+function timeOf(evidence: CellEvidence, phaseName?: string): [fromMs: number, toMs: number] | undefined {
   const phase = phaseName === undefined ? evidence.phases.at(-1) : evidence.phases.find((p) => p.phase === phaseName);
-  const fromMs = phase ? Number(BigInt(phase.startedNs) / 1_000_000n) : -Infinity;
-  const toMs = phase ? fromMs + phase.durationUs / 1000 : Infinity;
+  if (!phase) return undefined;
+  const fromMs = Number(BigInt(phase.startedNs) / 1_000_000n);
+  return [fromMs, fromMs + phase.durationUs / 1000];
+}
+
+/** Why the clocks make the judged time worth nothing; undefined: they were good. */
+export function clockTrouble(evidence: CellEvidence, target: Pick<TargetFile, 'phase' | 'from' | 'to'>): string | undefined {
+  const time = timeOf(evidence, target.phase);
+  if (!time) return undefined;
+  const [fromMs, toMs] = time;
+  return clockProblem(evidence.clocks, fromMs + parseDurationUs(target.from ?? '0s') / 1000, target.to === undefined ? toMs : fromMs + parseDurationUs(target.to) / 1000);
+}
+
+/** Was a machine the limit while this phase ran (default: the last)? An idle phase must not dilute a busy one. */
+export function isSaturated(evidence: CellEvidence, phaseName?: string): boolean {
+  const [fromMs, toMs] = timeOf(evidence, phaseName) ?? [-Infinity, Infinity];
   const samples = evidence.load.filter((s) => s.atMs >= fromMs && s.atMs <= toMs);
-  const above = samples.filter((s) => s.busy > evidence.lab.saturation).length;
-  return samples.length > 0 && above / samples.length > SATURATED_SHARE;
+  return [...Map.groupBy(samples, (s) => s.machine).values()].some((own) => own.filter((s) => s.busy > evidence.lab.saturation).length / own.length > SATURATED_SHARE);
 }
 
 function judge(target: TargetFile, repeats: readonly CellEvidence[], planned: number, lookup: CellLookup): Verdict {
@@ -98,14 +112,16 @@ function measureHere(target: TargetFile, repeats: readonly CellEvidence[], plann
   const lab = (repeats[0] as CellEvidence).lab;
   const sound = repeats.filter((r) => r.voided.length === 0);
   if (sound.length === 0) return repeats.map((r) => r.voided[0]).filter(Boolean).join('; ');
-  const trusted = sound.filter((r) => !isSaturated(r, target.phase));
+  const timed = sound.filter((r) => clockTrouble(r, target) === undefined);
+  if (timed.length === 0) return sound.map((r) => clockTrouble(r, target)).find(Boolean) as string;
+  const trusted = timed.filter((r) => !isSaturated(r, target.phase));
   if (trusted.length === 0) return `the machine was saturated (CPU above ${formatPercent(lab.saturation, 0)}): lower the rate or use a larger machine`;
   const figures = trusted.map((evidence) => figuresOf(target, evidence));
   const present = figures.filter((f) => f.kind !== 'missing');
   const absent = figures.find((f) => f.kind === 'missing');
   if (present.length < planned && present.length < ENOUGH_REPEATS) {
     if (planned === 1 && absent) return absent.reason;
-    return `only ${present.length} of ${planned} repeats can be judged: ${absent?.reason ?? 'the others are incomplete, voided or saturated'}`;
+    return `only ${present.length} of ${planned} repeats can be judged: ${absent?.reason ?? 'the others are incomplete, voided, saturated or with clocks out of bounds'}`;
   }
   const exact = present.find((f) => f.kind === 'exact');
   return { estimate: combine(present, boundsOf(target)), ...(exact?.kind === 'exact' && exact.detail !== undefined ? { detail: exact.detail } : {}) };

@@ -6,8 +6,10 @@ import { addCompletion } from './commands/completion.ts';
 import { addDeploy } from './commands/deploy.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGraph } from './commands/graph.ts';
+import { addImage } from './commands/image.ts';
 import { addInspect } from './commands/inspect.ts';
 import { addReport } from './commands/report.ts';
+import { addRig } from './commands/rig.ts';
 import { addRun } from './commands/run.ts';
 import { addValidate } from './commands/validate.ts';
 
@@ -26,7 +28,7 @@ First steps:
 By hand:
   netrig deploy topologies/hello.yaml  then inspect, shell a, exec a -- ip addr, capture a:eth1
   netrig destroy hello`);
-  for (const add of [addRun, addValidate, addDeploy, addInspect, addGraph, addReport, addDoctor, addCompletion]) add(program);
+  for (const add of [addRun, addValidate, addDeploy, addInspect, addGraph, addReport, addRig, addImage, addDoctor, addCompletion]) add(program);
   for (const command of [program, ...program.commands]) command.exitOverride();
   return program;
 }

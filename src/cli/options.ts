@@ -1,6 +1,8 @@
 /** Options that several commands share, parsed once. */
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import { isName } from '../core/names.ts';
+import { DURATION_PATTERN, parseDurationUs } from '../core/units.ts';
+import { loadRig, type RigPlan } from '../rig/rigfile.ts';
 import type { LoadOptions } from '../topology/load.ts';
 
 export interface TopologyOptions {
@@ -30,12 +32,31 @@ export function parseLabName(text: string): string {
 }
 
 /** Loads the parser and the systems only now: commands without a topology start without them. */
-export async function load(file: string, options: TopologyOptions) {
+export async function load(file: string, options: TopologyOptions, rig: RigPlan | null = null) {
   const [{ loadExperiment }, { checkSystems }] = await Promise.all([import('../topology/load.ts'), import('../systems/registry.ts')]);
   const loadOptions: LoadOptions = {
-    set: options.set, filter: options.filter, checkSystems,
+    set: options.set, filter: options.filter, checkSystems, rigVars: rig?.vars ?? {},
     ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
     ...(options.name === undefined ? {} : { name: options.name }),
   };
   return loadExperiment(file, loadOptions);
+}
+
+export interface RigOptions {
+  readonly on?: string;
+  readonly wait?: string;
+}
+
+export function addRigOptions(command: Command): Command {
+  return command
+    .option('--on <rig>', 'rig file: the machines to use (default: namespaces on this one)')
+    .option('--wait <duration>', 'wait this long for a rig that somebody else uses, e.g. 30m', parseWait);
+}
+
+export const loadRigOf = async ({ on }: RigOptions): Promise<RigPlan | null> => (on === undefined ? null : loadRig(on));
+export const waitOf = ({ wait }: RigOptions): number => (wait === undefined ? 0 : parseDurationUs(wait) / 1000);
+
+function parseWait(text: string): string {
+  if (!new RegExp(DURATION_PATTERN).test(text)) throw new InvalidArgumentError('expected a duration such as "30m"');
+  return text;
 }

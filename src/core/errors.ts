@@ -47,6 +47,46 @@ export const CODES = {
     meaning: 'A results folder is missing or incomplete.',
     remedy: 'Point `netrig report` at a folder that `netrig run` wrote.',
   },
+  RIG_INVALID: {
+    exit: EXIT.badFile,
+    meaning: 'The rig file is not one: an unknown key, a host that nothing reaches, a cable with one end.',
+    remedy: 'Each problem is listed with file:line:column, what was expected and a hint.',
+  },
+  PLACEMENT_IMPOSSIBLE: {
+    exit: EXIT.badFile,
+    meaning: 'A node of the topology fits no host of the rig, or a link between two hosts has nothing to run over.',
+    remedy: '`netrig rig check` shows labels and capabilities of every host; compare them with `place` and `needs` of the node.',
+  },
+  HOST_UNREACHABLE: {
+    exit: EXIT.broken,
+    meaning: 'A machine of the rig cannot be reached, or refuses the login.',
+    remedy: 'The message quotes the reason. `netrig rig check` tries every host; `netrig rig up` boots virtual machines.',
+  },
+  HOST_KEY_UNKNOWN: {
+    exit: EXIT.broken,
+    meaning: 'The key that a machine shows is not the one in the rig file, nor in known_hosts. Nothing was sent to it.',
+    remedy: 'The message has the command that accepts the key, once you have compared its fingerprint with the machine\'s own.',
+  },
+  HOST_LOST: {
+    exit: EXIT.broken,
+    meaning: 'The connection to a machine broke. What it was doing is not known; a run is voided.',
+    remedy: 'netrig connects again by itself. `netrig destroy` cleans up what is left.',
+  },
+  LEASE_HELD: {
+    exit: EXIT.broken,
+    meaning: 'Somebody else uses the rig.',
+    remedy: '`--wait 30m` waits in line; `netrig rig status` shows who holds it; `netrig rig release` takes it away.',
+  },
+  LEASE_LOST: {
+    exit: EXIT.broken,
+    meaning: 'The rig was taken by somebody else, after this run did not renew its lease in time. Its hosts refuse every further change.',
+    remedy: 'Run again. If it happens often, the machine that runs netrig sleeps or loses its network.',
+  },
+  CLOCK_OUT_OF_BOUNDS: {
+    exit: EXIT.broken,
+    meaning: 'The clocks of the rig differ by more than `clocks.max-offset`, or cannot be shown not to; the run was refused.',
+    remedy: 'The message has the measured offsets and bounds. Let clocks settle, use hardware time stamps, or allow more.',
+  },
   LAB_EXISTS: {
     exit: EXIT.broken,
     meaning: 'A lab of this name is already deployed on this machine.',

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { CaptureRecord } from '../capture/live.ts';
+import { ONE_CLOCK, type ClockRecord } from '../clocks/samples.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { LinkMeasurement } from '../fabric/linktest.ts';
 import type { Lab } from '../topology/model.ts';
@@ -13,6 +14,7 @@ export interface LoadSample {
   readonly atMs: number;
   /** Fraction of all cores that was busy since the sample before. */
   readonly busy: number;
+  readonly machine?: string;
 }
 
 export interface AgentRecord {
@@ -23,6 +25,8 @@ export interface AgentRecord {
   readonly counters: Readonly<Record<string, number>>;
   /** Agent's CPU seconds while it ran. */
   readonly cpuSeconds: number;
+  /** Clock of its log minus the one that phases are dated by; absent: the same. */
+  readonly clockAheadMs?: number;
   /** It stopped by itself and removed what it had made; if not, the deployment is not used again. */
   readonly clean: boolean;
 }
@@ -46,13 +50,14 @@ export interface CellEvidence {
   readonly events: Readonly<Record<string, readonly EventRecord[]>>;
   readonly agents: readonly AgentRecord[];
   readonly load: readonly LoadSample[];
+  readonly clocks: ClockRecord;
   /** Why nothing may be concluded from this repeat; empty: sound. */
   readonly voided: readonly string[];
   readonly folder: string;
 }
 
 export interface RunManifest {
-  readonly schema: 'netrig-run-1';
+  readonly schema: 'netrig-run-2';
   readonly name: string;
   readonly description: string;
   readonly topology: string;
@@ -62,8 +67,9 @@ export interface RunManifest {
   readonly repeat: number;
   readonly dimensions: Readonly<Record<string, readonly string[]>>;
   readonly cells: readonly string[];
-  readonly machine: MachineInfo;
-  readonly capabilities: { readonly ovsKernel: boolean; readonly netem: boolean };
+  /** Name of the rig file's rig; null: this machine alone. */
+  readonly rig: string | null;
+  readonly machines: Readonly<Record<string, MachineInfo>>;
   /** Set when the run was stopped before its end. */
   stopped: string | null;
 }
@@ -74,9 +80,10 @@ export interface MachineInfo {
   readonly cpu: string;
   readonly memoryGiB: number;
   readonly versions: Readonly<Record<string, string>>;
+  readonly capabilities: { readonly ovsKernel: boolean; readonly netem: boolean };
 }
 
-const FILES = { lab: 'lab.json', links: 'links.json', phases: 'phases.json', captures: 'captures.json', events: 'events.json', agents: 'agents.json', load: 'load.json', voided: 'voided.json' } as const;
+const FILES = { lab: 'lab.json', links: 'links.json', phases: 'phases.json', captures: 'captures.json', events: 'events.json', agents: 'agents.json', load: 'load.json', clocks: 'clocks.json', voided: 'voided.json' } as const;
 
 export const cellFolder = (results: string, cell: string, repeat: number): string => join(results, 'cells', cell || 'run', `r${repeat}`);
 
@@ -109,13 +116,22 @@ export async function readCell(folder: string, repeat: number): Promise<CellEvid
   return {
     lab, repeat, folder,
     links: await part('links', []), phases: await part('phases', []), captures: await part('captures', []), events: await part('events', {}),
-    agents: await part('agents', []), load: await part('load', []),
+    agents: await part('agents', []), load: await part('load', []), clocks: await part('clocks', ONE_CLOCK),
     voided: finished ? await part('voided', []) : ['the run ended before this repeat was complete'],
   };
 }
 
 export const manifestPath = (results: string): string => join(results, 'run.json');
-export const readManifest = (results: string): Promise<RunManifest> => readJson<RunManifest>(manifestPath(results));
+
+/** How runs were described before they could use several machines. */
+type ManifestOfOneMachine = Omit<RunManifest, 'schema' | 'rig' | 'machines'> & { readonly schema: 'netrig-run-1'; readonly machine: Omit<MachineInfo, 'capabilities'>; readonly capabilities: MachineInfo['capabilities'] };
+
+export async function readManifest(results: string): Promise<RunManifest> {
+  const found = await readJson<RunManifest | ManifestOfOneMachine>(manifestPath(results));
+  if (found.schema === 'netrig-run-2') return found;
+  const { machine, capabilities, ...rest } = found;
+  return { ...rest, schema: 'netrig-run-2', rig: null, machines: { local: { ...machine, capabilities } } };
+}
 
 /** Every repeat that left evidence, per cell, in the order of the manifest. */
 export async function readRun(results: string): Promise<{ manifest: RunManifest; cells: ReadonlyMap<string, readonly CellEvidence[]> }> {

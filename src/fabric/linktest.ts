@@ -1,9 +1,11 @@
 /** Measures every declared link, both directions, and says which are not what the topology declares. */
 import { join } from 'node:path';
-import type { Context } from '../core/context.ts';
+import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
-import type { Host } from '../rig/host.ts';
+import { LocalMachine } from '../rig/keeper.ts';
+import type { Machine } from '../rig/machine.ts';
+import type { Rig } from '../rig/rig.ts';
 import { endpointName, isImpaired, type EndpointRef, type Fabric, type Impairment, type Link, type Tolerance } from '../topology/model.ts';
 
 /** Evidence: one per link and direction. */
@@ -16,6 +18,8 @@ export interface LinkMeasurement {
   readonly offeredBps: number | null;
   /** Median one-way delay of a lightly loaded link; includes serialization. */
   readonly delayUs: number | null;
+  /** How far the clocks of its ends may have been apart beyond what was mended; 0: one clock. */
+  readonly clockBoundUs: number;
   readonly delayP90Us: number | null;
   readonly lossSent: number;
   readonly lossReceived: number;
@@ -25,9 +29,13 @@ export interface LinkMeasurement {
   readonly problems: readonly string[];
 }
 
-interface ProbeResult {
+interface ProbeReport {
   readonly id: string; readonly sent: number; readonly sendErrors: number; readonly received: number;
   readonly rateBps: number; readonly offeredBps: number; readonly delayMedianUs: number; readonly delayP90Us: number;
+}
+
+interface ProbeResult extends ProbeReport {
+  readonly clockBoundUs: number;
 }
 
 interface Direction {
@@ -38,7 +46,7 @@ interface Direction {
   readonly declared: Impairment;
 }
 
-const ATTEMPTS = 3;
+const ATTEMPTS = 5;
 /** linkprobe's own limit, halved. */
 const MAX_JOBS = 256;
 const FRAME_BYTES = 1514;
@@ -53,15 +61,15 @@ const REACHABILITY_FRAMES = 20;
 const DELAY_INTERVAL_NS = 1_000_000;
 /** z of a two-sided 99.9 % interval: with hundreds of links a rarer false alarm is wanted than 95 %. */
 const Z = 3.29;
-/** At most this many directions at once, so that latency is the link's and not the probe's. */
-const DELAY_CONCURRENCY = 24;
+/** At most this many directions at once, so that latency is the link's and not the probe's; fewer where machines may be emulated. */
+const DELAY_CONCURRENCY = { here: 24, elsewhere: 6 } as const;
+/** What is measured again has this much less beside it. */
+const CALMER = 4;
 
 export interface LinkTestInput {
   readonly fabric: Fabric;
   readonly tolerance: Tolerance;
-  readonly machine: Host;
-  readonly netnsPath: (node: string) => string;
-  readonly nativeDir: string;
+  readonly rig: Rig;
 }
 
 export async function testLinks(ctx: Context, input: LinkTestInput): Promise<LinkMeasurement[]> {
@@ -79,10 +87,12 @@ export async function testLinks(ctx: Context, input: LinkTestInput): Promise<Lin
 }
 
 async function measure(ctx: Context, input: LinkTestInput, directions: readonly Direction[], attempt: number): Promise<LinkMeasurement[]> {
-  const quiet = await probeInWaves(ctx, input, directions, waves(directions, () => 1, DELAY_CONCURRENCY), quietJob);
+  const local = [...input.rig.machines.values()].every((machine) => machine instanceof LocalMachine);
+  const atOnce = Math.max(1, DELAY_CONCURRENCY[local ? 'here' : 'elsewhere'] / CALMER ** (attempt - 1));
+  const quiet = await probeInWaves(ctx, input, directions, waves(directions, () => 1, atOnce), quietJob);
   const limited = input.tolerance.reachabilityOnly ? [] : directions.filter((d) => d.declared.rateBps !== null);
   // Measured again, it is measured longer and with fewer others: a busy machine passes, a wrong rate does not.
-  const loaded = await probeInWaves(ctx, input, limited, waves(limited, (d) => d.declared.rateBps ?? 0, CONCURRENT_BPS / 4 ** (attempt - 1)), (d) => loadJob(d, RATE_TEST_S * 2 ** (attempt - 1)));
+  const loaded = await probeInWaves(ctx, input, limited, waves(limited, (d) => d.declared.rateBps ?? 0, CONCURRENT_BPS / CALMER ** (attempt - 1)), (d) => loadJob(d, RATE_TEST_S * 2 ** (attempt - 1)));
   return directions.map((d) => ({ ...evaluate(d, quiet.get(d.id), loaded.get(d.id), input.tolerance), attempts: attempt }));
 }
 
@@ -102,13 +112,13 @@ function waves<T>(items: readonly T[], weight: (item: T) => number, limit: numbe
 }
 
 /** Frames far enough apart to meet an empty queue; enough of them to see the declared loss. */
-function quietJob({ declared }: Direction): { frames: number; bytes: number; intervalNs: number } {
+function quietJob({ declared }: Direction): Job {
   const frames = declared.loss > 0 ? Math.min(4000, Math.max(400, Math.ceil(40 / declared.loss))) : isImpaired(declared) ? DELAY_FRAMES : REACHABILITY_FRAMES;
   const serializationNs = declared.rateBps === null ? 0 : (SMALL_FRAME_BYTES * 8e9) / declared.rateBps;
   return { frames, bytes: SMALL_FRAME_BYTES, intervalNs: Math.max(declared.loss > 0 ? DELAY_INTERVAL_NS / 4 : DELAY_INTERVAL_NS, 2 * serializationNs) };
 }
 
-function loadJob({ declared }: Direction, seconds: number): { frames: number; bytes: number; intervalNs: number } {
+function loadJob({ declared }: Direction, seconds: number): Job {
   const offeredBps = (declared.rateBps ?? 0) * OVERLOAD;
   const intervalNs = (FRAME_BYTES * 8e9) / offeredBps;
   return { frames: Math.max(60, Math.ceil((seconds * 1e9) / intervalNs)), bytes: FRAME_BYTES, intervalNs };
@@ -116,26 +126,75 @@ function loadJob({ declared }: Direction, seconds: number): { frames: number; by
 
 async function probeInWaves(
   ctx: Context, input: LinkTestInput, all: readonly Direction[], groups: readonly Direction[][],
-  job: (d: Direction) => { frames: number; bytes: number; intervalNs: number },
+  job: (d: Direction) => Job,
 ): Promise<Map<string, ProbeResult>> {
   const results = new Map<string, ProbeResult>();
   let done = 0;
   for (const group of groups) {
     const lingerMs = Math.ceil(100 + Math.max(...group.map((d) => (d.declared.delayUs + d.declared.jitterUs) / 1000 + ((d.declared.queueBytes ?? 0) * 8e3) / (d.declared.rateBps ?? 1e9))));
-    const lines = group.map((d) => {
-      const { frames, bytes, intervalNs } = job(d);
-      const frameBytes = Math.min(bytes, d.link.mtu + 14);
-      return [d.id, input.netnsPath(d.from.node), d.from.interface, input.netnsPath(d.to.node), d.to.interface, frames, frameBytes, Math.round(intervalNs)].join(' ');
-    });
-    const { stdout } = await input.machine.exec([join(input.nativeDir, 'linkprobe'), String(lingerMs)], { stdin: `${lines.join('\n')}\n`, timeoutMs: 120_000, signal: ctx.signal });
-    for (const line of stdout.split('\n').filter(Boolean)) {
-      const result = JSON.parse(line) as ProbeResult;
-      results.set(result.id, result);
-    }
+    for (const result of await probe(ctx, input.rig, group, job, lingerMs)) results.set(result.id, result);
     done += group.length;
     ctx.events.emit({ type: 'progress', stage: 'linktest', elapsedSeconds: 0, expectedSeconds: 0, detail: `${done} of ${all.length} directions` });
   }
   return results;
+}
+
+const PROBE_TIMEOUT_MS = 120_000;
+
+/** One group, each pair of machines side by side with the others. */
+async function probe(ctx: Context, rig: Rig, group: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+  const pairs = Map.groupBy(group, (d) => `${rig.carrier(d.from.node).name} ${rig.carrier(d.to.node).name}`);
+  const measured = await Promise.all([...pairs.values()].map((pair) => {
+    const first = pair[0] as Direction;
+    const [sender, receiver] = [rig.carrier(first.from.node), rig.carrier(first.to.node)];
+    return sender === receiver ? probeHere(ctx, rig, sender, pair, job, lingerMs) : probeAcross(ctx, rig, sender, receiver, pair, job, lingerMs);
+  }));
+  return measured.flat();
+}
+
+interface Job { readonly frames: number; readonly bytes: number; readonly intervalNs: number }
+
+function jobLines(rig: Rig, directions: readonly Direction[], job: (d: Direction) => Job, ends: { sends: boolean; receives: boolean }): string {
+  const end = (present: boolean, { node, interface: itf }: EndpointRef): string => (present ? `${rig.netnsPath(node)} ${itf}` : '- -');
+  return directions.map((d) => {
+    const { frames, bytes, intervalNs } = job(d);
+    return `${d.id} ${end(ends.sends, d.from)} ${end(ends.receives, d.to)} ${frames} ${Math.min(bytes, d.link.mtu + 14)} ${Math.round(intervalNs)}\n`;
+  }).join('');
+}
+
+const parseResults = (stdout: string): ProbeReport[] => stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line) as ProbeReport);
+const linkprobe = (machine: Machine, lingerMs: number): string[] => [join(machine.runtime.nativeDir, 'linkprobe'), String(lingerMs)];
+
+async function probeHere(ctx: Context, rig: Rig, machine: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+  const { stdout } = await rig.host({ on: 'machine', machine: machine.name }).exec(linkprobe(machine, lingerMs), { stdin: jobLines(rig, directions, job, { sends: true, receives: true }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
+  return parseResults(stdout).map((report) => ({ ...report, clockBoundUs: 0 }));
+}
+
+/** How long the receiving half waits for the first frame of the sending one. */
+const START_MS = 3000;
+
+/** Each machine runs its half; what is between their clocks is measured beside it and taken off the delays. */
+async function probeAcross(ctx: Context, rig: Rig, sender: Machine, receiver: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+  const receiving = rig.host({ on: 'machine', machine: receiver.name }).spawn(linkprobe(receiver, lingerMs + START_MS));
+  let received = '';
+  receiving.stdout.setEncoding('utf8').on('data', (text: string) => { received += text; });
+  let said = '';
+  const ready = new Promise<void>((resolve) => { receiving.stderr.setEncoding('utf8').on('data', (text: string) => { if ((said += text).includes('ready')) resolve(); }); });
+  try {
+    receiving.stdin.end(jobLines(rig, directions, job, { sends: false, receives: true }));
+    await Promise.race([ready, receiving.exited, sleep(START_MS, ctx.signal)]);
+    const { stdout } = await rig.host({ on: 'machine', machine: sender.name }).exec(linkprobe(sender, 0), { stdin: jobLines(rig, directions, job, { sends: true, receives: false }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
+    const offset = await rig.clocks.between(sender, receiver);
+    await receiving.exited;
+    const arrivals = new Map(parseResults(received).map((r) => [r.id, r]));
+    return parseResults(stdout).flatMap((sent): ProbeResult[] => {
+      const arrived = arrivals.get(sent.id);
+      if (!arrived) throw new NetrigError('HOST_COMMAND_FAILED', `${receiver.label}: linkprobe: ${said.trim()}`);
+      return [{ ...arrived, sent: sent.sent, sendErrors: sent.sendErrors, offeredBps: sent.offeredBps, delayMedianUs: arrived.delayMedianUs - offset.offsetNs / 1000, delayP90Us: arrived.delayP90Us - offset.offsetNs / 1000, clockBoundUs: offset.boundNs / 1000 }];
+    });
+  } finally {
+    receiving.kill('SIGKILL');
+  }
 }
 
 function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeResult | undefined, tolerance: Tolerance): Omit<LinkMeasurement, 'attempts'> {
@@ -143,11 +202,11 @@ function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeRes
   const { declared } = d;
   const base = { link: d.link.id, from: endpointName(d.from), to: endpointName(d.to), declared };
   if (!quiet || quiet.received === 0) {
-    return { ...base, rateBps: null, offeredBps: null, delayUs: null, delayP90Us: null, lossSent: quiet?.sent ?? 0, lossReceived: 0, problems: ['nothing arrives'] };
+    return { ...base, rateBps: null, offeredBps: null, delayUs: null, delayP90Us: null, clockBoundUs: 0, lossSent: quiet?.sent ?? 0, lossReceived: 0, problems: ['nothing arrives'] };
   }
   const expectedDelayUs = declared.delayUs + (declared.rateBps === null ? 0 : (SMALL_FRAME_BYTES * 8e6) / declared.rateBps);
   if (!tolerance.reachabilityOnly) {
-    const allowedUs = Math.max(tolerance.delayUs, 0.1 * declared.delayUs, 0.5 * declared.jitterUs);
+    const allowedUs = Math.max(tolerance.delayUs, 0.1 * declared.delayUs, 0.5 * declared.jitterUs) + quiet.clockBoundUs;
     if (Math.abs(quiet.delayMedianUs - expectedDelayUs) > allowedUs) {
       problems.push(`delay ${formatDurationUs(quiet.delayMedianUs)}, declared ${formatDurationUs(declared.delayUs)} ± ${formatDurationUs(allowedUs)}`);
     }
@@ -164,7 +223,7 @@ function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeRes
   }
   return {
     ...base, rateBps: loaded?.rateBps ?? null, offeredBps: loaded?.offeredBps ?? null,
-    delayUs: quiet.delayMedianUs, delayP90Us: quiet.delayP90Us, lossSent: quiet.sent, lossReceived: quiet.received, problems,
+    delayUs: quiet.delayMedianUs, delayP90Us: quiet.delayP90Us, clockBoundUs: quiet.clockBoundUs, lossSent: quiet.sent, lossReceived: quiet.received, problems,
   };
 }
 

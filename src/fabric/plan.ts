@@ -1,80 +1,126 @@
 /**
- * Fabric to deployment steps. Pure and total: the same topology and capabilities give the same plan.
+ * Fabric to deployment steps. Pure and total: the same topology, seats and machines give the same plan.
  *
- * Every node is a network namespace. A link without impairments is one veth pair. An impaired link is
- * two pairs that meet in the lab's "wires" namespace, where HTB shapes and netem (or delayline) delays:
+ * Every node has a network namespace. A link without impairments is one veth pair. An impaired link is
+ * two pairs that meet in its machine's "wires" namespace, where HTB shapes and netem (or delayline) delays:
  * the link behaves like a cable that its ends cannot reach into, and their own qdiscs stay theirs.
+ * A link between two machines runs over a trunk (trunks.ts); each machine shapes what leaves it.
  */
 import { join } from 'node:path';
-import { isImpaired, type EndpointRef, type Fabric, type LabNode, type Link } from '../topology/model.ts';
-import type { DeployPlan, Stage, Step, StepHost } from '../rig/steps.ts';
+import { isImpaired, type EndpointRef, type Fabric, type Impairment, type Link, type LabNode } from '../topology/model.ts';
+import { containerOf, namespaceOf, wiresNamespace } from '../rig/names.ts';
+import { seatOf, type Seats } from '../rig/seats.ts';
+import type { BorrowedNic, ContainerSpec, DeployPlan, Stage, Step, StepHost } from '../rig/steps.ts';
 import type { FabricCapabilities } from './capabilities.ts';
 import { needsDelayLine, shapingLines } from './shaping.ts';
+import type { Trunk } from './trunks.ts';
 
 /** The switch inside a node of kind bridge or ovs-bridge. */
 export const SWITCH_DEVICE = 'br0';
 
-export interface PlanInput {
-  readonly lab: string;
-  readonly fabric: Fabric;
+/** What the plan must know of a machine. */
+export interface PlannedMachine {
+  /** Image of containers that name none, and folders that they see. */
+  readonly containers: { readonly image: string; readonly mounts: readonly string[] };
   readonly capabilities: FabricCapabilities;
-  readonly stateDir: string;
-  readonly namespaceOf: (node: string) => string;
-  readonly wiresNamespace: string;
+  readonly stateRoot: string;
   readonly nativeDir: string;
 }
 
+export interface PlanInput {
+  readonly lab: string;
+  readonly fabric: Fabric;
+  readonly seats: Seats;
+  readonly machines: ReadonlyMap<string, PlannedMachine>;
+  /** Of links between machines, by link. */
+  readonly trunks: ReadonlyMap<Link, Trunk>;
+}
+
 export function planDeployment(input: PlanInput): DeployPlan {
+  const { nodes } = input.fabric;
   const stages: Stage[] = [
-    namespacesAndCables(input),
-    { title: 'addresses and bridges', chains: input.fabric.nodes.map((node) => [...sysctlSteps(node), configureNode(node), ...offloadSteps(input, node)]) },
-    { title: 'Open vSwitch', chains: input.fabric.nodes.filter((n) => n.kind === 'ovs-bridge').map((node) => startOvs(input, node)) },
-    { title: 'link emulation', chains: [wireSteps(input)] },
-    { title: 'node commands', chains: input.fabric.nodes.map((node) => node.exec.map((argv) => ({ title: 'exec of the topology', host: onNode(node), argv }))) },
+    { title: 'containers', chains: nodes.filter((n) => seatOf(input.seats, n.name).container).map((node) => [startContainer(input, node)]) },
+    { title: 'namespaces and cables', chains: [...input.machines.keys()].map((machine) => [namespacesAndCables(input, machine)]) },
+    { title: 'addresses and bridges', chains: nodes.map((node) => [...sysctlSteps(node), configureNode(node), ...offloadSteps(input, node)]) },
+    { title: 'Open vSwitch', chains: nodes.filter((n) => n.kind === 'ovs-bridge').map((node) => startOvs(input, node)) },
+    { title: 'link emulation', chains: [...input.machines.keys()].map((machine) => wireSteps(input, machine)) },
+    { title: 'node commands', chains: nodes.map((node) => node.exec.map((argv) => ({ title: 'exec of the topology', host: onNode(node), argv, ...(seatOf(input.seats, node.name).container ? { inside: containerOf(input.lab, node.name) } : {}) }))) },
   ];
-  return {
-    lab: input.lab, stateDir: input.stateDir, nativeDir: input.nativeDir,
-    stages: stages.map((s) => ({ ...s, chains: s.chains.filter((c) => c.length > 0) })).filter((s) => s.chains.length > 0),
-  };
+  return { lab: input.lab, stages: stages.map((s) => ({ ...s, chains: s.chains.filter((c) => c.length > 0) })).filter((s) => s.chains.length > 0) };
 }
 
 const onNode = (node: LabNode) => ({ on: 'node', node: node.name }) as const;
 const batch = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
-const wired = (link: Link): boolean => link.impairments.some(isImpaired);
-/** Ends of link number `index` in the wires namespace. */
+const machineOf = ({ seats }: Pick<PlanInput, 'seats'>, end: EndpointRef): string => seatOf(seats, end.node).machine;
+/** The link passes a wires namespace: to be shaped, or to change from a node's veth to a trunk. */
+const wired = (link: Link, trunk: Trunk | undefined): boolean => trunk !== undefined || link.impairments.some(isImpaired);
+/** Ends of link number `index` in the wires namespaces: towards its first end, and towards its second. */
 export const wireDevices = (index: number): [string, string] => [`l${index}a`, `l${index}b`];
-export const ovsDir = (stateDir: string, node: string): string => join(stateDir, `${node}.ovs`);
+const trunkDevice = (index: number): string => `l${index}t`;
+export const ovsDir = (stateRoot: string, lab: string, node: string): string => join(stateRoot, lab, `${node}.ovs`);
 
-function namespacesAndCables({ fabric, namespaceOf, wiresNamespace }: PlanInput): Stage {
-  const namespaces = fabric.nodes.map((n) => namespaceOf(n.name));
-  if (fabric.links.some(wired)) namespaces.push(wiresNamespace);
+function namespacesAndCables(input: PlanInput, machine: string): Step {
+  const { lab, fabric, seats, trunks } = input;
+  const here = (end: EndpointRef): boolean => machineOf(input, end) === machine;
+  const namespaces = fabric.nodes.filter((n) => seatOf(seats, n.name).machine === machine && !seatOf(seats, n.name).container).map((n) => namespaceOf(lab, n.name));
+  const wires = wiresNamespace(lab);
   const end = (node: string, name: string): string => {
     const itf = fabric.nodes.find((n) => n.name === node)?.interfaces.find((i) => i.name === name);
-    return `name ${name} netns ${namespaceOf(node)} address ${itf?.mac} mtu ${itf?.mtu}`;
+    return `name ${name} netns ${namespaceOf(lab, node)} address ${itf?.mac} mtu ${itf?.mtu}`;
   };
-  const cables = fabric.links.flatMap((link, i) => {
+  const wire = (device: string, mtu: number) => `name ${device} netns ${wires} mtu ${mtu}`;
+  const cables: string[] = [];
+  const borrows: BorrowedNic[] = [];
+  fabric.links.forEach((link, i) => {
+    const trunk = trunks.get(link);
     const [a, b] = link.ends;
-    const [wa, wb] = wireDevices(i);
-    if (!wired(link)) return [`link add ${end(a.node, a.interface)} type veth peer ${end(b.node, b.interface)}`];
-    const wire = (device: string) => `name ${device} netns ${wiresNamespace} mtu ${link.mtu}`;
-    return [`link add ${end(a.node, a.interface)} type veth peer ${wire(wa)}`, `link add ${end(b.node, b.interface)} type veth peer ${wire(wb)}`];
+    if (!wired(link, trunk)) {
+      if (here(a)) cables.push(`link add ${end(a.node, a.interface)} type veth peer ${end(b.node, b.interface)}`);
+      return;
+    }
+    [a, b].forEach((e, side) => {
+      if (here(e)) cables.push(`link add ${end(e.node, e.interface)} type veth peer ${wire(wireDevices(i)[side] as string, link.mtu)}`);
+    });
+    const side = here(a) ? 0 : here(b) ? 1 : null;
+    if (!trunk || side === null) return;
+    if (trunk.kind === 'vxlan') {
+      // Made on the machine and moved: its packets leave by the machine's own network (vxlan keeps the namespace of its birth).
+      cables.push(`link add ${wire(trunkDevice(i), link.mtu)} type vxlan id ${trunk.vni} local ${trunk.addresses[side]} remote ${trunk.addresses[side === 0 ? 1 : 0]} dstport ${trunk.port} nolearning`);
+    } else {
+      const nic = trunk.nics[side];
+      borrows.push({ nic, namespace: wires, as: trunkDevice(i) });
+      // Promiscuous: it carries frames of interfaces that it does not know.
+      cables.push(`link set dev ${nic} down promisc on name ${trunkDevice(i)} netns ${wires}`);
+    }
   });
-  const step: Step = {
-    title: 'namespaces and cables', host: { on: 'machine' }, argv: ['ip', '-batch', '-'],
-    stdin: batch([...namespaces.map((name) => `netns add ${name}`), ...cables]), namespaces,
+  const needsWires = cables.some((line) => line.includes(`netns ${wires}`));
+  const all = needsWires ? [...namespaces, wires] : namespaces;
+  return {
+    title: 'namespaces and cables', host: { on: 'machine', machine }, argv: ['ip', '-batch', '-'],
+    stdin: batch([...all.map((name) => `netns add ${name}`), ...cables]), namespaces: all, ...(borrows.length > 0 ? { borrows } : {}),
   };
-  return { title: 'namespaces and cables', chains: [[step]] };
 }
 
-/** The device at the other end of an interface's cable, and where it is: in the lab's wires if the link is emulated. */
-export function farEnd({ links }: Fabric, near: EndpointRef): { host: StepHost; device: string } | undefined {
+/** The device at the other end of an interface's cable, and where it is: in the wires if the link passes them. */
+export function farEnd({ links }: Fabric, seats: Seats, near: EndpointRef): { host: StepHost; device: string } | undefined {
   for (const [i, link] of links.entries()) {
     const side = link.ends.findIndex((e) => e.node === near.node && e.interface === near.interface);
     if (side < 0) continue;
     const other = link.ends[1 - side] as EndpointRef;
-    return wired(link) ? { host: { on: 'wires' }, device: wireDevices(i)[side] as string } : { host: { on: 'node', node: other.node }, device: other.interface };
+    const machine = seatOf(seats, near.node).machine;
+    return link.impairments.some(isImpaired) || machine !== seatOf(seats, other.node).machine
+      ? { host: { on: 'wires', machine }, device: wireDevices(i)[side] as string }
+      : { host: { on: 'node', node: other.node }, device: other.interface };
   }
   return undefined;
+}
+
+/** Without a network of the engine's: its cables are netrig's. */
+function startContainer({ lab, seats, machines }: PlanInput, { name, container }: LabNode): Step {
+  const { machine } = seatOf(seats, name);
+  const { image, mounts } = (machines.get(machine) as PlannedMachine).containers;
+  const spec: ContainerSpec = { name: containerOf(lab, name), lab, image: container.image ?? image, hostname: name, env: container.env, binds: mounts, memoryBytes: container.memoryBytes, cpus: container.cpus };
+  return { title: `container of ${name}`, host: { on: 'machine', machine }, argv: ['docker', 'run', '--detach', '--init', '--network=none', `--name=${spec.name}`, spec.image, 'sleep', 'infinity'], container: spec, namespaces: [namespaceOf(lab, name)] };
 }
 
 function sysctlSteps(node: LabNode): Step[] {
@@ -100,9 +146,9 @@ function configureNode(node: LabNode): Step {
  * Real frames instead of offload promises: without this, userspace Open vSwitch and the delay line would
  * forward wrong checksums, and HTB would shape 64 kB "packets".
  */
-function offloadSteps({ fabric }: PlanInput, node: LabNode): Step[] {
+function offloadSteps({ fabric, trunks }: PlanInput, node: LabNode): Step[] {
   const interfaces = fabric.nodes.flatMap((n) => n.interfaces.map((itf) => ({ ...itf, node: n })));
-  const wiredEnds = new Set(fabric.links.filter(wired).flatMap((l) => l.ends.map((e) => `${e.node}:${e.interface}`)));
+  const wiredEnds = new Set(fabric.links.filter((l) => wired(l, trunks.get(l))).flatMap((l) => l.ends.map((e) => `${e.node}:${e.interface}`)));
   // A promise made anywhere in a segment may have to be kept at its other end, behind bridges.
   const real = new Set(interfaces.filter((i) => (i.port && i.node.kind === 'ovs-bridge') || wiredEnds.has(`${i.node.name}:${i.name}`)).map((i) => i.segment));
   return node.interfaces
@@ -111,13 +157,14 @@ function offloadSteps({ fabric }: PlanInput, node: LabNode): Step[] {
 }
 
 /** An Open vSwitch of the node's own: an instance that runs on the machine already is never touched. */
-function startOvs({ capabilities, stateDir }: PlanInput, node: LabNode): Step[] {
-  const dir = ovsDir(stateDir, node.name);
+function startOvs({ lab, seats, machines }: PlanInput, node: LabNode): Step[] {
+  const machine = machines.get(seatOf(seats, node.name).machine) as PlannedMachine;
+  const dir = ovsDir(machine.stateRoot, lab, node.name);
   const host = onNode(node);
   const env = { OVS_RUNDIR: dir, OVS_LOGDIR: dir, OVS_DBDIR: dir };
   const db = `unix:${dir}/db.sock`;
   const daemon = (name: string) => [`--pidfile=${dir}/${name}.pid`, `--log-file=${dir}/${name}.log`, '--detach', '--no-chdir', '-vconsole:off'];
-  const datapath = capabilities.ovsKernel ? 'system' : 'netdev';
+  const datapath = machine.capabilities.ovsKernel ? 'system' : 'netdev';
   const ports = node.interfaces.filter((i) => i.port).flatMap((i) => ['--', 'add-port', SWITCH_DEVICE, i.name]);
   return [
     { title: 'folder', host, argv: ['mkdir', '-p', dir] },
@@ -133,26 +180,50 @@ function startOvs({ capabilities, stateDir }: PlanInput, node: LabNode): Step[] 
   ];
 }
 
-function wireSteps({ fabric, capabilities, nativeDir }: PlanInput): Step[] {
-  const ups: string[] = [];
+/** One direction through the wires of one machine: frames that come in by `from` leave by `to`, shaped if that is done here. */
+interface Passage {
+  readonly from: string;
+  readonly to: string;
+  readonly impairment: Impairment | null;
+}
+
+/** The directions of link number `index` that pass the wires of a machine. */
+function passages(input: PlanInput, link: Link, index: number, machine: string): Passage[] {
+  const [a, b] = wireDevices(index);
+  const [forward, back] = link.impairments;
+  const trunk = input.trunks.get(link);
+  const side = link.ends.findIndex((end) => machineOf(input, end) === machine);
+  if (side < 0) return [];
+  if (!trunk) return [{ from: a, to: b, impairment: forward }, { from: b, to: a, impairment: back }];
+  const own = side === 0 ? a : b;
+  const far = trunkDevice(index);
+  return [{ from: own, to: far, impairment: side === 0 ? forward : back }, { from: far, to: own, impairment: null }];
+}
+
+const UNIMPAIRED: Impairment = { rateBps: null, delayUs: 0, jitterUs: 0, loss: 0, queueBytes: null };
+
+function wireSteps(input: PlanInput, machine: string): Step[] {
+  const { capabilities, nativeDir } = input.machines.get(machine) as PlannedMachine;
+  const devices = new Set<string>();
   const tc: string[] = [];
   const delays: string[] = [];
-  fabric.links.forEach((link, i) => {
-    if (!wired(link)) return;
-    const [a, b] = wireDevices(i);
-    for (const device of [a, b]) ups.push(`link set dev ${device} addrgenmode none`, `link set dev ${device} up`);
-    for (const [from, to, impairment] of [[a, b, link.impairments[0]], [b, a, link.impairments[1]]] as const) {
-      const byHand = needsDelayLine(impairment, capabilities.netem);
-      tc.push(...shapingLines(to, impairment, !byHand));
+  input.fabric.links.forEach((link, i) => {
+    if (!wired(link, input.trunks.get(link))) return;
+    for (const { from, to, impairment } of passages(input, link, i, machine)) {
+      devices.add(from);
+      const effective = impairment ?? UNIMPAIRED;
+      const byHand = needsDelayLine(effective, capabilities.netem);
+      tc.push(...shapingLines(to, effective, !byHand));
       if (byHand) {
-        delays.push(`${from} ${to} ${impairment.delayUs} ${impairment.jitterUs} ${Math.round(impairment.loss * 1e6)}`);
+        delays.push(`${from} ${to} ${effective.delayUs} ${effective.jitterUs} ${Math.round(effective.loss * 1e6)}`);
       } else {
         tc.push(`qdisc add dev ${from} handle ffff: ingress`, `filter add dev ${from} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev ${to}`);
       }
     }
   });
-  if (ups.length === 0) return [];
-  const host = { on: 'wires' } as const;
+  if (devices.size === 0) return [];
+  const host = { on: 'wires', machine } as const;
+  const ups = [...devices].flatMap((device) => [`link set dev ${device} addrgenmode none`, `link set dev ${device} up`]);
   const steps: Step[] = [
     { title: 'wires up', host, argv: ['ip', '-batch', '-'], stdin: batch(ups) },
     { title: 'HTB and forwarding', host, argv: ['tc', '-batch', '-'], stdin: batch(tc) },

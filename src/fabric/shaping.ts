@@ -13,29 +13,30 @@ export function burstBytes(rateBps: number, milliseconds = 2): number {
   return Math.round(Math.min(MAX_BURST_BYTES, milliseconds * Math.max(2 * FRAME_BYTES, rateBps / 8 / 1000)));
 }
 
-/** tc lines that shape what leaves `device`. */
+/** tc lines that shape what leaves `device`: delay and loss first (netem), then the rate (HTB) with its queue in bytes. */
 export function shapingLines(device: string, impairment: Impairment, withNetem: boolean): string[] {
   const { rateBps, queueBytes } = impairment;
   const netem = withNetem ? netemArguments(impairment) : null;
-  if (rateBps === null) return netem ? [`qdisc add dev ${device} root handle 1: netem ${netem}`] : [];
+  const delay = netem ? [`qdisc add dev ${device} root handle 2: netem ${netem}`] : [];
+  if (rateBps === null) return delay;
   const burst = burstBytes(rateBps);
   return [
-    `qdisc add dev ${device} root handle 1: htb default 1`,
+    ...delay,
+    `qdisc add dev ${device} ${netem ? 'parent 2:1' : 'root'} handle 1: htb default 1`,
     `class add dev ${device} parent 1: classid 1:1 htb rate ${Math.round(rateBps)}bit ceil ${Math.round(rateBps)}bit burst ${burst}b cburst ${burst}b quantum ${FRAME_BYTES}`,
-    netem
-      ? `qdisc add dev ${device} parent 1:1 handle 10: netem ${netem}`
-      : `qdisc add dev ${device} parent 1:1 handle 10: bfifo limit ${queueBytes ?? 100 * FRAME_BYTES}`,
+    `qdisc add dev ${device} parent 1:1 handle 10: bfifo limit ${queueBytes ?? 100 * FRAME_BYTES}`,
   ];
 }
 
-/** null if the direction has neither delay nor loss. netem's limit is in packets and holds what is in flight as well. */
+/** More packets than are ever on the way: what limits the link is the queue behind, in bytes. */
+const IN_FLIGHT_PACKETS = 100_000;
+
+/** null if the direction has neither delay nor loss. */
 export function netemArguments(i: Impairment): string | null {
   if (!needsDelay(i)) return null;
-  const inFlightBytes = i.rateBps === null ? 0 : (i.rateBps / 8e6) * (i.delayUs + i.jitterUs);
-  const limit = i.rateBps === null ? 100_000 : Math.ceil((inFlightBytes + (i.queueBytes ?? 0)) / FRAME_BYTES);
   const delay = i.delayUs > 0 ? ` delay ${i.delayUs}us` : '';
   const loss = i.loss > 0 ? ` loss random ${i.loss * 100}%` : '';
-  return `limit ${Math.max(limit, 16)}${delay}${loss}`;
+  return `limit ${IN_FLIGHT_PACKETS}${delay}${loss}`;
 }
 
 /** netem reorders where it jitters; packets of a link keep their order, so jitter is the delay line's everywhere. */

@@ -103,6 +103,25 @@ export function groupedBars(bars: readonly Bar[], series: readonly string[], opt
   }, options.description);
 }
 
+export interface OffsetPoint { readonly series: string; readonly seconds: number; readonly us: number; readonly lowUs: number; readonly highUs: number }
+
+/** Offsets of clocks with their bounds; a dashed line where the topology draws it, if they come near. */
+export function clockOffsets(points: readonly OffsetPoint[], limitUs: number, description: string): string {
+  // A step of a quarter of a second must not flatten everything else.
+  const shown = Math.max(1, ...points.map((p) => Math.min(Math.max(Math.abs(p.lowUs), Math.abs(p.highUs)), limitUs * 3))) * 1.1;
+  return render({
+    width: 720, height: 200, marginLeft: 56, marginBottom: 32, clip: true,
+    x: { label: 's' }, y: { label: 'µs from the reference', domain: [-shown, shown], grid: true },
+    color: colourScale([...new Set(points.map((p) => p.series))]),
+    marks: [
+      Plot.ruleY([-limitUs, limitUs], { stroke: 'var(--fail)', strokeDasharray: '4,3' }),
+      Plot.ruleX([...points], { x: 'seconds', y1: 'lowUs', y2: 'highUs', stroke: 'series', strokeOpacity: 0.55 }),
+      Plot.dot([...points], { x: 'seconds', y: 'us', fill: 'series', r: 2 }),
+      Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+    ],
+  }, description);
+}
+
 /** A sparkline of values in 0..1. */
 export function sparkline(samples: readonly number[], limit: number, description: string): string {
   return render({

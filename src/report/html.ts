@@ -1,5 +1,6 @@
 /** One self-contained HTML file: verdicts first, then figures, then what they rest on. No scripts, nothing fetched. */
 import type { VNode } from 'preact';
+import { clocks } from './clocks.ts';
 import { html } from 'htm/preact';
 import { renderToString } from 'preact-render-to-string';
 import { isSaturated, type Verdict } from '../checks/verdict.ts';
@@ -11,7 +12,7 @@ import { renderSvg } from './graph.ts';
 import type { JudgedRun } from './judge.ts';
 import { key, raw } from './page.ts';
 import { STYLE } from './style.ts';
-import { agentCosts, cellTimeSeries, describeRate, loadSummary, shareComparison } from './views.ts';
+import { agentCosts, cellTimeSeries, describeMachines, describeRate, loadSummaries, shareComparison } from './views.ts';
 
 const WORDS = { pass: 'met', fail: 'missed', inconclusive: 'inconclusive' } as const;
 const SYMBOLS = { pass: '✔', fail: '✘', inconclusive: '?' } as const;
@@ -30,7 +31,7 @@ export async function renderHtml(run: JudgedRun, sections: readonly VNode[]): Pr
       <header>
         <h1>${run.manifest.name}</h1>
         ${run.manifest.description && html`<p>${run.manifest.description}</p>`}
-        <p class="soft">${run.manifest.startedAt.replace('T', ' ').slice(0, 19)} UTC · ${run.manifest.machine.cores} cores, Linux ${run.manifest.machine.kernel} · Open vSwitch in ${run.manifest.capabilities.ovsKernel ? 'the kernel' : 'user space'} · ${run.manifest.repeat} ${run.manifest.repeat === 1 ? 'repeat' : 'repeats'} per cell</p>
+        <p class="soft">${run.manifest.startedAt.replace('T', ' ').slice(0, 19)} UTC · ${describeMachines(run.manifest)} · ${run.manifest.repeat} ${run.manifest.repeat === 1 ? 'repeat' : 'repeats'} per cell</p>
       </header>
       <main>
         ${banner(run)}
@@ -41,6 +42,7 @@ export async function renderHtml(run: JudgedRun, sections: readonly VNode[]): Pr
         ${linkTable(run)}
         ${costs(run)}
         ${loads(run)}
+        ${clocks(run)}
         ${picture && html`<section><h2>Topology</h2><div class="scroll">${raw(picture.slice(picture.indexOf('<svg')))}</div></section>`}
         ${reproduction(run)}
       </main>
@@ -120,26 +122,22 @@ function costs(run: JudgedRun): VNode | null {
 
 function loads(run: JudgedRun): VNode | null {
   const rows = [...run.cells].flatMap(([cell, repeats]) => {
-    const load = loadSummary(repeats);
-    return load && repeats[0] ? [{ cell, load, limit: repeats[0].lab.saturation, saturated: repeats.filter((r) => isSaturated(r)).length, of: repeats.length }] : [];
+    return loadSummaries(repeats).map((load) => ({ cell, load, limit: repeats[0]?.lab.saturation ?? 1, saturated: repeats.filter((r) => isSaturated(r)).length, of: repeats.length }));
   });
   if (rows.length === 0) return null;
   return html`<section><h2>Host load</h2><p class="soft">CPU of all cores. A repeat with more than a tenth of its samples above the dashed limit is not judged.</p><div class="scroll"><table>
-    <thead><tr><th>cell</th><th>mean</th><th>max</th><th>over time</th><th>saturated</th></tr></thead>
-    <tbody>${rows.map((r) => html`<tr><td>${r.cell || '–'}</td><td>${formatPercent(r.load.mean, 0)}</td><td>${formatPercent(r.load.max, 0)}</td>
+    <thead><tr><th>cell</th><th>machine</th><th>mean</th><th>max</th><th>over time</th><th>saturated</th></tr></thead>
+    <tbody>${rows.map((r) => html`<tr><td>${r.cell || '–'}</td><td>${r.load.machine}</td><td>${formatPercent(r.load.mean, 0)}</td><td>${formatPercent(r.load.max, 0)}</td>
       <td>${raw(sparkline(r.load.samples, r.limit, `CPU over time, mean ${formatPercent(r.load.mean, 0)}`))}</td><td>${r.saturated > 0 ? `${r.saturated} of ${r.of} repeats` : 'no'}</td></tr>`)}</tbody>
   </table></div></section>`;
 }
 
 function reproduction({ manifest, results }: JudgedRun): VNode {
-  const { machine } = manifest;
   return html`<section><h2>How to reproduce</h2>
     <p><code>${manifest.command.join(' ')}</code></p><p>The same verdicts again from this evidence: <code>netrig report ${results}</code></p>
     <div class="scroll"><table><tbody>
       <tr><th scope="row">topology</th><td>${manifest.topology} (a copy is beside this file: <a href="topology.yaml">topology.yaml</a>)</td></tr>
-      <tr><th scope="row">machine</th><td>${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}</td></tr>
-      <tr><th scope="row">link emulation</th><td>HTB; delay, jitter and loss by ${manifest.capabilities.netem ? 'netem' : 'the delay line (no netem in this kernel)'}</td></tr>
-      <tr><th scope="row">clocks</th><td>All nodes share this machine's kernel clock: the offset bound is zero.</td></tr>
-      ${Object.entries(machine.versions).map(([name, version]) => html`<tr><th scope="row">${name}</th><td>${version}</td></tr>`)}
+      <tr><th scope="row">rig</th><td>${manifest.rig ?? 'this machine alone: every node is a network namespace'}</td></tr>
+      ${Object.entries(manifest.machines).map(([name, m]) => html`<tr><th scope="row">${name}</th><td>${m.cores} × ${m.cpu}, ${m.memoryGiB} GiB, Linux ${m.kernel}; links by HTB, delay, jitter and loss by ${m.capabilities.netem ? 'netem' : 'the delay line (no netem in this kernel)'}; ${Object.entries(m.versions).map(([program, version]) => `${program} ${version}`).join(', ')}</td></tr>`)}
     </tbody></table></div></section>`;
 }

@@ -1,5 +1,6 @@
 /** Markdown for a merge request. */
 import type { JudgedRun } from './judge.ts';
+import { describeMachines } from './views.ts';
 
 const MARKS = { pass: '✅', fail: '❌', inconclusive: '❔' } as const;
 const escape = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
@@ -12,6 +13,6 @@ ${manifest.stopped === null ? '' : `**Stopped:** ${escape(manifest.stopped)}\n\n
 |---|---|---|---|---|---|
 ${rows.join('\n')}
 
-${manifest.machine.cores} cores, Linux ${manifest.machine.kernel}, ${manifest.repeat} repeat${manifest.repeat === 1 ? '' : 's'}, ${manifest.startedAt}. Reproduce: \`${manifest.command.join(' ')}\`
+${describeMachines(manifest)}, ${manifest.repeat} repeat${manifest.repeat === 1 ? '' : 's'}, ${manifest.startedAt}. Reproduce: \`${manifest.command.join(' ')}\`
 `;
 }

@@ -6,7 +6,7 @@ import { groupSeries, windowRates } from '../checks/series.ts';
 import { WINDOW_US } from '../checks/isolation.ts';
 import type { Verdict } from '../checks/verdict.ts';
 import { formatRate, parseRateOf } from '../core/units.ts';
-import type { CellEvidence } from '../evidence/cell.ts';
+import type { CellEvidence, RunManifest } from '../evidence/cell.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import type { Bar, Level, Mark, Point, TimeSeries } from './charts.ts';
 import type { JudgedRun } from './judge.ts';
@@ -118,9 +118,26 @@ export function agentCosts({ cells }: JudgedRun): AgentCost[] {
   }));
 }
 
-export function loadSummary(repeats: readonly CellEvidence[]): { mean: number; max: number; samples: readonly number[] } | undefined {
-  const samples = repeats.flatMap((r) => r.load.map((s) => s.busy));
-  return samples.length === 0 ? undefined : { mean: meanInterval(samples).value, max: samples.reduce((a, b) => Math.max(a, b), 0), samples };
+export interface LoadSummary {
+  readonly machine: string;
+  readonly mean: number;
+  readonly max: number;
+  readonly samples: readonly number[];
+}
+
+export function loadSummaries(repeats: readonly CellEvidence[]): LoadSummary[] {
+  const byMachine = Map.groupBy(repeats.flatMap((r) => r.load), (s) => s.machine ?? 'local');
+  return [...byMachine].map(([machine, all]) => {
+    const samples = all.map((s) => s.busy);
+    return { machine, mean: meanInterval(samples).value, max: samples.reduce((a, b) => Math.max(a, b), 0), samples };
+  });
 }
 
 export const describeRate = (bps: number | null): string => (bps === null ? '–' : formatRate(bps));
+
+/** One line: what it ran on. */
+export function describeMachines({ rig, machines }: RunManifest): string {
+  const all = Object.values(machines);
+  const kinds = [...new Set(all.map((m) => `${m.cores} ${m.cores === 1 ? 'core' : 'cores'}, Linux ${m.kernel}, Open vSwitch in ${m.capabilities.ovsKernel ? 'the kernel' : 'user space'}`))].join('; ');
+  return rig === null ? kinds : `rig ${rig}, ${all.length} ${all.length === 1 ? 'machine' : 'machines'}: ${kinds}`;
+}

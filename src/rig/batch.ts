@@ -1,5 +1,5 @@
 /** Many steps in one call of native/nsrun: how they are written to it, and what comes back. Pure. */
-import type { Stage, Step, StepHost } from './steps.ts';
+import type { Chains, Step, StepHost } from './steps.ts';
 
 export interface StepResult {
   readonly step: Step;
@@ -8,19 +8,19 @@ export interface StepResult {
 }
 
 /** The stage in nsrun's input format; `namespaceOf` gives null for the machine itself. */
-export function encodeStage(stage: Stage, namespaceOf: (host: StepHost) => string | null): string {
+export function encodeStage(chains: Chains, namespaceOf: (host: StepHost) => string | null): string {
   const record = (step: Step, chain: number): string => {
     const env = Object.entries(step.env ?? {}).map(([key, value]) => `${key}=${value}`);
     const stdin = step.stdin ?? '';
     const words = [...step.argv, ...env].map((word) => `${word}\0`).join('');
     return `${chain} ${namespaceOf(step.host) ?? '-'} ${step.argv.length} ${env.length} ${Buffer.byteLength(stdin)}\n${words}${stdin}\n`;
   };
-  return stage.chains.map((chain, c) => chain.map((step) => record(step, c)).join('')).join('');
+  return chains.map((chain, c) => chain.map((step) => record(step, c)).join('')).join('');
 }
 
 /** Results in the order in which steps ended; steps that were never started are not among them. */
-export function decodeResults(stage: Stage, text: string): StepResult[] {
-  const steps = stage.chains.flat();
+export function decodeResults(chains: Chains, text: string): StepResult[] {
+  const steps = chains.flat();
   const bytes = Buffer.from(text);
   const results: StepResult[] = [];
   for (let at = 0; at < bytes.length;) {

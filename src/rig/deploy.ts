@@ -1,53 +1,50 @@
-/** Applies a plan stage by stage, journal first. */
-import { join } from 'node:path';
+/** Applies a plan stage by stage, on all machines at once, journal first. */
 import { throwIfAborted, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import type { Fabric } from '../topology/model.ts';
-import { decodeResults, encodeStage, type StepResult } from './batch.ts';
-import { Journal } from './journal.ts';
-import { namespaceOf, Rig, wiresNamespace } from './rig.ts';
-import { hostName, type DeployPlan, type Stage, type StepHost } from './steps.ts';
-import { removeAfterFailure } from './teardown.ts';
-
-/** Commands in flight: enough to hide their start-up, few enough for two cores. */
-const JOBS = 4;
-const STAGE_TIMEOUT_MS = 120_000;
+import { decodeResults, type StepResult } from './batch.ts';
+import { destroyAfterFailure } from './destroy.ts';
+import { Journal, type LabClaim } from './journal.ts';
+import { NOT_FOUND } from './host.ts';
+import { LocalMachine } from './keeper.ts';
+import type { Machine } from './machine.ts';
+import type { ClockSource } from './offset.ts';
+import { Rig } from './rig.ts';
+import { seatOf } from './seats.ts';
+import { hostName, type DeployPlan, type Stage, type Step } from './steps.ts';
 
 /** Deploys, or removes what it had built and throws. */
-export async function deploy(ctx: Context, plan: DeployPlan, topologyPath: string, fabric: Fabric): Promise<Rig> {
-  const journal = Journal.create(plan.lab, topologyPath, fabric);
-  const rig = new Rig(plan.lab);
+export async function deploy(ctx: Context, plan: DeployPlan, claim: LabClaim, machines: ReadonlyMap<string, Machine>, clocks?: ClockSource): Promise<Rig> {
+  Journal.create(claim);
+  const rig = new Rig(plan.lab, machines, claim.seats, clocks);
   try {
+    // The claim above is this machine's own.
+    await Promise.all([...machines.values()].filter((m) => !(m instanceof LocalMachine)).map((m) => m.claim(claim)));
     for (const stage of plan.stages) {
       throwIfAborted(ctx.signal);
-      for (const step of stage.chains.flat()) journal.before(step);
-      await applyStage(rig, plan, stage);
-      journal.after();
+      await applyStage(rig, stage);
     }
     return rig;
   } catch (error) {
-    await removeAfterFailure(ctx, plan.lab);
+    await destroyAfterFailure(ctx, rig);
     throw error;
   }
 }
 
-async function applyStage(rig: Rig, plan: DeployPlan, stage: Stage): Promise<void> {
-  const input = encodeStage(stage, (host) => namespaceFor(plan.lab, host));
-  const { stdout, stderr, exitCode } = await rig.host({ on: 'machine' }).exec([join(plan.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS });
-  if (exitCode === 0) return;
-  const failed = decodeResults(stage, stdout).find((r) => r.status !== 0);
-  throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title}: ${stderr.trim()}`);
+async function applyStage(rig: Rig, stage: Stage): Promise<void> {
+  const applied = await Promise.allSettled([...rig.machines.values()].map(async (machine) => {
+    const chains = stage.chains.map((chain) => chain.filter((step) => machineOf(rig, step) === machine.name)).filter((chain) => chain.length > 0);
+    if (chains.length === 0) return;
+    const { output, error } = await machine.apply(rig.lab, chains);
+    if (error === null) return;
+    const failed = decodeResults(chains, output).find((r) => r.status !== 0);
+    throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title} on ${machine.label}: ${error}`);
+  }));
+  for (const result of applied) if (result.status === 'rejected') throw result.reason;
 }
+
+const machineOf = (rig: Rig, { host }: Step): string => (host.on === 'node' ? seatOf(rig.seats, host.node).machine : host.machine);
 
 function stepFailure({ step, status, output }: StepResult): NetrigError {
-  if (status === 127) return new NetrigError('CAPABILITY_MISSING', `program "${step.argv[0]}" is not installed`, { hint: 'netrig doctor says what to install' });
+  if (status === NOT_FOUND) return new NetrigError('CAPABILITY_MISSING', `program "${step.argv[0]}" is not installed`, { hint: 'netrig doctor says what to install' });
   return new NetrigError('STEP_FAILED', `${step.title} on ${hostName(step.host)}: ${step.argv.join(' ')} (exit ${status}): ${output}`);
-}
-
-function namespaceFor(lab: string, host: StepHost): string | null {
-  switch (host.on) {
-    case 'machine': return null;
-    case 'node': return namespaceOf(lab, host.node);
-    case 'wires': return wiresNamespace(lab);
-  }
 }

@@ -1,13 +1,15 @@
 /** Write-ahead journal of a lab: every step is on disk before it is done, so that a dead netrig can be cleaned up after. */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NetrigError } from '../core/errors.ts';
 import { isName } from '../core/names.ts';
 import type { Fabric } from '../topology/model.ts';
-import type { Step } from './steps.ts';
+import type { BorrowedNic, Step } from './steps.ts';
+import type { Seats } from './seats.ts';
 
 /** NETRIG_STATE_DIR moves it, for tests and for machines whose /run is special. */
-export const stateRoot = (): string => process.env['NETRIG_STATE_DIR'] ?? '/run/netrig';
+export const stateRoot = (): string => process.env['NETRIG_STATE_DIR'] ?? (process.getuid?.() === 0 ? '/run/netrig' : join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'netrig'));
 
 /** Never anything but a folder directly below the state root: `destroy` removes it whole. */
 export function stateDirOf(lab: string): string {
@@ -25,20 +27,43 @@ export interface LabRecord {
   readonly lab: string;
   readonly topology: string;
   readonly createdAt: string;
+  /** On a machine of a rig: the process there that serves the orchestrator. */
   readonly owner: Owner;
   readonly fabric: Fabric;
+  readonly seats: Seats;
+  /** Path of the rig file; null: this machine alone. */
+  readonly rig: string | null;
+  /** Tokens of the rig's machines, by name. */
+  readonly leases: Readonly<Record<string, string>>;
+}
+
+/** What a lab's maker says of it. */
+export type LabClaim = Omit<LabRecord, 'owner' | 'createdAt'>;
+
+interface Entry {
+  readonly at: number;
+  readonly title: string;
+  readonly argv: readonly string[];
+  readonly namespaces?: readonly string[] | undefined;
+  readonly borrows?: readonly BorrowedNic[] | undefined;
+  readonly container?: JournalledContainer | undefined;
+}
+
+export interface JournalledContainer {
+  readonly name: string;
+  readonly engine: string;
 }
 
 export class Journal {
   readonly dir: string;
-  #records = 0;
 
   private constructor(dir: string) {
     this.dir = dir;
   }
 
   /** Claims the lab's name. The mkdir is the lock: it cannot outlive `destroy`, and a dead owner is visible. */
-  static create(lab: string, topology: string, fabric: Fabric): Journal {
+  static create(claim: LabClaim): Journal {
+    const { lab } = claim;
     const dir = stateDirOf(lab);
     mkdirSync(stateRoot(), { recursive: true });
     try {
@@ -51,42 +76,54 @@ export class Journal {
       throw new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, { hint: `netrig destroy ${lab}, or --name OTHER` });
     }
     const journal = new Journal(dir);
-    const record: LabRecord = { lab, topology, createdAt: new Date().toISOString(), owner: ownProcess(), fabric };
+    const record: LabRecord = { ...claim, createdAt: new Date().toISOString(), owner: ownProcess() };
     writeFileSync(join(dir, 'lab.json'), JSON.stringify(record));
     return journal;
   }
 
-  before(step: Step): void {
-    appendFileSync(join(this.dir, 'journal.jsonl'), `${JSON.stringify({ at: Date.now(), title: step.title, argv: step.argv, namespaces: step.namespaces })}\n`);
-    this.#records += 1;
-    injectFault('before', this.#records);
+  /** Of a lab that this process has claimed. */
+  static of(lab: string): Journal {
+    return new Journal(stateDirOf(lab));
+  }
+
+  before({ title, argv, namespaces, borrows, container }: Step, engine: string): void {
+    const entry: Entry = { at: Date.now(), title, argv, namespaces, borrows, container: container && { name: container.name, engine } };
+    appendFileSync(join(this.dir, 'journal.jsonl'), `${JSON.stringify(entry)}\n`);
+    records += 1;
+    injectFault('before', records);
   }
 
   after(): void {
-    injectFault('after', this.#records);
+    injectFault('after', records);
   }
 }
+
+/** Steps that this process has journalled. */
+let records = 0;
 
 /** Fault injection for test/fault: NETRIG_FAULT="before:7" dies by SIGKILL right after record 7 is written. */
 function injectFault(edge: 'before' | 'after', record: number): void {
   if (process.env['NETRIG_FAULT'] === `${edge}:${record}`) process.kill(process.pid, 'SIGKILL');
 }
 
-export function journalledNamespaces(lab: string): string[] {
-  let text: string;
+/** What the steps of a lab made or took, whether they got that far or not. */
+export function journalled(lab: string): { namespaces: string[]; borrowed: BorrowedNic[]; containers: JournalledContainer[] } {
+  let text = '';
   try {
     text = readFileSync(join(stateDirOf(lab), 'journal.jsonl'), 'utf8');
-  } catch {
-    return [];
-  }
-  const names = new Set<string>();
+  } catch { /* it had not begun */ }
+  const namespaces = new Set<string>();
+  const borrowed: BorrowedNic[] = [];
+  const containers: JournalledContainer[] = [];
   for (const line of text.split('\n')) {
     try {
-      const entry = JSON.parse(line) as { namespaces?: string[] };
-      for (const name of entry.namespaces ?? []) names.add(name);
+      const entry = JSON.parse(line) as Entry;
+      for (const name of entry.namespaces ?? []) namespaces.add(name);
+      borrowed.push(...(entry.borrows ?? []));
+      if (entry.container) containers.push(entry.container);
     } catch { /* the last line of a killed writer */ }
   }
-  return [...names];
+  return { namespaces: [...namespaces], borrowed, containers };
 }
 
 export function listLabs(): string[] {

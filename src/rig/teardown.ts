@@ -1,35 +1,53 @@
-/** Removes a lab with nothing but its journal: whoever made it may be long dead. */
+/** Removes a lab's part on this machine with nothing but its journal: whoever made it may be long dead. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { sleep, type Context } from '../core/context.ts';
+import { mapConcurrent, sleep } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import { isAlive, journalledNamespaces, listLabs, readRecord, removeState, stateDirOf } from './journal.ts';
-import { LAB_ENV } from './local.ts';
-import { NETNS_DIR, Rig } from './rig.ts';
+import { journalled, removeState, stateDirOf, type JournalledContainer } from './journal.ts';
+import { LocalHost } from './local.ts';
+import { LAB_ENV, NETNS_DIR } from './names.ts';
+import type { BorrowedNic } from './steps.ts';
 
-/** Removes everything the journal names: processes first, then namespaces (and with them links, switches, qdiscs), then files. */
-export async function destroyLab(lab: string, options: { force?: boolean } = {}): Promise<void> {
-  if (!existsSync(stateDirOf(lab))) throw new NetrigError('LAB_UNKNOWN', `no lab "${lab}" on this machine`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
-  const record = readRecord(lab);
-  if (!options.force && record && record.owner.pid !== process.pid && isAlive(record.owner)) {
-    throw new NetrigError('LAB_EXISTS', `lab "${lab}" is in use by a running netrig (process ${record.owner.pid})`, { hint: 'stop that run first, or netrig destroy --force' });
-  }
+/** Processes first, then namespaces (and with them links, switches, qdiscs), then files. Nothing there is no error. */
+export async function removeLab(lab: string): Promise<void> {
+  if (!existsSync(stateDirOf(lab))) return;
   // What still makes namespaces dies first; then nothing can appear behind the list.
   await killLabProcesses(lab, []);
-  const namespaces = journalledNamespaces(lab).filter((name) => existsSync(join(NETNS_DIR, name)));
+  const { namespaces: made, borrowed, containers } = journalled(lab);
+  await removeContainers(containers);
+  const namespaces = made.filter(isNamespace);
   await killLabProcesses(lab, namespaces);
+  await giveBack(borrowed);
   if (namespaces.length > 0) {
     // -force: a namespace whose mount was cut short by a crash must not keep the others.
-    await Rig.machine().exec(['ip', '-force', '-batch', '-'], { stdin: namespaces.map((name) => `netns del ${name}\n`).join(''), allowFailure: true });
+    await new LocalHost().exec(['ip', '-force', '-batch', '-'], { stdin: namespaces.map((name) => `netns del ${name}\n`).join(''), allowFailure: true });
   }
-  const left = namespaces.filter((name) => existsSync(join(NETNS_DIR, name)));
+  const left = namespaces.filter(isNamespace);
   if (left.length > 0) throw new NetrigError('STEP_FAILED', `could not remove the namespaces ${left.join(', ')}`, { hint: 'see what holds them: ip netns pids NAME' });
   removeState(lab);
 }
 
-/** Removes a lab on the way out of a failure, whose cause must not be hidden by another. */
-export async function removeAfterFailure(ctx: Context, lab: string): Promise<void> {
-  await destroyLab(lab, { force: true }).catch((error: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }));
+/** Containers that are removed at once: the engine's own work is what takes the time. */
+const REMOVALS = 8;
+
+const isNamespace = (name: string): boolean => existsSync(join(NETNS_DIR, name));
+
+async function removeContainers(containers: readonly JournalledContainer[]): Promise<void> {
+  if (containers.length === 0) return;
+  const { Engine } = await import('./docker/engine.ts');
+  const engines = new Map(containers.map((c) => [c.engine, new Engine(c.engine)]));
+  await mapConcurrent(containers, REMOVALS, async ({ name, engine }) => engines.get(engine)?.remove(name).catch((error: unknown) => {
+    // No engine to ask: their processes die with their network, and what the engine still knows of them is replaced by the next of that name.
+    if (!(error instanceof NetrigError && error.code === 'CAPABILITY_MISSING')) throw error;
+  }));
+}
+
+/** NICs of the machine go back under their own name; the kernel would give them back under the one they had in the namespace. */
+async function giveBack(borrowed: readonly BorrowedNic[]): Promise<void> {
+  for (const { nic, namespace, as } of borrowed) {
+    if (!existsSync(join(NETNS_DIR, namespace))) continue;
+    await new LocalHost().exec(['ip', '-n', namespace, 'link', 'set', 'dev', as, 'down', 'promisc', 'off', 'name', nic, 'netns', '1'], { allowFailure: true });
+  }
 }
 
 /** Removes namespaces of capability probes whose process is gone; returns their names. */
@@ -38,7 +56,7 @@ export async function sweepProbes(): Promise<string[]> {
     const pid = /^nr\.\+[a-z]+\.(\d+)$/.exec(name)?.[1];
     return pid !== undefined && !existsSync(`/proc/${pid}`);
   });
-  for (const name of dead) await Rig.machine().exec(['ip', 'netns', 'del', name], { allowFailure: true });
+  for (const name of dead) await new LocalHost().exec(['ip', 'netns', 'del', name], { allowFailure: true });
   return dead;
 }
 

@@ -1,9 +1,7 @@
-/** Probes this machine: programs, kernel features, cores. */
-import { existsSync, readdirSync } from 'node:fs';
+/** What a machine can do, and what to install: programs, kernel features, cores. */
 import { join } from 'node:path';
 import { probeFabric } from '../fabric/capabilities.ts';
-import { Rig } from '../rig/rig.ts';
-import { BUILD_DIR } from '../systems/bundle.ts';
+import type { Machine } from '../rig/machine.ts';
 import { describeMachine } from './machine.ts';
 
 export interface Finding {
@@ -21,32 +19,36 @@ const PROGRAMS: readonly (readonly [program: string, pkg: string, required: bool
   ['netperf', 'netperf', false, 'in Debian\'s non-free component; flows with tool: netperf cannot run, iperf3 and the prober can'],
 ];
 
-function which(program: string): string | undefined {
-  return (process.env['PATH'] ?? '').split(':').concat('/usr/sbin', '/sbin').map((dir) => join(dir, program)).find((path) => existsSync(path));
-}
+const HELPERS = ['nsrun', 'linkprobe', 'delayline'] as const;
 
-export async function examine(): Promise<Finding[]> {
+export async function examine(machine: Machine): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const root = process.getuid?.() === 0;
+  const root = (await machine.exec(['id', '-u'])).stdout.trim() === '0';
   findings.push({ what: 'root', state: root ? 'ok' : 'missing', found: root ? 'yes' : 'no', remedy: root ? '' : 'network namespaces need root: sudo netrig …' });
+  const paths = await findPrograms(machine, PROGRAMS.map(([program]) => program));
   for (const [program, pkg, required, consequence] of PROGRAMS) {
-    const path = which(program);
+    const path = paths.get(program);
     findings.push({ what: program, state: path ? 'ok' : required ? 'missing' : 'limited', found: path ?? 'not installed', remedy: path ? '' : consequence || `apt install ${pkg}` });
   }
-  for (const helper of ['nsrun', 'linkprobe', 'delayline']) {
-    const there = existsSync(join(BUILD_DIR, helper));
+  const helpers = await findPrograms(machine, HELPERS.map((helper) => join(machine.runtime.nativeDir, helper)));
+  for (const helper of HELPERS) {
+    const there = helpers.has(join(machine.runtime.nativeDir, helper));
     findings.push({ what: `native/${helper}`, state: there ? 'ok' : 'missing', found: there ? 'built' : 'not built', remedy: there ? '' : 'npm run build' });
   }
-  const machine = Rig.machine();
-  const info = await describeMachine(machine);
+  const info = await describeMachine(machine, { ovsKernel: false, netem: false });
   findings.push({ what: 'cores', state: info.cores >= 2 ? 'ok' : 'limited', found: `${info.cores} × ${info.cpu}`, remedy: info.cores >= 2 ? '' : 'figures above some 50 Mbit/s will be inconclusive' });
   for (const [name, version] of Object.entries(info.versions)) findings.push({ what: `version of ${name}`, state: 'ok', found: version, remedy: '' });
-  if (root && which('ip') && which('tc')) findings.push(...(await kernelFindings()));
+  if (root && paths.has('ip') && paths.has('tc')) findings.push(...(await kernelFindings(machine)));
   return findings;
 }
 
-async function kernelFindings(): Promise<Finding[]> {
-  const machine = Rig.machine();
+/** Paths of those that are there. */
+async function findPrograms(machine: Machine, programs: readonly string[]): Promise<Map<string, string>> {
+  const { stdout } = await machine.exec(['sh', '-c', 'PATH=$PATH:/usr/sbin:/sbin; for p; do printf "%s\t%s\n" "$p" "$(command -v "$p")"; done', 'sh', ...programs]);
+  return new Map(stdout.split('\n').map((line) => line.split('\t') as [string, string | undefined]).filter((pair): pair is [string, string] => Boolean(pair[1])));
+}
+
+async function kernelFindings(machine: Machine): Promise<Finding[]> {
   const fabric = await probeFabric(machine);
   const probe = `nr.+doctor.${process.pid}`;
   const feature = async (argv: readonly string[]) => (await machine.exec(argv, { allowFailure: true })).exitCode === 0;
@@ -57,7 +59,7 @@ async function kernelFindings(): Promise<Finding[]> {
     const fq = await qdisc('fq');
     const etf = await qdisc('etf', 'clockid', 'CLOCK_TAI', 'delta', '300000');
     const egress = (await machine.exec(['ip', 'netns', 'exec', probe, 'nft', '-f', '-'], { stdin: 'table netdev t {\n chain c {\n type filter hook egress device "lo" priority 0;\n }\n}\n', allowFailure: true })).exitCode === 0;
-    const ptp = existsSync('/dev') && readdirSync('/dev').some((name) => name.startsWith('ptp'));
+    const ptp = await feature(['sh', '-c', 'ls /dev/ptp* >/dev/null 2>&1']);
     return [
       { what: 'Open vSwitch datapath', state: fabric.ovsKernel ? 'ok' : 'limited', found: fabric.ovsKernel ? 'kernel' : 'userspace', remedy: fabric.ovsKernel ? '' : 'modprobe openvswitch, where the kernel has it; userspace forwards about 1 Gbit/s per core' },
       { what: 'HTB', state: htb ? 'ok' : 'missing', found: htb ? 'yes' : 'no', remedy: htb ? '' : 'a kernel with sch_htb: links cannot be shaped' },

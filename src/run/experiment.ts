@@ -5,12 +5,11 @@ import { basename, join } from 'node:path';
 import type { Context } from '../core/context.ts';
 import { asNetrigError, NetrigError } from '../core/errors.ts';
 import { cellFolder, manifestPath, writeJson, writePart, type RunManifest } from '../evidence/cell.ts';
-import { probeFabric, type FabricCapabilities } from '../fabric/capabilities.ts';
-import { Rig } from '../rig/rig.ts';
-import { destroyLab, removeAfterFailure } from '../rig/teardown.ts';
-import { bundleScript } from '../systems/bundle.ts';
+import { destroyAfterFailure, destroyRig } from '../rig/destroy.ts';
+import { bundleScript } from '../core/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
 import { describeMachine } from './machine.ts';
+import type { Site } from './site.ts';
 import { deployLab, runCell, sameFabric, type Deployment } from './street.ts';
 
 export interface RunOptions {
@@ -33,15 +32,15 @@ export function expectedSeconds(experiment: Experiment): number {
 }
 
 /** Returns the results folder. On failure what was gathered stays, and the manifest says why the run stopped. */
-export async function runExperiment(ctx: Context, experiment: Experiment, options: RunOptions): Promise<{ results: string; failure: NetrigError | null }> {
+export async function runExperiment(outer: Context, site: Site, experiment: Experiment, options: RunOptions): Promise<{ results: string; failure: NetrigError | null }> {
+  const ctx = site.contextOf(outer);
   const results = createResultsFolder(options.resultsRoot, experiment.name);
   const stopLogging = ctx.events.on((event) => appendFileSync(join(results, 'events.jsonl'), `${JSON.stringify(event)}\n`));
-  const machine = Rig.machine();
-  const capabilities = await probeFabric(machine);
   const manifest: RunManifest = {
-    schema: 'netrig-run-1', name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
+    schema: 'netrig-run-2', name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
     startedAt: new Date().toISOString(), endedAt: null, repeat: experiment.repeat, dimensions: experiment.dimensions,
-    cells: experiment.cells.map((c) => c.cell), machine: await describeMachine(machine), capabilities, stopped: null,
+    cells: experiment.cells.map((c) => c.cell), rig: site.rig?.name ?? null, stopped: null,
+    machines: Object.fromEntries(await Promise.all([...site.machines.values()].map(async (m) => [m.name, await describeMachine(m, site.factsOf(m.name).fabric)] as const))),
   };
   await writeFile(join(results, 'topology.yaml'), options.source);
   await writeJson(manifestPath(results), manifest);
@@ -50,31 +49,31 @@ export async function runExperiment(ctx: Context, experiment: Experiment, option
   let deployment: Deployment | undefined;
   let failure: NetrigError | null = null;
   try {
-    const tools = { node: process.execPath, prober: await bundleScript(new URL('../traffic/prober.ts', import.meta.url), 'prober') };
+    const prober = await bundleScript(new URL('../traffic/prober.ts', import.meta.url), 'prober');
     const total = experiment.cells.length * experiment.repeat;
     let index = 0;
     // Cells grouped by fabric, repeats inside, so that a fabric is built once.
     for (const group of groupByFabric(experiment.cells)) {
-      if (deployment) await destroyLab(experiment.name);
+      if (deployment) await destroyRig(deployment.rig);
       deployment = undefined;
       for (let repeat = 1; repeat <= experiment.repeat; repeat++) {
         for (const lab of group) {
-          deployment ??= await deployFor(ctx, lab, repeat, capabilities, options, results);
+          deployment ??= await deployFor(ctx, site, lab, repeat, options, results);
           ctx.events.emit({ type: 'cell-started', cell: lab.cell, index: ++index, of: total, repeat });
-          const { clean } = await runCell(ctx, deployment, lab, repeat, results, tools);
+          const { clean } = await runCell(ctx, deployment, lab, repeat, results, prober);
           if (clean) continue;
           // What a dead agent left in its node would be in the next cell's evidence.
           ctx.events.emit({ type: 'note', level: 'warn', text: 'an agent left its node unclean: deploying anew' });
-          await destroyLab(experiment.name);
+          await destroyRig(deployment.rig);
           deployment = undefined;
         }
       }
     }
-    if (deployment && !options.keep) await destroyLab(experiment.name);
+    if (deployment && !options.keep) await destroyRig(deployment.rig);
   } catch (error) {
-    failure = asNetrigError(error);
+    failure = site.failure ?? asNetrigError(error);
     manifest.stopped = failure.message;
-    if (deployment && !options.keep) await removeAfterFailure(ctx, experiment.name);
+    if (deployment && !options.keep) await destroyAfterFailure(ctx, deployment.rig);
   }
   manifest.endedAt = new Date().toISOString();
   await writeJson(manifestPath(results), manifest);
@@ -83,12 +82,12 @@ export async function runExperiment(ctx: Context, experiment: Experiment, option
 }
 
 /** Deploys and keeps the link measurements before they are judged: a refused run shows its figures too. */
-function deployFor(ctx: Context, lab: Lab, repeat: number, capabilities: FabricCapabilities, options: RunOptions, results: string): Promise<Deployment> {
-  return deployLab(ctx, lab, capabilities, options.topologyPath, async (links) => {
+function deployFor(ctx: Context, site: Site, lab: Lab, repeat: number, options: RunOptions, results: string): Promise<Deployment> {
+  return deployLab(ctx, site, lab, options.topologyPath, { gate: true, onLinks: async (links) => {
     const folder = cellFolder(results, lab.cell, repeat);
     await writePart(folder, 'lab', lab);
     await writePart(folder, 'links', links);
-  });
+  } });
 }
 
 function groupByFabric(cells: readonly Lab[]): Lab[][] {

@@ -73,7 +73,7 @@ export class Happenings {
 
   /** Pulls the cable at its far end: the near one loses its carrier, and keeps its addresses and routes. */
   async #setLink(node: string, itf: string, state: 'up' | 'down'): Promise<void> {
-    const far = farEnd(this.#lab.fabric, { node, interface: itf });
+    const far = farEnd(this.#lab.fabric, this.#rig.seats, { node, interface: itf });
     if (far) await this.#rig.host(far.host).exec(['ip', 'link', 'set', 'dev', far.device, state], { signal: this.#ctx.signal });
   }
 

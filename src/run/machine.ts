@@ -1,8 +1,9 @@
 /** What the figures were measured on: hardware, kernel, versions; and how busy it was meanwhile. */
-import { readFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { sleep } from '../core/context.ts';
 import type { LoadSample, MachineInfo } from '../evidence/cell.ts';
+import type { FabricCapabilities } from '../fabric/capabilities.ts';
 import type { Host } from '../rig/host.ts';
+import type { Machine } from '../rig/machine.ts';
 
 const VERSION_COMMANDS: readonly (readonly [name: string, argv: readonly string[], pattern: RegExp])[] = [
   ['Open vSwitch', ['ovs-vswitchd', '--version'], /\(Open vSwitch\) (\S+)/],
@@ -12,45 +13,80 @@ const VERSION_COMMANDS: readonly (readonly [name: string, argv: readonly string[
   ['nftables', ['nft', '--version'], /nftables v(\S+)/],
 ];
 
-export async function describeMachine(machine: Host): Promise<MachineInfo> {
-  const found = await Promise.all(VERSION_COMMANDS.map(async ([name, argv, pattern]) => {
+export async function describeMachine(machine: Machine, capabilities: FabricCapabilities): Promise<MachineInfo> {
+  const found = await Promise.all([...VERSION_COMMANDS, ['node', [machine.runtime.node, '--version'], /(v\S+)/] as const].map(async ([name, argv, pattern]) => {
     const result = await machine.exec(argv, { allowFailure: true }).catch(() => undefined);
     return [name, pattern.exec(`${result?.stdout}${result?.stderr}`)?.[1] ?? 'not installed'] as const;
   }));
-  const processors = cpus();
+  const [release, cpuinfo, meminfo] = await Promise.all(['/proc/sys/kernel/osrelease', '/proc/cpuinfo', '/proc/meminfo'].map(async (path) => (await machine.get(path)).toString()) as [Promise<string>, Promise<string>, Promise<string>]);
   return {
-    kernel: release(), cores: processors.length, cpu: processors[0]?.model ?? 'unknown', memoryGiB: Math.round(totalmem() / 2 ** 30),
-    versions: { node: process.version, ...Object.fromEntries(found) },
+    kernel: release.trim(), cores: (cpuinfo.match(/^processor\s*:/gm) ?? []).length, cpu: /^model name\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? 'unknown',
+    memoryGiB: Math.round(Number(/^MemTotal:\s*(\d+)/m.exec(meminfo)?.[1] ?? 0) / 2 ** 19) / 2,
+    versions: Object.fromEntries(found), capabilities,
   };
 }
 
-const SAMPLE_MS = 200;
+/** Less busy than this, for so many samples: nothing but what will run on runs. */
+const QUIET = 0.5;
+const QUIET_SAMPLES = 2;
 
-/** Samples /proc/stat until stopped. */
+/** A machine over SSH is asked less often: the answer costs it something too. */
+const SAMPLE_MS = { here: 200, elsewhere: 2000 } as const;
+
+/** Samples the CPU of every machine until stopped. */
 export class LoadSampler {
-  readonly samples: LoadSample[] = [];
-  #last = readCpuTicks();
-  readonly #timer = setInterval(() => this.#sample(), SAMPLE_MS);
+  readonly #samples: LoadSample[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #machines: string[] = [];
 
-  #sample(): void {
-    const now = readCpuTicks();
-    const total = now.total - this.#last.total;
-    if (total > 0) this.samples.push({ atMs: Date.now(), busy: Math.round((1 - (now.idle - this.#last.idle) / total) * 1000) / 1000 });
-    this.#last = now;
+  constructor(machines: Iterable<Machine>, isHere: (machine: Machine) => boolean) {
+    for (const machine of machines) this.#watch(machine, isHere(machine) ? SAMPLE_MS.here : SAMPLE_MS.elsewhere);
+  }
+
+  #watch(machine: Machine, everyMs: number): void {
+    this.#machines.push(machine.name);
+    let last: Ticks | undefined;
+    let busy = false;
+    const sample = async () => {
+      if (busy) return; // the answer before is still awaited
+      busy = true;
+      try {
+        const now = await readTicks(machine);
+        if (last && now.total > last.total) this.#samples.push({ atMs: Date.now(), machine: machine.name, busy: Math.round((1 - (now.idle - last.idle) / (now.total - last.total)) * 1000) / 1000 });
+        last = now;
+      } catch { /* a lost machine voids the run elsewhere */ }
+      busy = false;
+    };
+    void sample();
+    this.#timers.push(setInterval(() => void sample(), everyMs));
+  }
+
+  /** Waits until programs that have just been started are done with starting, at most `timeoutMs`. */
+  async untilQuiet(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    const fromMs = Date.now();
+    const isQuiet = (machine: string) => {
+      const own = this.#samples.filter((s) => s.machine === machine && s.atMs > fromMs).slice(-QUIET_SAMPLES);
+      return own.length === QUIET_SAMPLES && own.every((s) => s.busy < QUIET);
+    };
+    while (performance.now() < deadline && !this.#machines.every(isQuiet)) await sleep(SAMPLE_MS.here, signal);
   }
 
   get current(): number {
-    return this.samples.at(-1)?.busy ?? 0;
+    return this.#samples.at(-1)?.busy ?? 0;
   }
 
   stop(): readonly LoadSample[] {
-    clearInterval(this.#timer);
-    return this.samples;
+    for (const timer of this.#timers) clearInterval(timer);
+    return this.#samples;
   }
 }
 
-function readCpuTicks(): { total: number; idle: number } {
-  const fields = (readFileSync('/proc/stat', 'utf8').split('\n')[0] as string).trim().split(/\s+/).slice(1, 9).map(Number);
+interface Ticks { readonly total: number; readonly idle: number }
+
+async function readTicks(host: Host): Promise<Ticks> {
+  const stat = (await host.get('/proc/stat')).toString();
+  const fields = (stat.split('\n')[0] as string).trim().split(/\s+/).slice(1, 9).map(Number);
   // user nice system idle iowait irq softirq steal (proc(5)); waiting for a disk is idle.
   return { total: fields.reduce((a, b) => a + b, 0), idle: (fields[3] ?? 0) + (fields[4] ?? 0) };
 }

@@ -7,57 +7,53 @@ import { writeFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import { startCapture, type RunningCapture } from '../capture/live.ts';
+import { ONE_CLOCK } from '../clocks/samples.ts';
+import type { ClockWatch } from '../clocks/watch.ts';
 import { stage, throwIfAborted, type Context } from '../core/context.ts';
 import { formatRate } from '../core/units.ts';
 import { cellFolder, writePart, type AgentRecord, type EventRecord } from '../evidence/cell.ts';
-import type { FabricCapabilities } from '../fabric/capabilities.ts';
 import { requireGoodLinks, testLinks, type LinkMeasurement } from '../fabric/linktest.ts';
-import { ovsDir, planDeployment } from '../fabric/plan.ts';
-import { stateDirOf } from '../rig/journal.ts';
-import { deploy } from '../rig/deploy.ts';
-import { namespaceOf, Rig, wiresNamespace } from '../rig/rig.ts';
-import { removeAfterFailure } from '../rig/teardown.ts';
-import type { DeployPlan } from '../rig/steps.ts';
-import { BUILD_DIR } from '../systems/bundle.ts';
+import { ovsDir } from '../fabric/plan.ts';
+import { destroyAfterFailure } from '../rig/destroy.ts';
+import { LocalMachine } from '../rig/keeper.ts';
+import type { Rig } from '../rig/rig.ts';
 import { planSystems } from '../systems/registry.ts';
 import { Supervisor } from '../systems/supervisor.ts';
 import type { Lab } from '../topology/model.ts';
 import { runPhase, type PhaseRecord } from '../traffic/run.ts';
-import type { ToolPaths } from '../traffic/tools.ts';
 import { Happenings } from './happenings.ts';
 import { LoadSampler } from './machine.ts';
+import type { Site } from './site.ts';
 import { WireRates } from './wirerates.ts';
+
+const QUIET_TIMEOUT_MS = 20_000;
 
 export interface Deployment {
   readonly rig: Rig;
   readonly lab: Lab;
   readonly links: readonly LinkMeasurement[];
+  /** null: all nodes share one clock. */
+  readonly clocks: ClockWatch | null;
 }
 
-export function planLab(lab: Lab, capabilities: FabricCapabilities): DeployPlan {
-  return planDeployment({
-    lab: lab.name, fabric: lab.fabric, capabilities, stateDir: stateDirOf(lab.name),
-    namespaceOf: (node) => namespaceOf(lab.name, node), wiresNamespace: wiresNamespace(lab.name), nativeDir: BUILD_DIR,
-  });
-}
+const openClockGate = (ctx: Context, clocks: ClockWatch): Promise<string> => stage(ctx, 'clocks', () => clocks.gate(ctx), { result: (text) => text });
 
 /** Deploys a lab and measures its links; refuses, and removes it again, if a link is not what the file says. */
-export async function deployLab(ctx: Context, lab: Lab, capabilities: FabricCapabilities, topologyPath: string, onLinks?: (links: readonly LinkMeasurement[]) => Promise<void>): Promise<Deployment> {
-  const rig = await stage(ctx, 'deploy', () => deploy(ctx, planLab(lab, capabilities), topologyPath, lab.fabric), { detail: `${lab.fabric.nodes.length} nodes, ${lab.fabric.links.length} links` });
+export async function deployLab(ctx: Context, site: Site, lab: Lab, topologyPath: string, options: { gate?: boolean; onLinks?: (links: readonly LinkMeasurement[]) => Promise<void> } = {}): Promise<Deployment> {
+  const rig = await stage(ctx, 'deploy', () => site.deploy(ctx, lab, topologyPath, options), { detail: `${lab.fabric.nodes.length} nodes, ${lab.fabric.links.length} links${site.rig ? `, ${site.machines.size} machines` : ''}` });
   try {
-    const links = await stage(ctx, 'linktest', () => measureLinks(ctx, lab), { result: summarizeLinks });
-    await onLinks?.(links);
+    if (site.clocks && options.gate) await openClockGate(ctx, site.clocks);
+    const links = await stage(ctx, 'linktest', () => measureLinks(ctx, rig, { ...lab, tolerance: site.tolerance(lab.tolerance) }), { result: summarizeLinks });
+    await options.onLinks?.(links);
     requireGoodLinks(links);
-    return { rig, lab, links };
+    return { rig, lab, links, clocks: site.clocks };
   } catch (error) {
-    await removeAfterFailure(ctx, lab.name);
+    await destroyAfterFailure(ctx, rig);
     throw error;
   }
 }
 
-export const measureLinks = (ctx: Context, lab: Lab): Promise<LinkMeasurement[]> => testLinks(ctx, {
-  fabric: lab.fabric, tolerance: lab.tolerance, machine: Rig.machine(lab.name), netnsPath: (node) => Rig.netnsPath(lab.name, node), nativeDir: BUILD_DIR,
-});
+export const measureLinks = (ctx: Context, rig: Rig, lab: Pick<Lab, 'fabric' | 'tolerance'>): Promise<LinkMeasurement[]> => testLinks(ctx, { fabric: lab.fabric, tolerance: lab.tolerance, rig });
 
 function summarizeLinks(links: readonly LinkMeasurement[]): string {
   const bad = links.filter((l) => l.problems.length > 0).length;
@@ -71,13 +67,16 @@ export const sameFabric = (a: Lab, b: Lab): boolean => isDeepStrictEqual(a.fabri
  * Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists.
  * Not clean: an agent left something in its node.
  */
-export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, repeat: number, results: string, tools: ToolPaths): Promise<{ clean: boolean }> {
+export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, repeat: number, results: string, proberBundle: string): Promise<{ clean: boolean }> {
   const folder = cellFolder(results, lab.cell, repeat);
   for (const part of ['traffic', 'captures']) mkdirSync(join(folder, part), { recursive: true });
   await writePart(folder, 'lab', lab);
   await writePart(folder, 'links', deployment.links);
-  const { rig } = deployment;
-  const load = new LoadSampler();
+  const { rig, clocks } = deployment;
+  if (clocks) await openClockGate(ctx, clocks);
+  const startedMs = Date.now();
+  const lostBefore = new Map([...rig.machines.values()].map((m) => [m.name, m.lost.length]));
+  const load = new LoadSampler(rig.machines.values(), (machine) => machine instanceof LocalMachine);
   const captures: RunningCapture[] = [];
   const voided: string[] = [];
   let supervisor: Supervisor | undefined;
@@ -85,15 +84,19 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   try {
     supervisor = await startAgents(ctx, rig, lab, folder);
     await startCaptures(rig, lab, folder, captures);
-    await drivePhases(ctx, deployment, lab, supervisor, { folder, tools, load });
+    // Where a program takes seconds to start, its start would be measured.
+    if (clocks) await stage(ctx, 'quiet', () => load.untilQuiet(QUIET_TIMEOUT_MS, ctx.signal));
+    await drivePhases(ctx, deployment, lab, supervisor, { folder, proberBundle, load });
     voided.push(...((await supervisor?.voids()) ?? []));
+    for (const machine of rig.machines.values()) voided.push(...machine.lost.slice(lostBefore.get(machine.name)).map((why) => `the connection to ${machine.name} was lost at ${why}`));
   } finally {
     // Also on the way out of a failure: whatever was gathered is kept.
     const [records, stopped] = await Promise.all([Promise.all(captures.map((c) => c.stop())), supervisor?.stop() ?? []]);
     agents = stopped;
     await writePart(folder, 'captures', records);
-    await writePart(folder, 'agents', agents);
+    await writePart(folder, 'agents', await Promise.all(agents.map(async (a) => ({ ...a, clockAheadMs: (await rig.clocks.ahead(rig.carrier(a.node)).catch(() => ({ offsetNs: 0 }))).offsetNs / 1e6 }))));
     await writePart(folder, 'load', load.stop());
+    await writePart(folder, 'clocks', clocks?.record(startedMs) ?? ONE_CLOCK);
   }
   // Written last: its presence says that the repeat is whole.
   await writePart(folder, 'voided', voided);
@@ -105,8 +108,8 @@ async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Pr
   if (systems.length === 0) return undefined;
   const switches = new Set(lab.fabric.nodes.filter((n) => n.kind === 'ovs-bridge').map((n) => n.name));
   return stage(ctx, 'agents', () => Supervisor.start(ctx, systems, {
-    host: (node) => rig.node(node), folder: join(folder, 'agents'),
-    ovsDir: (node) => (switches.has(node) ? ovsDir(stateDirOf(lab.name), node) : null),
+    host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), folder: join(folder, 'agents'),
+    ovsDir: (node) => (switches.has(node) ? ovsDir(rig.carrier(node).runtime.stateRoot, lab.name, node) : null),
   }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
 }
 
@@ -114,7 +117,7 @@ async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Pr
 async function startCaptures(rig: Rig, lab: Lab, folder: string, running: RunningCapture[]): Promise<void> {
   const starts = await Promise.allSettled(lab.captures.map(async (point) => {
     const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
-    running.push(await startCapture(rig.node(point.at.node), point, join(folder, file), file));
+    running.push(await startCapture(rig.network(point.at.node), rig.carrier(point.at.node), await rig.clocks.ahead(rig.carrier(point.at.node)), point, folder, file));
   }));
   const failed = starts.find((s) => s.status === 'rejected');
   if (failed) throw failed.reason;
@@ -122,20 +125,27 @@ async function startCaptures(rig: Rig, lab: Lab, folder: string, running: Runnin
 
 interface Drive {
   readonly folder: string;
-  readonly tools: ToolPaths;
+  readonly proberBundle: string;
   readonly load: LoadSampler;
 }
 
 /** Traffic and events of all phases, one after the other. */
-async function drivePhases(ctx: Context, { rig }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, tools, load }: Drive): Promise<void> {
+async function drivePhases(ctx: Context, { rig, clocks }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, proberBundle, load }: Drive): Promise<void> {
   const wires = new WireRates(rig, lab);
   const happenings = new Happenings(ctx, rig, lab, supervisor);
   const phases: PhaseRecord[] = [];
   const events: Record<string, readonly EventRecord[]> = {};
-  const input = { host: (node: string) => rig.node(node), tools, keep: (file: string, content: string) => writeFile(join(folder, 'traffic', file), content) };
+  const ahead = new Map<string, number>();
+  const input = {
+    host: (node: string) => rig.node(node), network: (node: string) => rig.network(node), prober: (node: string) => rig.script(node, proberBundle),
+    clockAheadMs: (node: string) => ahead.get(rig.carrier(node).name) ?? 0, isRemote: (node: string) => !(rig.carrier(node) instanceof LocalMachine),
+    keep: (file: string, content: string) => writeFile(join(folder, 'traffic', file), content),
+  };
   try {
     for (const phase of lab.phases) {
       throwIfAborted(ctx.signal);
+      await clocks?.refresh();
+      for (const machine of rig.machines.values()) ahead.set(machine.name, (await rig.clocks.ahead(machine)).offsetNs / 1e6);
       const expectedSeconds = phase.durationUs / 1e6;
       const name = `traffic ${phase.name}`;
       const onTick = (elapsedSeconds: number) => void wires.read().then((rates) => ctx.events.emit({ type: 'progress', stage: name, elapsedSeconds, expectedSeconds, detail: `${rates} · CPU ${Math.round(load.current * 100)}%` }), () => undefined);

@@ -1,14 +1,17 @@
-/** Current rates for the progress line: the busiest shaped links, from the counters of their wires. */
+/** Current rates for the progress line: the busiest shaped links, from the counters of their wires. Only of this machine's: elsewhere a reading is a load of its own. */
 import { formatRate } from '../core/units.ts';
 import { wireDevices } from '../fabric/plan.ts';
+import { LocalMachine } from '../rig/keeper.ts';
 import type { Rig } from '../rig/rig.ts';
-import { endpointName, isImpaired, type Lab } from '../topology/model.ts';
+import { endpointName, isImpaired, type EndpointRef, type Lab } from '../topology/model.ts';
 
 const SHOWN = 3;
 
 export class WireRates {
   readonly #rig: Rig;
+  /** By machine and device: what it is called to a person. */
   readonly #names = new Map<string, string>();
+  readonly #machines = new Set<string>();
   #last = new Map<string, number>();
   #lastMs = 0;
 
@@ -16,22 +19,30 @@ export class WireRates {
     this.#rig = rig;
     lab.fabric.links.forEach((link, i) => {
       if (!link.impairments.some(isImpaired)) return;
-      const [a, b] = wireDevices(i);
       // What leaves the wire towards an end is what that end receives.
-      this.#names.set(a, endpointName(link.ends[0]));
-      this.#names.set(b, endpointName(link.ends[1]));
+      wireDevices(i).forEach((device, side) => {
+        const end = link.ends[side] as EndpointRef;
+        const carrier = rig.carrier(end.node);
+        if (!(carrier instanceof LocalMachine)) return;
+        const machine = carrier.name;
+        this.#machines.add(machine);
+        this.#names.set(`${machine}/${device}`, endpointName(end));
+      });
     });
   }
 
   async read(): Promise<string> {
     if (this.#names.size === 0) return '';
-    const { stdout } = await this.#rig.host({ on: 'wires' }).exec(['cat', '/proc/net/dev']);
     const nowMs = performance.now();
     const current = new Map<string, number>();
-    for (const line of stdout.split('\n')) {
-      const match = /^\s*(\S+):\s*(.*)$/.exec(line);
-      if (match && this.#names.has(match[1] as string)) current.set(match[1] as string, Number((match[2] as string).split(/\s+/)[8]));
-    }
+    await Promise.all([...this.#machines].map(async (machine) => {
+      const { stdout } = await this.#rig.host({ on: 'wires', machine }).exec(['cat', '/proc/net/dev']);
+      for (const line of stdout.split('\n')) {
+        const match = /^\s*(\S+):\s*(.*)$/.exec(line);
+        const key = `${machine}/${match?.[1]}`;
+        if (match && this.#names.has(key)) current.set(key, Number((match[2] as string).split(/\s+/)[8]));
+      }
+    }));
     const seconds = (nowMs - this.#lastMs) / 1000;
     const rates = [...current].map(([device, bytes]) => [this.#names.get(device) as string, ((bytes - (this.#last.get(device) ?? bytes)) * 8) / seconds] as const);
     this.#last = current;

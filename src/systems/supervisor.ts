@@ -9,7 +9,7 @@ import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { AgentRecord } from '../evidence/cell.ts';
 import type { Host, HostProcess } from '../rig/host.ts';
-import { bundleScript } from './bundle.ts';
+import { bundleScript } from '../core/bundle.ts';
 import type { SystemDefinition } from './definition.ts';
 import type { PlannedSystem } from './registry.ts';
 
@@ -26,6 +26,8 @@ const NODE_FLAGS = ['--single-threaded-gc'] as const;
 
 export interface SupervisorInput {
   readonly host: (node: string) => Host;
+  /** Command words that run a bundle in a node. */
+  readonly script: (node: string, bundle: string) => Promise<readonly string[]>;
   readonly ovsDir: (node: string) => string | null;
   /** Logs go to `<folder>/<system>.<node>.jsonl`. */
   readonly folder: string;
@@ -90,7 +92,7 @@ interface Supervised {
   readonly system: PlannedSystem;
   readonly node: string;
   setup: AgentSetup<unknown>;
-  readonly bundle: string;
+  readonly command: readonly string[];
   readonly log: WriteStream;
   readonly crashes: { atMs: number; reason: string }[];
   /** Why it does not work any more, or not as it should. */
@@ -125,7 +127,9 @@ export class Supervisor {
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
           const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
-          supervisor.#agents.push({ system, node, setup, bundle, log, crashes: [], faults: [], plannedDownMs: null, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, bundle, log) });
+          const [program, ...script] = (await input.script(node, bundle)) as [string, ...string[]];
+          const command = [...(system.definition.realtime ? REALTIME : []), program, ...NODE_FLAGS, ...script];
+          supervisor.#agents.push({ system, node, setup, command, log, crashes: [], faults: [], plannedDownMs: null, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, command, log) });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
@@ -138,8 +142,8 @@ export class Supervisor {
     }
   }
 
-  #spawn({ name, realtime }: SystemDefinition, node: string, bundle: string, log: WriteStream): AgentProcess {
-    return new AgentProcess(`agent ${name} on ${node}`, this.#input.host(node).spawn([...(realtime ? REALTIME : []), process.execPath, ...NODE_FLAGS, bundle]), log);
+  #spawn({ name }: SystemDefinition, node: string, command: readonly string[], log: WriteStream): AgentProcess {
+    return new AgentProcess(`agent ${name} on ${node}`, this.#input.host(node).spawn(command), log);
   }
 
   #watch(s: Supervised): void {
@@ -162,7 +166,7 @@ export class Supervisor {
   async #restart(s: Supervised): Promise<void> {
     if (this.#stopping) return;
     try {
-      s.agent = this.#spawn(s.system.definition, s.node, s.bundle, s.log);
+      s.agent = this.#spawn(s.system.definition, s.node, s.command, s.log);
       await s.agent.call('configure', s.setup);
       await s.agent.call('start');
       this.#watch(s);

@@ -24,11 +24,16 @@ function effectiveSettings(file: TopologyFile, key: string): NodeSettings {
   for (const layer of layers) {
     for (const [key, value] of Object.entries(layer)) {
       const before = merged[key];
-      const mergeable = ['labels', 'sysctls', 'env', 'interfaces'].includes(key) && before !== undefined;
+      const mergeable = ['labels', 'sysctls', 'env', 'interfaces', 'place'].includes(key) && before !== undefined;
       merged[key] = mergeable ? { ...(before as object), ...(value as object) } : value;
     }
   }
   return merged;
+}
+
+/** containerlab's words for containers; memory as Docker writes it ("512Mb"). */
+function containerSettings({ image, env, memory, cpu }: NodeSettings): LabNode['container'] {
+  return { image: image ?? null, env: Object.fromEntries(Object.entries(env ?? {}).map(([key, value]) => [key, String(value)])), memoryBytes: memory === undefined ? null : parseSizeBytes(memory), cpus: cpu ?? null };
 }
 
 export function resolveFabric(file: TopologyFile, labName: string, problems: Problem[]): Fabric {
@@ -85,6 +90,7 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
       name, kind: (s.kind ?? 'linux'), labels: s.labels ?? {},
       sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
       exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
+      place: settings.get(name)?.place ?? {}, needs: settings.get(name)?.needs ?? [], container: containerSettings(settings.get(name) ?? {}),
       interfaces: raws.flatMap((raw, i) => (raw.node === name
         ? [{ name: raw.name, mac: raw.mac ?? macFor(labName, i + 1), addresses: addresses[i] as string[], port: raw.port, mtu: raw.mtu, segment: segments[i] as number, labels: raw.labels }]
         : [])),

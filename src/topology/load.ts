@@ -1,6 +1,4 @@
 /** The only door into src/topology: a file on disk to an experiment, or one error that lists every problem. */
-import { readFile } from 'node:fs/promises';
-import { LineCounter, parseDocument } from 'yaml';
 import { NetrigError } from '../core/errors.ts';
 import { isName } from '../core/names.ts';
 import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
@@ -10,12 +8,15 @@ import { resolveLab } from './resolve.ts';
 import { topologySchema, type TopologyFile, type When } from './schema.ts';
 import { lazyValidator, suggest } from './validate.ts';
 import { substitute, type Scalar } from './variables.ts';
+import { isMapping, parseYaml, readSource } from './yaml.ts';
 
 const validateFile = lazyValidator(topologySchema);
 
 export interface LoadOptions {
   /** --set key=value */
   readonly set?: Readonly<Record<string, string>>;
+  /** Values of a rig file, for those of its variables that the file declares; `set` goes before them. */
+  readonly rigVars?: Readonly<Record<string, string>>;
   readonly filter?: readonly string[];
   readonly repeat?: number;
   /** Deploy under another name. */
@@ -25,12 +26,7 @@ export interface LoadOptions {
 }
 
 export async function loadExperiment(file: string, options: LoadOptions = {}): Promise<{ experiment: Experiment; source: string }> {
-  let source: string;
-  try {
-    source = await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new NetrigError('TOPOLOGY_UNREADABLE', `cannot read ${file}: ${(cause as Error).message}`, { cause });
-  }
+  const source = await readSource(file);
   return { experiment: await parseExperiment(file, source, options), source };
 }
 
@@ -70,7 +66,7 @@ export async function parseExperiment(file: string, source: string, options: Loa
 
 /** Each kind of check needs the one before to have passed: variables, schema, references, systems. */
 async function buildCell(base: Record<string, unknown>, cell: Cell, options: LoadOptions, labs: Lab[]): Promise<{ file: TopologyFile; problems: readonly Problem[] }> {
-  const { file, problems: unknowns } = expandCell(base, cell, options.set ?? {});
+  const { file, problems: unknowns } = expandCell(base, cell, options.set ?? {}, options.rigVars ?? {});
   if (unknowns.length > 0) return { file, problems: unknowns };
   const mismatches = validateFile(file);
   if (mismatches.length > 0) return { file, problems: mismatches };
@@ -110,25 +106,6 @@ function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Rea
   return problems;
 }
 
-const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
-
-function parseYaml(file: string, source: string): { raw: unknown; document: SourceDocument } {
-  const lines = new LineCounter();
-  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, strict: true });
-  const syntax = (offset: number, message: string) => {
-    const { line, col } = lines.linePos(offset);
-    return new NetrigError('TOPOLOGY_SYNTAX', `${file}:${line}:${col}: ${message}`, { hint: 'check indentation, quotes and brackets just before this place' });
-  };
-  const error = document.errors[0];
-  if (error) throw syntax(error.pos[0], error.message.split('\n')[0] as string);
-  try {
-    // maxAliasCount guards against "billion laughs".
-    return { raw: document.toJS({ maxAliasCount: 100 }), document: new SourceDocument(file, document, lines) };
-  } catch (cause) {
-    throw syntax(0, (cause as Error).message);
-  }
-}
-
 /** What must hold before variants can even be formed. */
 function checkShell(file: string, raw: unknown, document: SourceDocument): void {
   const problems: Problem[] = [];
@@ -155,7 +132,7 @@ function checkShell(file: string, raw: unknown, document: SourceDocument): void 
   if (problems.length > 0) throw invalid(file, problems.map((p) => locate(p, document, { id: '', variant: {} })));
 }
 
-function expandCell(base: Record<string, unknown>, cell: Cell, set: Readonly<Record<string, string>>): { file: TopologyFile; problems: Problem[] } {
+function expandCell(base: Record<string, unknown>, cell: Cell, set: Readonly<Record<string, string>>, rigVars: Readonly<Record<string, string>>): { file: TopologyFile; problems: Problem[] } {
   const problems: Problem[] = [];
   const { matrix, ...rest } = base;
   let merged: unknown = rest;
@@ -171,7 +148,8 @@ function expandCell(base: Record<string, unknown>, cell: Cell, set: Readonly<Rec
   }
   // A variable may use variables declared before it.
   const variables: Record<string, Scalar> = {};
-  for (const [key, value] of Object.entries({ ...declared, ...set })) {
+  const fromRig = Object.fromEntries(Object.entries(rigVars).filter(([key]) => Object.hasOwn(declared, key)));
+  for (const [key, value] of Object.entries({ ...declared, ...fromRig, ...set })) {
     variables[key] = substitute(value, variables, ['vars', key], problems) as Scalar;
   }
   return { file: substitute({ ...file, vars: variables }, variables, [], problems) as TopologyFile, problems };

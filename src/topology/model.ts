@@ -3,6 +3,10 @@ import type { TargetFile } from './schema.ts';
 
 export type NodeKind = 'linux' | 'bridge' | 'ovs-bridge';
 
+/** What a host of a rig can do, as found by probing it. */
+export const CAPABILITIES = ['ovs-kernel', 'netem', 'containers'] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
 export interface EndpointRef {
   readonly node: string;
   readonly interface: string;
@@ -29,6 +33,18 @@ export interface LabNode {
   readonly sysctls: Readonly<Record<string, string>>;
   readonly exec: readonly (readonly string[])[];
   readonly interfaces: readonly Interface[];
+  /** Labels that the host of a rig must have to carry it. */
+  readonly place: Readonly<Record<string, string>>;
+  /** Capabilities that the host must have. */
+  readonly needs: readonly Capability[];
+  /** Of effect where the node is a container. */
+  readonly container: {
+    /** null: the rig's. */
+    readonly image: string | null;
+    readonly env: Readonly<Record<string, string>>;
+    readonly memoryBytes: number | null;
+    readonly cpus: number | null;
+  };
 }
 
 /** One direction of a link. */
@@ -122,6 +138,17 @@ export interface Fabric {
   readonly links: readonly Link[];
 }
 
+export type SyncKind = 'ptp' | 'chrony' | 'none';
+
+export interface ClockSettings {
+  /** null: the rig file decides. */
+  readonly sync: SyncKind | null;
+  readonly maxOffsetUs: number;
+  readonly settleUs: number;
+  /** Node whose machine leads; null: the rig file decides. */
+  readonly grandmaster: string | null;
+}
+
 /** One cell of the matrix, resolved. */
 export interface Lab {
   readonly name: string;
@@ -130,6 +157,7 @@ export interface Lab {
   readonly variant: Readonly<Record<string, string>>;
   readonly fabric: Fabric;
   readonly tolerance: Tolerance;
+  readonly clocks: ClockSettings;
   readonly systems: readonly System[];
   readonly phases: readonly Phase[];
   readonly captures: readonly CapturePoint[];

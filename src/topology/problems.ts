@@ -1,6 +1,6 @@
 /** What is wrong with a file, and where. Paths are turned into line:column by the document. */
 import { isMap, isNode, isPair, LineCounter, type Document } from 'yaml';
-import { NetrigError } from '../core/errors.ts';
+import { NetrigError, type ErrorCode } from '../core/errors.ts';
 
 export type Path = readonly (string | number)[];
 
@@ -59,7 +59,7 @@ export class SourceDocument {
   }
 }
 
-export function invalid(file: string, problems: readonly LocatedProblem[]): NetrigError {
+export function invalid(file: string, problems: readonly LocatedProblem[], code: ErrorCode = 'TOPOLOGY_INVALID'): NetrigError {
   const seen = new Set<string>();
   const lines: string[] = [];
   for (const p of [...problems].sort((a, b) => a.line - b.line || a.column - b.column)) {
@@ -67,5 +67,5 @@ export function invalid(file: string, problems: readonly LocatedProblem[]): Netr
     if (!seen.has(line)) lines.push(line);
     seen.add(line);
   }
-  return new NetrigError('TOPOLOGY_INVALID', lines.join('\n'));
+  return new NetrigError(code, lines.join('\n'));
 }

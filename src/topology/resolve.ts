@@ -3,7 +3,7 @@ import { parseDurationUs, parseFraction, parseSizeBytes } from '../core/units.ts
 import { resolveFabric } from './fabric.ts';
 import { resolveTraffic } from './flows.ts';
 import { matches } from './matrix.ts';
-import type { CapturePoint, Lab, LabNode, System } from './model.ts';
+import type { CapturePoint, ClockSettings, Lab, LabNode, System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import { expandRange } from './ranges.ts';
 import { orProblem, requireNode } from './references.ts';
@@ -30,10 +30,17 @@ export function resolveLab({ file, cell, variant }: CellFile, labName: string, p
       delayUs: parseDurationUs(file.linktest?.['delay-tolerance'] ?? '1ms'),
       reachabilityOnly: file.linktest?.skip ?? false,
     },
+    clocks: resolveClocks(file, fabric.nodes, problems),
     systems,
     captures,
     saturation: parseFraction(file.saturation ?? '95%'),
   };
+}
+
+function resolveClocks({ clocks }: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): ClockSettings {
+  const grandmaster = clocks?.grandmaster ?? null;
+  if (grandmaster !== null) requireNode(grandmaster, nodes, ['clocks', 'grandmaster'], problems);
+  return { sync: clocks?.sync ?? null, maxOffsetUs: parseDurationUs(clocks?.['max-offset'] ?? '10ms'), settleUs: parseDurationUs(clocks?.settle ?? '60s'), grandmaster };
 }
 
 function resolveSystems(file: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): System[] {

@@ -2,31 +2,10 @@
  * The one JSON Schema of a topology file: source of the TypeScript types below, of validation (ajv)
  * and of editor completion (`netrig schema`, lab/topology.schema.json).
  */
-import { Type, type Static, type TSchema, type TProperties } from 'typebox';
-import { NAME_PATTERN } from '../core/names.ts';
-import { DURATION_PATTERN, PERCENT_PATTERN, QUEUE_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '../core/units.ts';
-
-const closed = <P extends TProperties>(properties: P, options: { description?: string } = {}) =>
-  Type.Object(properties, { additionalProperties: false, ...options });
-const opt = <T extends TSchema>(schema: T) => Type.Optional(schema);
-const text = (description: string) => Type.String({ description });
-const pattern = (regex: string, expectation: string, description: string) =>
-  Type.String({ pattern: regex, description, expectation });
-
-const name = (description: string) => pattern(NAME_PATTERN, 'a name: a letter, then up to 31 letters, digits, "-" or "_"', description);
-const RANGE = '(\\{[0-9]{1,4}\\.\\.[0-9]{1,4}\\}[a-zA-Z0-9_-]{0,31})?';
-const NAMES_PATTERN = `${NAME_PATTERN.slice(0, -1)}${RANGE}$`;
-/** One name, or a range of them: b{1..99}. */
-const names = (description: string) => pattern(NAMES_PATTERN, 'a name such as "b1", or a range of names such as "b{1..9}"', description);
-const interfaceName = (description: string) =>
-  pattern(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}${RANGE}$`, 'an interface name of at most 15 characters', description);
-const rate = (description: string) => pattern(RATE_PATTERN, 'a rate such as "100Mbit"', description);
-const duration = (description: string) => pattern(DURATION_PATTERN, 'a duration such as "5ms"', description);
-const percent = (description: string) => pattern(PERCENT_PATTERN, 'a percentage such as "0.1%"', description);
-const rateOrPercent = (description: string) =>
-  pattern(`(${RATE_PATTERN})|(${PERCENT_PATTERN})`, 'a rate such as "70Mbit" or a percentage such as "70%"', description);
-const oneOrMany = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Array(schema, { minItems: 1 })]);
-const labels = Type.Record(Type.String(), Type.String(), { description: 'Free labels; checks group by them (tenant, role, …).' });
+import { Type, type Static } from 'typebox';
+import { QUEUE_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '../core/units.ts';
+import { CAPABILITIES } from './model.ts';
+import { closed, duration, interfaceName, labels, name, names, NAMES_PATTERN, oneOrMany, opt, pattern, percent, RANGE, rate, rateOrPercent, text } from './parts.ts';
 
 const impairmentFields = {
   rate: opt(pattern(`(${RATE_PATTERN})|^none$`, 'a rate such as "100Mbit", or "none"', 'Rate of the link (HTB), counted in layer-2 frame bytes; none: not limited.')),
@@ -72,12 +51,14 @@ const nodeFields = {
   sysctls: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()]), { description: 'Sysctls set inside the node\'s network namespace (net.* only).' })),
   exec: opt(Type.Array(Type.String(), { description: 'Commands run in the node after deploy, split at blanks (no shell).' })),
   interfaces: opt(Type.Record(Type.String(), nodeInterface, { description: 'Settings per interface.' })),
+  place: opt(Type.Record(Type.String(), Type.String(), { description: 'Labels that the host of a rig must have to carry this node, e.g. { rack: left }. Without a rig file, of no effect.' })),
+  needs: opt(Type.Array(Type.Enum([...CAPABILITIES]), { description: 'Capabilities that the host of a rig must have to carry this node.' })),
   // containerlab's container-only keys: read everywhere, used where the rig is Docker.
   image: opt(Type.String()), 'image-pull-policy': opt(Type.String()), cmd: opt(Type.String()), entrypoint: opt(Type.String()),
   env: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),
   'env-files': opt(Type.Array(Type.String())), binds: opt(Type.Array(Type.String())), ports: opt(Type.Array(Type.String())),
   user: opt(Type.String()), type: opt(Type.String()), 'startup-config': opt(Type.String()), license: opt(Type.String()),
-  'network-mode': opt(Type.String()), 'mgmt-ipv4': opt(Type.String()), 'mgmt-ipv6': opt(Type.String()), memory: opt(Type.String()),
+  'network-mode': opt(Type.String()), 'mgmt-ipv4': opt(Type.String()), 'mgmt-ipv6': opt(Type.String()), memory: opt(pattern(SIZE_PATTERN, 'a size such as "512MB"', 'Memory of the container.')),
   cpu: opt(Type.Number()), 'cpu-set': opt(Type.String()), runtime: opt(Type.String()), position: opt(Type.String()),
   'auto-remove': opt(Type.Boolean()), 'restart-policy': opt(Type.String()), 'startup-delay': opt(Type.Number()),
 };
@@ -193,6 +174,12 @@ export const topologySchema = closed({
     'delay-tolerance': opt(duration('Allowed deviation of a measured one-way delay (default 1ms, or 10 % of the delay if that is more).')),
     skip: opt(Type.Boolean({ description: 'Only check reachability.' })),
   })),
+  clocks: opt(closed({
+    'max-offset': opt(duration('Largest difference between the clocks of the machines of a rig, its bound included (default 10ms, the finest window of any check); the run is refused outside it, and what is measured meanwhile is inconclusive.')),
+    sync: opt(Type.Enum(['ptp', 'chrony', 'none'], { description: 'How netrig synchronises them (default: what the rig file says, else ptp; chrony where there is no ptp4l). none: somebody else does.' })),
+    settle: opt(duration('How long they may take to come within it (default 60s).')),
+    grandmaster: opt(name('Node whose machine leads (default: the rig file decides).')),
+  }, { description: 'Clocks of the machines of a rig. Nodes on one machine share its clock: their bound is zero.' })),
   systems: opt(Type.Record(Type.String(), closed({
     on: oneOrMany(names('Node that runs an agent of the system.')),
     crash: opt(Type.Enum(['void', 'restart'], { description: 'What a crash of an agent does: void the run (default) or restart the agent.' })),

@@ -2,8 +2,9 @@
 import { mapConcurrent, sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { Host, HostProcess } from '../rig/host.ts';
+import { epochNs } from '../rig/keeper.ts';
 import type { Flow, Phase } from '../topology/model.ts';
-import { flowCommands, parseFlow, type FlowCommands, type FlowResult, type ToolPaths } from './tools.ts';
+import { flowCommands, parseFlow, type FlowCommands, type FlowResult } from './tools.ts';
 
 const FIRST_PORT = 5201;
 const READY_TIMEOUT_MS = 5000;
@@ -11,6 +12,8 @@ const READY_TIMEOUT_MS = 5000;
 const GRACE_MS = 4000;
 /** Starting one more process, on a busy machine. */
 const SPAWN_MS = 12;
+/** Over SSH, on a machine that may be emulated. */
+const REMOTE_LEAD = 4;
 
 export interface PhaseRecord {
   readonly phase: string;
@@ -22,27 +25,32 @@ export interface PhaseRecord {
 
 export interface TrafficInput {
   readonly host: (node: string) => Host;
-  readonly tools: ToolPaths;
+  /** Its network alone: where sockets are looked at. */
+  readonly network: (node: string) => Host;
+  /** Command words that run the prober there. */
+  readonly prober: (node: string) => Promise<readonly string[]>;
+  /** The node's clock minus this machine's. */
+  readonly clockAheadMs: (node: string) => number;
+  /** Programs need longer to start there. */
+  readonly isRemote: (node: string) => boolean;
   /** Keeps raw tool output as evidence. */
   readonly keep: (name: string, content: string) => Promise<void>;
 }
 
-export const epochNs = (): bigint => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n;
-
 /** `alongside` runs with the traffic; it is given the start of the phase on performance.now()'s clock. */
 export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, alongside: (startedMs: number, signal: AbortSignal) => Promise<void>, onTick?: (elapsedS: number) => void): Promise<PhaseRecord> {
-  const commands = phase.flows.map((flow, i) => flowCommands(flow, FIRST_PORT + i, input.tools));
+  const commands = await Promise.all(phase.flows.map(async (flow, i) => flowCommands(flow, FIRST_PORT + i, { sender: await input.prober(flow.from), receiver: await input.prober(flow.to) })));
   const servers = phase.flows.map((flow, i) => collect(input.host(flow.to).spawn((commands[i] as FlowCommands).server)));
   const clients: (Collected | undefined)[] = phase.flows.map(() => undefined);
   // Ends with the phase, however it ends: a flow that has not started then does not start.
   const over = new AbortController();
   const signal = AbortSignal.any([ctx.signal, over.signal]);
   try {
-    await mapConcurrent(phase.flows, 4, (flow, i) => waitListening(ctx, input.host(flow.to), flow, (commands[i] as FlowCommands).port, servers[i] as Collected));
+    await mapConcurrent(phase.flows, 4, (flow, i) => waitListening(ctx, input.network(flow.to), flow, (commands[i] as FlowCommands).port, servers[i] as Collected));
     // The phase begins when a tool that needs time to get ready can be.
     // Many of them take turns at starting.
     const early = commands.filter((c) => c.leadMs > 0).length * SPAWN_MS;
-    const leads = commands.map((c) => (c.leadMs > 0 ? c.leadMs + early : 0));
+    const leads = commands.map((c, i) => (c.leadMs > 0 ? (c.leadMs + early) * (input.isRemote((phase.flows[i] as Flow).from) ? REMOTE_LEAD : 1) : 0));
     const leadMs = Math.max(0, ...phase.flows.map((flow, i) => (leads[i] as number) - flow.startUs / 1000));
     const startedNs = epochNs() + BigInt(Math.round(leadMs * 1e6));
     const startedMs = performance.now() + leadMs;
@@ -71,7 +79,8 @@ export async function runPhase(ctx: Context, input: TrafficInput, phase: Phase, 
 async function runFlow(signal: AbortSignal, input: TrafficInput, flow: Flow, commands: FlowCommands, leadMs: number, server: Collected, startedMs: number, onStart: (client: Collected) => void): Promise<FlowResult> {
   const startMs = startedMs + flow.startUs / 1000;
   await sleep(Math.max(0, startMs - leadMs - performance.now()), signal);
-  const client = collect(input.host(flow.from).spawn(commands.client(performance.timeOrigin + startMs)));
+  const aheadMs = input.clockAheadMs(flow.from);
+  const client = collect(input.host(flow.from).spawn(commands.client(performance.timeOrigin + startMs + aheadMs, performance.timeOrigin + performance.now() + aheadMs)));
   onStart(client);
   const ended = await client.waitExit(startMs - performance.now() + flow.durationUs / 1000 + GRACE_MS, signal);
   if (!ended) client.kill();
@@ -80,7 +89,7 @@ async function runFlow(signal: AbortSignal, input: TrafficInput, flow: Flow, com
   const ends = ended && (flow.tool === 'iperf3' || flow.tool === 'mgen');
   if (!ends || !(await server.waitExit(1000, signal))) server.kill();
   await server.exited;
-  const result = parseFlow(flow, client.stdout(), server.stdout());
+  const result = parseFlow(flow, client.stdout(), server.stdout(), input.clockAheadMs(flow.to) - input.clockAheadMs(flow.from));
   if (ended) return result;
   // Without a connection it would have ended by itself.
   return { ...result, started: true, error: `${flow.tool} did not end in time and was stopped` };

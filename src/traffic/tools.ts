@@ -4,8 +4,8 @@ import type { Flow } from '../topology/model.ts';
 export interface FlowCommands {
   /** Started in the receiving node before the phase, once per flow. */
   readonly server: readonly string[];
-  /** Started in the sending node `leadMs` before the flow's start, which is given in epoch milliseconds. */
-  readonly client: (startMs: number) => readonly string[];
+  /** Started in the sending node `leadMs` before the flow's start, which is given in epoch milliseconds of the node's clock, as is what that clock shows now. */
+  readonly client: (startMs: number, nowMs: number) => readonly string[];
   readonly leadMs: number;
   readonly port: number;
 }
@@ -31,12 +31,13 @@ export interface FlowResult {
   readonly rttUs?: readonly (number | null)[];
 }
 
-export interface ToolPaths {
-  readonly node: string;
-  readonly prober: string;
+/** Command words that run the prober, in either node of a flow. */
+export interface ProberCommands {
+  readonly sender: readonly string[];
+  readonly receiver: readonly string[];
 }
 
-export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCommands {
+export function flowCommands(flow: Flow, port: number, prober: ProberCommands): FlowCommands {
   const seconds = flow.durationUs / 1e6;
   switch (flow.tool) {
     case 'iperf3':
@@ -67,14 +68,14 @@ export function flowCommands(flow: Flow, port: number, tools: ToolPaths): FlowCo
         server: ['mgen', 'event', `LISTEN UDP ${port}`, ...(flow.multicast ? ['event', `JOIN ${flow.multicast.group} INTERFACE ${flow.multicast.toDevice}`] : [])],
         leadMs: MGEN_LEAD_MS,
         // A start that has passed would mean tomorrow.
-        client: (startMs) => ['mgen', ...(startMs > Date.now() + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.multicast ? ['interface', flow.multicast.fromDevice] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
+        client: (startMs, nowMs) => ['mgen', ...(startMs > nowMs + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.multicast ? ['interface', flow.multicast.fromDevice] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
       };
     case 'prober':
       return {
         port,
-        server: [tools.node, tools.prober, 'answer', String(port)],
+        server: [...prober.receiver, 'answer', String(port)],
         leadMs: 0,
-        client: () => [tools.node, tools.prober, 'ask', flow.address, String(port), String(seconds), String(flow.intervalUs), String(flow.sizeBytes ?? 64)],
+        client: () => [...prober.sender, 'ask', flow.address, String(port), String(seconds), String(flow.intervalUs), String(flow.sizeBytes ?? 64)],
       };
   }
 }
@@ -107,12 +108,13 @@ const mgenBytes = (flow: Flow): number => flow.sizeBytes ?? 1400;
 
 const failed = (flow: Flow, error: string): FlowResult => ({ flow: flow.name, ok: false, error, started: false, receivedBytes: 0, seconds: flow.durationUs / 1e6, intervals: [] });
 
-export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
+/** `receiverAheadMs`: the receiver's clock minus the sender's. */
+export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string, receiverAheadMs = 0): FlowResult {
   try {
     switch (flow.tool) {
       case 'iperf3': return parseIperf3(flow, clientOutput, serverOutput);
       case 'netperf': return parseNetperf(flow, clientOutput);
-      case 'mgen': return parseMgen(flow, clientOutput, serverOutput);
+      case 'mgen': return parseMgen(flow, clientOutput, serverOutput, receiverAheadMs);
       case 'prober': return parseProber(flow, clientOutput);
     }
   } catch (error) {
@@ -162,11 +164,11 @@ const DAY_S = 86_400;
 /** "15:18:54.814144" as seconds of the day. */
 const clockSeconds = (text: string): number => text.split(':').reduce((sum, part) => sum * 60 + Number(part), 0);
 
-/** Both logs are of one clock where both nodes are; intervals count from the sender's start. */
-function parseMgen(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
+/** Each log has its node's clock; intervals count from the sender's start. */
+function parseMgen(flow: Flow, clientOutput: string, serverOutput: string, receiverAheadMs: number): FlowResult {
   const started = /^(\S+) ON /m.exec(clientOutput);
   if (!started) return failed(flow, clientOutput.trim().split('\n').at(-1) || 'mgen did not start');
-  const startS = clockSeconds(started[1] as string);
+  const startS = clockSeconds(started[1] as string) + receiverAheadMs / 1000;
   const seconds = flow.durationUs / 1e6;
   const bytes = new Float64Array(Math.ceil(seconds / INTERVAL_S - 1e-9));
   let received = 0;

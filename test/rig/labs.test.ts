@@ -43,7 +43,7 @@ describe('a deployed lab', () => {
     assert.equal(netrig(['destroy', 't-other']).status, 0);
     assert.equal(netrig(['exec', 'a', '--', 'true']).status, 0);
   });
-  test('inspect shows nodes and addresses', () => assert.match(netrig(['inspect', 't-lab']).stdout, /nr\.t-lab\.a\s+eth1\s+10\.64\.0\.1\/24/));
+  test('inspect shows nodes and addresses', () => assert.match(netrig(['inspect', 't-lab']).stdout, /local\s+nr\.t-lab\.a\s+eth1\s+10\.64\.0\.1\/24/));
   test('capture writes packets', async () => {
     const path = join(files.dir, 'live.pcap');
     const capture = startNetrig(['capture', 'b:eth1', '-w', path, '-c', '1']);

@@ -16,7 +16,7 @@ test('every topology validates, prints its plan and draws itself', () => {
   for (const name of readdirSync(join(ROOT, 'topologies'))) {
     const file = join(ROOT, 'topologies', name);
     assert.match(netrig(['validate', file]).stdout, /: valid/);
-    assert.match(netrig(['run', file, '--dry-run']).stdout, /\[machine\] ip -batch -/);
+    assert.match(netrig(['run', file, '--dry-run']).stdout, /\[local\] ip -batch -/);
     assert.match(netrig(['graph', file]).stdout, /<svg/);
     assert.match(netrig(['graph', file, '--format', 'mermaid']).stdout, /^graph LR/);
   }

@@ -46,7 +46,7 @@ export class FakeHost implements Host {
       stderr.write(result.stderr ?? '');
       queueMicrotask(() => finish({ code: result.exitCode ?? 0, signal: null }));
     }
-    return { stdin: new PassThrough(), stdout, stderr, pid: undefined, exited, kill: (signal) => finish({ code: null, signal }) };
+    return { stdin: new PassThrough(), stdout, stderr, exited, kill: (signal) => finish({ code: null, signal }) };
   }
 
   async put(path: string, content: string | Buffer): Promise<void> {
@@ -58,6 +58,12 @@ export class FakeHost implements Host {
     if (!found) throw new NetrigError('HOST_COMMAND_FAILED', `${this.label}: no file ${path}`);
     return found;
   }
+
+  spool(evidencePath: string): string {
+    return evidencePath;
+  }
+
+  async collect(): Promise<void> { /* it is there */ }
 
   async dispose(): Promise<void> { /* nothing to let go */ }
 }

@@ -1,3 +1,4 @@
+import { ONE_CLOCK } from '../../src/clocks/samples.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -92,12 +93,12 @@ const flow = { name: 'f', from: 'a', to: 'b', address: '10.0.0.2', protocol: 'tc
 
 function evidence(changes: Partial<CellEvidence>, target: TargetFile): CellEvidence {
   const lab: Lab = {
-    name: 't', cell: '', variant: { load: 'udp' }, fabric: { nodes: [], links: [] }, tolerance: { rate: 0.05, delayUs: 1000, reachabilityOnly: false }, systems: [],
+    name: 't', cell: '', variant: { load: 'udp' }, fabric: { nodes: [], links: [] }, tolerance: { rate: 0.05, delayUs: 1000, reachabilityOnly: false }, clocks: { sync: 'ptp', maxOffsetUs: 5000, settleUs: 6e7, grandmaster: null }, systems: [],
     phases: [{ name: 'p', durationUs: 3e6, flows: [flow], events: [] }], captures: [], targets: [target], saturation: 0.95,
   };
   const rates = [9, 10, 11, 10, 10, 9, 11, 10, 10, 10];
   return {
-    lab, repeat: 1, links: [], captures: [], events: {}, agents: [], load: [], voided: [], folder: '/nowhere',
+    lab, repeat: 1, links: [], captures: [], events: {}, agents: [], load: [], clocks: ONE_CLOCK, voided: [], folder: '/nowhere',
     phases: [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [{ flow: 'f', ok: true, started: true, receivedBytes: 1, seconds: 3, intervals: rates.map((r, i) => ({ startS: i * 0.1, endS: (i + 1) * 0.1, rateBps: r * 1e6 })) }] }],
     ...changes,
   };
@@ -155,9 +156,11 @@ test('nothing silently passes: any miss fails the run, anything open keeps it fr
   assert.equal(overall([v('pass')]), 'pass');
 });
 
+const PROBER = { sender: ['n', 'p'], receiver: ['n', 'p'] };
+
 test('traffic tools: arguments are arrays, results are the receiver\'s', () => {
   const udp = { ...flow, protocol: 'udp', rateBps: 3e7, parallel: 3 } as const;
-  assert.deepEqual(flowCommands(udp, 5201, { node: 'n', prober: 'p' }).client(0).slice(-7), ['-P', '3', '-u', '-l', '1400', '-b', '10000000']);
+  assert.deepEqual(flowCommands(udp, 5201, PROBER).client(0, 0).slice(-7), ['-P', '3', '-u', '-l', '1400', '-b', '10000000']);
   const server = JSON.stringify({ intervals: [{ sum: { start: 0, end: 1, bytes: 1000, bits_per_second: 8000 } }], end: { sum: { packets: 10, lost_packets: 2 } } });
   const client = JSON.stringify({ end: { sum: { packets: 12 } } });
   const result = parseFlow(udp, client, server);
@@ -215,13 +218,15 @@ test('R4-8 recovery of the victim: back for 200 ms; never pushed is zero, never 
 
 test('mgen: trains, bursts and its two logs', () => {
   const mgen = { ...flow, tool: 'mgen', protocol: 'udp', rateBps: 56e6, durationUs: 2e5 } as const;
-  const { client } = flowCommands(mgen, 5202, { node: 'n', prober: 'p' });
-  assert.ok(client(0).some((a) => /^0\.0 ON 1 UDP SRC 20000 DST 10\.0\.0\.2\/5202 BURST \[REGULAR 0\.0016000 PERIODIC \[200000\.000 1400\] FIXED 0\.0000375\]$/.test(a)), client(0).join('\n'));
-  assert.deepEqual(client(Date.now() + 10_000).slice(1, 2), ['start'], 'starts by the clock');
-  assert.ok(!client(Date.now() - 10).includes('start'), 'a start that has passed would mean tomorrow');
+  const { client } = flowCommands(mgen, 5202, PROBER);
+  assert.ok(client(0, 0).some((a) => /^0\.0 ON 1 UDP SRC 20000 DST 10\.0\.0\.2\/5202 BURST \[REGULAR 0\.0016000 PERIODIC \[200000\.000 1400\] FIXED 0\.0000375\]$/.test(a)), client(0, 0).join('\n'));
+  assert.deepEqual(client(10_000, 0).slice(1, 2), ['start'], 'starts by the clock');
+  assert.ok(!client(0, 10).includes('start'), 'a start that has passed would mean tomorrow');
   const line = (at: string) => `${at} RECV proto>UDP flow>1 seq>0 src>10.0.0.1/20000 dst>10.0.0.2/5202 sent>${at} size>1400 gps>x\n`;
   const result = parseFlow(mgen, '23:59:59.950000 ON flow>1 srcPort>20000 dst>10.0.0.2/5202 \n', line('23:59:59.960000') + line('00:00:00.060000'));
   assert.deepEqual(result.intervals.map((i) => i.rateBps), [1400 * 80, 1400 * 80], 'midnight passes');
+  const ahead = parseFlow(mgen, '10:00:00.000000 ON flow>1 srcPort>20000 dst>10.0.0.2/5202 \n', line('10:00:02.010000') + line('10:00:02.110000'), 2000);
+  assert.deepEqual(ahead.intervals.map((i) => i.rateBps), [1400 * 80, 1400 * 80], 'the receiver has another clock');
   assert.equal(result.receivedBytes, 2800);
   assert.equal(parseFlow(mgen, 'mgen: error', '').started, false);
 });

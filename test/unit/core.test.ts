@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { mapConcurrent, sleep } from '../../src/core/context.ts';
 import { CODES, EXIT } from '../../src/core/errors.ts';
 import { formatDurationUs, formatRate, parseDurationUs, parseRateBps, parseSizeBytes } from '../../src/core/units.ts';
-import { renderErrorsPage, renderReportSchema, renderTopologySchema } from '../../lab/generate.ts';
+import { renderErrorsPage, renderReportSchema, renderRigSchema, renderTopologySchema } from '../../lab/generate.ts';
 import { FakeHost } from '../support/fake-host.ts';
 import { startCapture } from '../../src/capture/live.ts';
 import { renderTable } from '../../src/cli/table.ts';
 import { ROOT } from '../support/netrig.ts';
+import { classicPcap, sampleFrames } from '../support/pcap.ts';
 
 test('quantities', () => {
   assert.equal(parseRateBps('1.5Gbit'), 1.5e9);
@@ -26,6 +28,7 @@ test('quantities', () => {
 test('generated files are what the code says: `npm run docs`', () => {
   assert.equal(readFileSync(join(ROOT, 'docs/errors.md'), 'utf8'), renderErrorsPage());
   assert.equal(readFileSync(join(ROOT, 'lab/topology.schema.json'), 'utf8'), renderTopologySchema());
+  assert.equal(readFileSync(join(ROOT, 'lab/rig.schema.json'), 'utf8'), renderRigSchema());
   assert.equal(readFileSync(join(ROOT, 'lab/report.schema.json'), 'utf8'), renderReportSchema());
 });
 
@@ -56,13 +59,21 @@ test('an abort ends a sleep at once', async () => {
 });
 
 test('a capture counts its drops, and says when tcpdump cannot start', async () => {
+  const HERE = { offsetNs: 0, boundNs: 0 };
   const point = { at: { node: 'a', interface: 'e' }, direction: 'in', filter: 'udp', snapBytes: 64 } as const;
   const failing = new FakeHost('h', (argv) => (argv[0] === 'tcpdump' ? { stderr: 'tcpdump: syntax error', exitCode: 1 } : undefined));
-  await assert.rejects(startCapture(failing, point, '/x.pcap', 'x.pcap'), { code: 'CAPTURE_FAILED' });
-  assert.deepEqual(failing.commands[0]?.argv.slice(-4), ['-Q', 'in', '--', 'udp']);
+  await assert.rejects(startCapture(failing, failing, HERE, point, '/', 'x.pcap'), { code: 'CAPTURE_FAILED' });
+  assert.deepEqual(failing.commands[1]?.argv.slice(-4), ['-Q', 'in', '--', 'udp']);
   const working = new FakeHost('h', () => ({ stderr: 'listening on e\n10 packets captured\n12 packets received by filter\n2 packets dropped by kernel\n' }));
-  const record = await (await startCapture(working, point, '/x.pcap', 'x.pcap')).stop();
+  const dir = mkdtempSync(join(tmpdir(), 'netrig-capture-'));
+  const stopped = async (packets: number) => {
+    writeFileSync(join(dir, 'x.pcap'), classicPcap(sampleFrames(packets), { littleEndian: true, nano: true }));
+    return (await startCapture(working, working, HERE, point, dir, 'x.pcap')).stop();
+  };
+  const record = await stopped(10);
   assert.deepEqual([record.captured, record.droppedByKernel, record.error], [10, 2, undefined]);
+  assert.match((await stopped(7)).error ?? '', /holds 7 of 10 packets: was the disk full/);
+  rmSync(dir, { recursive: true });
 });
 
 test('tables line up', () => assert.equal(renderTable(['a', 'b'], [['xxx', 'y']]), 'a    b\n───  ─\nxxx  y'));

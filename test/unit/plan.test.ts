@@ -13,7 +13,7 @@ import { ROOT, smallLab } from '../support/netrig.ts';
 
 async function plan(text: string, capabilities: { ovsKernel: boolean; netem: boolean }) {
   const lab = (await parseExperiment('t.yaml', text)).cells[0] as Lab;
-  return planDeployment({ lab: lab.name, fabric: lab.fabric, capabilities, stateDir: `/run/netrig/${lab.name}`, namespaceOf: (n) => `nr.${lab.name}.${n}`, wiresNamespace: `nr.${lab.name}.+wires`, nativeDir: '/native' });
+  return planDeployment({ lab: lab.name, fabric: lab.fabric, seats: {}, machines: new Map([['local', { containers: { image: 'image', mounts: [] }, capabilities, stateRoot: '/run/netrig', nativeDir: '/native' }]]), trunks: new Map() });
 }
 
 for (const [name, capabilities] of [['userspace', { ovsKernel: false, netem: false }], ['kernel', { ovsKernel: true, netem: true }]] as const) {
@@ -35,19 +35,19 @@ test('bursts are honest: 2 ms of the rate, never under four frames, never over 6
   assert.equal(burstBytes(1e10), 64000);
 });
 
-test('netem holds what is in flight besides the queue', () => {
+test('netem delays before HTB limits, and the queue is in bytes with either', () => {
   const impairment = { rateBps: 1e8, delayUs: 10000, jitterUs: 0, loss: 0.01, queueBytes: 62500 };
-  assert.equal(netemArguments(impairment), 'limit 124 delay 10000us loss random 1%');
-  assert.match(shapingLines('d', impairment, true).join('\n'), /parent 1:1 handle 10: netem/);
-  assert.match(shapingLines('d', impairment, false).join('\n'), /parent 1:1 handle 10: bfifo limit 62500/);
+  assert.equal(netemArguments(impairment), 'limit 100000 delay 10000us loss random 1%');
+  assert.deepEqual(shapingLines('d', impairment, true).map((line) => line.split(' ').slice(4, 9).join(' ')), ['root handle 2: netem limit', 'parent 2:1 handle 1: htb', 'parent 1: classid 1:1 htb', 'parent 1:1 handle 10: bfifo']);
+  assert.match(shapingLines('d', impairment, false).join('\n'), /root handle 1: htb[\s\S]*parent 1:1 handle 10: bfifo limit 62500/);
 });
 
 test('a stage survives the way to nsrun and back', () => {
   const step = (title: string) => ({ title, host: { on: 'node', node: 'a' } as const, argv: ['x', 'with blank', 'ünï\nline'], stdin: 'in\0put\n', env: { K: 'v' } });
   const stage = { title: 's', chains: [[step('one'), step('two')], [step('three')]] };
-  const encoded = encodeStage(stage, () => 'ns');
+  const encoded = encodeStage(stage.chains, () => 'ns');
   assert.equal(encoded.split('ünï').length, 4);
-  assert.deepEqual(decodeResults(stage, '2 0 3\nok\n\n0 1 5\nüxx\n\n').map((r) => [r.step.title, r.status, r.output]), [['three', 0, 'ok'], ['one', 1, 'üxx']]);
+  assert.deepEqual(decodeResults(stage.chains, '2 0 3\nok\n\n0 1 5\nüxx\n\n').map((r) => [r.step.title, r.status, r.output]), [['three', 0, 'ok'], ['one', 1, 'üxx']]);
 });
 
 test('hosts behind a bridge send real checksums into a segment with an emulated link', async () => {

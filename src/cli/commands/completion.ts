@@ -13,9 +13,10 @@ export function addCompletion(program: Command): void {
 
   program.command('schema')
     .description('print the JSON Schema of topology files, for editors')
-    .action(async () => {
-      const { topologySchema } = await import('../../topology/schema.ts');
-      process.stdout.write(`${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...topologySchema }, null, 2)}\n`);
+    .option('--rig', 'of rig files')
+    .action(async (options: { rig?: true }) => {
+      const [{ topologySchema }, { rigSchema }] = await Promise.all([import('../../topology/schema.ts'), import('../../rig/schema.ts')]);
+      process.stdout.write(`${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...(options.rig ? rigSchema : topologySchema) }, null, 2)}\n`);
     });
 
   program.command('names', { hidden: true })
@@ -30,10 +31,10 @@ export function addCompletion(program: Command): void {
 /** Generated from the commands themselves, so that it cannot fall behind. */
 function script(program: Command, shell: 'bash' | 'zsh'): string {
   const commands = program.commands.filter((c) => !(c as unknown as { _hidden: boolean })._hidden);
-  const words = (c: Command) => c.options.flatMap((o) => [o.long, o.short]).filter(Boolean).join(' ');
+  const words = (c: Command): string => [...c.commands.map((sub) => sub.name()), ...c.options.flatMap((o) => [o.long, o.short])].filter(Boolean).join(' ');
   const argument = (c: Command): string => {
     const name = c.registeredArguments[0]?.name() ?? '';
-    if (name === 'topology') return 'COMPREPLY+=($(compgen -f -X "!*.y*ml" -- "$word") $(compgen -d -- "$word"))';
+    if (name === 'topology' || c.commands.length > 0) return 'COMPREPLY+=($(compgen -f -X "!*.y*ml" -- "$word") $(compgen -d -- "$word"))';
     if (name === 'results') return 'COMPREPLY+=($(compgen -d -- "$word"))';
     if (name === 'lab') return 'COMPREPLY+=($(compgen -W "$(${COMP_WORDS[0]} names labs 2>/dev/null)" -- "$word"))';
     if (name.startsWith('node')) return 'COMPREPLY+=($(compgen -W "$(${COMP_WORDS[0]} names nodes 2>/dev/null)" -- "$word"))';
@@ -43,6 +44,10 @@ function script(program: Command, shell: 'bash' | 'zsh'): string {
   const body = `_netrig() {
   local word="\${COMP_WORDS[COMP_CWORD]}"
   COMPREPLY=()
+  if [ "\${COMP_WORDS[COMP_CWORD-1]}" = --on ]; then
+    COMPREPLY=($(compgen -f -X "!*.y*ml" -- "$word") $(compgen -d -- "$word"))
+    return
+  fi
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "${commands.map((c) => c.name()).join(' ')}" -- "$word"))
     return

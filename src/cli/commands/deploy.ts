@@ -1,31 +1,33 @@
 import type { Command } from 'commander';
 import { asNetrigError, NetrigError } from '../../core/errors.ts';
-import { probeFabric } from '../../fabric/capabilities.ts';
 import { listLabs } from '../../rig/journal.ts';
-import { Rig } from '../../rig/rig.ts';
-import { destroyLab, sweepProbes } from '../../rig/teardown.ts';
+import { destroyLab } from '../../rig/destroy.ts';
+import { sweepProbes } from '../../rig/teardown.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
-import { collect, collectSet, load, parseLabName, type TopologyOptions } from '../options.ts';
+import { addRigOptions, collect, collectSet, load, loadRigOf, parseLabName, waitOf, type RigOptions, type TopologyOptions } from '../options.ts';
 import { requireRoot } from '../root.ts';
 import { attachView, viewKind } from '../view.ts';
 
 export function addDeploy(program: Command): void {
-  program.command('deploy')
+  addRigOptions(program.command('deploy'))
     .description('deploy a topology and measure its links; leaves the lab standing')
     .argument('<topology>', 'topology file')
     .option('--filter <what>', 'the cell whose fabric is deployed (default: the first)', collect, [])
     .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
     .option('--name <lab>', 'deploy under another name', parseLabName)
     .option('--json', 'events as JSON lines')
-    .action(async (file: string, options: TopologyOptions & { json?: true }) => {
-      requireRoot();
+    .action(async (file: string, options: TopologyOptions & RigOptions & { json?: true }) => {
+      const rig = await loadRigOf(options);
+      requireRoot(rig);
       const ctx = interruptibleContext();
       attachView(ctx.events, viewKind(options.json ?? false));
-      const { experiment } = await load(file, options);
-      const { deployLab } = await import('../../run/street.ts');
+      const { experiment } = await load(file, options, rig);
+      const [{ deployLab }, { Site }] = await Promise.all([import('../../run/street.ts'), import('../../run/site.ts')]);
       const lab = experiment.cells[0] as Lab;
-      await deployLab(ctx, lab, await probeFabric(Rig.machine()), file);
+      await using site = await Site.open(ctx, rig, { lease: { purpose: lab.name, waitMs: waitOf(options) } });
+      await deployLab(ctx, site, lab, file);
+      await site.hold();
       if (!options.json) process.stdout.write(`lab "${lab.name}" is up: netrig inspect, netrig shell NODE, netrig destroy ${lab.name}\n`);
     });
 
@@ -33,7 +35,7 @@ export function addDeploy(program: Command): void {
     .description('remove a lab, whatever became of the process that made it')
     .argument('[lab]', 'name of the lab')
     .option('--all', 'every lab that netrig ever left on this machine')
-    .option('--force', 'even if a running netrig uses it')
+    .option('--force', 'even if a running netrig uses it, or a machine of its rig cannot be reached')
     .action(async (name: string | undefined, options: { all?: true; force?: true }) => {
       requireRoot();
       if ((name === undefined) === (options.all === undefined)) throw new NetrigError('USAGE', 'say which lab, or --all', { hint: `labs: ${listLabs().join(', ') || 'none'}` });

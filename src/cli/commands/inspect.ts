@@ -1,13 +1,12 @@
-import { spawnSync } from 'node:child_process';
 import type { Command } from 'commander';
 import { isAlive, listLabs, readRecord } from '../../rig/journal.ts';
-import { LAB_ENV } from '../../rig/local.ts';
-import { namespaceOf } from '../../rig/rig.ts';
+import { namespaceOf } from '../../rig/names.ts';
+import { seatOf } from '../../rig/seats.ts';
 import { taggedProcesses } from '../../rig/teardown.ts';
 import { NetrigError } from '../../core/errors.ts';
 import { describeImpairment } from '../../topology/fabric.ts';
 import { chooseLab, chooseNode } from '../labs.ts';
-import { requireRoot } from '../root.ts';
+import { enter } from '../enter.ts';
 import { renderTable } from '../table.ts';
 
 export function addInspect(program: Command): void {
@@ -25,13 +24,20 @@ export function addInspect(program: Command): void {
     .argument('<node>', 'node name')
     .argument('<command...>', 'command, after --')
     .option('-l, --lab <lab>', 'lab (default: the only one)')
-    .action((node: string, command: string[], options: { lab?: string }) => enter(options.lab, node, command));
+    .action(async (node: string, command: string[], options: { lab?: string }) => {
+      const record = chooseLab(options.lab);
+      await enter(record, chooseNode(record, node), command);
+    });
 
   program.command('shell')
     .description('open a shell in a node')
     .argument('<node>', 'node name')
     .option('-l, --lab <lab>', 'lab (default: the only one)')
-    .action((node: string, options: { lab?: string }) => enter(options.lab, node, [process.env['SHELL'] ?? '/bin/sh']));
+    .action(async (node: string, options: { lab?: string }) => {
+      const record = chooseLab(options.lab);
+      // Whatever shell the user has here may not be there.
+      await enter(record, chooseNode(record, node), record.rig === null ? [process.env['SHELL'] ?? '/bin/sh'] : ['/bin/sh']);
+    });
 
   program.command('capture')
     .description('capture live at an interface of a node: to the terminal, or to a file or pipe with -w')
@@ -40,13 +46,13 @@ export function addInspect(program: Command): void {
     .option('-l, --lab <lab>', 'lab (default: the only one)')
     .option('-w, --write <file>', 'write pcap with nanosecond stamps; "-" is stdout, e.g. for wireshark -k -i -')
     .option('-c, --count <packets>', 'stop after this many packets')
-    .action((at: string, filter: string[], options: { lab?: string; write?: string; count?: string }) => {
+    .action(async (at: string, filter: string[], options: { lab?: string; write?: string; count?: string }) => {
       const [node, itf] = at.split(':', 2) as [string, string | undefined];
       if (itf === undefined) throw new NetrigError('USAGE', `expected NODE:INTERFACE, found "${at}"`, { hint: 'e.g. netrig capture a:eth1' });
       const record = chooseLab(options.lab);
       const interfaces = record.fabric.nodes.find((n) => n.name === chooseNode(record, node))?.interfaces.map((i) => i.name) ?? [];
       if (!interfaces.includes(itf)) throw new NetrigError('USAGE', `node "${node}" has no interface "${itf}"`, { hint: `interfaces: ${interfaces.join(', ')}` });
-      enter(record.lab, node, ['tcpdump', '-i', itf, '-n', '-Z', 'root', ...(options.write ? ['-w', options.write, '-U', '--time-stamp-precision=nano'] : ['-l']), ...(options.count ? ['-c', options.count] : []), ...filter]);
+      await enter(record, node, ['tcpdump', '-i', itf, '-n', '-Z', 'root', ...(options.write ? ['-w', options.write, '-U', '--time-stamp-precision=nano'] : ['-l']), ...(options.count ? ['-c', options.count] : []), ...filter], { network: true });
     });
 }
 
@@ -70,15 +76,6 @@ function showOne(name: string, json: boolean): void {
     return;
   }
   process.stdout.write(`lab ${record.lab} from ${record.topology}, deployed ${record.createdAt}, ${processes} processes\n\n`);
-  process.stdout.write(`${renderTable(['node', 'kind', 'namespace', 'interface', 'addresses', 'mac'], record.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, n.kind, namespaceOf(record.lab, n.name), i.name, i.addresses.join(' ') || (i.port ? 'port' : '–'), i.mac])))}\n\n`);
+  process.stdout.write(`${renderTable(['node', 'kind', 'machine', 'namespace', 'interface', 'addresses', 'mac'], record.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, n.kind, `${seatOf(record.seats, n.name).machine}${seatOf(record.seats, n.name).container ? ' (container)' : ''}`, namespaceOf(record.lab, n.name), i.name, i.addresses.join(' ') || (i.port ? 'port' : '–'), i.mac])))}\n\n`);
   process.stdout.write(`${renderTable(['link', 'forward', 'back'], record.fabric.links.map((l) => [l.id.replace('--', ' – '), describeImpairment(l.impairments[0]), describeImpairment(l.impairments[1])]))}\n`);
-}
-
-/** Hands the terminal over; the exit status is the command's. */
-function enter(lab: string | undefined, node: string, command: readonly string[]): void {
-  requireRoot();
-  const record = chooseLab(lab);
-  const namespace = namespaceOf(record.lab, chooseNode(record, node));
-  const result = spawnSync('ip', ['netns', 'exec', namespace, ...command], { stdio: 'inherit', env: { ...process.env, [LAB_ENV]: record.lab, NETRIG_NODE: node } });
-  process.exitCode = result.status ?? 1;
 }

@@ -1,17 +1,15 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { EXIT } from '../../core/errors.ts';
-import { probeFabric } from '../../fabric/capabilities.ts';
-import { Rig } from '../../rig/rig.ts';
 import { renderPlan } from '../../rig/steps.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
-import { collect, collectSet, load, parseCount, parseLabName, type TopologyOptions } from '../options.ts';
+import { addRigOptions, collect, collectSet, load, loadRigOf, parseCount, parseLabName, waitOf, type RigOptions, type TopologyOptions } from '../options.ts';
 import { requireRoot } from '../root.ts';
 import { printVerdicts } from '../verdicts.ts';
 import { attachView, viewKind } from '../view.ts';
 
-interface Options extends TopologyOptions {
+interface Options extends TopologyOptions, RigOptions {
   readonly keep?: true;
   readonly dryRun?: true;
   readonly json?: true;
@@ -20,7 +18,7 @@ interface Options extends TopologyOptions {
 }
 
 export function addRun(program: Command): void {
-  program.command('run')
+  addRigOptions(program.command('run'))
     .description('deploy, measure the links, run agents, traffic and captures, judge, report, destroy')
     .argument('<topology>', 'topology file')
     .option('--dry-run', 'print the steps of the first deployment and the cells; deploy nothing (needs root, to probe the kernel)')
@@ -38,24 +36,28 @@ Exit status: 0 all targets met, 1 a target missed, 2 bad file or usage, 3 inconc
 
 Examples:
   netrig run topologies/hello.yaml
+  netrig run topologies/hello.yaml --on lab/rigs/vm-3.yaml
   netrig run topologies/gatekeeper-rx.yaml --filter load=udp --repeat 3
   netrig run topologies/gatekeeper-rx.yaml --set link=200Mbit --junit gk.xml`)
     .action(async (file: string, options: Options) => {
       const ctx = interruptibleContext();
-      const [{ runExperiment }, { planLab }, { evaluateRun, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/street.ts'), import('../../report/index.ts')]);
-      const { experiment, source } = await load(file, options);
+      const [{ runExperiment }, { Site }, { evaluateRun, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/site.ts'), import('../../report/index.ts')]);
+      const rig = await loadRigOf(options);
+      const { experiment, source } = await load(file, options, rig);
       if (options.dryRun) {
-        const capabilities = await probeFabric(Rig.machine());
-        process.stdout.write(renderPlan(planLab(experiment.cells[0] as Lab, capabilities)));
+        await using site = await Site.open(ctx, rig, { lease: null });
+        process.stdout.write(renderPlan(site.plan(experiment.cells[0] as Lab).plan));
         process.stdout.write(`\n# ${experiment.cells.length} cells × ${experiment.repeat}: ${experiment.cells.map((c) => c.cell || 'run').join(', ')}\n`);
         return;
       }
-      requireRoot();
+      requireRoot(rig);
       const startedMs = performance.now();
       attachView(ctx.events, viewKind(options.json ?? false));
-      const { results, failure } = await runExperiment(ctx, experiment, {
+      await using site = await Site.open(ctx, rig, { lease: { purpose: experiment.name, waitMs: waitOf(options) } });
+      const { results, failure } = await runExperiment(ctx, site, experiment, {
         topologyPath: file, source, resultsRoot: options.results, command: ['netrig', ...process.argv.slice(2)], keep: options.keep ?? false,
       });
+      if (options.keep) await site.hold();
       const judged = await evaluateRun(results);
       const report = await writeReports(results, judged);
       if (options.junit) await writeFile(options.junit, renderJUnit(judged));

@@ -1,0 +1,28 @@
+/** Hands the terminal to a command in a node, wherever the node is; the exit status is the command's. */
+import { spawnSync } from 'node:child_process';
+import type { LabRecord } from '../rig/journal.ts';
+import { LAB_ENV, namespaceOf } from '../rig/names.ts';
+import { findHost, loadRig } from '../rig/rigfile.ts';
+import { seatOf } from '../rig/seats.ts';
+import { requireRoot } from './root.ts';
+
+/** `network`: in the node's network with the programs of its machine, also where the node is a container. */
+export async function enter(record: LabRecord, node: string, command: readonly string[], options: { network?: boolean } = {}): Promise<void> {
+  const seat = seatOf(record.seats, node);
+  const namespace = namespaceOf(record.lab, node);
+  const marked = ['env', `${LAB_ENV}=${record.lab}`, `NETRIG_NODE=${node}`, ...command];
+  // The first process of the container's network is its own first one.
+  const argv = seat.container && !options.network
+    ? ['sh', '-c', 'pid=$(ip netns pids "$1" | head -n 1); shift; exec nsenter --target "$pid" --mount --uts --ipc --net --pid -- "$@"', 'sh', namespace, ...marked]
+    : ['ip', 'netns', 'exec', namespace, ...marked];
+  const rig = record.rig === null ? null : await loadRig(record.rig);
+  const host = rig && findHost(rig, seat.machine);
+  if (rig && host && host.access.kind !== 'local') {
+    const { runOnTerminal } = await import('../rig/ssh/terminal.ts');
+    process.exitCode = await runOnTerminal(rig, host, argv);
+    return;
+  }
+  requireRoot();
+  const [program, ...args] = argv as [string, ...string[]];
+  process.exitCode = spawnSync(program, args, { stdio: 'inherit' }).status ?? 1;
+}

@@ -1,0 +1,59 @@
+/** Removes labs from every machine that carries a part of them. */
+import { existsSync } from 'node:fs';
+import type { Context } from '../core/context.ts';
+import { NetrigError } from '../core/errors.ts';
+import { isAlive, listLabs, readRecord, stateDirOf, type LabRecord } from './journal.ts';
+import { LocalMachine } from './keeper.ts';
+import type { Rig } from './rig.ts';
+import { loadRig, type RigHost, type RigPlan } from './rigfile.ts';
+import { removeLab } from './teardown.ts';
+import { readRigState } from './vm/state.ts';
+
+/** This machine's part goes last: its record says where the others are. */
+export async function destroyRig(rig: Rig): Promise<void> {
+  const released = await Promise.allSettled([...rig.machines.values()].filter((m) => !(m instanceof LocalMachine)).map((m) => m.release(rig.lab)));
+  const failures = released.flatMap((r) => (r.status === 'rejected' ? [r.reason as Error] : []));
+  if (failures[0]) throw new NetrigError(failures[0] instanceof NetrigError ? failures[0].code : 'STEP_FAILED', failures.map((f) => f.message).join('\n'), { hint: `netrig destroy ${rig.lab}, once the machine can be reached` });
+  await removeLab(rig.lab);
+}
+
+/** By name, with nothing but what its maker left. */
+export async function destroyLab(lab: string, options: { force?: boolean } = {}): Promise<void> {
+  if (!existsSync(stateDirOf(lab))) throw new NetrigError('LAB_UNKNOWN', `no lab "${lab}" on this machine`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
+  const record = readRecord(lab);
+  if (!options.force && record && record.owner.pid !== process.pid && isAlive(record.owner)) {
+    throw new NetrigError('LAB_EXISTS', `lab "${lab}" is in use by a running netrig (process ${record.owner.pid})`, { hint: 'stop that run first, or netrig destroy --force' });
+  }
+  if (record?.rig) await removeElsewhere(record, record.rig, options.force ?? false);
+  await removeLab(lab);
+}
+
+/** `force`: a machine that cannot be reached keeps what it has. */
+async function removeElsewhere({ lab, leases }: LabRecord, rigPath: string, force: boolean): Promise<void> {
+  const rig = await loadRig(rigPath).catch((error: unknown) => { if (force) return null; throw error; });
+  const { connectHost } = await import('./ssh/connect.ts');
+  const removals = await Promise.allSettled((rig?.hosts ?? []).filter((host) => !isGone(rig as RigPlan, host)).map(async (host) => {
+    const machine = await connectHost(rig as RigPlan, host);
+    try {
+      const token = leases[machine.name];
+      // Somebody else who leased the machine since then has removed what this lab left there.
+      const resumed = token === undefined || (await machine.resume(token).then(() => true, (error: unknown) => { if (isLeaseLost(error)) return false; throw error; }));
+      if (resumed && !(machine instanceof LocalMachine)) await machine.release(lab);
+      if (resumed && token !== undefined) await machine.unlease();
+    } finally {
+      await machine.dispose();
+    }
+  }));
+  const failures = removals.flatMap((r) => (r.status === 'rejected' ? [r.reason as Error] : []));
+  if (failures[0] && !force) throw new NetrigError(failures[0] instanceof NetrigError ? failures[0].code : 'STEP_FAILED', failures.map((f) => f.message).join('\n'), { hint: `netrig destroy ${lab} once it can be reached; --force forgets what is there` });
+}
+
+/** A virtual machine that is not up has nothing any more. */
+const isGone = (rig: RigPlan, { name, access }: RigHost): boolean => access.kind === 'vm' && readRigState(rig.name)?.vms[name] === undefined;
+
+/** Removes a lab on the way out of a failure, whose cause must not be hidden by another. */
+export async function destroyAfterFailure(ctx: Context, rig: Rig): Promise<void> {
+  await destroyRig(rig).catch((error: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }));
+}
+
+const isLeaseLost = (error: unknown): boolean => error instanceof NetrigError && error.code === 'LEASE_LOST';

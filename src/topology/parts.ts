@@ -1,0 +1,26 @@
+/** What schemas of files are made of: every pattern with the words that an error says it with. */
+import { Type, type TProperties, type TSchema } from 'typebox';
+import { NAME_PATTERN } from '../core/names.ts';
+import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../core/units.ts';
+
+export const closed = <P extends TProperties>(properties: P, options: { description?: string } = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options });
+export const opt = <T extends TSchema>(schema: T) => Type.Optional(schema);
+export const text = (description: string) => Type.String({ description });
+export const pattern = (regex: string, expectation: string, description: string) =>
+  Type.String({ pattern: regex, description, expectation });
+
+export const name = (description: string) => pattern(NAME_PATTERN, 'a name: a letter, then up to 31 letters, digits, "-" or "_"', description);
+export const RANGE = '(\\{[0-9]{1,4}\\.\\.[0-9]{1,4}\\}[a-zA-Z0-9_-]{0,31})?';
+export const NAMES_PATTERN = `${NAME_PATTERN.slice(0, -1)}${RANGE}$`;
+/** One name, or a range of them: b{1..99}. */
+export const names = (description: string) => pattern(NAMES_PATTERN, 'a name such as "b1", or a range of names such as "b{1..9}"', description);
+export const interfaceName = (description: string) =>
+  pattern(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}${RANGE}$`, 'an interface name of at most 15 characters', description);
+export const rate = (description: string) => pattern(RATE_PATTERN, 'a rate such as "100Mbit"', description);
+export const duration = (description: string) => pattern(DURATION_PATTERN, 'a duration such as "5ms"', description);
+export const percent = (description: string) => pattern(PERCENT_PATTERN, 'a percentage such as "0.1%"', description);
+export const rateOrPercent = (description: string) =>
+  pattern(`(${RATE_PATTERN})|(${PERCENT_PATTERN})`, 'a rate such as "70Mbit" or a percentage such as "70%"', description);
+export const oneOrMany = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Array(schema, { minItems: 1 })]);
+export const labels = Type.Record(Type.String(), Type.String(), { description: 'Free labels; checks group by them (tenant, role, …).' });

@@ -1,0 +1,32 @@
+/** A YAML file with the places of its values. */
+import { readFile } from 'node:fs/promises';
+import { LineCounter, parseDocument } from 'yaml';
+import { NetrigError } from '../core/errors.ts';
+import { SourceDocument } from './problems.ts';
+
+export const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
+
+export async function readSource(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new NetrigError('TOPOLOGY_UNREADABLE', `cannot read ${file}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export function parseYaml(file: string, source: string): { raw: unknown; document: SourceDocument } {
+  const lines = new LineCounter();
+  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, strict: true });
+  const syntax = (offset: number, message: string) => {
+    const { line, col } = lines.linePos(offset);
+    return new NetrigError('TOPOLOGY_SYNTAX', `${file}:${line}:${col}: ${message}`, { hint: 'check indentation, quotes and brackets just before this place' });
+  };
+  const error = document.errors[0];
+  if (error) throw syntax(error.pos[0], error.message.split('\n')[0] as string);
+  try {
+    // maxAliasCount guards against "billion laughs".
+    return { raw: document.toJS({ maxAliasCount: 100 }), document: new SourceDocument(file, document, lines) };
+  } catch (cause) {
+    throw syntax(0, (cause as Error).message);
+  }
+}
