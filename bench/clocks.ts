@@ -27,10 +27,12 @@ export async function benchClocks(): Promise<void> {
       for (const traffic of [false, true]) {
         const file = join(dir, `${sync}.yaml`);
         const lab = spreadLab('bench-clocks', SECONDS, `clocks: { max-offset: 100ms, sync: ${sync} }\n`);
-        writeFileSync(file, traffic ? lab : lab.replace('rate: 1Mbit', 'rate: 2kbit').replace('at-least: 500kbit', 'at-least: 0'));
+        writeFileSync(file, traffic ? lab : lab.replace('rate: 1Mbit', 'rate: 2kbit').replace('at-least: 500kbit', 'at-least: 1bit'));
         const compared = await truth.compare('vm1', 'vm3', async () => {
           const run = netrig(['run', file, '--on', rig.file, '--results', dir], {}, 240_000);
-          return JSON.parse(readFileSync(join(/evidence in (\S+)/.exec(run.stderr)?.[1] ?? '', 'cells/run/r1/clocks.json'), 'utf8')) as ClockRecord;
+          const evidence = /evidence in (\S+)/.exec(run.stderr)?.[1];
+          if (evidence === undefined) throw new Error(run.stdout + run.stderr);
+          return JSON.parse(readFileSync(join(evidence, 'cells/run/r1/clocks.json'), 'utf8')) as ClockRecord;
         });
         const covered = compared.filter((c) => Math.abs(c.reportedNs - c.trueNs) <= c.boundNs + c.truthErrorNs).length;
         rows.push([sync, traffic ? '1 Mbit/s' : 'idle', String(compared.length), quantiles(compared.map((c) => Math.abs(c.trueNs) / 1000)), quantiles(compared.map((c) => c.boundNs / 1000)), `${covered} of ${compared.length}`]);

@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process';
 import type { LabRecord } from '../rig/journal.ts';
 import { LAB_ENV, namespaceOf } from '../rig/names.ts';
-import { findHost, loadRig } from '../rig/rigfile.ts';
 import { seatOf } from '../rig/seats.ts';
 import { requireRoot } from './root.ts';
 
@@ -15,12 +14,15 @@ export async function enter(record: LabRecord, node: string, command: readonly s
   const argv = seat.container && !options.network
     ? ['sh', '-c', 'pid=$(ip netns pids "$1" | head -n 1); shift; exec nsenter --target "$pid" --mount --uts --ipc --net --pid -- "$@"', 'sh', namespace, ...marked]
     : ['ip', 'netns', 'exec', namespace, ...marked];
-  const rig = record.rig === null ? null : await loadRig(record.rig);
-  const host = rig && findHost(rig, seat.machine);
-  if (rig && host && host.access.kind !== 'local') {
-    const { runOnTerminal } = await import('../rig/ssh/terminal.ts');
-    process.exitCode = await runOnTerminal(rig, host, argv);
-    return;
+  if (record.rig !== null) {
+    const { findHost, loadRig } = await import('../rig/rigfile.ts');
+    const rig = await loadRig(record.rig);
+    const host = findHost(rig, seat.machine);
+    if (host.access.kind !== 'local') {
+      const { runOnTerminal } = await import('../rig/ssh/terminal.ts');
+      process.exitCode = await runOnTerminal(rig, host, argv);
+      return;
+    }
   }
   requireRoot();
   const [program, ...args] = argv as [string, ...string[]];

@@ -2,7 +2,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { isName } from '../core/names.ts';
 import { DURATION_PATTERN, parseDurationUs } from '../core/units.ts';
-import { loadRig, type RigPlan } from '../rig/rigfile.ts';
+import type { RigPlan } from '../rig/rigfile.ts';
 import type { LoadOptions } from '../topology/load.ts';
 
 export interface TopologyOptions {
@@ -53,7 +53,7 @@ export function addRigOptions(command: Command): Command {
     .option('--wait <duration>', 'wait this long for a rig that somebody else uses, e.g. 30m', parseWait);
 }
 
-export const loadRigOf = async ({ on }: RigOptions): Promise<RigPlan | null> => (on === undefined ? null : loadRig(on));
+export const loadRigOf = async ({ on }: RigOptions): Promise<RigPlan | null> => (on === undefined ? null : (await import('../rig/rigfile.ts')).loadRig(on));
 export const waitOf = ({ wait }: RigOptions): number => (wait === undefined ? 0 : parseDurationUs(wait) / 1000);
 
 function parseWait(text: string): string {

@@ -102,19 +102,20 @@ export class ClockWatch implements ClockSource {
 
   /** A machine's clock minus this machine's: over the reference, so that differences between machines are as exact as they are measured. */
   async ahead(machine: Machine): Promise<ClockOffset> {
-    if (machine === this.reference) return this.#referenceAhead;
-    const last = this.#samples.findLast((s) => s.machine === machine.name && s.offsetNs !== null);
-    if (last?.offsetNs == null) return this.#referenceAhead;
+    const last = this.#latest(machine);
     return { offsetNs: this.#referenceAhead.offsetNs + last.offsetNs, boundNs: this.#referenceAhead.boundNs + last.boundNs };
   }
 
   /** The second machine's clock minus the first one's. */
   async between(from: Machine, to: Machine): Promise<ClockOffset> {
-    const of = (machine: Machine): ClockOffset => {
-      const last = machine === this.reference ? undefined : this.#samples.findLast((s) => s.machine === machine.name && s.offsetNs !== null);
-      return { offsetNs: last?.offsetNs ?? 0, boundNs: last?.boundNs ?? 0 };
-    };
-    return { offsetNs: of(to).offsetNs - of(from).offsetNs, boundNs: of(to).boundNs + of(from).boundNs };
+    const [a, b] = [this.#latest(from), this.#latest(to)];
+    return { offsetNs: b.offsetNs - a.offsetNs, boundNs: b.boundNs + a.boundNs };
+  }
+
+  /** A machine's clock minus the reference's, as last measured; nothing was: as if it were none. */
+  #latest(machine: Machine): ClockOffset {
+    const last = machine === this.reference ? undefined : this.#samples.findLast((s) => s.machine === machine.name && s.offsetNs !== null);
+    return { offsetNs: last?.offsetNs ?? 0, boundNs: last?.boundNs ?? 0 };
   }
 
   /** Before every phase: the reference itself follows no other clock. */
@@ -124,10 +125,6 @@ export class ClockWatch implements ClockSource {
 
   record(fromMs: number): ClockRecord {
     return { reference: this.reference.name, sync: this.#sync.kind, maxOffsetUs: this.#settings.maxOffsetUs, samples: this.#samples.filter((s) => s.atMs >= fromMs) };
-  }
-
-  get current(): readonly ClockSample[] {
-    return this.#samples;
   }
 
   async stop(): Promise<void> {

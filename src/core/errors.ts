@@ -160,7 +160,7 @@ export class NetrigError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(code: ErrorCode, message: string, options: { hint?: string | undefined; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'NetrigError';
     this.code = code;
@@ -170,6 +170,13 @@ export class NetrigError extends Error {
   get exit(): ExitStatus {
     return CODES[this.code].exit;
   }
+}
+
+/** One error for all that failed of several attempts: the first one's code and hint, everybody's message. undefined: none failed. */
+export function joinFailures(attempts: readonly PromiseSettledResult<unknown>[], hint?: string): NetrigError | undefined {
+  const failures = attempts.flatMap((a) => (a.status === 'rejected' ? [asNetrigError(a.reason)] : []));
+  const [first] = failures;
+  return first && new NetrigError(first.code, failures.map((f) => f.message).join('\n'), { cause: first, hint: hint ?? first.hint });
 }
 
 /** Wraps whatever was thrown, so that every caller can rely on `code` and `exit`. */

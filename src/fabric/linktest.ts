@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
-import { LocalMachine } from '../rig/keeper.ts';
 import type { Machine } from '../rig/machine.ts';
 import type { Rig } from '../rig/rig.ts';
 import { endpointName, isImpaired, type EndpointRef, type Fabric, type Impairment, type Link, type Tolerance } from '../topology/model.ts';
@@ -87,7 +86,7 @@ export async function testLinks(ctx: Context, input: LinkTestInput): Promise<Lin
 }
 
 async function measure(ctx: Context, input: LinkTestInput, directions: readonly Direction[], attempt: number): Promise<LinkMeasurement[]> {
-  const local = [...input.rig.machines.values()].every((machine) => machine instanceof LocalMachine);
+  const local = [...input.rig.machines.values()].every((machine) => machine.isHere);
   const atOnce = Math.max(1, DELAY_CONCURRENCY[local ? 'here' : 'elsewhere'] / CALMER ** (attempt - 1));
   const quiet = await probeInWaves(ctx, input, directions, waves(directions, () => 1, atOnce), quietJob);
   const limited = input.tolerance.reachabilityOnly ? [] : directions.filter((d) => d.declared.rateBps !== null);

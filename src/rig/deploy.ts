@@ -1,11 +1,10 @@
 /** Applies a plan stage by stage, on all machines at once, journal first. */
 import { throwIfAborted, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import { decodeResults, type StepResult } from './batch.ts';
+import type { StepResult } from './batch.ts';
 import { destroyAfterFailure } from './destroy.ts';
 import { Journal, type LabClaim } from './journal.ts';
 import { NOT_FOUND } from './host.ts';
-import { LocalMachine } from './keeper.ts';
 import type { Machine } from './machine.ts';
 import type { ClockSource } from './offset.ts';
 import { Rig } from './rig.ts';
@@ -18,7 +17,7 @@ export async function deploy(ctx: Context, plan: DeployPlan, claim: LabClaim, ma
   const rig = new Rig(plan.lab, machines, claim.seats, clocks);
   try {
     // The claim above is this machine's own.
-    await Promise.all([...machines.values()].filter((m) => !(m instanceof LocalMachine)).map((m) => m.claim(claim)));
+    await Promise.all([...machines.values()].filter((m) => !m.isHere).map((m) => m.claim(claim)));
     for (const stage of plan.stages) {
       throwIfAborted(ctx.signal);
       await applyStage(rig, stage);
@@ -34,10 +33,8 @@ async function applyStage(rig: Rig, stage: Stage): Promise<void> {
   const applied = await Promise.allSettled([...rig.machines.values()].map(async (machine) => {
     const chains = stage.chains.map((chain) => chain.filter((step) => machineOf(rig, step) === machine.name)).filter((chain) => chain.length > 0);
     if (chains.length === 0) return;
-    const { output, error } = await machine.apply(rig.lab, chains);
-    if (error === null) return;
-    const failed = decodeResults(chains, output).find((r) => r.status !== 0);
-    throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title} on ${machine.label}: ${error}`);
+    const { failed, error } = await machine.apply(rig.lab, chains);
+    if (error !== null) throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title} on ${machine.label}: ${error}`);
   }));
   for (const result of applied) if (result.status === 'rejected') throw result.reason;
 }

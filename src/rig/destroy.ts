@@ -1,19 +1,18 @@
 /** Removes labs from every machine that carries a part of them. */
 import { existsSync } from 'node:fs';
 import type { Context } from '../core/context.ts';
-import { NetrigError } from '../core/errors.ts';
+import { joinFailures, NetrigError } from '../core/errors.ts';
 import { isAlive, listLabs, readRecord, stateDirOf, type LabRecord } from './journal.ts';
-import { LocalMachine } from './keeper.ts';
 import type { Rig } from './rig.ts';
-import { loadRig, type RigHost, type RigPlan } from './rigfile.ts';
+import type { RigHost, RigPlan } from './rigfile.ts';
 import { removeLab } from './teardown.ts';
 import { readRigState } from './vm/state.ts';
 
 /** This machine's part goes last: its record says where the others are. */
 export async function destroyRig(rig: Rig): Promise<void> {
-  const released = await Promise.allSettled([...rig.machines.values()].filter((m) => !(m instanceof LocalMachine)).map((m) => m.release(rig.lab)));
-  const failures = released.flatMap((r) => (r.status === 'rejected' ? [r.reason as Error] : []));
-  if (failures[0]) throw new NetrigError(failures[0] instanceof NetrigError ? failures[0].code : 'STEP_FAILED', failures.map((f) => f.message).join('\n'), { hint: `netrig destroy ${rig.lab}, once the machine can be reached` });
+  const released = await Promise.allSettled([...rig.machines.values()].filter((m) => !m.isHere).map((m) => m.release(rig.lab)));
+  const failure = joinFailures(released, `netrig destroy ${rig.lab}, once the machine can be reached`);
+  if (failure) throw failure;
   await removeLab(rig.lab);
 }
 
@@ -30,22 +29,22 @@ export async function destroyLab(lab: string, options: { force?: boolean } = {})
 
 /** `force`: a machine that cannot be reached keeps what it has. */
 async function removeElsewhere({ lab, leases }: LabRecord, rigPath: string, force: boolean): Promise<void> {
+  const [{ loadRig }, { connectHost }] = await Promise.all([import('./rigfile.ts'), import('./ssh/connect.ts')]);
   const rig = await loadRig(rigPath).catch((error: unknown) => { if (force) return null; throw error; });
-  const { connectHost } = await import('./ssh/connect.ts');
   const removals = await Promise.allSettled((rig?.hosts ?? []).filter((host) => !isGone(rig as RigPlan, host)).map(async (host) => {
     const machine = await connectHost(rig as RigPlan, host);
     try {
       const token = leases[machine.name];
       // Somebody else who leased the machine since then has removed what this lab left there.
       const resumed = token === undefined || (await machine.resume(token).then(() => true, (error: unknown) => { if (isLeaseLost(error)) return false; throw error; }));
-      if (resumed && !(machine instanceof LocalMachine)) await machine.release(lab);
+      if (resumed && !machine.isHere) await machine.release(lab);
       if (resumed && token !== undefined) await machine.unlease();
     } finally {
       await machine.dispose();
     }
   }));
-  const failures = removals.flatMap((r) => (r.status === 'rejected' ? [r.reason as Error] : []));
-  if (failures[0] && !force) throw new NetrigError(failures[0] instanceof NetrigError ? failures[0].code : 'STEP_FAILED', failures.map((f) => f.message).join('\n'), { hint: `netrig destroy ${lab} once it can be reached; --force forgets what is there` });
+  const failure = joinFailures(removals, `netrig destroy ${lab} once it can be reached; --force forgets what is there`);
+  if (failure && !force) throw failure;
 }
 
 /** A virtual machine that is not up has nothing any more. */

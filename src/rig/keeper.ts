@@ -21,6 +21,7 @@ const STAGE_TIMEOUT_MS = 120_000;
 
 export class LocalMachine extends LocalHost implements Machine {
   readonly name: string;
+  readonly isHere = true;
   readonly runtime: Runtime;
   readonly lost: readonly string[] = [];
   readonly #leases: LeaseBook;
@@ -69,7 +70,7 @@ export class LocalMachine extends LocalHost implements Machine {
     const input = encodeStage(plain, (host) => namespaceOfStep(lab, host));
     const { stdout, stderr, exitCode } = plain.length === 0 ? NOTHING : await super.exec([join(this.runtime.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS });
     journal.after();
-    return { output: reindexed(stdout, plain, chains), error: exitCode === 0 ? null : stderr.trim() };
+    return { failed: decodeResults(plain, stdout).find((r) => r.status !== 0) ?? null, error: exitCode === 0 ? null : stderr.trim() };
   }
 
   /** Containers are started, and their networks named, so that whatever is done to a node's network is done alike. */
@@ -162,13 +163,6 @@ export class LocalMachine extends LocalHost implements Machine {
 
 const NOTHING: ExecResult = { stdout: '', stderr: '', exitCode: 0 };
 const isContained = (chain: Chains[number]): boolean => chain.some((step) => step.container !== undefined || step.inside !== undefined);
-
-/** nsrun counts the steps that it was given; the caller counts them all. */
-function reindexed(output: string, given: Chains, all: Chains): string {
-  if (given.length === all.length) return output;
-  const steps = all.flat();
-  return decodeResults(given, output).map(({ step, status, output: text }) => `${steps.indexOf(step)} ${status} ${Buffer.byteLength(text)}\n${text}\n`).join('');
-}
 
 /** A process that something must be awaited for before it can start. */
 function deferred(starting: Promise<HostProcess>): HostProcess {

@@ -2,6 +2,7 @@
  * A machine of a rig: a host that carries parts of labs. It keeps their journal itself, and can remove them with
  * nothing else, so that whoever reaches it can clean up after a dead orchestrator.
  */
+import type { StepResult } from './batch.ts';
 import type { Host } from './host.ts';
 import type { LabClaim, LabRecord } from './journal.ts';
 import type { Lease, LeaseRequest } from './lease.ts';
@@ -20,8 +21,8 @@ export interface Runtime {
 }
 
 export interface ApplyResult {
-  /** Results as native/nsrun writes them. */
-  readonly output: string;
+  /** The first step that failed, if it was a step. */
+  readonly failed: StepResult | null;
   /** null: every step succeeded. */
   readonly error: string | null;
 }
@@ -29,6 +30,8 @@ export interface ApplyResult {
 export interface Machine extends Host {
   /** As in the rig file. */
   readonly name: string;
+  /** The machine that netrig itself runs on: its clock, its evidence folder, its journal. */
+  readonly isHere: boolean;
   readonly runtime: Runtime;
   /** When and why it could not be reached for a while: what happened meanwhile is not known. */
   readonly lost: readonly string[];

@@ -1,5 +1,5 @@
 /** The clock of a machine against this one's, by two-way exchanges. */
-import { epochNs, LocalMachine } from './keeper.ts';
+import { epochNs } from './keeper.ts';
 import type { Machine } from './machine.ts';
 
 export interface ClockOffset {
@@ -12,8 +12,8 @@ export interface ClockOffset {
 const EXCHANGES = 12;
 
 /** Of several exchanges, the one with the shortest round trip says most. */
-export async function offsetOf(machine: Pick<Machine, 'clockNs'>, exchanges = EXCHANGES): Promise<ClockOffset> {
-  if (machine instanceof LocalMachine) return { offsetNs: 0, boundNs: 0 };
+export async function offsetOf(machine: Pick<Machine, 'clockNs' | 'isHere'>, exchanges = EXCHANGES): Promise<ClockOffset> {
+  if (machine.isHere) return { offsetNs: 0, boundNs: 0 };
   let best: ClockOffset | undefined;
   for (let i = 0; i < exchanges; i++) {
     const sent = epochNs();

@@ -74,7 +74,7 @@ export class Tenure {
         this.#renewedMs.set(name, performance.now());
       } catch (error) {
         const fenced = error instanceof NetrigError && error.code === 'LEASE_LOST';
-        if (fenced) this.#lost.abort(new NetrigError('LEASE_LOST', `${machine.label}: ${error.message}`, error.hint === undefined ? {} : { hint: error.hint }));
+        if (fenced) this.#lost.abort(new NetrigError('LEASE_LOST', `${machine.label}: ${error.message}`, { hint: error.hint }));
         else if (performance.now() - (this.#renewedMs.get(name) ?? 0) > TTL_MS) this.#lost.abort(new NetrigError('LEASE_LOST', `${machine.label} could not be reached for ${TTL_MS / 1000} s: its lease has expired`, { cause: error }));
       }
     }));

@@ -1,5 +1,6 @@
 /** What a machine can do, and what to install: programs, kernel features, cores. */
 import { join } from 'node:path';
+import { HELPERS } from '../core/paths.ts';
 import { probeFabric } from '../fabric/capabilities.ts';
 import type { Machine } from '../rig/machine.ts';
 import { describeMachine } from './machine.ts';
@@ -19,7 +20,6 @@ const PROGRAMS: readonly (readonly [program: string, pkg: string, required: bool
   ['netperf', 'netperf', false, 'in Debian\'s non-free component; flows with tool: netperf cannot run, iperf3 and the prober can'],
 ];
 
-const HELPERS = ['nsrun', 'linkprobe', 'delayline'] as const;
 
 export async function examine(machine: Machine): Promise<Finding[]> {
   const findings: Finding[] = [];

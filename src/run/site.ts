@@ -168,7 +168,7 @@ export async function probeDataPort(machine: Machine, { device, address }: { dev
   return { address: own, mtu: nic.mtu };
 }
 
-/** Speed and carrier of a NIC that a cable is plugged into; null: there is no such NIC, or a lab has it. */
+/** MAC and MTU of a NIC that a cable is plugged into; null: there is no such NIC, or a lab has it. */
 export async function probeCable(machine: Machine, nic: string): Promise<string | null> {
   const { stdout, exitCode } = await machine.exec(['ip', '-j', 'link', 'show', 'dev', nic], { allowFailure: true });
   if (exitCode !== 0) return null;

@@ -15,7 +15,6 @@ import { cellFolder, writePart, type AgentRecord, type EventRecord } from '../ev
 import { requireGoodLinks, testLinks, type LinkMeasurement } from '../fabric/linktest.ts';
 import { ovsDir } from '../fabric/plan.ts';
 import { destroyAfterFailure } from '../rig/destroy.ts';
-import { LocalMachine } from '../rig/keeper.ts';
 import type { Rig } from '../rig/rig.ts';
 import { planSystems } from '../systems/registry.ts';
 import { Supervisor } from '../systems/supervisor.ts';
@@ -76,7 +75,7 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   if (clocks) await openClockGate(ctx, clocks);
   const startedMs = Date.now();
   const lostBefore = new Map([...rig.machines.values()].map((m) => [m.name, m.lost.length]));
-  const load = new LoadSampler(rig.machines.values(), (machine) => machine instanceof LocalMachine);
+  const load = new LoadSampler(rig.machines.values(), (machine) => machine.isHere);
   const captures: RunningCapture[] = [];
   const voided: string[] = [];
   let supervisor: Supervisor | undefined;
@@ -138,7 +137,7 @@ async function drivePhases(ctx: Context, { rig, clocks }: Deployment, lab: Lab, 
   const ahead = new Map<string, number>();
   const input = {
     host: (node: string) => rig.node(node), network: (node: string) => rig.network(node), prober: (node: string) => rig.script(node, proberBundle),
-    clockAheadMs: (node: string) => ahead.get(rig.carrier(node).name) ?? 0, isRemote: (node: string) => !(rig.carrier(node) instanceof LocalMachine),
+    clockAheadMs: (node: string) => ahead.get(rig.carrier(node).name) ?? 0, isRemote: (node: string) => !rig.carrier(node).isHere,
     keep: (file: string, content: string) => writeFile(join(folder, 'traffic', file), content),
   };
   try {

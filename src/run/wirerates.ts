@@ -1,7 +1,6 @@
 /** Current rates for the progress line: the busiest shaped links, from the counters of their wires. Only of this machine's: elsewhere a reading is a load of its own. */
 import { formatRate } from '../core/units.ts';
 import { wireDevices } from '../fabric/plan.ts';
-import { LocalMachine } from '../rig/keeper.ts';
 import type { Rig } from '../rig/rig.ts';
 import { endpointName, isImpaired, type EndpointRef, type Lab } from '../topology/model.ts';
 
@@ -23,7 +22,7 @@ export class WireRates {
       wireDevices(i).forEach((device, side) => {
         const end = link.ends[side] as EndpointRef;
         const carrier = rig.carrier(end.node);
-        if (!(carrier instanceof LocalMachine)) return;
+        if (!carrier.isHere) return;
         const machine = carrier.name;
         this.#machines.add(machine);
         this.#names.set(`${machine}/${device}`, endpointName(end));

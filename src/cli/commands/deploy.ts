@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { asNetrigError, NetrigError } from '../../core/errors.ts';
+import { joinFailures, NetrigError } from '../../core/errors.ts';
 import { listLabs } from '../../rig/journal.ts';
 import { destroyLab } from '../../rig/destroy.ts';
 import { sweepProbes } from '../../rig/teardown.ts';
@@ -45,11 +45,12 @@ export function addDeploy(program: Command): void {
         return;
       }
       // One lab that is in use must not keep the others.
-      const failures: NetrigError[] = [];
+      const attempts: PromiseSettledResult<void>[] = [];
       for (const lab of listLabs()) {
-        await destroyLab(lab, { force: options.force ?? false }).then(() => { process.stdout.write(`destroyed ${lab}\n`); }, (error: unknown) => { failures.push(asNetrigError(error)); });
+        attempts.push(...await Promise.allSettled([destroyLab(lab, { force: options.force ?? false }).then(() => { process.stdout.write(`destroyed ${lab}\n`); })]));
       }
       for (const probe of await sweepProbes()) process.stdout.write(`removed ${probe}\n`);
-      if (failures[0]) throw new NetrigError(failures[0].code, failures.map((f) => f.message).join('\n'), failures[0].hint === undefined ? {} : { hint: failures[0].hint });
+      const failure = joinFailures(attempts);
+      if (failure) throw failure;
     });
 }

@@ -5,7 +5,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stage, type Context } from '../../core/context.ts';
 import { buildRoot, CACHE_DIR, NODE_PACKAGES, SUITE } from '../debian.ts';
-import { LocalMachine } from '../keeper.ts';
 import type { Machine } from '../machine.ts';
 
 const RECIPE = createHash('sha256').update(JSON.stringify([SUITE, NODE_PACKAGES])).digest('hex').slice(0, 12);
@@ -19,7 +18,7 @@ export async function ensureImage(ctx: Context, machine: Machine): Promise<void>
   if (await machine.hasImage(NODE_IMAGE)) return;
   await stage(ctx, 'image', async () => {
     if (!existsSync(TAR)) await buildRoot(TAR, NODE_PACKAGES);
-    if (machine instanceof LocalMachine) return machine.importImage(NODE_IMAGE, TAR);
+    if (machine.isHere) return machine.importImage(NODE_IMAGE, TAR);
     await machine.put(UPLOADED, await readFile(TAR));
     await machine.importImage(NODE_IMAGE, UPLOADED);
     await machine.exec(['rm', '-f', UPLOADED]);

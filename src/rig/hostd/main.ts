@@ -25,7 +25,7 @@ const send = (kind: number, id: number, payload?: Buffer | string): void => { pr
 
 function fail(id: number, thrown: unknown): void {
   const { code, message, hint } = asNetrigError(thrown);
-  send(KIND.error, id, JSON.stringify({ code, message, ...(hint === undefined ? {} : { hint }) } satisfies RemoteError));
+  send(KIND.error, id, JSON.stringify({ code, message, hint } satisfies RemoteError));
 }
 
 async function call(id: number, payload: Buffer): Promise<void> {

@@ -22,7 +22,7 @@ export interface Frame {
 export interface RemoteError {
   readonly code: string;
   readonly message: string;
-  readonly hint?: string;
+  readonly hint?: string | undefined;
 }
 
 /** Methods of Machine that hostd does as they are called; parameters and results are JSON. */

@@ -1,8 +1,6 @@
 /** Connects the machines of a rig file, all at once. */
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Client } from 'ssh2';
-import { NetrigError } from '../../core/errors.ts';
+import { joinFailures, NetrigError } from '../../core/errors.ts';
 import { bundleScript } from '../../core/bundle.ts';
 import { localMachine } from '../connect.ts';
 import { ownEngineSocket } from '../docker/own.ts';
@@ -22,13 +20,11 @@ const STATE_ROOT = '/run/netrig';
 
 export async function connectRig(rig: RigPlan): Promise<ReadonlyMap<string, Machine>> {
   const connected = await Promise.allSettled(rig.hosts.map((host) => connectHost(rig, host)));
-  const failures = connected.flatMap((c) => (c.status === 'rejected' ? [c.reason as Error] : []));
   const machines = connected.flatMap((c) => (c.status === 'fulfilled' ? [c.value] : []));
-  const first = failures[0];
-  if (!first) return new Map(machines.map((m) => [m.name, m]));
+  const failure = joinFailures(connected);
+  if (!failure) return new Map(machines.map((m) => [m.name, m]));
   await Promise.allSettled(machines.map((m) => m.dispose()));
-  if (!(first instanceof NetrigError)) throw first;
-  throw new NetrigError(first.code, failures.map((f) => f.message).join('\n'), { cause: first, ...(first.hint === undefined ? {} : { hint: first.hint }) });
+  throw failure;
 }
 
 export async function connectHost(rig: RigPlan, host: RigHost): Promise<Machine> {
@@ -45,7 +41,7 @@ async function openLink(rig: RigPlan, host: RigHost, stateRoot: string, timeoutM
   try {
     const sudo = accessOf(rig, host).sudo ? ['sudo', '-n'] : [];
     const path = await bundleScript(new URL('../hostd/main.ts', import.meta.url), 'hostd');
-    const runtime = await ensureRuntime(client, host.name, sudo, { path, hash: createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16) });
+    const runtime = await ensureRuntime(client, host.name, sudo, path);
     const channel = await openChannel(client, [...sudo, `${runtime.dir}/node`, runtime.hostd, runtime.dir, stateRoot, host.engine]);
     const session = new Session(host.name, channel);
     await session.ready(HOSTD_TIMEOUT_MS);

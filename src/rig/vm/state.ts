@@ -22,8 +22,6 @@ export interface RigState {
   readonly namespace: string;
   readonly uplink: string;
   readonly vms: Readonly<Record<string, VmRecord>>;
-  /** Folder of an engine that netrig started; null: none. */
-  readonly engineDir: string | null;
 }
 
 export const rigDir = (rig: string): string => join(stateRoot(), '+rigs', rig);

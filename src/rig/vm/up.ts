@@ -14,7 +14,7 @@ import { VM_DATA_DEVICE } from '../rigfile.ts';
 import { localRuntime } from '../ssh/runtime.ts';
 import { cpioOf, vmImage, type VmImage } from './image.ts';
 import { identityEnv, qemuArguments, SHARED_PAGE_BYTES, type Accelerator, type VmNic } from './qemu.ts';
-import { readRigState, removeRigState, rigDir, writeRigState, type RigState, type VmRecord } from './state.ts';
+import { removeRigState, rigDir, writeRigState, type RigState, type VmRecord } from './state.ts';
 
 /** VXLAN with frames of 1500 bytes fits. */
 const DATA_MTU = 1600;
@@ -101,7 +101,7 @@ async function prepare(rig: RigPlan, vms: readonly VmHost[]): Promise<RigState> 
     records.push([vm.name, { address: `${subnet}.${10 + i}`, mac: macOf(seed, 0, i), hostKey: readFileSync(`${key}.pub`, 'utf8').split(' ').slice(0, 2).join(' '), dir: own, sharedPage }]);
   }
   const state: RigState = {
-    rig: rig.name, path: rig.path, createdAt: new Date().toISOString(), keyFile, namespace: `nr.+rig.${rig.name}`, uplink: `nrr${seed.toString('hex', 0, 4)}`, vms: Object.fromEntries(records), engineDir: readRigState(rig.name)?.engineDir ?? null,
+    rig: rig.name, path: rig.path, createdAt: new Date().toISOString(), keyFile, namespace: `nr.+rig.${rig.name}`, uplink: `nrr${seed.toString('hex', 0, 4)}`, vms: Object.fromEntries(records),
   };
   writeRigState(state);
   return state;
