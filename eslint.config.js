@@ -12,7 +12,7 @@ const layers = {
   evidence: ['capture', 'clocks', 'fabric', 'topology', 'traffic'],
   checks: ['capture', 'clocks', 'evidence', 'topology', 'traffic'],
   report: ['checks', 'clocks', 'evidence', 'systems', 'topology'],
-  systems: ['evidence', 'rig', 'topology'],
+  systems: ['checks', 'evidence', 'rig', 'topology'],
   run: ['capture', 'clocks', 'evidence', 'fabric', 'rig', 'systems', 'topology', 'traffic'],
 };
 const folders = ['core', 'topology', 'rig', 'fabric', 'traffic', 'capture', 'clocks', 'evidence', 'checks', 'report', 'systems', 'run', 'cli'];

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { system } from '../agents/gatekeeper/system.ts';
 import type { AgentConfig, Vnic } from '../agents/gatekeeper/config.ts';
+import { BUILD_DIR } from '../src/core/paths.ts';
 import { quietContext, sleep } from '../src/core/context.ts';
 import { destroyRig } from '../src/rig/destroy.ts';
 import type { Rig } from '../src/rig/rig.ts';
@@ -63,7 +64,7 @@ async function measure(load: Load): Promise<string[][]> {
   let supervisor: Supervisor | undefined;
   let generator: ReturnType<ReturnType<Rig['node']>['spawn']> | undefined;
   try {
-    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), ovsDir: () => null, folder });
+    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), nativeDir: () => BUILD_DIR, ovsDir: () => null, folder });
     const frames = join(folder, 'frames.cfg');
     writeFileSync(frames, Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s)))).flat().join('\n'));
     // Twice what the link takes.

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Builds the native helpers into build/.
+# Builds the native helpers, the testbed's and those of systems, into build/.
 set -e
 cd "$(dirname "$0")/.."
 mkdir -p build
-for helper in nsrun linkprobe delayline clockprobe; do
-  gcc -O2 -Wall -Wextra -Werror -o "build/$helper" "native/$helper.c"
+for source in native/*.c agents/*/native/*.c; do
+  [ -e "$source" ] || continue
+  gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source"
 done

@@ -8,9 +8,11 @@
  * stamp + delay (± jitter, order kept), and sent through another, whose egress
  * qdisc (HTB) does the shaping. One thread; sleeps in ppoll, real-time priority.
  *
- * usage: delayline < config     config: one direction a line,
+ * usage: delayline SOCKET < config     config: one direction a line,
  *        IN OUT DELAY_US JITTER_US LOSS_PPM
+ *        delayline set SOCKET < changes  changes: lines of the same form
  * Daemonizes once every socket is open, so that its exit status 0 means ready.
+ * A change holds for frames that arrive after it; those on the way keep their order.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -26,6 +28,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +44,7 @@ struct frame {
 };
 
 struct direction {
+	char in_name[32], out_name[32];
 	int in, out;
 	int64_t delay_ns, jitter_ns, last_release_ns;
 	uint32_t loss_ppm;
@@ -150,23 +155,96 @@ static int64_t release(struct direction *d, int64_t now)
 	return d->head ? d->head->release_ns : INT64_MAX;
 }
 
-int main(void)
+/* IN OUT DELAY_US JITTER_US LOSS_PPM; false: not such a line. */
+static int parse(const char *line, struct direction *d)
 {
-	static struct pollfd fds[MAX_DIRECTIONS];
-	struct sched_param prio = { .sched_priority = 1 };
-	char in[32], out[32];
 	double delay_us, jitter_us;
-	unsigned loss_ppm;
+	if (sscanf(line, "%31s %31s %lf %lf %u", d->in_name, d->out_name, &delay_us, &jitter_us, &d->loss_ppm) != 5) return 0;
+	d->delay_ns = (int64_t)(delay_us * 1000);
+	d->jitter_ns = (int64_t)(jitter_us * 1000);
+	return 1;
+}
 
-	while (scanf("%31s %31s %lf %lf %u", in, out, &delay_us, &jitter_us, &loss_ppm) == 5) {
-		if (ndirs == MAX_DIRECTIONS) return fprintf(stderr, "delayline: more than %d directions\n", MAX_DIRECTIONS), 1;
+static struct sockaddr_un address_of(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof addr.sun_path) die("too long", path);
+	strcpy(addr.sun_path, path);
+	return addr;
+}
+
+static int control_socket(const char *path)
+{
+	struct sockaddr_un addr = address_of(path);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	umask(0077);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0) die("control socket", path);
+	return fd;
+}
+
+/* One change a datagram, answered with "ok" or "none". */
+static void control(int fd)
+{
+	char line[256];
+	struct sockaddr_un from;
+	struct direction change;
+	for (;;) {
+		socklen_t fromlen = sizeof from;
+		ssize_t n = recvfrom(fd, line, sizeof line - 1, 0, (struct sockaddr *)&from, &fromlen);
+		const char *answer = "none";
+		if (n < 0) return;
+		line[n] = 0;
+		if (parse(line, &change)) {
+			for (int i = 0; i < ndirs; i++) {
+				if (strcmp(dirs[i].in_name, change.in_name) || strcmp(dirs[i].out_name, change.out_name)) continue;
+				dirs[i].delay_ns = change.delay_ns;
+				dirs[i].jitter_ns = change.jitter_ns;
+				dirs[i].loss_ppm = change.loss_ppm;
+				answer = "ok";
+			}
+		}
+		sendto(fd, answer, strlen(answer), 0, (struct sockaddr *)&from, fromlen);
+	}
+}
+
+static int set(const char *path)
+{
+	struct sockaddr_un addr = address_of(path), own = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = 5 };
+	char line[256], answer[8] = "";
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	/* Autobind (unix(7)): an address to be answered at. */
+	if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own.sun_family) < 0) die("socket", path);
+	if (connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) die("connect", path);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	while (fgets(line, sizeof line, stdin)) {
+		if (send(fd, line, strlen(line), 0) < 0) die("send", path);
+		if (recv(fd, answer, sizeof answer - 1, 0) < 0) die("no answer of", path);
+		if (strncmp(answer, "ok", 2)) return fprintf(stderr, "delayline: no such direction: %s", line), 1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct pollfd fds[MAX_DIRECTIONS + 1];
+	struct sched_param prio = { .sched_priority = 1 };
+	char line[256];
+	int commands;
+
+	if (argc == 3 && !strcmp(argv[1], "set")) return set(argv[2]);
+	if (argc != 2) return fprintf(stderr, "usage: delayline [set] SOCKET\n"), 2;
+	while (fgets(line, sizeof line, stdin)) {
 		struct direction *d = &dirs[ndirs];
-		*d = (struct direction){ .delay_ns = (int64_t)(delay_us * 1000), .jitter_ns = (int64_t)(jitter_us * 1000), .loss_ppm = loss_ppm };
+		if (ndirs == MAX_DIRECTIONS) return fprintf(stderr, "delayline: more than %d directions\n", MAX_DIRECTIONS), 1;
+		if (!parse(line, d)) return fprintf(stderr, "delayline: cannot read: %s", line), 1;
 		d->tail = &d->head;
-		d->in = packet_socket(in, ETH_P_ALL);
-		d->out = packet_socket(out, 0);
+		d->in = packet_socket(d->in_name, ETH_P_ALL);
+		d->out = packet_socket(d->out_name, 0);
 		fds[ndirs++] = (struct pollfd){ .fd = d->in, .events = POLLIN };
 	}
+	commands = control_socket(argv[1]);
+	fds[ndirs] = (struct pollfd){ .fd = commands, .events = POLLIN };
 	if (daemon(1, 0) < 0) die("daemon", "");
 
 	rng_state = (uint64_t)clock_ns(CLOCK_REALTIME) ^ ((uint64_t)getpid() << 32);
@@ -182,9 +260,10 @@ int main(void)
 		now = clock_ns(CLOCK_MONOTONIC);
 		int64_t wait = next == INT64_MAX ? 0 : next > now ? next - now : 0;
 		struct timespec timeout = { wait / 1000000000LL, wait % 1000000000LL };
-		if (ppoll(fds, (nfds_t)ndirs, next == INT64_MAX ? NULL : &timeout, NULL) > 0) {
+		if (ppoll(fds, (nfds_t)ndirs + 1, next == INT64_MAX ? NULL : &timeout, NULL) > 0) {
 			for (int i = 0; i < ndirs; i++)
 				if (fds[i].revents & POLLIN) receive(&dirs[i]);
+			if (fds[ndirs].revents & POLLIN) control(commands);
 		}
 	}
 }

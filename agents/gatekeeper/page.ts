@@ -6,7 +6,7 @@ import type { CellEvidence } from '../../src/evidence/cell.ts';
 import { stepResponse, type StepResponse } from '../../src/report/charts.ts';
 import type { JudgedRun } from '../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../src/report/page.ts';
-import type { TargetFile } from '../../src/topology/schema.ts';
+import type { BuiltInTarget } from '../../src/topology/units.ts';
 import { byTenant, readTrace } from './trace.ts';
 
 const BEFORE_MS = 100;
@@ -75,7 +75,7 @@ function reactions({ cells }: JudgedRun): VNode | null {
     ${plots.length > MOST_PLOTS && html`<p class="soft">${plots.length - MOST_PLOTS} more steps are not drawn.</p>`}</section>`;
 }
 
-type Isolation = TargetFile & { check: 'bandwidth-isolation' };
+type Isolation = BuiltInTarget & { check: 'bandwidth-isolation' };
 const METRICS: readonly (readonly [metric: Isolation['metric'], title: string])[] = [
   ['reaction', 'reaction (R4-8)'], ['victim-recovery', 'victim recovers (R4-8)'], ['recovery', 'link used again (R4-9)'], ['utilisation', 'utilisation'],
 ];

@@ -14,6 +14,8 @@ export interface AgentStatus {
 export interface AgentSetup<Config> {
   readonly config: Config;
   readonly node: string;
+  /** Folder of the native helpers there. */
+  readonly nativeDir: string;
   /** Sockets and database of the node's Open vSwitch; null where it has none. */
   readonly ovsDir: string | null;
   /** Shared by the agents of one system in one run; never logged. Hexadecimal. */
@@ -27,8 +29,21 @@ export interface Agent<Config> {
   update(config: Config): Promise<void>;
   status(): AgentStatus;
   counters(): Readonly<Record<string, number>>;
+  /** An operation of the system's own interface; throws Refusal where the answer is a typed error. */
+  request?(operation: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** Leaves nothing behind on the host. */
   stop(): Promise<void>;
+}
+
+/** A typed error of an operation. */
+export class Refusal extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = 'Refusal';
+    this.code = code;
+  }
 }
 
 interface Request { readonly id: number; readonly method: string; readonly params?: unknown }
@@ -79,10 +94,23 @@ export function serveAgent<Config>(agent: Agent<Config>): void {
       return reply({ id, error: { code: -32000, message: (error as Error).message } });
     }
   };
+  const ask = async ({ id, params }: Request) => {
+    const { operation, params: given = {} } = params as { operation: string; params?: Readonly<Record<string, unknown>> };
+    try {
+      if (!agent.request) throw new Refusal('UnknownOperation', 'this agent has no operations');
+      reply({ id, result: { answer: (await agent.request(operation, given)) ?? null, refused: null } });
+    } catch (error) {
+      log('warn', 'refused', { operation, message: (error as Error).message });
+      if (error instanceof Refusal) reply({ id, result: { answer: error.message, refused: error.code } });
+      else reply({ id, error: { code: -32000, message: (error as Error).message } });
+    }
+  };
   const input = createInterface({ input: process.stdin });
   input.on('line', (line) => {
-    // One at a time: configure ends before start begins.
-    queue = queue.then(async () => { await handle(JSON.parse(line) as Request); });
+    const request = JSON.parse(line) as Request;
+    // One at a time: configure ends before start begins. Operations may take their time beside.
+    if (request.method === 'request') void ask(request);
+    else queue = queue.then(async () => { await handle(request); });
   });
   input.on('close', () => {
     void queue.then(() => agent.stop()).finally(() => { flushLog(); process.exit(0); });

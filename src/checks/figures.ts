@@ -2,12 +2,15 @@
 import { parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { TargetFile } from '../topology/schema.ts';
+import { isBuiltIn, type BuiltInTarget } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';
-import { highest, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US, type Window } from './isolation.ts';
+import type { Checks, Window } from './check.ts';
+import { highest, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US } from './isolation.ts';
 import { groupSeries, windowRates } from './series.ts';
 
-export type Figures =
+/** `clockBoundUs`: what the clocks of the machines may add to or take from the figure. */
+export type Figures = { readonly clockBoundUs?: number } & (
   /** Samples of one run, in time order; their batch means are averaged. */
   | { readonly kind: 'samples'; readonly values: readonly number[] }
   /** All values of one run, judged by a quantile. */
@@ -16,17 +19,23 @@ export type Figures =
   | { readonly kind: 'single'; readonly value: number }
   /** Counted, or the worst of all that was seen: observed, not estimated. The worst of several repeats counts. */
   | { readonly kind: 'exact'; readonly value: number; readonly detail?: string }
-  | { readonly kind: 'missing'; readonly reason: string };
+  | { readonly kind: 'missing'; readonly reason: string });
 
-const missing = (reason: string): Figures => ({ kind: 'missing', reason });
+export const missing = (reason: string): Figures => ({ kind: 'missing', reason });
 
-export function figuresOf(target: TargetFile, evidence: CellEvidence): Figures {
+export function figuresOf(target: TargetFile, evidence: CellEvidence, checks: Checks): Figures {
   const phase = target.phase === undefined ? evidence.phases.at(-1) : evidence.phases.find((p) => p.phase === target.phase);
   if (!phase) return missing('the phase was not run');
   const window: Window = {
     fromUs: target.from === undefined ? 0 : parseDurationUs(target.from),
     toUs: target.to === undefined ? phase.durationUs : parseDurationUs(target.to),
   };
+  if (isBuiltIn(target)) return builtIn(target, evidence, phase, window);
+  const check = checks.get(target.check);
+  return check ? check.figures(target, evidence, phase, window) : missing(`no system here has the check "${target.check}"`);
+}
+
+function builtIn(target: BuiltInTarget, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   switch (target.check) {
     case 'reachability': return reachability(target, phase);
     case 'rate': return target.flow === undefined ? captureRate(target, evidence, phase, window) : flowRate(target.flow, evidence, phase, window);
@@ -40,10 +49,20 @@ export function figuresOf(target: TargetFile, evidence: CellEvidence): Figures {
     }
     case 'bandwidth-isolation': return isolation(target, evidence, phase, window);
     case 'counter': return counter(target, evidence);
+    case 'answers': return answers(target, evidence, phase);
   }
 }
 
-function counter(target: TargetFile & { check: 'counter' }, { agents }: CellEvidence): Figures {
+/** Requests of the phase that were not answered as the topology expects. */
+function answers(target: BuiltInTarget & { check: 'answers' }, { events }: CellEvidence, phase: PhaseRecord): Figures {
+  const asked = (events[phase.phase] ?? []).flatMap((e) => (e.request && (target.operation === undefined || e.request.operation === target.operation) ? [e.request] : []));
+  if (asked.length === 0) return missing('nothing was asked in this phase');
+  const wrong = asked.filter((r) => r.refused !== r.expected);
+  const detail = wrong.length === 0 ? `${asked.length} answered as expected` : wrong.map((r) => `${r.operation}: ${r.refused ?? 'done'} instead of ${r.expected ?? 'done'}`).slice(0, 5).join(', ');
+  return { kind: 'exact', value: wrong.length, detail };
+}
+
+function counter(target: BuiltInTarget & { check: 'counter' }, { agents }: CellEvidence): Figures {
   const asked = agents.filter((a) => a.system === target.system && (target.node === undefined || a.node === target.node));
   const values = asked.flatMap((a) => a.counters[target.counter] ?? []);
   if (values.length < asked.length || values.length === 0) return missing(`no agent of ${target.system} reported "${target.counter}"`);
@@ -54,7 +73,7 @@ function findFlow(phase: PhaseRecord, name: string): FlowResult | string {
   return phase.flows.find((f) => f.flow === name) ?? `flow ${name} was not run`;
 }
 
-function reachability(target: TargetFile & { check: 'reachability' }, phase: PhaseRecord): Figures {
+function reachability(target: BuiltInTarget & { check: 'reachability' }, phase: PhaseRecord): Figures {
   const flows = target.flow === undefined ? phase.flows : phase.flows.filter((f) => f.flow === target.flow);
   if (flows.length === 0) return missing('no flows to judge');
   if (target.blocked) {
@@ -87,7 +106,7 @@ function loss(name: string, phase: PhaseRecord): Figures {
   return values.length > 0 ? { kind: 'samples', values } : missing(`flow ${name} counted no datagrams`);
 }
 
-function seriesFor(target: TargetFile & ({ check: 'rate' } | { check: 'bandwidth-isolation' }), evidence: CellEvidence, phase: PhaseRecord) {
+function seriesFor(target: BuiltInTarget & ({ check: 'rate' } | { check: 'bandwidth-isolation' }), evidence: CellEvidence, phase: PhaseRecord) {
   const at = target.capture ?? evidence.captures[0]?.at;
   if (at === undefined) return 'no capture to judge';
   const record = evidence.captures.find((c) => c.at === at);
@@ -103,7 +122,7 @@ function seriesFor(target: TargetFile & ({ check: 'rate' } | { check: 'bandwidth
   }
 }
 
-function captureRate(target: TargetFile & { check: 'rate' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
+function captureRate(target: BuiltInTarget & { check: 'rate' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const series = seriesFor(target, evidence, phase);
   if (typeof series === 'string') return missing(series);
   const bytes = target.group === undefined ? undefined : series.bytes.get(target.group);
@@ -113,7 +132,7 @@ function captureRate(target: TargetFile & { check: 'rate' }, evidence: CellEvide
 
 const single = (value: number | null, otherwise: string): Figures => (value === null ? missing(otherwise) : { kind: 'single', value });
 
-function isolation(target: TargetFile & { check: 'bandwidth-isolation' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
+function isolation(target: BuiltInTarget & { check: 'bandwidth-isolation' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const series = seriesFor(target, evidence, phase);
   if (typeof series === 'string') return missing(series);
   const capacityBps = parseRateOf(target.capacity, 0);

@@ -1,4 +1,5 @@
 /** Figures of the bandwidth-isolation check (R4), from byte series. Pure. */
+import type { Window } from './check.ts';
 import { linearRegression } from 'simple-statistics';
 import { totalSeries, windowRates, type GroupSeries } from './series.ts';
 
@@ -14,11 +15,6 @@ const STOP_WITHIN_US = 1_000_000;
 const HOLD_BACK_US = 200_000;
 const SETTLED_WITHIN = 0.05;
 const RECOVERED_AT = 0.95;
-
-export interface Window {
-  readonly fromUs: number;
-  readonly toUs: number;
-}
 
 const bytesOf = (series: GroupSeries, group: string | undefined): Float64Array =>
   (group === undefined ? totalSeries(series) : series.bytes.get(group)) ?? new Float64Array(totalSeries(series).length);

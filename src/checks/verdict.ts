@@ -5,7 +5,8 @@ import { formatDurationUs, formatPercent, formatRate, parseDurationUs, parseRate
 import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
 import type { TargetFile } from '../topology/schema.ts';
-import { unitOfTarget, type Unit } from '../topology/units.ts';
+import { isBounded, isBuiltIn, unitOfTarget, type Unit } from '../topology/units.ts';
+import type { Checks } from './check.ts';
 import { figuresOf, type Figures } from './figures.ts';
 import { batches, decide, meanInterval, quantileOf, ratio, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
 
@@ -41,10 +42,21 @@ const SATURATED_SHARE = 0.1;
 /** All repeats of a cell; undefined: it was not run. */
 export type CellLookup = (variant: Readonly<Record<string, string>>) => readonly CellEvidence[] | undefined;
 
-/** `planned`: how many repeats the run was to have. `lookup` finds the cells that targets compare with. */
-export function verdictsOf(repeats: readonly CellEvidence[], planned = repeats.length, lookup: CellLookup = () => undefined): Verdict[] {
+export interface JudgeOptions {
+  /** How many repeats the run was to have (default: those that there are). */
+  readonly planned?: number;
+  /** Finds the cells that targets compare with. */
+  readonly lookup?: CellLookup;
+  /** What systems bring. */
+  readonly checks?: Checks;
+}
+
+type Judging = Required<JudgeOptions>;
+
+export function verdictsOf(repeats: readonly CellEvidence[], options: JudgeOptions = {}): Verdict[] {
+  const judging: Judging = { planned: repeats.length, lookup: () => undefined, checks: new Map(), ...options };
   const lab = repeats[0]?.lab;
-  return lab ? lab.targets.map((target) => judge(target, repeats, planned, lookup)) : [];
+  return lab ? lab.targets.map((target) => judge(target, repeats, judging)) : [];
 }
 
 /** Start and end of a phase (default: the last) in epoch milliseconds. */
@@ -70,13 +82,13 @@ export function isSaturated(evidence: CellEvidence, phaseName?: string): boolean
   return [...Map.groupBy(samples, (s) => s.machine).values()].some((own) => own.filter((s) => s.busy > evidence.lab.saturation).length / own.length > SATURATED_SHARE);
 }
 
-function judge(target: TargetFile, repeats: readonly CellEvidence[], planned: number, lookup: CellLookup): Verdict {
+function judge(target: TargetFile, repeats: readonly CellEvidence[], judging: Judging): Verdict {
   const lab = (repeats[0] as CellEvidence).lab;
   const bounds = boundsOf(target);
   const control = isControl(target, lab.variant);
-  const unit = target['relative-to'] === undefined ? unitOfTarget(target) : 'fraction';
+  const unit = target['relative-to'] === undefined ? unitOf(target, judging.checks) : 'fraction';
   const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, control, bounds, unit, wanted: describeBounds(bounds, target, unit, control) };
-  const measurement = measure(target, repeats, planned, lookup);
+  const measurement = measure(target, repeats, judging);
   if (typeof measurement === 'string') return { ...base, outcome: 'inconclusive', estimate: null, measured: '–', reason: measurement };
   const { estimate, detail } = measurement;
   const raw = decide(estimate, bounds);
@@ -94,21 +106,21 @@ interface Measurement {
 }
 
 /** The figure of a target over all repeats, or why there is none. */
-function measure(target: TargetFile, repeats: readonly CellEvidence[], planned: number, lookup: CellLookup): Measurement | string {
-  const own = measureHere(target, repeats, planned);
+function measure(target: TargetFile, repeats: readonly CellEvidence[], judging: Judging): Measurement | string {
+  const own = measureHere(target, repeats, judging);
   const reference = target['relative-to'];
   if (reference === undefined || typeof own === 'string') return own;
   const variant = { ...repeats[0]?.lab.variant, ...reference.cell };
-  const there = reference.cell === undefined ? repeats : lookup(variant);
+  const there = reference.cell === undefined ? repeats : judging.lookup(variant);
   const place = [...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ');
   if (!there || there.length === 0) return `the cell to compare with (${place}) was not run`;
-  const theirs = measureHere({ ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) }, there, planned);
+  const theirs = measureHere({ ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) }, there, judging);
   if (typeof theirs === 'string') return `${place}: ${theirs}`;
   const allowanceUs = reference.allowance === undefined ? 0 : parseDurationUs(reference.allowance);
   return { estimate: ratio(shifted(own.estimate, -allowanceUs), theirs.estimate) };
 }
 
-function measureHere(target: TargetFile, repeats: readonly CellEvidence[], planned: number): Measurement | string {
+function measureHere(target: TargetFile, repeats: readonly CellEvidence[], { planned, checks }: Judging): Measurement | string {
   const lab = (repeats[0] as CellEvidence).lab;
   const sound = repeats.filter((r) => r.voided.length === 0);
   if (sound.length === 0) return repeats.map((r) => r.voided[0]).filter(Boolean).join('; ');
@@ -116,7 +128,7 @@ function measureHere(target: TargetFile, repeats: readonly CellEvidence[], plann
   if (timed.length === 0) return sound.map((r) => clockTrouble(r, target)).find(Boolean) as string;
   const trusted = timed.filter((r) => !isSaturated(r, target.phase));
   if (trusted.length === 0) return `the machine was saturated (CPU above ${formatPercent(lab.saturation, 0)}): lower the rate or use a larger machine`;
-  const figures = trusted.map((evidence) => figuresOf(target, evidence));
+  const figures = trusted.map((evidence) => figuresOf(target, evidence, checks));
   const present = figures.filter((f) => f.kind !== 'missing');
   const absent = figures.find((f) => f.kind === 'missing');
   if (present.length < planned && present.length < ENOUGH_REPEATS) {
@@ -124,7 +136,11 @@ function measureHere(target: TargetFile, repeats: readonly CellEvidence[], plann
     return `only ${present.length} of ${planned} repeats can be judged: ${absent?.reason ?? 'the others are incomplete, voided, saturated or with clocks out of bounds'}`;
   }
   const exact = present.find((f) => f.kind === 'exact');
-  return { estimate: combine(present, boundsOf(target)), ...(exact?.kind === 'exact' && exact.detail !== undefined ? { detail: exact.detail } : {}) };
+  const clockBoundUs = Math.max(0, ...present.map((f) => f.clockBoundUs ?? 0));
+  const bounds = boundsOf(target);
+  const finest = Math.min(bounds.atMost ?? Infinity, bounds.atLeast ?? Infinity);
+  if (target['relative-to'] === undefined && finest < 2 * clockBoundUs) return `the target is below twice what the clocks are known to (± ${formatDurationUs(clockBoundUs)}): better clocks would settle it`;
+  return { estimate: widened(combine(present, bounds), clockBoundUs), ...(exact?.kind === 'exact' && exact.detail !== undefined ? { detail: exact.detail } : {}) };
 }
 
 function isControl(target: TargetFile, variant: Readonly<Record<string, string>>): boolean {
@@ -163,8 +179,13 @@ function interval(values: readonly number[]): Estimate {
   return values.includes(Infinity) ? { value: Infinity, low: Math.min(...values), high: Infinity, n: values.length } : meanInterval(values);
 }
 
+const unitOf = (target: TargetFile, checks: Checks): Unit => (isBuiltIn(target) ? unitOfTarget(target) : (checks.get(target.check)?.unit(target) ?? 'count'));
+
+/** By what the clocks leave open. */
+const widened = (e: Estimate, byUs: number): Estimate => (byUs === 0 ? e : { ...e, low: e.low - byUs, high: e.high + byUs });
+
 function boundsOf(target: TargetFile): Bounds {
-  if (target.check === 'reachability') return { atMost: 0 };
+  if (!isBounded(target)) return { atMost: 0 };
   const read = (text: string | number | undefined): number | undefined => {
     if (text === undefined || typeof text === 'number') return text;
     if (/s$/.test(text) && !/bps$/i.test(text)) return parseDurationUs(text);
@@ -194,6 +215,7 @@ function describeEstimate(e: Estimate, unit: Unit): string {
 
 function describeBounds({ atLeast, atMost }: Bounds, target: TargetFile, unit: Unit, control: boolean): string {
   if (target.check === 'reachability') return control ? 'a wrong flow' : 'no wrong flow';
+  if (target.check === 'answers') return control ? 'a wrong answer' : 'no wrong answer';
   const parts = [atLeast === undefined ? '' : `≥ ${formatValue(atLeast, unit)}`, atMost === undefined ? '' : `≤ ${formatValue(atMost, unit)}`].filter(Boolean);
   const reference = target['relative-to'];
   const of = reference === undefined ? '' : ` of ${[...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ')}`;

@@ -25,6 +25,8 @@ export interface AgentRecord {
   readonly counters: Readonly<Record<string, number>>;
   /** Agent's CPU seconds while it ran. */
   readonly cpuSeconds: number;
+  /** That carried it; absent: this machine. */
+  readonly machine?: string;
   /** Clock of its log minus the one that phases are dated by; absent: the same. */
   readonly clockAheadMs?: number;
   /** It stopped by itself and removed what it had made; if not, the deployment is not used again. */
@@ -37,6 +39,17 @@ export interface EventRecord {
   readonly plannedUs: number;
   readonly beganUs: number;
   readonly tookUs: number;
+  readonly request?: RequestRecord;
+}
+
+/** An operation that was asked of a system, and what became of it; null: it was done, or was to be. */
+export interface RequestRecord {
+  readonly node: string;
+  readonly operation: string;
+  readonly expected: string | null;
+  /** Code of the error that it was refused with. */
+  readonly refused: string | null;
+  readonly answer: unknown;
 }
 
 /** One repeat of one cell. */

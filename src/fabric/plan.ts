@@ -12,7 +12,7 @@ import { containerOf, namespaceOf, wiresNamespace } from '../rig/names.ts';
 import { seatOf, type Seats } from '../rig/seats.ts';
 import type { BorrowedNic, ContainerSpec, DeployPlan, Stage, Step, StepHost } from '../rig/steps.ts';
 import type { FabricCapabilities } from './capabilities.ts';
-import { needsDelayLine, shapingLines } from './shaping.ts';
+import { delayConfig, needsDelayLine, shapingLines } from './shaping.ts';
 import type { Trunk } from './trunks.ts';
 
 /** The switch inside a node of kind bridge or ovs-bridge. */
@@ -57,6 +57,8 @@ const wired = (link: Link, trunk: Trunk | undefined): boolean => trunk !== undef
 /** Ends of link number `index` in the wires namespaces: towards its first end, and towards its second. */
 export const wireDevices = (index: number): [string, string] => [`l${index}a`, `l${index}b`];
 const trunkDevice = (index: number): string => `l${index}t`;
+/** Where a machine's delay line takes changes. */
+export const delaySocket = (stateRoot: string, lab: string): string => join(stateRoot, lab, 'delayline.sock');
 export const ovsDir = (stateRoot: string, lab: string, node: string): string => join(stateRoot, lab, `${node}.ovs`);
 
 function namespacesAndCables(input: PlanInput, machine: string): Step {
@@ -189,21 +191,25 @@ interface Passage {
 
 /** The directions of link number `index` that pass the wires of a machine. */
 function passages(input: PlanInput, link: Link, index: number, machine: string): Passage[] {
-  const [a, b] = wireDevices(index);
-  const [forward, back] = link.impairments;
-  const trunk = input.trunks.get(link);
-  const side = link.ends.findIndex((end) => machineOf(input, end) === machine);
-  if (side < 0) return [];
-  if (!trunk) return [{ from: a, to: b, impairment: forward }, { from: b, to: a, impairment: back }];
-  const own = side === 0 ? a : b;
-  const far = trunkDevice(index);
-  return [{ from: own, to: far, impairment: side === 0 ? forward : back }, { from: far, to: own, impairment: null }];
+  const shaped = ([0, 1] as const).flatMap((direction) => {
+    const passage = shapedPassage(link, index, direction, input.seats);
+    return passage.machine === machine ? [{ ...passage, impairment: link.impairments[direction] }] : [];
+  });
+  // What comes in over a trunk was shaped where it was sent.
+  return input.trunks.has(link) ? shaped.flatMap((p) => [p, { from: p.to, to: p.from, impairment: null }]) : shaped;
+}
+
+/** Where a direction of link number `index` is shaped: on the machine that sends it. */
+export function shapedPassage(link: Link, index: number, direction: 0 | 1, seats: Seats): { machine: string; from: string; to: string } {
+  const devices = wireDevices(index);
+  const [near, far] = [link.ends[direction], link.ends[direction === 0 ? 1 : 0]].map((end) => seatOf(seats, end.node).machine) as [string, string];
+  return { machine: near, from: devices[direction], to: near === far ? devices[direction === 0 ? 1 : 0] : trunkDevice(index) };
 }
 
 const UNIMPAIRED: Impairment = { rateBps: null, delayUs: 0, jitterUs: 0, loss: 0, queueBytes: null };
 
 function wireSteps(input: PlanInput, machine: string): Step[] {
-  const { capabilities, nativeDir } = input.machines.get(machine) as PlannedMachine;
+  const { capabilities, nativeDir, stateRoot } = input.machines.get(machine) as PlannedMachine;
   const devices = new Set<string>();
   const tc: string[] = [];
   const delays: string[] = [];
@@ -215,7 +221,7 @@ function wireSteps(input: PlanInput, machine: string): Step[] {
       const byHand = needsDelayLine(effective, capabilities.netem);
       tc.push(...shapingLines(to, effective, !byHand));
       if (byHand) {
-        delays.push(`${from} ${to} ${effective.delayUs} ${effective.jitterUs} ${Math.round(effective.loss * 1e6)}`);
+        delays.push(delayConfig(from, to, effective));
       } else {
         tc.push(`qdisc add dev ${from} handle ffff: ingress`, `filter add dev ${from} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev ${to}`);
       }
@@ -229,7 +235,7 @@ function wireSteps(input: PlanInput, machine: string): Step[] {
     { title: 'HTB and forwarding', host, argv: ['tc', '-batch', '-'], stdin: batch(tc) },
   ];
   if (delays.length > 0) {
-    steps.push({ title: 'delay line', host, argv: [join(nativeDir, 'delayline')], stdin: batch(delays) });
+    steps.push({ title: 'delay line', host, argv: [join(nativeDir, 'delayline'), delaySocket(stateRoot, input.lab)], stdin: batch(delays) });
   }
   return steps;
 }

@@ -1,5 +1,5 @@
 /** HTB and netem parameters of one link direction. Pure. */
-import type { Impairment } from '../topology/model.ts';
+import { isDelayed, type Impairment } from '../topology/model.ts';
 
 const FRAME_BYTES = 1514;
 /** dataplane measurements: at 500 Mbit/s and above the kernel's default burst loses 6–9 % and costs 15 000 timer interrupts a second. */
@@ -16,7 +16,7 @@ export function burstBytes(rateBps: number, milliseconds = 2): number {
 /** tc lines that shape what leaves `device`: delay and loss first (netem), then the rate (HTB) with its queue in bytes. */
 export function shapingLines(device: string, impairment: Impairment, withNetem: boolean): string[] {
   const { rateBps, queueBytes } = impairment;
-  const netem = withNetem ? netemArguments(impairment) : null;
+  const netem = withNetem && isDelayed(impairment) ? netemArguments(impairment) : null;
   const delay = netem ? [`qdisc add dev ${device} root handle 2: netem ${netem}`] : [];
   if (rateBps === null) return delay;
   const burst = burstBytes(rateBps);
@@ -31,15 +31,14 @@ export function shapingLines(device: string, impairment: Impairment, withNetem: 
 /** More packets than are ever on the way: what limits the link is the queue behind, in bytes. */
 const IN_FLIGHT_PACKETS = 100_000;
 
-/** null if the direction has neither delay nor loss. */
-export function netemArguments(i: Impairment): string | null {
-  if (!needsDelay(i)) return null;
+export function netemArguments(i: Impairment): string {
   const delay = i.delayUs > 0 ? ` delay ${i.delayUs}us` : '';
   const loss = i.loss > 0 ? ` loss random ${i.loss * 100}%` : '';
   return `limit ${IN_FLIGHT_PACKETS}${delay}${loss}`;
 }
 
-/** netem reorders where it jitters; packets of a link keep their order, so jitter is the delay line's everywhere. */
-export const needsDelayLine = (i: Impairment, netem: boolean): boolean => needsDelay(i) && (!netem || i.jitterUs > 0);
+/** A direction in native/delayline's form. */
+export const delayConfig = (from: string, to: string, { delayUs, jitterUs, loss }: Impairment): string => `${from} ${to} ${delayUs} ${jitterUs} ${Math.round(loss * 1e6)}`;
 
-export const needsDelay = (i: Impairment): boolean => i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
+/** netem reorders where it jitters; packets of a link keep their order, so jitter is the delay line's everywhere. */
+export const needsDelayLine = (i: Impairment, netem: boolean): boolean => isDelayed(i) && (!netem || i.jitterUs > 0);

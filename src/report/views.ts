@@ -7,11 +7,11 @@ import { WINDOW_US } from '../checks/isolation.ts';
 import type { Verdict } from '../checks/verdict.ts';
 import { formatRate, parseRateOf } from '../core/units.ts';
 import type { CellEvidence, RunManifest } from '../evidence/cell.ts';
-import type { TargetFile } from '../topology/schema.ts';
+import type { BuiltInTarget } from '../topology/units.ts';
 import type { Bar, Level, Mark, Point, TimeSeries } from './charts.ts';
 import type { JudgedRun } from './judge.ts';
 
-type Isolation = TargetFile & { check: 'bandwidth-isolation' };
+type Isolation = BuiltInTarget & { check: 'bandwidth-isolation' };
 
 /** A churn of a hundred events would be a grey area. */
 const MOST_EVENTS = 4;

@@ -1,6 +1,6 @@
 /** What a machine can do, and what to install: programs, kernel features, cores. */
 import { join } from 'node:path';
-import { HELPERS } from '../core/paths.ts';
+import { helpers } from '../core/paths.ts';
 import { probeFabric } from '../fabric/capabilities.ts';
 import type { Machine } from '../rig/machine.ts';
 import { describeMachine } from './machine.ts';
@@ -30,10 +30,11 @@ export async function examine(machine: Machine): Promise<Finding[]> {
     const path = paths.get(program);
     findings.push({ what: program, state: path ? 'ok' : required ? 'missing' : 'limited', found: path ?? 'not installed', remedy: path ? '' : consequence || `apt install ${pkg}` });
   }
-  const helpers = await findPrograms(machine, HELPERS.map((helper) => join(machine.runtime.nativeDir, helper)));
-  for (const helper of HELPERS) {
-    const there = helpers.has(join(machine.runtime.nativeDir, helper));
-    findings.push({ what: `native/${helper}`, state: there ? 'ok' : 'missing', found: there ? 'built' : 'not built', remedy: there ? '' : 'npm run build' });
+  const needed = helpers();
+  const built = await findPrograms(machine, needed.map((helper) => join(machine.runtime.nativeDir, helper)));
+  for (const helper of needed) {
+    const there = built.has(join(machine.runtime.nativeDir, helper));
+    findings.push({ what: `helper ${helper}`, state: there ? 'ok' : 'missing', found: there ? 'built' : 'not built', remedy: there ? '' : 'npm run build' });
   }
   const info = await describeMachine(machine, { ovsKernel: false, netem: false });
   findings.push({ what: 'cores', state: info.cores >= 2 ? 'ok' : 'limited', found: `${info.cores} × ${info.cpu}`, remedy: info.cores >= 2 ? '' : 'figures above some 50 Mbit/s will be inconclusive' });

@@ -1,24 +1,30 @@
 /** Makes the events of a phase happen, at their time, and records when they did. */
 import { sleep, type Context } from '../core/context.ts';
-import type { EventRecord } from '../evidence/cell.ts';
+import { NetrigError } from '../core/errors.ts';
+import type { EventRecord, RequestRecord } from '../evidence/cell.ts';
+import { impairCommands } from '../fabric/impair.ts';
 import { farEnd } from '../fabric/plan.ts';
 import type { Rig } from '../rig/rig.ts';
 import { planSystems } from '../systems/registry.ts';
 import type { Supervisor } from '../systems/supervisor.ts';
 import { describeHappening, reconfigured } from '../topology/events.ts';
-import { without, type Happening, type Lab, type Phase } from '../topology/model.ts';
+import { isDelayed, without, type Happening, type Lab, type LinkChange, type Phase } from '../topology/model.ts';
 
 const PLANNING: ReadonlySet<Happening['kind']> = new Set(['configure', 'leave', 'join']);
 
 export class Happenings {
   readonly #ctx: Context;
   readonly #rig: Rig;
+  readonly #netem: (machine: string) => boolean;
   readonly #supervisor: Supervisor | undefined;
   /** The lab as configured now, and the hosts that are unplugged. */
   #lab: Lab;
   readonly #absent = new Set<string>();
+  /** Links that do not do what they declare. */
+  readonly #impaired = new Set<string>();
 
-  constructor(ctx: Context, rig: Rig, lab: Lab, supervisor: Supervisor | undefined) {
+  constructor(ctx: Context, rig: Rig, lab: Lab, supervisor: Supervisor | undefined, netem: (machine: string) => boolean) {
+    this.#netem = netem;
     this.#ctx = ctx;
     this.#rig = rig;
     this.#lab = lab;
@@ -33,19 +39,24 @@ export class Happenings {
       await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
       const beganMs = performance.now();
       const make = () => this.#make(what);
-      if (PLANNING.has(what.kind)) await (planning = planning.then(make));
-      else await make();
-      return { what: describeHappening(what), plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
+      const answered = PLANNING.has(what.kind) ? await (planning = planning.then(async () => { await make(); })) : await make();
+      return { ...answered, what: describeHappening(what), plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
     }));
   }
 
-  /** The next cell of this deployment finds all hosts plugged in. */
+  /** The next cell of this deployment finds all hosts plugged in, and links as declared. */
   async restore(): Promise<void> {
     await this.#plug([...this.#absent], 'up').catch(() => undefined);
+    for (const id of this.#impaired) {
+      const declared = this.#lab.fabric.links.find((l) => l.id === id)?.impairments ?? [];
+      await this.#impair(id, declared.flatMap((to, i) => (isDelayed(to) ? [{ direction: i as 0 | 1, to }] : []))).catch(() => undefined);
+    }
   }
 
-  async #make(what: Happening): Promise<void> {
+  async #make(what: Happening): Promise<Pick<EventRecord, 'request'> | void> {
     switch (what.kind) {
+      case 'impair': return this.#impair(what.link, what.changes);
+      case 'request': return { request: await this.#ask(what) };
       case 'kill': return this.#supervisor?.kill(what.node, what.downUs / 1000);
       case 'pause': return this.#supervisor?.pause(what.node);
       case 'resume': return this.#supervisor?.resume(what.node);
@@ -65,6 +76,19 @@ export class Happenings {
         return this.#tell();
       }
     }
+  }
+
+  async #impair(link: string, changes: readonly LinkChange[]): Promise<void> {
+    const machineOf = (name: string) => ({ ...this.#rig.machine(name).runtime, netem: this.#netem(name) });
+    const commands = impairCommands(this.#rig.lab, this.#lab.fabric, this.#rig.seats, machineOf, link, changes);
+    this.#impaired.add(link);
+    await Promise.all(commands.map(({ host, argv, stdin }) => this.#rig.host(host).exec(argv, { stdin, signal: this.#ctx.signal })));
+  }
+
+  async #ask({ system, node, operation, params, expected }: Happening & { kind: 'request' }): Promise<RequestRecord> {
+    if (!this.#supervisor) throw new NetrigError('AGENT_FAILED', `no agent to ask for ${operation}`);
+    const { answer, refused } = await this.#supervisor.request(system, node, operation, params);
+    return { node, operation, expected, refused, answer };
   }
 
   async #plug(nodes: readonly string[], state: 'up' | 'down'): Promise<void> {

@@ -33,6 +33,8 @@ export interface Deployment {
   readonly links: readonly LinkMeasurement[];
   /** null: all nodes share one clock. */
   readonly clocks: ClockWatch | null;
+  /** Delays are the kernel's on that machine. */
+  readonly netem: (machine: string) => boolean;
 }
 
 const openClockGate = (ctx: Context, clocks: ClockWatch): Promise<string> => stage(ctx, 'clocks', () => clocks.gate(ctx), { result: (text) => text });
@@ -45,7 +47,7 @@ export async function deployLab(ctx: Context, site: Site, lab: Lab, topologyPath
     const links = await stage(ctx, 'linktest', () => measureLinks(ctx, rig, { ...lab, tolerance: site.tolerance(lab.tolerance) }), { result: summarizeLinks });
     await options.onLinks?.(links);
     requireGoodLinks(links);
-    return { rig, lab, links, clocks: site.clocks };
+    return { rig, lab, links, clocks: site.clocks, netem: (machine) => site.factsOf(machine).fabric.netem };
   } catch (error) {
     await destroyAfterFailure(ctx, rig);
     throw error;
@@ -93,7 +95,7 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
     const [records, stopped] = await Promise.all([Promise.all(captures.map((c) => c.stop())), supervisor?.stop() ?? []]);
     agents = stopped;
     await writePart(folder, 'captures', records);
-    await writePart(folder, 'agents', await Promise.all(agents.map(async (a) => ({ ...a, clockAheadMs: (await rig.clocks.ahead(rig.carrier(a.node)).catch(() => ({ offsetNs: 0 }))).offsetNs / 1e6 }))));
+    await writePart(folder, 'agents', await Promise.all(agents.map(async (a) => ({ ...a, machine: rig.carrier(a.node).name, clockAheadMs: (await rig.clocks.ahead(rig.carrier(a.node)).catch(() => ({ offsetNs: 0 }))).offsetNs / 1e6 }))));
     await writePart(folder, 'load', load.stop());
     await writePart(folder, 'clocks', clocks?.record(startedMs) ?? ONE_CLOCK);
   }
@@ -107,7 +109,7 @@ async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Pr
   if (systems.length === 0) return undefined;
   const switches = new Set(lab.fabric.nodes.filter((n) => n.kind === 'ovs-bridge').map((n) => n.name));
   return stage(ctx, 'agents', () => Supervisor.start(ctx, systems, {
-    host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), folder: join(folder, 'agents'),
+    host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), folder: join(folder, 'agents'), nativeDir: (node) => rig.carrier(node).runtime.nativeDir,
     ovsDir: (node) => (switches.has(node) ? ovsDir(rig.carrier(node).runtime.stateRoot, lab.name, node) : null),
   }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
 }
@@ -129,9 +131,9 @@ interface Drive {
 }
 
 /** Traffic and events of all phases, one after the other. */
-async function drivePhases(ctx: Context, { rig, clocks }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, proberBundle, load }: Drive): Promise<void> {
+async function drivePhases(ctx: Context, { rig, clocks, netem }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, proberBundle, load }: Drive): Promise<void> {
   const wires = new WireRates(rig, lab);
-  const happenings = new Happenings(ctx, rig, lab, supervisor);
+  const happenings = new Happenings(ctx, rig, lab, supervisor, netem);
   const phases: PhaseRecord[] = [];
   const events: Record<string, readonly EventRecord[]> = {};
   const ahead = new Map<string, number>();

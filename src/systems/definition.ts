@@ -22,6 +22,8 @@ export interface SystemDefinition<Config = unknown> {
   readonly entry: URL;
   /** Module that exports `page`, the system's part of the report (src/report/page.ts). */
   readonly page?: URL;
+  /** Module that exports `checks`, what targets may hold the system against (src/checks/check.ts). */
+  readonly checks?: URL;
   /** Keys of `config` that agents cannot change while they run. */
   readonly fixed: readonly string[];
   /** Run the agents at real-time priority: theirs is a control loop in milliseconds. */

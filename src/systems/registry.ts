@@ -2,10 +2,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { Type, type TSchema } from 'typebox';
+import type { Check, Checks } from '../checks/check.ts';
 import { formatDurationUs } from '../core/units.ts';
 import { reconfigured } from '../topology/events.ts';
 import type { Lab } from '../topology/model.ts';
 import type { Path, Problem } from '../topology/problems.ts';
+import { closed } from '../topology/parts.ts';
+import { bound, BUILT_IN_CHECKS, targetBase, type TargetFile } from '../topology/schema.ts';
+import { checkUnits } from '../topology/targets.ts';
+import { isBuiltIn } from '../topology/units.ts';
 import { lazyValidator, suggest, type Validator } from '../topology/validate.ts';
 import type { AgentSpec, SystemDefinition } from './definition.ts';
 
@@ -25,7 +31,7 @@ export async function findSystem(name: string): Promise<SystemDefinition | undef
 
 /** Everything that is wrong with the systems of a lab, also after each of its `configure` events, with paths into the topology file. */
 export async function checkSystems(lab: Lab): Promise<Problem[]> {
-  const problems = await checkConfigurations(lab);
+  const problems = [...(await checkConfigurations(lab)), ...(await checkSystemTargets(lab))];
   if (problems.length > 0) return problems;
   let current = lab;
   for (const [p, phase] of lab.phases.entries()) {
@@ -67,6 +73,36 @@ async function checkConfigurations(lab: Lab): Promise<Problem[]> {
     problems.push(...found.map((p) => ({ ...p, path: [...path, 'config', ...p.path] })));
   }
   return problems;
+}
+
+/** Checks that systems bring, of those that the targets name. Modules are read where a target is not the testbed's own. */
+export async function systemChecks(targets: readonly TargetFile[]): Promise<Checks> {
+  if (targets.every(isBuiltIn)) return new Map();
+  const definitions = await Promise.all(knownSystems().map(findSystem));
+  const modules = await Promise.all(definitions.flatMap((d) => (d?.checks ? [import(d.checks.href) as Promise<{ checks: readonly Check[] }>] : [])));
+  return new Map(modules.flatMap((m) => m.checks).map((check) => [check.name, check]));
+}
+
+/** Schema of a target of a system's check. */
+export const schemaOfCheck = ({ name, keys }: Check): TSchema => closed({ check: Type.Literal(name), ...targetBase, ...bound, ...keys });
+
+async function checkSystemTargets({ targets }: Lab): Promise<Problem[]> {
+  const checks = await systemChecks(targets);
+  return targets.flatMap((target, t): Problem[] => {
+    if (isBuiltIn(target)) return [];
+    const path: Path = ['targets', t];
+    const check = checks.get(target.check);
+    if (!check) {
+      const names = [...BUILT_IN_CHECKS, ...checks.keys()];
+      const near = suggest(target.check, names);
+      return [{ path: [...path, 'check'], message: `unknown check "${target.check}"`, hint: near ? `did you mean "${near}"?` : `checks: ${names.join(', ')}` }];
+    }
+    let validate = validators.get(`check ${check.name}`);
+    if (!validate) validators.set(`check ${check.name}`, (validate = lazyValidator(schemaOfCheck(check))));
+    const problems = validate(target).map((p) => ({ ...p, path: [...path, ...p.path] }));
+    if (problems.length === 0) checkUnits(target, check.unit(target), path, problems);
+    return problems;
+  });
 }
 
 export interface PlannedSystem {

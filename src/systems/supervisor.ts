@@ -15,6 +15,8 @@ import type { PlannedSystem } from './registry.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 5000;
+/** An operation may have to wait for other nodes; so may a start. */
+const REQUEST_TIMEOUT_MS = 30_000;
 /** Of crashes that nobody planned. */
 const MAX_RESTARTS = 5;
 const PAUSE_POLL_MS = 20;
@@ -28,6 +30,7 @@ export interface SupervisorInput {
   readonly host: (node: string) => Host;
   /** Command words that run a bundle in a node. */
   readonly script: (node: string, bundle: string) => Promise<readonly string[]>;
+  readonly nativeDir: (node: string) => string;
   readonly ovsDir: (node: string) => string | null;
   /** Logs go to `<folder>/<system>.<node>.jsonl`. */
   readonly folder: string;
@@ -126,14 +129,14 @@ export class Supervisor {
         const secret = randomBytes(32).toString('hex');
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
-          const setup = { config, node, secret, ovsDir: input.ovsDir(node) };
+          const setup = { config, node, secret, nativeDir: input.nativeDir(node), ovsDir: input.ovsDir(node) };
           const [program, ...script] = (await input.script(node, bundle)) as [string, ...string[]];
           const command = [...(system.definition.realtime ? REALTIME : []), program, ...NODE_FLAGS, ...script];
           supervisor.#agents.push({ system, node, setup, command, log, crashes: [], faults: [], plannedDownMs: null, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, command, log) });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
-      await Promise.all(supervisor.#agents.map((s) => s.agent.call('start')));
+      await Promise.all(supervisor.#agents.map((s) => s.agent.call('start', undefined, REQUEST_TIMEOUT_MS)));
       for (const s of supervisor.#agents) supervisor.#watch(s);
       return supervisor;
     } catch (error) {
@@ -196,6 +199,13 @@ export class Supervisor {
       s.paused = false;
       s.agent.process.kill('SIGCONT');
     }
+  }
+
+  /** An operation of an agent's own interface: its answer, or the code of the error that it was refused with. */
+  async request(system: string, node: string, operation: string, params: unknown): Promise<{ answer: unknown; refused: string | null }> {
+    const s = this.#agents.find((a) => a.system.definition.name === system && a.node === node);
+    if (!s) throw new NetrigError('AGENT_FAILED', `no agent of ${system} runs on ${node}`);
+    return s.agent.call('request', { operation, params }, REQUEST_TIMEOUT_MS);
   }
 
   /** Counters of every agent as they are now. */

@@ -1,7 +1,7 @@
 /** Events of a phase: as written, to single happenings in the order of time. Pure. */
-import { parseDurationUs } from '../core/units.ts';
+import { formatDurationUs, parseDurationUs, parseFraction } from '../core/units.ts';
 import { mergePatch } from './matrix.ts';
-import type { Happening, Lab, LabEvent, LabNode, System } from './model.ts';
+import { endpointName, isDelayed, type Happening, type Impairment, type Lab, type LabEvent, type LabNode, type Link, type LinkChange, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { EventFile } from './schema.ts';
 import { expandAll } from './ranges.ts';
@@ -10,9 +10,12 @@ import { suggest } from './validate.ts';
 
 /** A change takes a command or two. */
 const LEAST_EVERY_US = 10_000;
+/** Of a change that takes a while. */
+const MOST_STEPS = 100;
 
 export interface EventScope {
   readonly nodes: readonly LabNode[];
+  readonly links: readonly Link[];
   readonly systems: readonly System[];
   readonly phaseUs: number;
 }
@@ -52,8 +55,40 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
     return [{ atUs, what: { kind: 'configure', patches: event.configure } }];
   }
   if ('churn' in event) return churn(event, atUs, scope, path, problems);
+  if ('impair' in event) return impair(event, atUs, scope, path, problems);
+  if ('request' in event) {
+    const { system, node, operation, params = {} } = event.request;
+    if (!scope.systems.some((s) => s.name === system && s.on.includes(node))) problems.push({ path: [...path, 'request'], message: `no agent of "${system}" runs on "${node}" in this cell` });
+    return [{ atUs, what: { kind: 'request', system, node, operation, params, expected: event.expect ?? null } }];
+  }
   const kind = 'leave' in event ? 'leave' : 'join';
   return [{ atUs, what: { kind, nodes: hosts('leave' in event ? event.leave : event.join, scope, [...path, kind], problems) } }];
+}
+
+/** What a link does changes: at once, or in steps from what it declares. */
+function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { links, phaseUs }: EventScope, path: Path, problems: Problem[]): LabEvent[] {
+  const link = links.find((l) => l.ends.some((e) => endpointName(e) === event.impair));
+  if (!link) {
+    problems.push({ path: [...path, 'impair'], message: `no link ends at "${event.impair}"` });
+    return [];
+  }
+  const out = endpointName(link.ends[0]) === event.impair ? 0 : 1;
+  const directions = event.direction === 'out' ? [out] : event.direction === 'in' ? [1 - out] : [0, 1];
+  const overUs = parseDurationUs(event.over ?? '0s');
+  if (atUs + overUs > phaseUs) problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + over must be at most the duration of the phase' });
+  if (directions.some((d) => !isDelayed(link.impairments[d] as Impairment))) problems.push({ path: [...path, 'impair'], message: `the link of ${event.impair} has nothing that delays or loses packets there`, hint: 'declare a delay for it, if only 1us' });
+  if (event.jitter !== undefined && directions.some((d) => (link.impairments[d] as Impairment).jitterUs === 0)) problems.push({ path: [...path, 'jitter'], message: 'a link that declares no jitter cannot get it later', hint: 'declare one, if only 1us' });
+  const steps = Math.max(1, Math.min(MOST_STEPS, Math.floor(overUs / LEAST_EVERY_US)));
+  return Array.from({ length: steps }, (_, i): LabEvent => {
+    const share = (i + 1) / steps;
+    const towards = (from: number, to: number | undefined) => (to === undefined ? from : from + (to - from) * share);
+    const changes = directions.map((direction): LinkChange => {
+      const from = link.impairments[direction] as Impairment;
+      const to = { delay: event.delay === undefined ? undefined : parseDurationUs(event.delay), jitter: event.jitter === undefined ? undefined : parseDurationUs(event.jitter), loss: event.loss === undefined ? undefined : parseFraction(event.loss) };
+      return { direction: direction as 0 | 1, to: { ...from, delayUs: towards(from.delayUs, to.delay), jitterUs: towards(from.jitterUs, to.jitter), loss: towards(from.loss, to.loss) } };
+    });
+    return { atUs: atUs + overUs * (i / steps), what: { kind: 'impair', link: link.id, changes } };
+  });
 }
 
 /** One change every so often: the hosts leave in turn, and each joins again when its turn comes round. */
@@ -105,6 +140,8 @@ export function describeHappening(what: Happening): string {
     case 'up': return `${what.end.node}:${what.end.interface} up`;
     case 'configure': return `configure ${Object.keys(what.patches).join(', ')}`;
     case 'leave': return `${what.nodes.join(', ')} leaves`;
+    case 'impair': return `${what.link}: ${what.changes.map(({ to }) => `${formatDurationUs(to.delayUs)}${to.jitterUs > 0 ? ` ± ${formatDurationUs(to.jitterUs)}` : ''}${to.loss > 0 ? `, ${to.loss * 100} % lost` : ''}`).join(' and back ')}`;
+    case 'request': return `${what.operation} asked of ${what.node}`;
     case 'join': return `${what.nodes.length > 3 ? `${what.nodes.length} hosts` : what.nodes.join(', ')} joins`;
   }
 }

@@ -103,7 +103,16 @@ export type Happening =
   | { readonly kind: 'pause' | 'resume'; readonly node: string }
   | { readonly kind: 'down' | 'up'; readonly end: EndpointRef }
   | { readonly kind: 'configure'; readonly patches: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'leave' | 'join'; readonly nodes: readonly string[] };
+  | { readonly kind: 'leave' | 'join'; readonly nodes: readonly string[] }
+  | { readonly kind: 'impair'; readonly link: string; readonly changes: readonly LinkChange[] }
+  | { readonly kind: 'request'; readonly system: string; readonly node: string; readonly operation: string; readonly params: Readonly<Record<string, unknown>>; readonly expected: string | null };
+
+/** What becomes of one direction of a link; its rate and queue stay. */
+export interface LinkChange {
+  /** Index into the link's impairments. */
+  readonly direction: 0 | 1;
+  readonly to: Impairment;
+}
 
 export interface LabEvent {
   /** Offset within the phase. */
@@ -175,7 +184,9 @@ export interface Experiment {
   readonly dimensions: Readonly<Record<string, readonly string[]>>;
 }
 
-export const isImpaired = (i: Impairment): boolean => i.rateBps !== null || i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
+export const isImpaired = (i: Impairment): boolean => i.rateBps !== null || isDelayed(i);
+/** Something delays or drops packets there. */
+export const isDelayed = (i: Impairment): boolean => i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
 export const endpointName = (e: EndpointRef): string => `${e.node}:${e.interface}`;
 
 /** Interfaces that two nodes reach each other by, and the second one's address there. */

@@ -19,7 +19,7 @@ export interface CellFile {
 export function resolveLab({ file, cell, variant }: CellFile, labName: string, problems: Problem[]): Lab {
   const fabric = resolveFabric(file, labName, problems);
   const systems = resolveSystems(file, fabric.nodes, problems);
-  const phases = resolveTraffic(file, fabric.nodes, systems, problems);
+  const phases = resolveTraffic(file, fabric.nodes, fabric.links, systems, problems);
   const captures = resolveCaptures(file, fabric.nodes, variant, problems);
   const targets = (file.targets ?? []).filter((t) => matches(t.when, variant));
   checkTargets(file.targets ?? [], { variant, phases, captures, nodes: fabric.nodes, systems }, problems);

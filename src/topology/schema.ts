@@ -91,6 +91,21 @@ const event = Type.Union([
   closed({ at, kill: name('Node whose agents are killed (SIGKILL).'), for: opt(duration('How long until they are started again (default: at once).')) }),
   closed({ at, pause: name('Node whose agents are stopped (SIGSTOP).'), for: duration('How long until they go on.') }),
   closed({ at, down: endpointText('Link end that goes down.'), for: duration('How long until it comes up again.') }),
+  closed({
+    at,
+    impair: endpointText('End of a link that declares a delay, jitter or loss.'),
+    delay: opt(duration('New one-way delay.')), jitter: opt(duration('New jitter.')), loss: opt(percent('New loss.')),
+    direction: opt(Type.Enum(['out', 'in', 'both'], { description: 'As the node sees it (default both).' })),
+    over: opt(duration('Changes in small steps for this long (default: at once).')),
+  }),
+  closed({
+    at,
+    request: closed({
+      system: name('System.'), node: name('Node whose agent is asked.'),
+      operation: text('Operation of that agent.'), params: opt(Type.Record(Type.String(), Type.Unknown(), { description: 'Its parameters.' })),
+    }, { description: 'An operation of a system\'s own interface.' }),
+    expect: opt(Type.String({ description: 'The code of the error that it must be refused with (default: it must succeed).' })),
+  }),
   closed({ at, configure: Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()), { description: 'System to a JSON merge patch of its config; its agents adopt it while they run.' }) }),
   closed({ at, leave: nodes('Host that is unplugged: its links go down, and the systems are told that it is gone.') }),
   closed({ at, join: nodes('Host that is plugged in again.') }),
@@ -112,7 +127,7 @@ const when = Type.Record(Type.String(), oneOrMany(Type.String()), {
   description: 'Only in cells whose matrix values match, e.g. {load: [tcp, udp]}.',
 });
 
-const targetBase = {
+export const targetBase = {
   name: Type.String({ minLength: 1, description: 'Name in the verdict table; starts with the requirement id where there is one.' }),
   requirement: opt(pattern('^R[0-9]+-[0-9]+$', 'a requirement id such as "R4-6"', 'Requirement that this target tests.')),
   when: opt(when),
@@ -128,7 +143,7 @@ const targetBase = {
 };
 
 const count = Type.Integer({ minimum: 0, description: 'Number.' });
-const bound = {
+export const bound = {
   'at-least': opt(Type.Union([rateOrPercent('Lower bound.'), duration('Lower bound.'), count])),
   'at-most': opt(Type.Union([rateOrPercent('Upper bound.'), duration('Upper bound.'), count])),
 };
@@ -137,6 +152,15 @@ const sharedSource = {
   label: opt(Type.String({ description: 'Node label that packets are grouped by (default tenant).' })),
   group: opt(Type.String({ description: 'Value of that label, e.g. A.' })),
 };
+
+/** Checks of the testbed itself; systems bring others. */
+export const BUILT_IN_CHECKS = ['reachability', 'rate', 'loss', 'latency', 'bandwidth-isolation', 'counter', 'answers'] as const;
+declare const ofSystem: unique symbol;
+
+/** A target whose check a system brings: its own keys are validated with that system's schema (src/systems). */
+const systemTarget = Type.Object({
+  check: Type.Unsafe<string & { readonly [ofSystem]: true }>(Type.String({ not: { enum: [...BUILT_IN_CHECKS] } })), ...targetBase, ...bound,
+});
 
 export const targetSchema = Type.Union([
   closed({ check: Type.Literal('reachability'), ...targetBase, flow: opt(name('Flow (default: all of the phase).')), blocked: opt(Type.Boolean({ description: 'The flow must NOT get through.' })) }),
@@ -154,6 +178,8 @@ export const targetSchema = Type.Union([
     ...bound,
   }),
   closed({ check: Type.Literal('counter'), ...targetBase, ...bound, system: name('System.'), counter: Type.String({ description: 'Final counter of its agents, e.g. limiters.' }), node: opt(name('Node of the agent (default: the sum over all).')) }),
+  closed({ check: Type.Literal('answers'), ...targetBase, operation: opt(text('Operation of `request` events (default: all of the phase).')) }),
+  systemTarget,
 ], { description: 'A figure held against a bound; decided by its interval.' });
 
 export const topologySchema = closed({
@@ -207,5 +233,6 @@ export type LinkFile = Static<typeof link>;
 export type ImpairmentFile = Static<typeof impairment>;
 export type FlowFile = Static<typeof flow>;
 export type TargetFile = Static<typeof targetSchema>;
+export type SystemTarget = Static<typeof systemTarget>;
 export type EventFile = Static<typeof event>;
 export type When = Static<typeof when>;

@@ -4,7 +4,7 @@ import { matches } from './matrix.ts';
 import { endpointName, type CapturePoint, type LabNode, type Phase, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { TargetFile } from './schema.ts';
-import { unitOfTarget, type Unit } from './units.ts';
+import { isBounded, isBuiltIn, unitOfTarget, type Unit } from './units.ts';
 import { suggest } from './validate.ts';
 
 export interface TargetScope {
@@ -22,7 +22,6 @@ export function checkTargets(targets: readonly TargetFile[], { variant, phases, 
     const path: Path = ['targets', t];
     if (names.has(target.name)) problems.push({ path: [...path, 'name'], message: `two targets of this cell are called "${target.name}"` });
     names.add(target.name);
-    if (target['relative-to']?.allowance !== undefined && unitOfTarget(target) !== 'durationUs') problems.push({ path: [...path, 'relative-to', 'allowance'], message: 'an allowance is a duration, the figure is not' });
     const reference = target['relative-to']?.phase;
     if (reference !== undefined && !phases.some((p) => p.name === reference)) problems.push({ path: [...path, 'relative-to', 'phase'], message: `unknown phase "${reference}"`, hint: `phases: ${phases.map((p) => p.name).join(', ')}` });
     const phase = target.phase === undefined ? phases.at(-1) : phases.find((p) => p.name === target.phase);
@@ -44,12 +43,13 @@ export function checkTargets(targets: readonly TargetFile[], { variant, phases, 
     if ('group' in target && !nodes.some((n) => n.interfaces.some((i) => i.labels[target.label ?? 'tenant'] === target.group))) {
       problems.push({ path: [...path, 'group'], message: `no interface is labelled ${target.label ?? 'tenant'}=${target.group}` });
     }
-    if (target.check === 'counter') {
+    if (isBuiltIn(target) && target.check === 'counter') {
       const system = systems.find((s) => s.name === target.system);
       if (!system) problems.push({ path: [...path, 'system'], message: `this cell has no system "${target.system}"` });
       else if (target.node !== undefined && !system.on.includes(target.node)) problems.push({ path: [...path, 'node'], message: `no agent of ${target.system} runs on "${target.node}"` });
     }
-    checkBounds(target, path, problems);
+    // Those of systems are checked with their systems.
+    if (isBuiltIn(target)) checkUnits(target, unitOfTarget(target), path, problems);
   });
 }
 
@@ -61,10 +61,11 @@ const BOUND_FORMS: Readonly<Record<Unit, readonly [pattern: string, expectation:
 };
 
 /** What the figure of a target is: a bound of another unit would be compared all the same, and mean nothing. */
-function checkBounds(target: TargetFile, path: Path, problems: Problem[]): void {
-  if (target.check === 'reachability') return;
+export function checkUnits(target: TargetFile, unit: Unit, path: Path, problems: Problem[]): void {
+  if (target['relative-to']?.allowance !== undefined && unit !== 'durationUs') problems.push({ path: [...path, 'relative-to', 'allowance'], message: 'an allowance is a duration, the figure is not' });
+  if (!isBounded(target)) return;
   if (target['at-least'] === undefined && target['at-most'] === undefined) problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
-  const [pattern, expectation] = BOUND_FORMS[target['relative-to'] === undefined ? unitOfTarget(target) : 'fraction'];
+  const [pattern, expectation] = BOUND_FORMS[target['relative-to'] === undefined ? unit : 'fraction'];
   for (const side of ['at-least', 'at-most'] as const) {
     const text = target[side];
     if (text !== undefined && !new RegExp(pattern).test(String(text))) problems.push({ path: [...path, side], message: `expected ${expectation}, found "${text}"` });

@@ -1,13 +1,22 @@
 /** What the figure of each target is measured in. */
-import type { TargetFile } from './schema.ts';
+import { BUILT_IN_CHECKS, type SystemTarget, type TargetFile } from './schema.ts';
 
 export type Unit = 'rate' | 'fraction' | 'durationUs' | 'count';
 
+/** A target of a check of the testbed itself. */
+export type BuiltInTarget = Exclude<TargetFile, SystemTarget>;
+
+export const isBuiltIn = (target: TargetFile): target is BuiltInTarget => (BUILT_IN_CHECKS as readonly string[]).includes(target.check);
+
+/** Held against bounds; of the others, none may be wrong. */
+export const isBounded = (target: TargetFile): target is Exclude<TargetFile, { check: 'reachability' } | { check: 'answers' }> => target.check !== 'reachability' && target.check !== 'answers';
+
 const TIMES: readonly string[] = ['reaction', 'recovery', 'victim-recovery'];
 
-export function unitOfTarget(target: TargetFile): Unit {
+export function unitOfTarget(target: BuiltInTarget): Unit {
   switch (target.check) {
     case 'reachability':
+    case 'answers':
     case 'counter': return 'count';
     case 'rate': return 'rate';
     case 'loss': return 'fraction';

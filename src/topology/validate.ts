@@ -59,7 +59,7 @@ function explain(errors: readonly ErrorObject[], root: unknown): Problem[] {
 /** The branch is not the one that was meant: another type, or another discriminating constant. */
 function excludes(error: ErrorObject, union: ErrorObject): boolean {
   if (error.instancePath === union.instancePath) return error.keyword === 'type' || error.keyword === 'const' || error.keyword === 'pattern';
-  return error.keyword === 'const' && error.instancePath.slice(union.instancePath.length).split('/').length === 2;
+  return (error.keyword === 'const' || error.keyword === 'not') && error.instancePath.slice(union.instancePath.length).split('/').length === 2;
 }
 
 interface Describable { expectation?: string; const?: unknown; enum?: unknown[]; type?: string; anyOf?: Describable[]; properties?: Record<string, Describable> }

@@ -125,9 +125,9 @@ test('repeats: a mean of repeats has an interval, one lucky repeat does not deci
 
 test('fewer sound repeats than planned do not decide', () => {
   const sound = evidence({}, target);
-  assert.equal(verdictsOf([sound], 5)[0]?.outcome, 'inconclusive');
+  assert.equal(verdictsOf([sound], { planned: 5 })[0]?.outcome, 'inconclusive');
   assert.match(verdictsOf([sound, evidence({ voided: ['x'] }, target)])[0]?.reason ?? '', /only 1 of 2 repeats/);
-  assert.equal(verdictsOf([sound, sound, sound], 4)[0]?.outcome, 'pass');
+  assert.equal(verdictsOf([sound, sound, sound], { planned: 4 })[0]?.outcome, 'pass');
 });
 
 test('a tool that failed says nothing about the network', () => {
@@ -177,7 +177,7 @@ test('relative targets: this cell over another one, with both errors; a missing 
   };
   const t: TargetFile = { name: 'x', check: 'rate', flow: 'f', 'relative-to': { cell: { load: 'idle' } }, 'at-least': '40%', 'at-most': '60%' };
   const idle = rate(20, { load: 'idle' }, target);
-  const verdict = verdictsOf([rate(10, { load: 'udp' }, t)], 1, (variant) => (variant['load'] === 'idle' ? [idle] : undefined))[0];
+  const verdict = verdictsOf([rate(10, { load: 'udp' }, t)], { lookup: (variant) => (variant['load'] === 'idle' ? [idle] : undefined) })[0];
   assert.equal(verdict?.outcome, 'pass');
   assert.ok(Math.abs((verdict.estimate?.value ?? 0) - 0.5) < 1e-9);
   assert.equal(verdict.wanted, '≥ 40.0% and ≤ 60.0% of idle');

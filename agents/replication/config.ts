@@ -1,0 +1,55 @@
+/** Configuration of the replication system: as topologies write it, and as agents get it. */
+import { Type, type Static } from 'typebox';
+import { closed, duration, name, names, oneOrMany, opt, pattern, percent } from '../../src/topology/parts.ts';
+import { SIZE_PATTERN } from '../../src/core/units.ts';
+import { SCHEMES, type NodeId } from './protocol.ts';
+
+const size = (description: string) => pattern(SIZE_PATTERN, 'a size such as "1MB"', description);
+
+export const replicationSchema = closed({
+  control: name('Node of the control plane server.'),
+  rdns: oneOrMany(names('Nodes of routing decisions nodes: the first leads, the others stand by.')),
+  ppns: oneOrMany(names('Nodes that may be packet processing nodes.')),
+  producers: oneOrMany(names('Nodes of message producers.')),
+  consumers: oneOrMany(names('Nodes that may be message consumers.')),
+  scheme: opt(Type.Enum([...SCHEMES], { description: 'relative (default), absolute: tree with holds after arrival, or until a time after generation. Controls: plain (tree without holds), wrong (order and holds on the wrong side), single (one PPN to all), unicast (the producer to all).' })),
+  period: opt(duration('Time from one routing adjustment iteration to the next (default 1s).')),
+  quantile: opt(percent('Quantile of measured latencies that graphs are built from (default 50%).')),
+  'fan-out': opt(Type.Integer({ minimum: 1, maximum: 4096, description: 'Destinations that one PPN serves (default 2).' })),
+  buffer: opt(size('What a PPN may hold (default 4MB).')),
+  overflow: opt(Type.Enum(['drop', 'early'], { description: 'When the buffer is full: drop the new replica (default), or send the earliest one before its time.' })),
+  'probe-rate': opt(Type.Integer({ minimum: 1, description: 'Measurement messages a second, all pairs together (default 1000).' })),
+  margin: opt(duration('absolute: how long after the slowest path a message is due, so that jitter is absorbed (default 500us).')),
+  cells: opt(Type.String({ description: 'Label of nodes that names their cell, "spine/access" (default cell).' })),
+  requests: opt(Type.Array(closed({
+    operation: Type.String({ description: 'Operation of the control plane server.' }),
+    params: opt(Type.Record(Type.String(), Type.Unknown())),
+  }), { description: 'Operations that a client asks for before traffic starts.' })),
+});
+export type ReplicationFile = Static<typeof replicationSchema>;
+
+export const ROLES = ['control', 'rdn', 'ppn', 'producer', 'consumer'] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface NodeInfo {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly role: Role;
+  readonly address: string;
+  /** "spine/access"; null: not known. */
+  readonly cell: string | null;
+}
+
+export interface AgentConfig {
+  readonly self: NodeInfo;
+  readonly nodes: readonly NodeInfo[];
+  readonly scheme: (typeof SCHEMES)[number];
+  readonly periodMs: number;
+  readonly quantile: number;
+  readonly fanOut: number;
+  readonly buffer: { readonly bytes: number; readonly overflow: 'drop' | 'early' };
+  readonly probesPerSecond: number;
+  readonly marginUs: number;
+  /** Control plane server only. */
+  readonly requests: readonly { readonly operation: string; readonly params: Readonly<Record<string, unknown>> }[];
+}

@@ -1,0 +1,336 @@
+/** Control plane server: takes what clients ask for, chooses hosts, and makes RDNs lead (R0 sections 2, 3.9 and 5). */
+import { parseDurationUs, parseSizeBytes } from '../../src/core/units.ts';
+import { connect, type Peer } from '../lib/channel.ts';
+import { log, Refusal, type AgentSetup } from '../lib/rpc.ts';
+import type { NodeRole } from './agent.ts';
+import type { AgentConfig, NodeInfo, Role } from './config.ts';
+import { isOperation, OPERATIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
+import { place } from './placement.ts';
+import type { ClassLimits, Gateway, NodeId, RdnControlFunctions } from './protocol.ts';
+import { RDN_PORT } from './rdn.ts';
+
+const DEFAULT_RATE = 100;
+const DEFAULT_SIZE = '200B';
+const EVERYBODY = 'all';
+/** Beyond those that the fan-out needs, so that a graph can be chosen and one may fail. */
+const SPARE_PPNS = 1;
+const REACH_RDN_MS = 8000;
+
+interface Svg {
+  readonly name: string;
+  readonly number: number;
+  readonly account: string | null;
+  readonly ppnsWanted: number | null;
+  readonly rate: number;
+  readonly messageBytes: number;
+  producers: NodeId[];
+  classes: Record<string, ClassLimits>;
+  duplicates: NodeId[];
+  ppns: string[];
+  /** The first one leads. */
+  rdns: string[];
+  cell: string | null;
+  term: number;
+}
+
+interface Lpg {
+  readonly cell: string;
+  readonly owner: string;
+  readonly shared: Set<string>;
+  readonly members: Map<string, string>;
+}
+
+export class ControlPlane {
+  readonly #config: AgentConfig;
+  readonly #byName: ReadonlyMap<string, NodeInfo>;
+  readonly #rdns = new Map<string, Peer<RdnControlFunctions>>();
+  readonly #links: { close(): void }[] = [];
+  readonly #svgs = new Map<string, Svg>();
+  readonly #lpgs = new Map<string, Lpg>();
+  readonly #counters = { requests: 0, refused: 0, takeovers: 0, migrations: 0 };
+  #stopped = false;
+
+  constructor(config: AgentConfig) {
+    this.#config = config;
+    this.#byName = new Map(config.nodes.map((n) => [n.name, n]));
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return { ...this.#counters, svgs: this.#svgs.size, ppns: [...this.#svgs.values()].reduce((n, s) => n + s.ppns.length, 0) };
+  }
+
+  start(secret: string): void {
+    for (const rdn of this.#config.nodes.filter((n) => n.role === 'rdn')) {
+      this.#links.push(connect<RdnControlFunctions>({
+        address: rdn.address, port: RDN_PORT, secret, self: this.#config.self.name, peer: rdn.name, local: {},
+        onPeer: (peer) => {
+          this.#rdns.set(rdn.name, peer);
+          void peer.closed.then(() => this.#lost(rdn.name, peer));
+        },
+      }));
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const link of this.#links) link.close();
+  }
+
+  /** Typed requests; refusals carry their code. */
+  async request(operation: string, params: unknown): Promise<unknown> {
+    this.#counters.requests += 1;
+    if (!isOperation(operation)) return refuse('UnknownOperation', `operations: ${Object.keys(OPERATIONS).join(', ')}`);
+    const startedMs = performance.now();
+    try {
+      const answer = await this.#perform(operation, validated(OPERATIONS[operation], params));
+      log('info', 'operation', { operation, tookMs: Math.round(performance.now() - startedMs) });
+      return answer;
+    } catch (error) {
+      if (error instanceof Refusal) this.#counters.refused += 1;
+      throw error;
+    }
+  }
+
+  #perform(operation: Operation, params: unknown): unknown {
+    switch (operation) {
+      case 'LatencySensitiveApplicationGroupRequirements': return this.#propose(params as Params<'LatencySensitiveApplicationGroupRequirements'>);
+      case 'EstablishSVG': return this.#establish(params as Params<'EstablishSVG'>);
+      case 'ModifyLSAGConfig': return this.#modifyConfig(params as Params<'ModifyLSAGConfig'>);
+      case 'ModifyLSAGRequirements': return this.#modifyRequirements(params as Params<'ModifyLSAGRequirements'>);
+      case 'GetLSAGMetrics': return this.#metrics(params as Params<'GetLSAGMetrics'>);
+      case 'CreateLPGAndPolicy': return this.#createLpg(params as Params<'CreateLPGAndPolicy'>);
+      case 'ShareLPG': return this.#shareLpg(params as Params<'ShareLPG'>);
+      case 'LaunchVMsOfVPCInLPG': return this.#launch(params as Params<'LaunchVMsOfVPCInLPG'>);
+      case 'ConfigureSVGForLPG': return this.#bind(params as Params<'ConfigureSVGForLPG'>);
+    }
+  }
+
+  #propose(wanted: Requirements) {
+    const { consumers, duplicates = [] } = wanted;
+    this.#ids(consumers, 'consumer');
+    this.#ids(wanted.producers, 'producer');
+    const ppns = this.#ppnsFor(consumers.length, duplicates.length);
+    const hosts = place({ ppns, rdns: this.#rdnCount() }, null, this.#free());
+    return { ppns, rdns: this.#rdnCount(), scheme: this.#config.scheme, fits: hosts !== undefined, clocks: 'hosts with synchronised clocks: holds until an absolute time, and one-way latencies, rest on them' };
+  }
+
+  async #establish({ svg, ppns, ...wanted }: Params<'EstablishSVG'>) {
+    if (this.#svgs.has(svg)) refuse('AlreadyExists', `a gateway "${svg}" exists`);
+    const consumers = this.#ids(wanted.consumers, 'consumer');
+    const made: Svg = {
+      name: svg, number: this.#svgs.size, account: wanted.account ?? null, ppnsWanted: ppns ?? null,
+      rate: wanted.rate ?? DEFAULT_RATE, messageBytes: parseSizeBytes(wanted.size ?? DEFAULT_SIZE),
+      producers: this.#ids(wanted.producers, 'producer'), classes: this.#classes(consumers, wanted), duplicates: this.#ids(wanted.duplicates ?? [], 'consumer'),
+      ppns: [], rdns: [], cell: null, term: 1,
+    };
+    this.#choose(made);
+    this.#svgs.set(svg, made);
+    try {
+      await this.#lead(made);
+    } catch (error) {
+      this.#svgs.delete(svg);
+      throw error;
+    }
+    return this.#describe(made);
+  }
+
+  async #modifyConfig({ svg, add, remove }: Params<'ModifyLSAGConfig'>) {
+    const own = this.#svg(svg);
+    const leaving = new Set(this.#ids(remove?.consumers ?? [], 'consumer'));
+    const joining = this.#ids(add?.consumers ?? [], 'consumer');
+    const [firstClass] = Object.keys(own.classes);
+    own.classes = Object.fromEntries(Object.entries(own.classes).map(([name, c]) => [name, { ...c, consumers: [...c.consumers.filter((id) => !leaving.has(id)), ...(name === firstClass ? joining.filter((id) => !c.consumers.includes(id)) : [])] }]));
+    own.duplicates = own.duplicates.filter((id) => !leaving.has(id));
+    const gone = new Set(this.#ids(remove?.producers ?? [], 'producer'));
+    own.producers = [...new Set([...own.producers.filter((id) => !gone.has(id)), ...this.#ids(add?.producers ?? [], 'producer')])];
+    this.#choose(own);
+    await this.#lead(own);
+    return this.#describe(own);
+  }
+
+  async #modifyRequirements({ svg, classes, ...limits }: Params<'ModifyLSAGRequirements'>) {
+    const own = this.#svg(svg);
+    for (const name of Object.keys(classes ?? {})) if (!own.classes[name]) refuse('InvalidRequest', `/classes/${name}: no such class; classes: ${Object.keys(own.classes).join(', ')}`);
+    own.classes = Object.fromEntries(Object.entries(own.classes).map(([name, c]) => {
+      const wanted = { ...limits, ...classes?.[name] };
+      return [name, { ...c, variationUs: wanted.variation === undefined ? c.variationUs : parseDurationUs(wanted.variation), latencyUs: wanted.latency === undefined ? c.latencyUs : parseDurationUs(wanted.latency) }];
+    }));
+    await this.#lead(own);
+    return { svg, classes: own.classes };
+  }
+
+  async #metrics({ svg, consumers }: Params<'GetLSAGMetrics'>) {
+    const own = this.#svg(svg);
+    if (consumers) this.#ids(consumers, 'consumer');
+    const leader = this.#leader(own);
+    const [status, members] = await Promise.all([leader.call.status(), leader.call.metrics()]);
+    const asked = members.filter((m) => consumers === undefined || consumers.includes(m.consumer));
+    const total = (of: 'bytes' | 'missing' | 'messages') => asked.reduce((sum, m) => sum + (m.metrics?.[of] ?? 0), 0);
+    return { svg, ...status, leader: own.rdns[0], ppns: own.ppns, bytes: total('bytes'), drops: total('missing'), messages: total('messages'), consumers: asked };
+  }
+
+  #createLpg({ lpg, cell, account }: Params<'CreateLPGAndPolicy'>) {
+    if (this.#lpgs.has(lpg)) refuse('AlreadyExists', `a placement group "${lpg}" exists`);
+    if (!this.#config.nodes.some((n) => n.cell === cell)) refuse('UnknownNode', `no host is in cell "${cell}"`);
+    this.#lpgs.set(lpg, { cell, owner: account, shared: new Set(), members: new Map() });
+    return { lpg, cell };
+  }
+
+  #shareLpg({ lpg, account, with: other }: Params<'ShareLPG'>) {
+    const group = this.#lpg(lpg);
+    if (group.owner !== account) refuse('NotShared', `"${lpg}" belongs to another account`);
+    group.shared.add(other);
+    return { lpg, shared: [...group.shared] };
+  }
+
+  #launch({ lpg, account, vpc, nodes }: Params<'LaunchVMsOfVPCInLPG'>) {
+    const group = this.#lpg(lpg);
+    this.#mayUse(group, lpg, account);
+    for (const name of nodes) {
+      const node = this.#byName.get(name) ?? refuse('UnknownNode', `no node "${name}"`);
+      if (node.cell !== group.cell) refuse('NoCapacity', `${name} is in cell ${node.cell ?? 'unknown'}, the group in ${group.cell}`);
+    }
+    for (const name of nodes) group.members.set(name, vpc);
+    return { lpg, members: Object.fromEntries(group.members) };
+  }
+
+  /** A gateway whose nodes are elsewhere migrates (R0-28). */
+  async #bind({ svg, lpg, account }: Params<'ConfigureSVGForLPG'>) {
+    const own = this.#svg(svg);
+    const group = this.#lpg(lpg);
+    if (account !== undefined) this.#mayUse(group, lpg, account);
+    const before = new Set([...own.ppns, ...own.rdns]);
+    own.cell = group.cell;
+    this.#choose(own);
+    const migrated = [...own.ppns, ...own.rdns].filter((name) => !before.has(name));
+    this.#counters.migrations += migrated.length;
+    await this.#lead(own);
+    return { ...this.#describe(own), migrated };
+  }
+
+  #mayUse(group: Lpg, lpg: string, account: string): void {
+    if (group.owner !== account && !group.shared.has(account)) refuse('NotShared', `"${lpg}" is not shared with account "${account}"`);
+  }
+
+  #svg(name: string): Svg {
+    return this.#svgs.get(name) ?? refuse('UnknownSVG', `no gateway "${name}"; there are: ${[...this.#svgs.keys()].join(', ') || 'none'}`);
+  }
+
+  #lpg(name: string): Lpg {
+    return this.#lpgs.get(name) ?? refuse('UnknownLPG', `no placement group "${name}"; there are: ${[...this.#lpgs.keys()].join(', ') || 'none'}`);
+  }
+
+  #ids(names: readonly string[], role: Role): NodeId[] {
+    return names.map((name) => {
+      const node = this.#byName.get(name);
+      return node?.role === role ? node.id : refuse('UnknownNode', `${name} is no ${role}`);
+    });
+  }
+
+  #classes(consumers: readonly NodeId[], { classes, variation, latency }: Requirements): Record<string, ClassLimits> {
+    const limitsOf = (l: { variation?: string; latency?: string }) => ({ variationUs: l.variation === undefined ? null : parseDurationUs(l.variation), latencyUs: l.latency === undefined ? null : parseDurationUs(l.latency) });
+    const named = Object.entries(classes ?? {}).map(([name, c]): [string, ClassLimits] => [name, { consumers: this.#ids(c.consumers, 'consumer'), ...limitsOf({ ...(variation === undefined ? {} : { variation }), ...(latency === undefined ? {} : { latency }), ...c }) }]);
+    const grouped = new Set(named.flatMap(([, c]) => c.consumers));
+    const rest = consumers.filter((c) => !grouped.has(c));
+    return Object.fromEntries(rest.length > 0 || named.length === 0 ? [...named, [EVERYBODY, { consumers: rest, ...limitsOf({ ...(variation === undefined ? {} : { variation }), ...(latency === undefined ? {} : { latency }) }) }]] : named);
+  }
+
+  /** As many as the fan-out needs: every PPN has that many places, and all but the entry take one (R0-18, R0-19). */
+  #ppnsFor(consumers: number, duplicates: number): number {
+    const { fanOut } = this.#config;
+    const needed = (n: number) => (n === 0 ? 0 : fanOut === 1 ? n : Math.max(1, Math.ceil((n - 1) / (fanOut - 1))));
+    const all = this.#config.nodes.filter((n) => n.role === 'ppn').length;
+    return Math.min(all, needed(consumers) + needed(duplicates) + SPARE_PPNS);
+  }
+
+  #rdnCount(): number {
+    return Math.min(2, this.#config.nodes.filter((n) => n.role === 'rdn').length);
+  }
+
+  /** Hosts that no other gateway has. */
+  #free(except?: Svg) {
+    const taken = new Set([...this.#svgs.values()].filter((s) => s !== except).flatMap((s) => [...s.ppns, ...s.rdns]));
+    return this.#config.nodes.flatMap((n) => ((n.role === 'ppn' || n.role === 'rdn') && !taken.has(n.name) ? [{ name: n.name, cell: n.cell, runs: n.role }] : []));
+  }
+
+  #choose(svg: Svg): void {
+    const consumers = Object.values(svg.classes).reduce((n, c) => n + c.consumers.length, 0);
+    const ppns = svg.ppnsWanted ?? this.#ppnsFor(consumers, svg.duplicates.length);
+    const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, this.#free(svg), new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"`);
+    svg.ppns = [...found.ppns];
+    // Who leads goes on leading where it may stay.
+    const [leader] = svg.rdns;
+    svg.rdns = leader !== undefined && found.rdns.includes(leader) ? [leader, ...found.rdns.filter((r) => r !== leader)] : [...found.rdns];
+    if (leader !== undefined && leader !== svg.rdns[0]) this.#handOver(svg, leader);
+  }
+
+  #handOver(svg: Svg, from: string): void {
+    svg.term += 1;
+    void this.#rdns.get(from)?.call.lead(null).catch(() => undefined);
+  }
+
+  #gatewayOf(svg: Svg): Gateway {
+    const { scheme, fanOut, periodMs, quantile } = this.#config;
+    return {
+      term: svg.term, svg: svg.name, firstGraph: 1 + svg.number * 32, scheme, producers: svg.producers, ppns: svg.ppns.map((name) => (this.#byName.get(name) as NodeInfo).id),
+      classes: svg.classes, duplicates: svg.duplicates, fanOut, messageBytes: svg.messageBytes, messagesPerSecond: svg.rate, periodMs, quantile,
+    };
+  }
+
+  #leader(svg: Svg): Peer<RdnControlFunctions> {
+    return this.#rdns.get(svg.rdns[0] ?? '') ?? refuse('Unreachable', `${svg.rdns[0]} does not answer`);
+  }
+
+  /** The leading RDN learns what it has to do; another one takes over where it cannot be reached. */
+  async #lead(svg: Svg): Promise<void> {
+    const deadline = performance.now() + REACH_RDN_MS;
+    while (!svg.rdns.some((name) => this.#rdns.has(name))) {
+      if (performance.now() > deadline) refuse('Unreachable', `none of ${svg.rdns.join(', ')} answers`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    if (!this.#rdns.has(svg.rdns[0] as string)) this.#rotate(svg);
+    await this.#leader(svg).call.lead(this.#gatewayOf(svg));
+  }
+
+  /** The next one that answers comes first. */
+  #rotate(svg: Svg): void {
+    const next = svg.rdns.find((name) => this.#rdns.has(name));
+    if (next === undefined) return;
+    svg.rdns = [next, ...svg.rdns.filter((name) => name !== next)];
+    svg.term += 1;
+  }
+
+  #lost(name: string, peer: Peer<RdnControlFunctions>): void {
+    if (this.#rdns.get(name) === peer) this.#rdns.delete(name);
+    if (this.#stopped) return;
+    for (const svg of this.#svgs.values()) {
+      if (svg.rdns[0] !== name) continue;
+      this.#rotate(svg);
+      if (svg.rdns[0] === name) continue;
+      this.#counters.takeovers += 1;
+      log('warn', 'takeover', { svg: svg.name, from: name, to: svg.rdns[0], term: svg.term });
+      void this.#lead(svg).catch((error: unknown) => log('error', 'takeover', { why: (error as Error).message }));
+    }
+  }
+
+  #describe({ name, ppns, rdns, term, classes, cell }: Svg) {
+    return { svg: name, ppns, rdns, term, cell, consumers: Object.values(classes).reduce((n, c) => n + c.consumers.length, 0) };
+  }
+}
+
+export async function startControl({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
+  const control = new ControlPlane(config);
+  control.start(secret);
+  return {
+    counters: () => control.counters,
+    stop: () => control.stop(),
+    request: (operation, params) => control.request(operation, params),
+    // What the topology's client asks for before traffic starts.
+    ready: async () => {
+      for (const { operation, params } of config.requests) {
+        const answer = await control.request(operation, params);
+        log('info', 'answer', { operation, answer });
+      }
+    },
+  };
+}

@@ -1,0 +1,196 @@
+/** What a run left of its messages: deliveries, replicas, directives and iterations, dated from the start of a phase. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readCapture } from '../../src/capture/reader.ts';
+import { offsetAt } from '../../src/clocks/samples.ts';
+import type { CellEvidence } from '../../src/evidence/cell.ts';
+import type { PhaseRecord } from '../../src/traffic/run.ts';
+import type { NodeInfo, ReplicationFile } from './config.ts';
+import { DATA_PORT } from './loop.ts';
+import { deliveriesOf, replicasOf, type Delivery, type Replica } from './records.ts';
+import { nodesOf } from './system.ts';
+
+/** First copy of a message at a consumer. */
+export interface Receipt {
+  /** Generation at the producer to the kernel's stamp at the consumer, by one clock. */
+  readonly latencyUs: number;
+  readonly applicationUs: number;
+  /** The node that sent it. */
+  readonly from: string;
+  readonly copies: number;
+}
+
+export interface Message {
+  readonly source: number;
+  readonly sequence: number;
+  /** Generation, from the start of the phase. */
+  readonly atUs: number;
+  readonly epoch: number;
+  readonly receipts: ReadonlyMap<string, Receipt>;
+  /** Consumers that were to have it. */
+  readonly expected: readonly string[];
+  /** What the clocks of the machines leave open. */
+  readonly clockBoundUs: number;
+}
+
+export interface DirectiveLog {
+  /** Epoch milliseconds of this machine. */
+  readonly atMs: number;
+  readonly graph: number;
+  readonly epoch: number;
+  readonly entry: string;
+  readonly destinations: Readonly<Record<string, readonly { to: string; hold: 'relative' | 'absolute'; holdNs: number }[]>>;
+  readonly estimatedUs: Readonly<Record<string, number>>;
+  readonly edgesUs: readonly (readonly [from: string, to: string, us: number])[];
+}
+
+export interface IterationLog {
+  readonly atMs: number;
+  readonly trigger: string;
+  readonly changed: number;
+  readonly feasible: boolean;
+  readonly reason: string | null;
+  readonly largestUs: number;
+  readonly boundUs: number;
+  readonly tookMs: number;
+}
+
+export interface Trail {
+  readonly nodes: readonly NodeInfo[];
+  readonly messages: readonly Message[];
+  readonly replicas: ReadonlyMap<string, readonly Replica[]>;
+  readonly directives: readonly DirectiveLog[];
+  readonly iterations: readonly IterationLog[];
+  /** Flows that PPNs asked for: "PPN address:port". */
+  readonly lookUps: readonly { readonly atMs: number; readonly key: string }[];
+  /** Largest difference between the agent's and the capture's stamp of the same receipt; null: nothing was captured. */
+  readonly captureDifferencesUs: readonly number[];
+}
+
+const trails = new WeakMap<CellEvidence, Map<string, Trail | string>>();
+
+/** A text says why there is none. Read once for all targets of a phase. */
+export function trailOf(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
+  let phases = trails.get(evidence);
+  if (!phases) trails.set(evidence, (phases = new Map()));
+  let trail = phases.get(phase.phase);
+  if (trail === undefined) phases.set(phase.phase, (trail = readTrail(evidence, phase)));
+  return trail;
+}
+
+/** Milliseconds since the epoch of a moment of the phase. */
+export const phaseStartMs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n) / 1000;
+
+function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
+  const system = evidence.lab.systems.find((s) => s.name === 'replication');
+  if (!system) return 'this cell has no replication system';
+  const config = system.config as unknown as ReplicationFile;
+  const nodes = nodesOf(config, evidence.lab, system.on);
+  const lines = (node: string): Record<string, unknown>[] => linesOf(evidence, node);
+  const control = nodes.filter((n) => n.role === 'rdn').flatMap((n) => lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - aheadMs(evidence, n.name) })));
+  const dated = <T>(event: string): T[] => control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
+  const directives = dated<DirectiveLog>('directives');
+  const byEpoch = new Map(directives.map((d) => [d.epoch, Object.keys(d.estimatedUs)]));
+  const everybody = nodes.filter((n) => n.role === 'consumer').map((n) => n.name);
+  const clock = clocks(evidence, phase, nodes);
+  const captureDifferencesUs: number[] = [];
+  const copies = new Map<string, { message: Delivery; receipts: Map<string, Receipt>; bound: number }>();
+  for (const consumer of nodes.filter((n) => n.role === 'consumer')) {
+    const captured = capturedStamps(evidence, consumer.name);
+    for (const { records } of lines(consumer.name).filter((l) => l['event'] === 'deliveries') as { records: string }[]) {
+      for (const delivery of deliveriesOf(Buffer.from(records, 'base64'))) {
+        const key = `${delivery.source} ${delivery.sequence}`;
+        let copy = copies.get(key);
+        if (!copy) copies.set(key, (copy = { message: delivery, receipts: new Map(), bound: 0 }));
+        const producer = nodes.find((n) => n.id === Math.floor(delivery.source / 16));
+        const [sent, got] = [clock(producer?.name ?? consumer.name, delivery.generatedNs), clock(consumer.name, delivery.kernelNs)];
+        copy.bound = Math.max(copy.bound, sent.boundUs + got.boundUs);
+        const before = copy.receipts.get(consumer.name);
+        const stamp = captured?.get(`${key} ${delivery.sender}`);
+        if (stamp !== undefined) captureDifferencesUs.push(Math.abs(Number(stamp - delivery.kernelNs)) / 1000);
+        const receipt: Receipt = {
+          latencyUs: got.atUs - sent.atUs + (stamp === undefined ? 0 : Number(stamp - delivery.kernelNs) / 1000), applicationUs: got.atUs - sent.atUs + Number(delivery.applicationNs - delivery.kernelNs) / 1000,
+          from: nodes.find((n) => n.id === delivery.sender)?.name ?? String(delivery.sender), copies: (before?.copies ?? 0) + 1,
+        };
+        copy.receipts.set(consumer.name, before && before.latencyUs <= receipt.latencyUs ? { ...before, copies: receipt.copies } : receipt);
+      }
+    }
+  }
+  const messages = [...copies.values()].map(({ message, receipts, bound }): Message => {
+    const producer = nodes.find((n) => n.id === Math.floor(message.source / 16));
+    return { source: message.source, sequence: message.sequence, atUs: clock(producer?.name ?? '', message.generatedNs).atUs, epoch: message.epoch, receipts, expected: byEpoch.get(message.epoch) ?? everybody, clockBoundUs: bound };
+  }).sort((a, b) => a.atUs - b.atUs);
+  return {
+    nodes, messages: withLost(messages), directives, iterations: dated<IterationLog>('iteration'), captureDifferencesUs,
+    replicas: new Map(nodes.filter((n) => n.role === 'ppn').map((n) => [n.name, (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [...replicasOf(Buffer.from(records, 'base64'))])])),
+    lookUps: dated<{ atMs: number; ppn: string; flow: string }>('resolve').map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
+  };
+}
+
+/** Messages that reached nobody: the numbers between those that did. */
+function withLost(messages: readonly Message[]): Message[] {
+  const all = [...messages];
+  for (const own of Map.groupBy(messages, (m) => m.source).values()) {
+    const sorted = own.toSorted((a, b) => a.sequence - b.sequence);
+    sorted.slice(1).forEach((next, i) => {
+      const before = sorted[i] as Message;
+      for (let sequence = before.sequence + 1; sequence < next.sequence; sequence++) {
+        const share = (sequence - before.sequence) / (next.sequence - before.sequence);
+        all.push({ ...before, sequence, atUs: before.atUs + (next.atUs - before.atUs) * share, receipts: new Map() });
+      }
+    });
+  }
+  return all.sort((a, b) => a.atUs - b.atUs);
+}
+
+function linesOf(evidence: CellEvidence, node: string): Record<string, unknown>[] {
+  const path = join(evidence.folder, 'agents', `replication.${node}.jsonl`);
+  if (!existsSync(path)) return [];
+  return readFileSync(path, 'utf8').split('\n').flatMap((line) => {
+    try {
+      return line === '' ? [] : [JSON.parse(line) as Record<string, unknown>];
+    } catch {
+      return []; // the last line of an agent that was killed
+    }
+  });
+}
+
+const aheadMs = ({ agents }: CellEvidence, node: string): number => agents.find((a) => a.node === node)?.clockAheadMs ?? 0;
+
+/** A node's stamps on the reference's clock, from the start of the phase; zero bound where all share one kernel. */
+function clocks(evidence: CellEvidence, phase: PhaseRecord, nodes: readonly NodeInfo[]): (node: string, ns: bigint) => { atUs: number; boundUs: number } {
+  const startNs = BigInt(phase.startedNs);
+  const { reference, samples } = evidence.clocks;
+  const machines = new Map(nodes.map((n) => [n.name, evidence.agents.find((a) => a.node === n.name)?.machine ?? '']));
+  const known = new Map<string, ReturnType<typeof offsetAt>>();
+  return (node, ns) => {
+    const atUs = Number(ns - startNs) / 1000;
+    const machine = machines.get(node) ?? '';
+    if (reference === null) return { atUs: atUs - aheadMs(evidence, node) * 1000, boundUs: 0 };
+    if (machine === reference) return { atUs, boundUs: 0 };
+    const atMs = Math.round(Number(ns / 1_000_000n) / 100) * 100;
+    const key = `${machine} ${atMs}`;
+    let offset = known.get(key);
+    if (offset === undefined) known.set(key, (offset = offsetAt(samples, machine, atMs)));
+    // Not known: nothing can be said of it.
+    return offset === null ? { atUs, boundUs: Infinity } : { atUs: atUs - offset.offsetNs / 1000, boundUs: offset.boundNs / 1000 };
+  };
+}
+
+const UDP_PAYLOAD = 14 + 20 + 8;
+const MAGIC = 0x4e52;
+
+/** Kernel's stamps of a node's captures, by "source sequence sender"; undefined: nothing was captured there. */
+function capturedStamps(evidence: CellEvidence, node: string): ReadonlyMap<string, bigint> | undefined {
+  const records = evidence.captures.filter((c) => c.at.startsWith(`${node}:`) && !c.error);
+  if (records.length === 0) return undefined;
+  const stamps = new Map<string, bigint>();
+  for (const record of records) {
+    readCapture(join(evidence.folder, record.file), ({ data, offset, captured, seconds, nanoseconds }) => {
+      const at = offset + UDP_PAYLOAD;
+      if (captured < UDP_PAYLOAD + 44 || data.readUInt16BE(offset + 36) !== DATA_PORT || data.readUInt16BE(at) !== MAGIC || data[at + 3] !== 1) return;
+      stamps.set(`${data.readUInt32BE(at + 12)} ${Number(data.readBigUInt64BE(at + 16))} ${data.readUInt32BE(at + 40)}`, BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds));
+    });
+  }
+  return stamps;
+}

@@ -1,0 +1,157 @@
+/** The packet loop of a node: agents/replication/native/packetloop.c, commanded and listened to over its pipes. */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fatal, log } from '../lib/rpc.ts';
+import type { Directive, LoopStatistics, NodeId } from './protocol.ts';
+
+export const DATA_PORT = 5800;
+const READY_TIMEOUT_MS = 5000;
+
+export interface LoopEvents {
+  /** A flow without a graph: PPNs only. */
+  onFlow?(address: string, port: number): void;
+  onLatency?(peer: NodeId, latencyNs: number): void;
+  /** Records as packetloop.c's struct delivery lays them out. */
+  onDeliveries?(records: Buffer): void;
+  onStatistics?(statistics: LoopStatistics): void;
+}
+
+export interface Stream {
+  readonly id: number;
+  readonly periodNs: number;
+  readonly count: number;
+  readonly bytes: number;
+  readonly startNs: bigint;
+}
+
+export class PacketLoop {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #events: LoopEvents;
+  readonly #installing = new Map<string, () => void>();
+  #statistics: LoopStatistics | null = null;
+  #errors = 0;
+  #closing = false;
+
+  private constructor(process: ChildProcessWithoutNullStreams, events: LoopEvents) {
+    this.#process = process;
+    this.#events = events;
+  }
+
+  static async start(kind: 'relay' | 'endpoint', self: { id: NodeId; address: string }, nativeDir: string, secret: string, events: LoopEvents): Promise<PacketLoop> {
+    const child = spawn(join(nativeDir, 'packetloop'), [kind, String(self.id), self.address, String(DATA_PORT)]);
+    const loop = new PacketLoop(child, events);
+    let complaint = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => { complaint += text; });
+    child.stdin.on('error', () => undefined);
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('the packet loop does not start')), READY_TIMEOUT_MS);
+      const settle = (done: () => void) => { clearTimeout(timer); done(); };
+      child.once('error', (error) => settle(() => reject(error)));
+      child.once('exit', (code) => settle(() => reject(new Error(`the packet loop exited (${code}): ${complaint.trim()}`))));
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        if (line === 'ready') settle(resolve);
+        else loop.#hear(line);
+      });
+    });
+    child.removeAllListeners('exit').on('exit', (code, signal) => { if (!loop.#closing) fatal('packet loop', `exited (${signal ?? code}): ${complaint.trim()}`); });
+    loop.#say(`key ${createHmac('sha256', Buffer.from(secret, 'hex')).update('data').digest('hex').slice(0, 32)}`);
+    return loop;
+  }
+
+  get statistics(): LoopStatistics | null {
+    return this.#statistics;
+  }
+
+  get errors(): number {
+    return this.#errors;
+  }
+
+  peer(id: NodeId, address: string): void {
+    this.#say(`peer ${id} ${address}`);
+  }
+
+  probe(id: NodeId, intervalUs: number, bytes: number): void {
+    this.#say(`probe ${id} ${Math.round(intervalUs)} ${bytes}`);
+  }
+
+  /** Resolves when it rules what arrives. */
+  async install({ graph, epoch, destinations }: Directive): Promise<void> {
+    const words = destinations.map(({ peer, hold, holdNs }) => `${peer} ${hold === 'absolute' ? 'a' : 'r'} ${Math.round(holdNs)}`);
+    await new Promise<void>((resolve) => {
+      this.#installing.set(`${graph} ${epoch}`, resolve);
+      this.#say(`graph ${graph} ${epoch} ${words.join(' ')}`);
+    });
+  }
+
+  activate(graph: number, epoch: number): void {
+    this.#say(`activate ${graph} ${epoch}`);
+  }
+
+  flow(address: string, port: number, graph: number): void {
+    this.#say(`flow ${address} ${port} ${graph}`);
+  }
+
+  buffer(bytes: number, overflow: 'drop' | 'early'): void {
+    this.#say(`buffer ${bytes} ${overflow}`);
+  }
+
+  stream({ id, periodNs, count, bytes, startNs }: Stream, peers: readonly NodeId[]): void {
+    this.#say(`stream ${id} ${Math.round(periodNs)} ${count} ${bytes} ${startNs} ${peers.join(' ')}`);
+  }
+
+  aim(id: number, peers: readonly NodeId[]): void {
+    this.#say(`aim ${id} ${peers.join(' ')}`);
+  }
+
+  /** The last records come out before it ends. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const ended = new Promise<void>((resolve) => this.#process.stdout.once('close', resolve));
+    this.#process.stdin.end();
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), 1000);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  #say(line: string): void {
+    this.#process.stdin.write(`${line}\n`);
+  }
+
+  #hear(line: string): void {
+    const rest = line.slice(2);
+    switch (line[0]) {
+      case 'P':
+        for (const entry of rest.split(' ')) {
+          const [peer, ns] = entry.split(':');
+          this.#events.onLatency?.(Number(peer), Number(ns));
+        }
+        return;
+      case 'D':
+        // Kept as they are: evidence, like a capture.
+        log('debug', 'deliveries', { records: rest });
+        this.#events.onDeliveries?.(Buffer.from(rest, 'base64'));
+        return;
+      case 'R':
+        log('debug', 'replicas', { records: rest });
+        return;
+      case 'S':
+        this.#statistics = JSON.parse(rest) as LoopStatistics;
+        this.#events.onStatistics?.(this.#statistics);
+        return;
+      case 'M': {
+        const [address = '', port] = rest.split(' ');
+        this.#events.onFlow?.(address, Number(port));
+        return;
+      }
+      case 'I':
+        this.#installing.get(rest)?.();
+        this.#installing.delete(rest);
+        return;
+      default:
+        this.#errors += 1;
+        log('error', 'packet loop', { line });
+    }
+  }
+}

@@ -1,0 +1,4 @@
+import { serveAgent } from '../lib/rpc.ts';
+import { ReplicationAgent } from './agent.ts';
+
+serveAgent(new ReplicationAgent());

@@ -1,0 +1,71 @@
+/** What nodes did, held against what they were told. Pure. */
+import type { Window } from '../../src/checks/check.ts';
+import type { Trail } from './evidence.ts';
+import type { Replica } from './records.ts';
+
+/** Directive of a graph that ruled a node in an epoch: its last one until then. */
+function ruling({ directives }: Trail, graph: number, epoch: number, node: string) {
+  return directives.filter((d) => d.graph === graph && d.epoch <= epoch && d.destinations[node]).at(-1)?.destinations[node];
+}
+
+/** By graph, epoch and node: looked up once. */
+function rulings(trail: Trail): (graph: number, epoch: number, node: string) => ReturnType<typeof ruling> {
+  const known = new Map<string, ReturnType<typeof ruling>>();
+  return (graph, epoch, node) => {
+    const key = `${graph} ${epoch} ${node}`;
+    if (!known.has(key)) known.set(key, ruling(trail, graph, epoch, node));
+    return known.get(key);
+  };
+}
+
+/** R0-6: replicas to somebody whom the directive does not name there, or more than one to the same. */
+export function conformance(trail: Trail): number {
+  const names = new Map(trail.nodes.map((n) => [n.id, n.name]));
+  const rule = rulings(trail);
+  let violations = 0;
+  for (const [node, replicas] of trail.replicas) {
+    const sent = new Set<string>();
+    for (const r of replicas) {
+      const key = `${r.graph} ${r.source} ${r.sequence} ${r.peer}`;
+      const to = names.get(r.peer);
+      if (sent.has(key) || rule(r.graph, r.epoch, node)?.[r.slot]?.to !== to) violations += 1;
+      sent.add(key);
+    }
+  }
+  return violations;
+}
+
+/** R0-15: of one message at one node, those that are not held leave in the directive's order. */
+export function orderErrors(trail: Trail): number {
+  let errors = 0;
+  for (const replicas of trail.replicas.values()) {
+    for (const own of Map.groupBy(replicas.filter((r) => r.dueNs === 0n), (r) => `${r.graph} ${r.source} ${r.sequence}`).values()) {
+      const sorted = own.toSorted((a, b) => (a.sentNs < b.sentNs ? -1 : a.sentNs > b.sentNs ? 1 : 0));
+      errors += sorted.filter((r, i) => i > 0 && r.slot < (sorted[i - 1] as Replica).slot).length;
+    }
+  }
+  return errors;
+}
+
+/** R0-16: microseconds between when a replica was due and when it was sent. */
+export function holdErrors(trail: Trail, startMs: number, { fromUs, toUs }: Window): number[] {
+  const [from, to] = [fromUs, toUs].map((us) => BigInt(Math.round(startMs * 1000 + us)) * 1000n) as [bigint, bigint];
+  return [...trail.replicas.values()].flat().filter((r) => r.dueNs > 0n && r.sentNs >= from && r.sentNs < to).sort((a, b) => (a.sentNs < b.sentNs ? -1 : 1)).map((r) => Math.abs(Number(r.sentNs - r.dueNs)) / 1000);
+}
+
+/** A stall of the machine is no relapse: this share of the messages that follow must be within the limit. */
+const WITHIN = 0.9;
+const FOLLOWING = 40;
+
+/** When spreads are within a limit again after an event; Infinity: they never are. */
+export function recovery(messages: readonly { readonly atUs: number; readonly spreadUs: number }[], eventUs: number, limitUs: number): number {
+  const after = messages.filter((m) => m.atUs >= eventUs);
+  const beyond = after.findIndex((m) => m.spreadUs > limitUs);
+  if (beyond < 0) return eventUs;
+  for (let i = beyond; i < after.length; i++) {
+    const next = after.slice(i, i + FOLLOWING);
+    if (next.length < FOLLOWING / 2) return Infinity;
+    if (next[0]!.spreadUs <= limitUs && next.filter((m) => m.spreadUs <= limitUs).length >= WITHIN * next.length) return next[0]!.atUs;
+  }
+  return Infinity;
+}

@@ -1,0 +1,144 @@
+/** What producers, PPNs and consumers have in common: a packet loop, and connections to every RDN, the leading one's commands obeyed. */
+import { connect, type Peer } from '../lib/channel.ts';
+import { log, type AgentSetup } from '../lib/rpc.ts';
+import type { AgentConfig } from './config.ts';
+import { PacketLoop, type LoopEvents } from './loop.ts';
+import type { ConsumerMetrics, MemberFunctions, MemberSettings, NodeId, RdnFunctions, Term } from './protocol.ts';
+import { RDN_PORT } from './rdn.ts';
+
+const REPORT_MS = 200;
+
+/** What a role does beside. */
+export interface MemberRole {
+  readonly events?: LoopEvents;
+  readonly onAim?: (peers: readonly NodeId[]) => void;
+  readonly onSettle?: (settings: MemberSettings) => void;
+  readonly metrics?: () => ConsumerMetrics;
+  /** Samples of the application's latency since the last report. */
+  readonly takeSamples?: () => readonly (readonly [sequence: number, latencyNs: number])[];
+}
+
+export class Member {
+  readonly loop: PacketLoop;
+  readonly #links: { close(): void }[] = [];
+  readonly #rdns = new Map<string, Peer<RdnFunctions>>();
+  readonly #latencies = new Map<NodeId, number[]>();
+  readonly #role: MemberRole;
+  readonly #timer: NodeJS.Timeout;
+  #term = 0;
+  #leader: string | null = null;
+  #refused = 0;
+  #settings: MemberSettings | null = null;
+
+  private constructor(loop: PacketLoop, role: MemberRole, latencies: Map<NodeId, number[]>) {
+    this.loop = loop;
+    this.#role = role;
+    this.#latencies = latencies;
+    this.#timer = setInterval(() => this.#report(), REPORT_MS);
+  }
+
+  static async start(kind: 'relay' | 'endpoint', { config, secret, nativeDir }: AgentSetup<AgentConfig>, role: MemberRole = {}): Promise<Member> {
+    const latencies = new Map<NodeId, number[]>();
+    const loop = await PacketLoop.start(kind, config.self, nativeDir, secret, {
+      ...role.events,
+      onLatency: (peer, ns) => {
+        const values = latencies.get(peer);
+        if (values) values.push(ns);
+        else latencies.set(peer, [ns]);
+      },
+    });
+    for (const node of config.nodes) loop.peer(node.id, node.address);
+    loop.buffer(config.buffer.bytes, config.buffer.overflow);
+    const member = new Member(loop, role, latencies);
+    for (const rdn of config.nodes.filter((n) => n.role === 'rdn')) {
+      member.#links.push(connect<RdnFunctions>({
+        address: rdn.address, port: RDN_PORT, secret, self: config.self.name, peer: rdn.name, local: member.#commandedBy(rdn.name),
+        onPeer: (peer) => {
+          member.#rdns.set(rdn.name, peer);
+          void peer.closed.then(() => { if (member.#rdns.get(rdn.name) === peer) member.#rdns.delete(rdn.name); });
+        },
+      }));
+    }
+    return member;
+  }
+
+  /** The RDN that commanded last; undefined: it cannot be reached now. */
+  get leader(): Peer<RdnFunctions> | undefined {
+    return this.#leader === null ? undefined : this.#rdns.get(this.#leader);
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    const { releaseErrorUs, ...numbers } = this.loop.statistics ?? { releaseErrorUs: [] };
+    return { ...numbers, ...Object.fromEntries(releaseErrorUs.map((n, i) => [`releaseErrorUs${2 ** i}`, n])), rdns: this.#rdns.size, commandsRefused: this.#refused };
+  }
+
+  /** What makes this node's records worth nothing; undefined: they are whole. */
+  get problem(): string | undefined {
+    if (this.loop.errors > 0) return `its packet loop reported ${this.loop.errors} errors`;
+    const lost = this.loop.statistics?.untraced ?? 0;
+    return lost > 0 ? `${lost} records of its packet loop were lost` : undefined;
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    for (const link of this.#links) link.close();
+    await this.loop.close();
+  }
+
+  #commandedBy(rdn: string): MemberFunctions {
+    const checked = (term: Term) => this.#check(term, rdn);
+    return {
+      settle: (settings) => {
+        checked(settings);
+        this.#settle(settings);
+      },
+      install: async (directive) => {
+        checked(directive);
+        await this.loop.install(directive);
+      },
+      activate: async (graph) => {
+        checked(graph);
+        this.loop.activate(graph.graph, graph.epoch);
+      },
+      aim: async (at) => {
+        checked(at);
+        this.#role.onAim?.(at.peers);
+      },
+      metrics: () => {
+        if (!this.#role.metrics) throw new Error('only consumers have metrics');
+        return this.#role.metrics();
+      },
+    };
+  }
+
+  /** A predecessor that wakes up changes nothing. */
+  #check({ term }: Term, rdn: string): void {
+    if (term < this.#term) {
+      this.#refused += 1;
+      throw new Error(`term ${term} is over: ${this.#leader} leads in term ${this.#term}`);
+    }
+    if (term > this.#term || this.#leader !== rdn) log('info', 'led by', { rdn, term });
+    this.#term = term;
+    this.#leader = rdn;
+  }
+
+  #settle(settings: MemberSettings): void {
+    const before = new Set(this.#settings?.probes.map((p) => p.peer));
+    for (const { peer, intervalUs } of settings.probes) {
+      before.delete(peer);
+      this.loop.probe(peer, intervalUs, settings.probeBytes);
+    }
+    for (const peer of before) this.loop.probe(peer, 0, 0);
+    this.loop.buffer(settings.buffer.bytes, settings.buffer.overflow);
+    this.#settings = settings;
+    this.#role.onSettle?.(settings);
+  }
+
+  /** To all RDNs: a successor knows what its predecessor knew. */
+  #report(): void {
+    const latencies = Object.fromEntries(this.#latencies);
+    this.#latencies.clear();
+    const application = this.#role.takeSamples?.() ?? [];
+    for (const rdn of this.#rdns.values()) void rdn.call.report.asEvent({ latencies, application, statistics: this.loop.statistics }).catch(() => undefined);
+  }
+}

@@ -1,0 +1,2 @@
+import type { ReportPage } from '../../src/report/page.ts';
+export const page: ReportPage = { sections: async () => [] };

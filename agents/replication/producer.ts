@@ -1,0 +1,44 @@
+/** Message producer: generates messages at a set pace and sends each where it is told to, its entry PPN in the first place. */
+import { parseDurationUs, parseSizeBytes } from '../../src/core/units.ts';
+import { Refusal, type AgentSetup } from '../lib/rpc.ts';
+import type { AgentConfig } from './config.ts';
+import { Member } from './member.ts';
+import type { NodeId } from './protocol.ts';
+import type { NodeRole } from './agent.ts';
+import { validated } from './operations.ts';
+import { Type } from 'typebox';
+
+/** Time to get the first message ready. */
+const LEAD_NS = 5_000_000n;
+
+const sendSchema = Type.Object({
+  rate: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }), for: Type.String(), size: Type.Optional(Type.String()),
+}, { additionalProperties: false });
+
+export async function startProducer(setup: AgentSetup<AgentConfig>): Promise<NodeRole> {
+  let peers: readonly NodeId[] = [];
+  let streams = 0;
+  const member = await Member.start('endpoint', setup, {
+    onAim: (to) => {
+      peers = to;
+      for (let id = 1; id <= streams; id++) member.loop.aim(streamId(id), to);
+    },
+  });
+  /** Streams of all producers are told apart by it. */
+  const streamId = (n: number): number => setup.config.self.id * 16 + n;
+  return {
+    counters: () => ({ ...member.counters, streams }),
+    problem: () => member.problem,
+    stop: () => member.stop(),
+    /** Send { rate: messages a second, for: a duration, size: of a message }. */
+    request: async (operation, params) => {
+      if (operation !== 'Send') throw new Refusal('UnknownOperation', `a producer has the operation Send, not ${operation}`);
+      const { rate, size = '200B', for: duration } = validated(sendSchema, params);
+      if (peers.length === 0) throw new Refusal('NotReady', 'no gateway takes the messages of this producer yet');
+      streams += 1;
+      const startNs = BigInt(Date.now()) * 1_000_000n + LEAD_NS;
+      member.loop.stream({ id: streamId(streams), periodNs: 1e9 / rate, count: Math.round((parseDurationUs(duration) / 1e6) * rate), bytes: parseSizeBytes(size), startNs }, peers);
+      return { stream: streamId(streams), startNs: String(startNs) };
+    },
+  };
+}

@@ -1,0 +1,350 @@
+/** Routing decisions node: gathers measurements, iterates, and sends directives where they change (R0 section 3.1). */
+import { listen, type Peer } from '../lib/channel.ts';
+import { log, type AgentSetup } from '../lib/rpc.ts';
+import type { NodeRole } from './agent.ts';
+import type { AgentConfig, NodeInfo } from './config.ts';
+import { isSame } from './directives.ts';
+import { UNUSED } from './graph.ts';
+import { Latencies, Spreads } from './latencies.ts';
+import type { Destination, Gateway, GatewayStatus, LoopStatistics, MemberFunctions, Membership, NodeId, ProbeTarget, RdnControlFunctions, RdnFunctions, Report } from './protocol.ts';
+import { route, type Graph, type Knowledge, type Route } from './router.ts';
+
+export const RDN_PORT = 5810;
+/** A period shorter than this would be all measuring and no sending. */
+const LEAST_PERIOD_MS = 200;
+/** Of the period, where the application's own latencies near the limit (R0-13). */
+const HASTE = 4;
+const NEAR = 0.8;
+const FIRST_MEASUREMENTS_MS = 6000;
+const POLL_MS = 100;
+/** Messages that consumers report, per second. */
+const SAMPLES_PER_SECOND = 40;
+/** Holds are sent again when they are off by this much, or by a tenth of the allowed variation if that is more. */
+const TOLERANCE_US = 30;
+const SMOOTHING = 0.1;
+const DWELL_US = 50;
+const ELAPSED_US = 15;
+
+interface Member {
+  readonly peer: Peer<MemberFunctions>;
+  statistics: LoopStatistics | null;
+  dwellUs: number;
+  elapsedUs: number;
+}
+
+type Trigger = 'first' | 'period' | 'members' | 'failure' | 'limit';
+
+export class Rdn {
+  readonly #config: AgentConfig;
+  readonly #nodes: ReadonlyMap<NodeId, NodeInfo>;
+  readonly #members = new Map<NodeId, Member>();
+  readonly #latencies: Latencies;
+  readonly #spreads: Spreads;
+  #server: { close(): void } | undefined;
+  #gateway: Gateway | null = null;
+  readonly #routes = new Map<NodeId, Route>();
+  /** What each PPN was last told, by graph. */
+  readonly #installed = new Map<number, Map<NodeId, readonly Destination[]>>();
+  readonly #active = new Map<number, { entry: NodeId; epoch: number }>();
+  readonly #aimed = new Map<NodeId, string>();
+  #epoch = 0;
+  #changedMs = -Infinity;
+  #iterating: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  readonly #counters = { iterations: 0, directivesSent: 0, resolutions: 0, reports: 0 };
+
+  constructor(config: AgentConfig) {
+    this.#config = config;
+    this.#nodes = new Map(config.nodes.map((n) => [n.id, n]));
+    this.#latencies = new Latencies(Math.max(config.periodMs, 1000));
+    this.#spreads = new Spreads(Math.max(config.periodMs, 1000));
+  }
+
+  async start(secret: string): Promise<void> {
+    this.#server = await listen<MemberFunctions>({
+      address: this.#config.self.address, port: RDN_PORT, secret,
+      serve: (name) => {
+        const node = this.#config.nodes.find((n) => n.name === name);
+        if (node?.role === 'control') return this.#control();
+        return node && this.#forMember(node.id);
+      },
+      onPeer: (peer) => this.#greet(peer),
+    });
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#gateway = null;
+    this.#server?.close();
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return { ...this.#counters, members: this.#members.size, epoch: this.#epoch };
+  }
+
+  #forMember(id: NodeId): RdnFunctions {
+    return {
+      report: (report) => this.#hear(id, report),
+      resolve: ({ address, port }) => this.#resolve(id, address, port),
+    };
+  }
+
+  #greet(peer: Peer<MemberFunctions>): void {
+    const node = this.#config.nodes.find((n) => n.name === peer.name);
+    if (!node || node.role === 'control') return;
+    const member: Member = { peer, statistics: null, dwellUs: DWELL_US, elapsedUs: ELAPSED_US };
+    this.#members.set(node.id, member);
+    // It remembers nothing, whoever it was before.
+    this.#forget(node.id);
+    if (this.#gateway) void this.#settle(node.id, this.#gateway);
+    void peer.closed.then(() => {
+      if (this.#members.get(node.id) !== member) return;
+      this.#members.delete(node.id);
+      this.#forget(node.id);
+      if (this.#gateway?.ppns.includes(node.id)) void this.#iterate('failure');
+    });
+  }
+
+  #forget(node: NodeId): void {
+    for (const [graph, told] of this.#installed) {
+      told.delete(node);
+      if (this.#active.get(graph)?.entry === node) this.#active.delete(graph);
+    }
+    this.#aimed.delete(node);
+  }
+
+  #hear(from: NodeId, { latencies, application, statistics }: Report): void {
+    const nowMs = performance.now();
+    this.#counters.reports += 1;
+    for (const [peer, values] of Object.entries(latencies)) for (const ns of values) this.#latencies.add(Number(peer), from, ns / 1000, nowMs);
+    for (const [sequence, ns] of application) this.#spreads.add(sequence, ns / 1000, nowMs);
+    const member = this.#members.get(from);
+    if (!member || !statistics) return;
+    const before = member.statistics;
+    const mean = (ns: 'dwellNs' | 'elapsedNs', count: 'dwellCount' | 'elapsedCount', last: number): number => {
+      const n = statistics[count] - (before?.[count] ?? 0);
+      if (n <= 0) return last;
+      // A stall of the machine is no property of the node.
+      const us = Math.min((statistics[ns] - (before?.[ns] ?? 0)) / n / 1000, 2 * last + 20);
+      return last + SMOOTHING * (us - last);
+    };
+    member.dwellUs = mean('dwellNs', 'dwellCount', member.dwellUs);
+    member.elapsedUs = mean('elapsedNs', 'elapsedCount', member.elapsedUs);
+    member.statistics = statistics;
+  }
+
+  /** R0-31: asked once a flow; the PPN remembers. */
+  #resolve(ppn: NodeId, address: string, port: number): number | null {
+    this.#counters.resolutions += 1;
+    const producer = this.#config.nodes.find((n) => n.role === 'producer' && n.address === address);
+    const graph = this.#routes.get(producer?.id ?? -1)?.graphs.find((g) => g.ppns[g.tree.entry] === ppn)?.id ?? null;
+    log('info', 'resolve', { ppn: this.#nodes.get(ppn)?.name, flow: `${address}:${port}`, graph });
+    return graph;
+  }
+
+  #control(): RdnControlFunctions {
+    return { lead: (gateway) => this.#lead(gateway), status: () => this.#status(), metrics: () => this.#metrics() };
+  }
+
+  async #lead(gateway: Gateway | null): Promise<void> {
+    const first = this.#gateway === null || gateway === null || gateway.term !== this.#gateway.term;
+    this.#gateway = gateway;
+    clearTimeout(this.#timer);
+    if (!gateway) return;
+    // A successor numbers on where nobody has been: directives of older terms cannot be mistaken for its own.
+    if (first) this.#epoch = Math.max(this.#epoch, gateway.term * 100_000);
+    await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway)));
+    if (first) await this.#measured(gateway);
+    await this.#iterate(first ? 'first' : 'members');
+  }
+
+  /** Until all pairs that a graph may use have been measured, or for a while. */
+  async #measured(gateway: Gateway): Promise<void> {
+    const deadline = performance.now() + FIRST_MEASUREMENTS_MS;
+    const pairs = this.#pairs(gateway);
+    while (performance.now() < deadline && this.#gateway === gateway) {
+      if (gateway.ppns.some((p) => this.#members.has(p)) && pairs.every(([from, to]) => this.#latencies.quantile(from, to, 0.5, performance.now()) !== undefined)) return;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  /** R0-14: producer to PPN, PPN to PPN, PPN to consumer. */
+  #pairs({ producers, ppns, classes, scheme }: Gateway): [NodeId, NodeId][] {
+    const consumers = [...new Set(Object.values(classes).flatMap((c) => c.consumers))];
+    if (scheme === 'unicast') return producers.flatMap((m) => consumers.map((c): [NodeId, NodeId] => [m, c]));
+    return [
+      ...producers.flatMap((m) => ppns.map((p): [NodeId, NodeId] => [m, p])),
+      ...ppns.flatMap((p) => ppns.filter((q) => q !== p).map((q): [NodeId, NodeId] => [p, q])),
+      ...ppns.flatMap((p) => consumers.map((c): [NodeId, NodeId] => [p, c])),
+    ];
+  }
+
+  async #settle(id: NodeId, gateway: Gateway): Promise<void> {
+    const pairs = this.#pairs(gateway);
+    const intervalUs = Math.max(50_000, (pairs.length / this.#config.probesPerSecond) * 1e6);
+    const probes = pairs.flatMap(([from, to]): ProbeTarget[] => (from === id ? [{ peer: to, intervalUs }] : []));
+    const sampleEvery = Math.max(1, Math.ceil(gateway.messagesPerSecond / SAMPLES_PER_SECOND));
+    await this.#members.get(id)?.peer.call.settle({ term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
+      log('warn', 'settle', { node: this.#nodes.get(id)?.name, why: (error as Error).message });
+    });
+  }
+
+  /** One at a time: a failure in the middle of one is dealt with by the next. */
+  #iterate(trigger: Trigger): Promise<void> {
+    return (this.#iterating = this.#iterating.then(() => this.#iteration(trigger)).catch((error: unknown) => log('error', 'iteration', { trigger, why: (error as Error).message })));
+  }
+
+  async #iteration(trigger: Trigger): Promise<void> {
+    const gateway = this.#gateway;
+    if (!gateway) return;
+    clearTimeout(this.#timer);
+    const startedMs = performance.now();
+    this.#counters.iterations += 1;
+    const healthy = gateway.ppns.filter((p) => this.#members.has(p));
+    const knowledge = this.#knowledge(gateway, trigger === 'limit');
+    let changed = 0;
+    let failed = false;
+    const found: Route[] = [];
+    for (const [index, producer] of gateway.producers.entries()) {
+      const next = route(producer, index, { gateway, healthy, knowledge, marginUs: this.#config.marginUs }, this.#routes.get(producer));
+      this.#routes.set(producer, next);
+      found.push(next);
+      const sent = await this.#apply(gateway, next).catch((error: unknown) => {
+        log('warn', 'directives failed', { why: (error as Error).message });
+        failed = true;
+        return 0;
+      });
+      changed += sent;
+    }
+    if (changed > 0) this.#changedMs = performance.now();
+    this.#record(trigger, gateway, found, changed, performance.now() - startedMs);
+    if (this.#gateway !== gateway) return;
+    const nearLimit = this.#nearLimit(gateway);
+    const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : nearLimit ? gateway.periodMs / HASTE : gateway.periodMs);
+    this.#timer = setTimeout(() => void this.#iterate(nearLimit ? 'limit' : 'period'), pauseMs);
+  }
+
+  #knowledge(gateway: Gateway, hasty: boolean): Knowledge {
+    const nowMs = performance.now();
+    const withinMs = hasty ? Math.max(500, gateway.periodMs / 2) : Math.max(500, gateway.periodMs);
+    return {
+      latencyUs: (from, to) => this.#latencies.quantile(from, to, gateway.quantile, nowMs, withinMs) ?? this.#latencies.quantile(from, to, gateway.quantile, nowMs),
+      dwellUs: (ppn) => this.#members.get(ppn)?.dwellUs ?? DWELL_US,
+      elapsedUs: (ppn) => this.#members.get(ppn)?.elapsedUs ?? ELAPSED_US,
+      bufferBytes: (ppn) => this.#members.get(ppn)?.statistics?.bufferBytes ?? this.#config.buffer.bytes,
+    };
+  }
+
+  /** The narrowest class's limit against what consumers have seen since the last change. */
+  #nearLimit({ classes, periodMs }: Gateway): boolean {
+    const limits = Object.values(classes).flatMap((c) => (c.variationUs === null ? [] : [c.variationUs]));
+    if (limits.length === 0) return false;
+    const sinceMs = Math.min(periodMs, performance.now() - this.#changedMs - 300);
+    const spread = sinceMs <= 0 ? undefined : this.#spreads.quantile(0.9, this.#consumers().length, performance.now(), sinceMs);
+    return spread !== undefined && spread > NEAR * Math.min(...limits);
+  }
+
+  #consumers(): NodeId[] {
+    return [...new Set(Object.values(this.#gateway?.classes ?? {}).flatMap((c) => c.consumers))];
+  }
+
+  /** PPNs first, then the entry, then the producer: no message is ever in an epoch that a node on its way does not know. */
+  async #apply(gateway: Gateway, { producer, graphs, aims }: Route): Promise<number> {
+    const { term } = gateway;
+    const limits = Object.values(gateway.classes).flatMap((c) => (c.variationUs === null ? [] : [c.variationUs]));
+    const toleranceUs = Math.max(TOLERANCE_US, Math.min(...limits, Infinity) === Infinity ? 0 : Math.min(...limits) / 10);
+    let sent = 0;
+    for (const graph of graphs) {
+      const told = this.#installed.get(graph.id) ?? new Map<NodeId, readonly Destination[]>();
+      this.#installed.set(graph.id, told);
+      const changes = [...graph.plan.destinations].filter(([ppn, destinations]) => {
+        const before = told.get(ppn);
+        return !before || !isSame(before, destinations, toleranceUs);
+      });
+      const entry = graph.ppns[graph.tree.entry]!;
+      const active = this.#active.get(graph.id);
+      if (changes.length === 0 && active?.entry === entry) continue;
+      // Where one hold moves, all do: they were computed together.
+      const moved = [...graph.plan.destinations].filter(([ppn, destinations]) => !isSame(told.get(ppn) ?? [], destinations, 1));
+      this.#epoch += 1;
+      const epoch = this.#epoch;
+      await Promise.all(moved.map(async ([ppn, destinations]) => {
+        const member = this.#members.get(ppn);
+        if (!member) throw new Error(`${this.#nodes.get(ppn)?.name} is gone`);
+        await member.peer.call.install({ term, graph: graph.id, epoch, destinations });
+        told.set(ppn, destinations);
+        this.#counters.directivesSent += 1;
+        sent += 1;
+      }));
+      const gate = this.#members.get(entry);
+      if (!gate) throw new Error('the entry is gone');
+      await gate.peer.call.activate({ term, graph: graph.id, epoch });
+      this.#active.set(graph.id, { entry, epoch });
+      this.#logDirectives(graph, epoch);
+    }
+    const aim = aims.join(' ');
+    if (aims.length > 0 && this.#aimed.get(producer) !== aim) {
+      const member = this.#members.get(producer);
+      if (!member) return sent;
+      await member.peer.call.aim({ term, peers: aims });
+      this.#aimed.set(producer, aim);
+      sent += 1;
+    }
+    return sent;
+  }
+
+  /** Evidence: what ruled from when on, and what was expected of it (R0-6, R0-7). */
+  #logDirectives(graph: Graph, epoch: number): void {
+    const name = (id: NodeId) => this.#nodes.get(id)?.name;
+    log('info', 'directives', {
+      graph: graph.id, epoch, entry: name(graph.ppns[graph.tree.entry]!),
+      destinations: Object.fromEntries([...graph.plan.destinations].map(([ppn, list]) => [name(ppn), list.map((d) => ({ to: name(d.peer), hold: d.hold, holdNs: d.holdNs }))])),
+      estimatedUs: Object.fromEntries(graph.consumers.map((c, i) => [name(c), Math.round(graph.plan.estimated[i]!)])),
+      edgesUs: edges(graph).map(([from, to, us]) => [name(from), name(to), Math.round(us)]),
+    });
+  }
+
+  #record(trigger: Trigger, gateway: Gateway, routes: readonly Route[], changed: number, tookMs: number): void {
+    const nowMs = performance.now();
+    log('info', 'iteration', {
+      trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: Math.round(tookMs * 10) / 10,
+      feasible: routes.every((r) => r.feasible), reason: routes.map((r) => r.reason).filter(Boolean).join('; ') || null,
+      largestUs: Math.round(Math.max(0, ...routes.flatMap((r) => r.graphs.flatMap((g) => [...g.plan.due])))), boundUs: Math.round(Math.max(0, ...routes.map((r) => r.boundUs).filter(Number.isFinite))),
+      spreadUs: Math.round(this.#spreads.quantile(0.5, this.#consumers().length, nowMs, gateway.periodMs) ?? -1),
+    });
+  }
+
+  #status(): GatewayStatus {
+    const name = (id: NodeId) => this.#nodes.get(id)?.name ?? String(id);
+    const graphs = [...this.#routes.values()].flatMap((r) => r.graphs);
+    const used = new Set(graphs.flatMap((g) => g.ppns.filter((_, p) => g.tree.parent[p] !== UNUSED)));
+    const nowMs = performance.now();
+    const [median, p99] = [0.5, 0.99].map((q) => this.#spreads.quantile(q, this.#consumers().length, nowMs));
+    return {
+      iterations: this.#counters.iterations, epoch: this.#epoch, entries: [...this.#active.values()].map((a) => name(a.entry)), used: [...used].map(name),
+      healthy: (this.#gateway?.ppns ?? []).filter((p) => this.#members.has(p)).map(name),
+      feasible: [...this.#routes.values()].every((r) => r.feasible), reason: [...this.#routes.values()].map((r) => r.reason).filter(Boolean).join('; ') || null,
+      spreadUs: median === undefined || p99 === undefined ? null : { median, p99 },
+    };
+  }
+
+  async #metrics(): Promise<Membership[]> {
+    const estimates = new Map([...this.#routes.values()].flatMap((r) => r.graphs.slice(0, 1)).flatMap((g) => g.consumers.map((c, i) => [c, g.plan.estimated[i]!] as const)));
+    return Promise.all(this.#consumers().map(async (id): Promise<Membership> => {
+      const metrics = await this.#members.get(id)?.peer.call.metrics().catch(() => null);
+      return { consumer: this.#nodes.get(id)?.name ?? String(id), estimatedUs: estimates.get(id) ?? null, metrics: metrics ?? null };
+    }));
+  }
+}
+
+/** The tree's edges with their measured latencies. */
+function edges({ ppns, consumers, problem, tree }: Graph): [NodeId, NodeId, number][] {
+  const between = [...tree.parent.entries()].flatMap(([p, above]): [NodeId, NodeId, number][] => (above === UNUSED || p === tree.entry ? [] : [[ppns[above]!, ppns[p]!, problem.between[above * problem.ppns + p]!]]));
+  return [...between, ...consumers.map((c, i): [NodeId, NodeId, number] => [ppns[tree.exit[i]!]!, c, problem.toConsumer[i * problem.ppns + tree.exit[i]!]!])];
+}
+
+export async function startRdn({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
+  const rdn = new Rdn(config);
+  await rdn.start(secret);
+  return { counters: () => rdn.counters, stop: () => rdn.stop() };
+}
