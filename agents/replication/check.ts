@@ -93,13 +93,13 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
     }
     case 'undelivered': return exact(judged.flat().filter((us) => us === Infinity).length);
     case 'copies': return exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
-    case 'estimate': return estimateError(messages, trail, only);
+    case 'estimate': return estimateError(messages, trail, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
     case 'recovery':
     case 'iterations': {
       if (target.event === undefined || target.limit === undefined) return missing(`${target.metric} needs event and limit`);
       const eventUs = parseDurationUs(target.event);
       const atUs = recovery(messages.map((m) => ({ atUs: m.atUs, spreadUs: spreadOf(latenciesOf(m, only)) })), eventUs, parseDurationUs(target.limit));
-      if (target.metric === 'recovery') return { kind: 'single', value: atUs - eventUs };
+      if (target.metric === 'recovery') return exact(atUs - eventUs);
       return exact(atUs === Infinity ? Infinity : trail.iterations.filter((i) => i.atMs > startMs + eventUs / 1000 && i.atMs <= startMs + atUs / 1000).length);
     }
     default: return missing(`the metric ${target.metric} is not of messages between ${window.fromUs} and ${window.toUs} us`);
@@ -116,19 +116,16 @@ function deviation(latencies: readonly number[]): number {
   return Math.sqrt(latencies.reduce((sum, us) => sum + (us - mean) ** 2, 0) / (latencies.length - 1));
 }
 
-/** R0-7, over the epochs that carried at least a few messages. */
-function estimateError(messages: readonly Message[], { directives }: Trail, only: ReadonlySet<string> | undefined): Figures {
-  const FEW = 20;
-  const worst: number[] = [];
-  for (const [epoch, own] of Map.groupBy(messages, (m) => m.epoch)) {
-    const estimates = directives.find((d) => d.epoch === epoch)?.estimatedUs;
-    if (!estimates || own.length < FEW) continue;
-    for (const [consumer, us] of Object.entries(estimates)) {
-      const latencies = own.flatMap((m) => m.receipts.get(consumer)?.latencyUs ?? []);
-      if ((!only || only.has(consumer)) && latencies.length > 0) worst.push(Math.abs(quantileOf(latencies, 0.5) - us));
-    }
-  }
-  return worst.length === 0 ? missing('no graph with an estimate carried messages in the window') : { kind: 'exact', value: Math.max(...worst) };
+/** R0-7: the consumer's median latency against the median of what was expected meanwhile. */
+function estimateError(messages: readonly Message[], { iterations }: Trail, only: ReadonlySet<string> | undefined, fromMs: number, toMs: number): Figures {
+  const meanwhile = iterations.filter((i) => i.atMs >= fromMs && i.atMs < toMs);
+  const consumers = [...new Set(meanwhile.flatMap((i) => Object.keys(i.estimatedUs)))].filter((c) => !only || only.has(c));
+  const errors = consumers.flatMap((consumer) => {
+    const expected = meanwhile.flatMap((i) => i.estimatedUs[consumer] ?? []);
+    const measured = messages.flatMap((m) => m.receipts.get(consumer)?.latencyUs ?? []);
+    return measured.length === 0 ? [] : [Math.abs(quantileOf(measured, 0.5) - quantileOf(expected, 0.5))];
+  });
+  return errors.length === 0 ? missing('no iteration in the window expected anything of these consumers') : { kind: 'exact', value: Math.max(...errors) };
 }
 
 export const checks: readonly Check[] = [latencyVariation as Check];

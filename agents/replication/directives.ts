@@ -1,5 +1,5 @@
 /** A tree to what each of its nodes is told: order and holds (R0 sections 3.4 to 3.6). Pure. Latencies in microseconds. */
-import { consumerOf, evaluate, isConsumer, type Evaluation, type Order, type Problem, type Tree } from './graph.ts';
+import { consumerOf, isConsumer, type Evaluation, type Order, type Problem, type Tree } from './graph.ts';
 import type { Destination, NodeId, Scheme } from './protocol.ts';
 
 /** Numbers of the problem to nodes of the run. */
@@ -31,8 +31,7 @@ const ORDERS: Readonly<Record<Scheme, Order>> = { relative: 'longest-first', abs
 export const orderOf = (scheme: Scheme): Order => ORDERS[scheme];
 
 /** `classOf`: consumers that are to be alike. `floors`: what another graph of the same messages needs, by class. */
-export function planDirectives(problem: Problem, tree: Tree, scheme: Scheme, naming: Naming, classOf: readonly number[], limits: HoldLimits, floors: ReadonlyMap<number, number> = new Map()): Planned {
-  const evaluation = evaluate(problem, tree, orderOf(scheme));
+export function planDirectives(problem: Problem, tree: Tree, evaluation: Evaluation, scheme: Scheme, naming: Naming, classOf: readonly number[], limits: HoldLimits, floors: ReadonlyMap<number, number> = new Map()): Planned {
   const { consumers } = problem;
   const due = dueTimes(evaluation, classOf, scheme === 'absolute' ? limits.marginUs : 0, floors);
   const holds = new Float64Array(consumers);

@@ -40,7 +40,7 @@ export interface DirectiveLog {
   readonly epoch: number;
   readonly entry: string;
   readonly destinations: Readonly<Record<string, readonly { to: string; hold: 'relative' | 'absolute'; holdNs: number }[]>>;
-  readonly estimatedUs: Readonly<Record<string, number>>;
+  readonly consumers: readonly string[];
   readonly edgesUs: readonly (readonly [from: string, to: string, us: number])[];
 }
 
@@ -50,6 +50,8 @@ export interface IterationLog {
   readonly changed: number;
   readonly feasible: boolean;
   readonly reason: string | null;
+  /** Latency by consumer, holds included (R0-7). */
+  readonly estimatedUs: Readonly<Record<string, number>>;
   readonly largestUs: number;
   readonly boundUs: number;
   readonly tookMs: number;
@@ -90,7 +92,7 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const control = nodes.filter((n) => n.role === 'rdn').flatMap((n) => lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - aheadMs(evidence, n.name) })));
   const dated = <T>(event: string): T[] => control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
   const directives = dated<DirectiveLog>('directives');
-  const byEpoch = new Map(directives.map((d) => [d.epoch, Object.keys(d.estimatedUs)]));
+  const byEpoch = new Map(directives.map((d) => [d.epoch, d.consumers]));
   const everybody = nodes.filter((n) => n.role === 'consumer').map((n) => n.name);
   const clock = clocks(evidence, phase, nodes);
   const captureDifferencesUs: number[] = [];

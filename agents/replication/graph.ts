@@ -38,10 +38,11 @@ export const isConsumer = (child: Child): boolean => child < 0;
 export const consumerOf = (child: Child): number => -1 - child;
 
 export type Order = 'longest-first' | 'shortest-first' | 'as-numbered';
+/** By PPN, in sending order. */
+export type Children = readonly (readonly Child[])[];
 
 export interface Evaluation {
-  /** By PPN, in sending order. */
-  readonly children: readonly (readonly Child[])[];
+  readonly children: Children;
   /** By PPN: from generation to its arrival there. */
   readonly arrival: Float64Array;
   /** By consumer: from generation to receipt, without holds. */
@@ -52,11 +53,15 @@ export interface Evaluation {
 
 /** What every consumer would see without holds. Longest onward path first (R0-15), unless another order is asked for. */
 export function evaluate(problem: Problem, tree: Tree, order: Order = 'longest-first'): Evaluation {
+  return evaluateInOrder(problem, tree, ordered(problem, tree, order));
+}
+
+function ordered(problem: Problem, tree: Tree, order: Order): Children {
   const { ppns, consumers } = problem;
   const children: Child[][] = Array.from({ length: ppns }, () => []);
   for (let p = 0; p < ppns; p++) if (p !== tree.entry && tree.parent[p] !== UNUSED) children[tree.parent[p]!]!.push(p);
   for (let c = 0; c < consumers; c++) if (tree.exit[c] !== UNUSED) children[tree.exit[c]!]!.push(consumerChild(c));
-  const down = topDown(tree, children);
+  const down = topDown(tree.entry, children);
   const onward = new Float64Array(ppns);
   const edge = (p: number, child: Child): number => (isConsumer(child) ? problem.toConsumer[consumerOf(child) * ppns + p]! : problem.between[p * ppns + child]! + onward[child]!);
   for (const p of down.toReversed()) {
@@ -66,10 +71,16 @@ export function evaluate(problem: Problem, tree: Tree, order: Order = 'longest-f
     if (order === 'shortest-first') own.sort((a, b) => edge(p, a) - edge(p, b) || rank(a) - rank(b));
     onward[p] = own.reduce((longest, child, slot) => Math.max(longest, departure(problem, p, slot) + edge(p, child)), 0);
   }
+  return children;
+}
+
+/** The same for an order that is given. */
+export function evaluateInOrder(problem: Problem, { entry }: Tree, children: Children): Evaluation {
+  const { ppns, consumers } = problem;
   const arrival = new Float64Array(ppns).fill(Infinity);
   const latency = new Float64Array(consumers).fill(Infinity);
-  arrival[tree.entry] = problem.fromProducer[tree.entry]!;
-  for (const p of down) {
+  arrival[entry] = problem.fromProducer[entry]!;
+  for (const p of topDown(entry, children)) {
     children[p]!.forEach((child, slot) => {
       const leaves = arrival[p]! + departure(problem, p, slot);
       if (isConsumer(child)) latency[consumerOf(child)] = leaves + problem.toConsumer[consumerOf(child) * ppns + p]!;
@@ -90,7 +101,7 @@ export const departure = ({ dwellUs, elapsedUs }: Problem, ppn: number, slot: nu
 const rank = (child: Child): number => (isConsumer(child) ? 1e9 + consumerOf(child) : child);
 
 /** PPNs of the tree, parents first. */
-function topDown({ entry }: Tree, children: readonly (readonly Child[])[]): number[] {
+function topDown(entry: number, children: Children): number[] {
   const order = [entry];
   for (let i = 0; i < order.length; i++) for (const child of children[order[i]!]!) if (!isConsumer(child)) order.push(child);
   return order;

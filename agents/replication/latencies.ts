@@ -5,6 +5,10 @@ interface Series {
   readonly values: { atMs: number; us: number }[];
 }
 
+/** A recent quantile that differs by so much from the whole window's is no noise. */
+const CHANGED_US = 150;
+const CHANGED = 0.1;
+
 export class Latencies {
   readonly #windowMs: number;
   readonly #series = new Map<string, Series>();
@@ -28,6 +32,13 @@ export class Latencies {
     if (values.length === 0) return undefined;
     values.sort((a, b) => a - b);
     return values[Math.min(values.length - 1, Math.floor(quantile * values.length))];
+  }
+
+  /** Over the whole window, unless the last part of it says something else: a path that changed is believed soon, noise is not. */
+  settled(from: number, to: number, quantile: number, nowMs: number, recentMs: number): number | undefined {
+    const [whole, recent] = [this.quantile(from, to, quantile, nowMs), this.quantile(from, to, quantile, nowMs, recentMs)];
+    if (whole === undefined || recent === undefined) return whole;
+    return Math.abs(recent - whole) > Math.max(CHANGED_US, CHANGED * whole) ? recent : whole;
   }
 
   #recent(key: string, nowMs: number, withinMs: number): number[] {

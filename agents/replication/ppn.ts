@@ -6,6 +6,24 @@ import type { NodeRole } from './agent.ts';
 
 /** A flow whose graph is not known yet is asked for again. */
 const ASK_AGAIN_MS = 200;
+const TIMER_MS = 20;
+const TIMER_BUCKETS = 24;
+
+/** How late this process's own timers are, by powers of two in microseconds: what holds would be without the packet loop. */
+function watchTimers(): { readonly lateUs: readonly number[]; stop(): void } {
+  const lateUs = new Array<number>(TIMER_BUCKETS).fill(0);
+  let timer: NodeJS.Timeout | undefined;
+  const next = (): void => {
+    const dueMs = performance.now() + TIMER_MS;
+    timer = setTimeout(() => {
+      const us = Math.abs(performance.now() - dueMs) * 1000;
+      lateUs[Math.min(TIMER_BUCKETS - 1, us < 1 ? 0 : Math.floor(Math.log2(us)) + 1)]! += 1;
+      next();
+    }, TIMER_MS);
+  };
+  next();
+  return { lateUs, stop: () => clearTimeout(timer) };
+}
 
 export async function startPpn(setup: AgentSetup<AgentConfig>): Promise<NodeRole> {
   let stopped = false;
@@ -20,11 +38,13 @@ export async function startPpn(setup: AgentSetup<AgentConfig>): Promise<NodeRole
     }
   };
   const member = await Member.start('relay', setup, { events: { onFlow: (address, port) => void lookUp(address, port) } });
+  const timers = watchTimers();
   return {
-    counters: () => member.counters,
+    counters: () => ({ ...member.counters, ...Object.fromEntries(timers.lateUs.map((n, i) => [`timerErrorUs${2 ** i}`, n])) }),
     problem: () => member.problem,
     stop: async () => {
       stopped = true;
+      timers.stop();
       await member.stop();
     },
   };

@@ -15,12 +15,18 @@ const LEAST_PERIOD_MS = 200;
 /** Of the period, where the application's own latencies near the limit (R0-13). */
 const HASTE = 4;
 const NEAR = 0.8;
+/** Iterations that look for a better tree although nothing has become worse. */
+const THOROUGH_EVERY = 8;
 const FIRST_MEASUREMENTS_MS = 6000;
+/** Of somebody who joins. */
+const NEW_MEASUREMENTS_MS = 1500;
 const POLL_MS = 100;
 /** Messages that consumers report, per second. */
 const SAMPLES_PER_SECOND = 40;
 /** Holds are sent again when they are off by this much, or by a tenth of the allowed variation if that is more. */
 const TOLERANCE_US = 30;
+/** Latencies are remembered for so many periods. */
+const WINDOW_PERIODS = 4;
 const SMOOTHING = 0.1;
 const DWELL_US = 50;
 const ELAPSED_US = 15;
@@ -56,7 +62,7 @@ export class Rdn {
   constructor(config: AgentConfig) {
     this.#config = config;
     this.#nodes = new Map(config.nodes.map((n) => [n.id, n]));
-    this.#latencies = new Latencies(Math.max(config.periodMs, 1000));
+    this.#latencies = new Latencies(WINDOW_PERIODS * config.periodMs);
     this.#spreads = new Spreads(Math.max(config.periodMs, 1000));
   }
 
@@ -154,16 +160,15 @@ export class Rdn {
     // A successor numbers on where nobody has been: directives of older terms cannot be mistaken for its own.
     if (first) this.#epoch = Math.max(this.#epoch, gateway.term * 100_000);
     await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway)));
-    if (first) await this.#measured(gateway);
+    await this.#measured(gateway, first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS);
     await this.#iterate(first ? 'first' : 'members');
   }
 
   /** Until all pairs that a graph may use have been measured, or for a while. */
-  async #measured(gateway: Gateway): Promise<void> {
-    const deadline = performance.now() + FIRST_MEASUREMENTS_MS;
-    const pairs = this.#pairs(gateway);
+  async #measured(gateway: Gateway, patienceMs: number): Promise<void> {
+    const deadline = performance.now() + patienceMs;
     while (performance.now() < deadline && this.#gateway === gateway) {
-      if (gateway.ppns.some((p) => this.#members.has(p)) && pairs.every(([from, to]) => this.#latencies.quantile(from, to, 0.5, performance.now()) !== undefined)) return;
+      if (gateway.ppns.some((p) => this.#members.has(p)) && this.#pairs(gateway).every(([from, to]) => !this.#members.has(from) || !this.#members.has(to) || this.#latencies.quantile(from, to, 0.5, performance.now()) !== undefined)) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
@@ -206,7 +211,7 @@ export class Rdn {
     let failed = false;
     const found: Route[] = [];
     for (const [index, producer] of gateway.producers.entries()) {
-      const next = route(producer, index, { gateway, healthy, knowledge, marginUs: this.#config.marginUs }, this.#routes.get(producer));
+      const next = route(producer, index, { gateway, healthy, knowledge, marginUs: this.#config.marginUs, thorough: trigger !== 'period' || this.#counters.iterations % THOROUGH_EVERY === 0 }, this.#routes.get(producer));
       this.#routes.set(producer, next);
       found.push(next);
       const sent = await this.#apply(gateway, next).catch((error: unknown) => {
@@ -226,9 +231,9 @@ export class Rdn {
 
   #knowledge(gateway: Gateway, hasty: boolean): Knowledge {
     const nowMs = performance.now();
-    const withinMs = hasty ? Math.max(500, gateway.periodMs / 2) : Math.max(500, gateway.periodMs);
+    const recentMs = Math.max(500, hasty ? gateway.periodMs / 2 : gateway.periodMs);
     return {
-      latencyUs: (from, to) => this.#latencies.quantile(from, to, gateway.quantile, nowMs, withinMs) ?? this.#latencies.quantile(from, to, gateway.quantile, nowMs),
+      latencyUs: (from, to) => this.#latencies.settled(from, to, gateway.quantile, nowMs, recentMs),
       dwellUs: (ppn) => this.#members.get(ppn)?.dwellUs ?? DWELL_US,
       elapsedUs: (ppn) => this.#members.get(ppn)?.elapsedUs ?? ELAPSED_US,
       bufferBytes: (ppn) => this.#members.get(ppn)?.statistics?.bufferBytes ?? this.#config.buffer.bytes,
@@ -293,13 +298,13 @@ export class Rdn {
     return sent;
   }
 
-  /** Evidence: what ruled from when on, and what was expected of it (R0-6, R0-7). */
+  /** Evidence: what ruled from when on (R0-6). */
   #logDirectives(graph: Graph, epoch: number): void {
     const name = (id: NodeId) => this.#nodes.get(id)?.name;
     log('info', 'directives', {
       graph: graph.id, epoch, entry: name(graph.ppns[graph.tree.entry]!),
       destinations: Object.fromEntries([...graph.plan.destinations].map(([ppn, list]) => [name(ppn), list.map((d) => ({ to: name(d.peer), hold: d.hold, holdNs: d.holdNs }))])),
-      estimatedUs: Object.fromEntries(graph.consumers.map((c, i) => [name(c), Math.round(graph.plan.estimated[i]!)])),
+      consumers: graph.consumers.map(name),
       edgesUs: edges(graph).map(([from, to, us]) => [name(from), name(to), Math.round(us)]),
     });
   }
@@ -310,6 +315,7 @@ export class Rdn {
       trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: Math.round(tookMs * 10) / 10,
       feasible: routes.every((r) => r.feasible), reason: routes.map((r) => r.reason).filter(Boolean).join('; ') || null,
       largestUs: Math.round(Math.max(0, ...routes.flatMap((r) => r.graphs.flatMap((g) => [...g.plan.due])))), boundUs: Math.round(Math.max(0, ...routes.map((r) => r.boundUs).filter(Number.isFinite))),
+      estimatedUs: Object.fromEntries(routes.flatMap((r) => r.graphs.slice(0, 1)).flatMap((g) => g.consumers.map((c, i) => [this.#nodes.get(c)?.name, Math.round(g.plan.estimated[i]!)]))),
       spreadUs: Math.round(this.#spreads.quantile(0.5, this.#consumers().length, nowMs, gateway.periodMs) ?? -1),
     });
   }

@@ -1,5 +1,5 @@
 /** Measurements and requirements to trees and directives: one iteration of an RDN, without its messages. Pure. */
-import { evaluate, flaw, UNUSED, type Problem, type Tree } from './graph.ts';
+import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, UNUSED, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
 import { orderOf, planDirectives, slowestOf, star, type Planned } from './directives.ts';
 import type { Gateway, NodeId } from './protocol.ts';
 import { lowerBound, search } from './search.ts';
@@ -7,6 +7,7 @@ import { lowerBound, search } from './search.ts';
 /** A new tree must be this much faster than the one that rules: graphs that flap cost more than they gain. */
 const BETTER_BY = 0.05;
 const BETTER_BY_US = 100;
+const SAME_ORDER_US = 50;
 /** Of a PPN's buffer, for holds: the rest is for what comes in bursts. */
 const BUFFER_SHARE = 0.5;
 
@@ -26,6 +27,9 @@ export interface Graph {
   readonly consumers: readonly NodeId[];
   readonly problem: Problem;
   readonly tree: Tree;
+  readonly evaluation: Evaluation;
+  /** Largest latency when the tree was found: it is looked for again where this has grown. */
+  readonly foundUs: number;
   readonly plan: Planned;
 }
 
@@ -47,33 +51,41 @@ export interface RoutingInput {
   readonly healthy: readonly NodeId[];
   readonly knowledge: Knowledge;
   readonly marginUs: number;
+  /** Looks for a better tree even where the one that rules is as good as when it was found. */
+  readonly thorough: boolean;
 }
 
 /** `before`: what rules now for this producer. */
-export function route(producer: NodeId, index: number, { gateway, healthy, knowledge, marginUs }: RoutingInput, before: Route | undefined): Route {
+export function route(producer: NodeId, index: number, input: RoutingInput, before: Route | undefined): Route {
+  const { gateway, healthy, knowledge, marginUs } = input;
   const all = [...new Set(Object.values(gateway.classes).flatMap((c) => c.consumers))];
-  const consumers = all.filter((c) => (gateway.scheme === 'unicast' ? [producer] : healthy).some((from) => knowledge.latencyUs(from, c) !== undefined));
   const none = (reason: string): Route => ({ producer, graphs: [], aims: [], feasible: false, reason, boundUs: Infinity });
   if (gateway.scheme === 'unicast') return { ...none('no graph: the producer sends to all'), aims: all, feasible: true };
+  const consumers = all.filter((c) => healthy.some((from) => knowledge.latencyUs(from, c) !== undefined));
   if (consumers.length === 0) return none('no consumer is measured yet');
-  const classOf = classesOf(gateway, consumers);
-  const problem = problemOf(producer, healthy, consumers, gateway.fanOut, knowledge);
-  const tree = gateway.scheme === 'single' ? star(problem, nearest(problem.fromProducer)) : chooseTree(problem, healthy, consumers, before?.graphs[0]);
-  if (!tree) return none(`${healthy.length} PPNs with a fan-out of ${gateway.fanOut} cannot serve ${consumers.length} consumers`);
-  const id = gateway.firstGraph + 2 * index;
-  const spare = gateway.duplicates.filter((c) => consumers.includes(c));
-  const second = spare.length === 0 ? undefined : secondTree(producer, spare, healthy, tree, gateway.fanOut, knowledge, before?.graphs[1]);
-  const firstEvaluation = evaluate(problem, tree, orderOf(gateway.scheme));
-  const floors = slowestOf(firstEvaluation, classOf);
-  const spareClassOf = classesOf(gateway, spare);
-  if (second) for (const [k, us] of slowestOf(evaluate(second.problem, second.tree, orderOf(gateway.scheme)), spareClassOf)) floors.set(k, Math.max(us, floors.get(k) ?? 0));
-  const build = (graph: number, own: Problem, t: Tree, of: readonly NodeId[], classes: readonly number[]): Graph => {
-    const limits = { mostUs: mostHold(own, t, healthy, gateway, knowledge), marginUs };
-    return { id: graph, ppns: healthy, consumers: of, problem: own, tree: t, plan: planDirectives(own, t, gateway.scheme, { ppns: healthy, consumers: of }, classes, limits, floors) };
-  };
-  const graphs = [build(id, problem, tree, consumers, classOf), ...(second ? [build(id + 1, second.problem, second.tree, spare, spareClassOf)] : [])];
-  const { feasible, reason } = judge(gateway, graphs[0]!, classOf, consumers.length < all.length ? all.length - consumers.length : 0);
-  return { producer, graphs, aims: graphs.map((g) => healthy[g.tree.entry]!), feasible, reason, boundUs: lowerBound(problem) };
+  const first = choose(producer, consumers, new Set(), input, before?.graphs[0]);
+  if (!first) return none(`${healthy.length} PPNs with a fan-out of ${gateway.fanOut} cannot serve ${consumers.length} consumers`);
+  const twice = gateway.duplicates.filter((c) => consumers.includes(c));
+  const second = twice.length === 0 ? undefined : chooseSecond(producer, twice, first.tree, input, before?.graphs[1]);
+  const chosen = second ? [first, second] : [first];
+  // Copies of a message are due at the same time, whichever way they come.
+  const floors = new Map<number, number>();
+  for (const c of chosen) for (const [k, us] of slowestOf(c.evaluation, classesOf(gateway, c.consumers))) floors.set(k, Math.max(us, floors.get(k) ?? 0));
+  const graphs = chosen.map((c, i): Graph => {
+    const limits = { mostUs: mostHold(c.problem, c.tree, healthy, gateway, knowledge), marginUs };
+    const naming = { ppns: healthy, consumers: c.consumers };
+    return { id: gateway.firstGraph + 2 * index + i, ...naming, ...c, plan: planDirectives(c.problem, c.tree, c.evaluation, gateway.scheme, naming, classesOf(gateway, c.consumers), limits, floors) };
+  });
+  const { feasible, reason } = judge(gateway, graphs[0]!, classesOf(gateway, consumers), all.length - consumers.length);
+  return { producer, graphs, aims: graphs.map((g) => healthy[g.tree.entry]!), feasible, reason, boundUs: lowerBound(first.problem) };
+}
+
+interface Choice {
+  readonly problem: Problem;
+  readonly consumers: readonly NodeId[];
+  readonly tree: Tree;
+  readonly evaluation: Evaluation;
+  readonly foundUs: number;
 }
 
 /** Numbers of consumers' classes, in the order of their names. */
@@ -98,38 +110,55 @@ function problemOf(producer: NodeId, ppns: readonly NodeId[], consumers: readonl
   };
 }
 
-/** The tree that rules, unless another is clearly faster, or it serves other nodes. */
-function chooseTree(problem: Problem, ppns: readonly NodeId[], consumers: readonly NodeId[], before: Graph | undefined): Tree | undefined {
-  const kept = before && carriedOver(before, ppns, consumers);
-  const keeps = kept && flaw(problem, kept) === undefined ? evaluate(problem, kept).largest : Infinity;
-  const good = (than: number): boolean => Number.isFinite(keeps) && keeps <= than * (1 + BETTER_BY) + BETTER_BY_US;
-  // Nothing can be much better than what nearly is the shortest path: the graph is only verified.
-  if (kept && good(lowerBound(problem))) return kept;
-  const found = search(problem);
-  if (kept && found && good(found.evaluation.largest)) return kept;
-  return found && Number.isFinite(found.evaluation.largest) ? found.tree : undefined;
+/** The tree that rules, unless another is clearly faster, or it serves other nodes. undefined: there are too few PPNs. */
+function choose(producer: NodeId, consumers: readonly NodeId[], excluded: ReadonlySet<number>, { gateway, healthy, knowledge, thorough }: RoutingInput, before: Graph | undefined): Choice | undefined {
+  const problem = problemOf(producer, healthy, consumers, gateway.fanOut, knowledge, excluded);
+  const order = orderOf(gateway.scheme);
+  const made = (tree: Tree): Choice => {
+    const evaluation = evaluate(problem, tree, order);
+    return { problem, consumers, tree, evaluation, foundUs: evaluation.largest };
+  };
+  if (gateway.scheme === 'single') return made(star(problem, nearest(problem.fromProducer)));
+  const kept = before && carriedOver(before, healthy, consumers);
+  if (!before || !kept || flaw(problem, kept.tree) !== undefined) return found(problem, made);
+  const evaluation = steady(evaluate(problem, kept.tree, order), evaluateInOrder(problem, kept.tree, kept.children));
+  const keeping: Choice = { problem, consumers, tree: kept.tree, evaluation, foundUs: before.foundUs };
+  const isGood = (than: number): boolean => Number.isFinite(evaluation.largest) && evaluation.largest <= than * (1 + BETTER_BY) + BETTER_BY_US;
+  // The graph is only verified (R0 section 3.1).
+  if (isGood(lowerBound(problem)) || (!thorough && isGood(before.foundUs))) return keeping;
+  const other = found(problem, made);
+  return !other || isGood(other.evaluation.largest) ? { ...keeping, foundUs: Math.max(before.foundUs, evaluation.largest) } : other;
 }
 
-/** The same tree in the numbers of now; undefined: somebody came or went. */
-function carriedOver(before: Graph, ppns: readonly NodeId[], consumers: readonly NodeId[]): Tree | undefined {
+function found(problem: Problem, made: (tree: Tree) => Choice): Choice | undefined {
+  const best = search(problem);
+  return best && Number.isFinite(best.evaluation.largest) ? made(best.tree) : undefined;
+}
+
+/** The order that rules, where another would gain no more than noise: equal paths must not take turns. */
+const steady = (sorted: Evaluation, before: Evaluation): Evaluation => (before.largest <= sorted.largest + SAME_ORDER_US ? before : sorted);
+
+/** The same tree and order in the numbers of now; undefined: somebody came or went. */
+function carriedOver(before: Graph, ppns: readonly NodeId[], consumers: readonly NodeId[]): { tree: Tree; children: Children } | undefined {
   if (before.consumers.length !== consumers.length || !before.consumers.every((c, i) => c === consumers[i])) return undefined;
   const now = (p: number): number => ppns.indexOf(before.ppns[p]!);
   const parent = new Int32Array(ppns.length).fill(UNUSED);
+  const children: number[][] = Array.from({ length: ppns.length }, () => []);
   for (const [p, above] of before.tree.parent.entries()) {
     if (above === UNUSED) continue;
     if (now(p) < 0 || now(above) < 0) return undefined;
     parent[now(p)] = now(above);
+    children[now(p)] = before.evaluation.children[p]!.map((child) => (isConsumer(child) ? consumerChild(consumerOf(child)) : now(child)));
   }
-  return { entry: now(before.tree.entry), parent, exit: before.tree.exit.map(now) };
+  return { tree: { entry: now(before.tree.entry), parent, exit: before.tree.exit.map(now) }, children };
 }
 
 /** On other PPNs than the first tree's as far as there are enough of them, so that no single one is in both paths (R0-24). */
-function secondTree(producer: NodeId, consumers: readonly NodeId[], ppns: readonly NodeId[], first: Tree, fanOut: number, knowledge: Knowledge, before: Graph | undefined): { problem: Problem; tree: Tree } | undefined {
+function chooseSecond(producer: NodeId, consumers: readonly NodeId[], first: Tree, input: RoutingInput, before: Graph | undefined): Choice | undefined {
   const used = new Set([...first.parent.keys()].filter((p) => first.parent[p] !== UNUSED));
   for (const excluded of [used, new Set([first.entry]), new Set<number>()]) {
-    const problem = problemOf(producer, ppns, consumers, fanOut, knowledge, excluded);
-    const tree = chooseTree(problem, ppns, consumers, before);
-    if (tree) return { problem, tree };
+    const choice = choose(producer, consumers, excluded, input, before);
+    if (choice) return choice;
   }
   return undefined;
 }

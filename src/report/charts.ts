@@ -10,7 +10,7 @@ export interface Point { readonly x: number; readonly y: number; readonly series
 export interface Mark { readonly x: number; readonly label: string }
 export interface Level { readonly y: number; readonly label: string; readonly series: string }
 
-function render(options: Plot.PlotOptions, description: string): string {
+export function render(options: Plot.PlotOptions, description: string): string {
   const element = Plot.plot({ ...options, document: document, style: { background: 'none', fontSize: '11px' } as never });
   element.setAttribute('role', 'img');
   element.setAttribute('aria-label', description);
@@ -18,7 +18,7 @@ function render(options: Plot.PlotOptions, description: string): string {
   return element.outerHTML;
 }
 
-const colourScale = (series: readonly string[]) => ({ domain: [...series], range: series.map((_, i) => SERIES_COLOURS[i % SERIES_COLOURS.length] as string) });
+export const colourScale = (series: readonly string[]) => ({ domain: [...series], range: series.map((_, i) => SERIES_COLOURS[i % SERIES_COLOURS.length] as string) });
 
 export interface TimeSeries {
   readonly points: readonly Point[];
