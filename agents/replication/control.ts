@@ -5,7 +5,7 @@ import { log, Refusal, type AgentSetup } from '../lib/rpc.ts';
 import type { NodeRole } from './agent.ts';
 import type { AgentConfig, NodeInfo, Role } from './config.ts';
 import { isOperation, OPERATIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
-import { place } from './placement.ts';
+import { distance, place } from './placement.ts';
 import type { ClassLimits, Gateway, NodeId, RdnControlFunctions } from './protocol.ts';
 import { RDN_PORT } from './rdn.ts';
 
@@ -199,10 +199,10 @@ export class ControlPlane {
     const own = this.#svg(svg);
     const group = this.#lpg(lpg);
     if (account !== undefined) this.#mayUse(group, lpg, account);
-    const before = new Set([...own.ppns, ...own.rdns]);
+    const before = new Set([...own.ppns, own.rdns[0]]);
     own.cell = group.cell;
     this.#choose(own);
-    const migrated = [...own.ppns, ...own.rdns].filter((name) => !before.has(name));
+    const migrated = [...own.ppns, own.rdns[0]].filter((name) => !before.has(name));
     this.#counters.migrations += migrated.length;
     await this.#lead(own);
     return { ...this.#describe(own), migrated };
@@ -258,9 +258,11 @@ export class ControlPlane {
     const ppns = svg.ppnsWanted ?? this.#ppnsFor(consumers, svg.duplicates.length);
     const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, this.#free(svg), new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"`);
     svg.ppns = [...found.ppns];
-    // Who leads goes on leading where it may stay.
+    // Who leads goes on leading where nobody nearer could.
     const [leader] = svg.rdns;
-    svg.rdns = leader !== undefined && found.rdns.includes(leader) ? [leader, ...found.rdns.filter((r) => r !== leader)] : [...found.rdns];
+    const far = (name: string | undefined) => distance(this.#byName.get(name ?? '')?.cell ?? null, svg.cell);
+    const stays = leader !== undefined && found.rdns.includes(leader) && far(leader) === far(found.rdns[0]);
+    svg.rdns = stays ? [leader, ...found.rdns.filter((r) => r !== leader)] : [...found.rdns];
     if (leader !== undefined && leader !== svg.rdns[0]) this.#handOver(svg, leader);
   }
 

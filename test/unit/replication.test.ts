@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { isSame, planDirectives } from '../../agents/replication/directives.ts';
+import { exactSearch } from '../../agents/replication/exact.ts';
+import { evaluate, flaw, isConsumer, UNUSED, type Problem, type Tree } from '../../agents/replication/graph.ts';
+import { Latencies, Spreads } from '../../agents/replication/latencies.ts';
+import { conformance, orderErrors, recovery } from '../../agents/replication/measures.ts';
+import { OPERATIONS, validated } from '../../agents/replication/operations.ts';
+import { distance, place, type Candidate } from '../../agents/replication/placement.ts';
+import type { Gateway } from '../../agents/replication/protocol.ts';
+import { route, type Knowledge } from '../../agents/replication/router.ts';
+import { lowerBound, search } from '../../agents/replication/search.ts';
+
+/** Nodes in a plane of 10 ms by 10 ms (`euclidean`), or with latencies that follow no geometry. */
+function problem(ppns: number, consumers: number, fanOut: number, seed: number, euclidean = true): Problem {
+  let state = seed * 7919 + 1;
+  const random = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const point = () => [random() * 10_000, random() * 10_000] as const;
+  const [at, to, producer] = [Array.from({ length: ppns }, point), Array.from({ length: consumers }, point), point()];
+  const latency = (a: readonly [number, number], b: readonly [number, number]) => (euclidean ? 100 + Math.hypot(a[0] - b[0], a[1] - b[1]) : 200 + random() * 9800);
+  return {
+    ppns, consumers,
+    fromProducer: Float64Array.from(at, (p) => latency(producer, p)),
+    between: Float64Array.from({ length: ppns * ppns }, (_, i) => (Math.floor(i / ppns) === i % ppns ? Infinity : latency(at[Math.floor(i / ppns)]!, at[i % ppns]!))),
+    toConsumer: Float64Array.from({ length: ppns * consumers }, (_, i) => latency(at[i % ppns]!, to[Math.floor(i / ppns)]!)),
+    dwellUs: new Float64Array(ppns).fill(40), elapsedUs: new Float64Array(ppns).fill(10), fanOut: new Int32Array(ppns).fill(fanOut),
+  };
+}
+
+const sizes = fc.record({ ppns: fc.integer({ min: 1, max: 12 }), consumers: fc.integer({ min: 1, max: 20 }), fanOut: fc.integer({ min: 1, max: 6 }), seed: fc.nat(), euclidean: fc.boolean() });
+
+test('R0-8 search: every tree is sound, the same each time, and none beats the shortest paths', () => {
+  fc.assert(fc.property(sizes, ({ ppns, consumers, fanOut, seed, euclidean }) => {
+    const p = problem(ppns, consumers, fanOut, seed, euclidean);
+    const found = search(p);
+    if (!found) return assert.ok(ppns * fanOut - (ppns - 1) < consumers, 'there were enough places');
+    assert.equal(flaw(p, found.tree), undefined);
+    assert.ok(found.evaluation.largest >= lowerBound(p) - 1e-6);
+    assert.deepEqual(search(p)?.tree, found.tree);
+  }), { numRuns: 60 });
+});
+
+test('R0-8 search against the best tree there is: 1 % on average, 5 % in 95 of 100 small graphs', () => {
+  for (const euclidean of [true, false]) {
+    for (const [ppns, consumers, fanOut] of [[3, 4, 2], [4, 5, 2], [4, 4, 3]] as const) {
+      const gaps = Array.from({ length: 60 }, (_, seed) => {
+        const p = problem(ppns, consumers, fanOut, seed, euclidean);
+        return (search(p)?.evaluation.largest ?? Infinity) / (exactSearch(p)?.evaluation.largest ?? NaN) - 1;
+      }).sort((a, b) => a - b);
+      assert.ok(gaps.reduce((a, b) => a + b, 0) / gaps.length < 0.01, `mean of ${ppns}/${consumers}/${fanOut}`);
+      assert.ok(gaps[Math.floor(gaps.length * 0.95)]! < 0.05, `95 % of ${ppns}/${consumers}/${fanOut}: ${gaps.at(-4)}`);
+    }
+  }
+});
+
+test('R0-15 longest path first: no other order makes the slowest destination faster', () => {
+  fc.assert(fc.property(sizes, ({ ppns, consumers, fanOut, seed }) => {
+    const p = problem(ppns, consumers, Math.max(2, fanOut), seed);
+    const tree = search(p)?.tree;
+    if (!tree) return;
+    assert.ok(evaluate(p, tree).largest <= evaluate(p, tree, 'shortest-first').largest + 1e-6);
+    assert.ok(evaluate(p, tree).largest <= evaluate(p, tree, 'as-numbered').largest + 1e-6);
+  }), { numRuns: 60 });
+});
+
+const LIMITS = { mostUs: Infinity, marginUs: 500 };
+const naming = (p: Problem) => ({ ppns: Array.from({ length: p.ppns }, (_, i) => 100 + i), consumers: Array.from({ length: p.consumers }, (_, i) => 200 + i) });
+
+test('R0-16 holds make everybody as slow as the slowest, of its class; unheld they are not', () => {
+  const p = problem(5, 9, 3, 4);
+  const tree = search(p)?.tree as Tree;
+  const evaluation = evaluate(p, tree);
+  for (const scheme of ['relative', 'absolute'] as const) {
+    const plan = planDirectives(p, tree, evaluation, scheme, naming(p), new Array<number>(9).fill(0), LIMITS);
+    assert.ok(Math.max(...plan.estimated) - Math.min(...plan.estimated) < 1e-6);
+    assert.ok(Math.abs(plan.estimated[0]! - evaluation.largest - (scheme === 'absolute' ? 500 : 0)) < 1e-6);
+    assert.equal([...plan.destinations.values()].flat().filter((d) => d.peer >= 200).length, 9);
+  }
+  const classes = [0, 0, 0, 1, 1, 1, 1, 1, 1];
+  const plan = planDirectives(p, tree, evaluation, 'relative', naming(p), classes, LIMITS);
+  const own = (k: number) => plan.estimated.filter((_, c) => classes[c] === k);
+  for (const k of [0, 1]) assert.ok(Math.max(...own(k)) - Math.min(...own(k)) < 1e-6);
+  assert.notEqual(Math.round(own(0)[0]!), Math.round(own(1)[0]!));
+  assert.ok(evaluation.largest - evaluation.smallest > 100);
+});
+
+test('R0-17 a hold is cut to what the buffer allows, and the plan says so', () => {
+  const p = problem(5, 9, 3, 4);
+  const tree = search(p)?.tree as Tree;
+  const plan = planDirectives(p, tree, evaluate(p, tree), 'relative', naming(p), new Array<number>(9).fill(0), { mostUs: 300, marginUs: 0 });
+  assert.ok(plan.cut);
+  assert.ok(Math.max(...plan.holds) <= 300);
+});
+
+function known(latency: (from: number, to: number) => number | undefined, bufferBytes = 1e9): Knowledge {
+  return { latencyUs: latency, dwellUs: () => 40, elapsedUs: () => 10, bufferBytes: () => bufferBytes };
+}
+
+const gateway = (over: Partial<Gateway> = {}): Gateway => ({
+  term: 1, svg: 'g', firstGraph: 1, scheme: 'relative', producers: [1], ppns: [2, 3, 4, 5], fanOut: 3, messageBytes: 200, messagesPerSecond: 100, periodMs: 1000, quantile: 0.5, duplicates: [],
+  classes: { all: { consumers: [10, 11, 12, 13], variationUs: 1000, latencyUs: null } }, ...over,
+});
+const flat = known((from, to) => 100 + 10 * Math.abs(from - to));
+const input = (over: Partial<Parameters<typeof route>[2]> = {}) => ({ gateway: gateway(), healthy: [2, 3, 4, 5], knowledge: flat, marginUs: 500, thorough: true, ...over });
+
+test('R0-9 the same measurements, with noise, give the same directives', () => {
+  const first = route(1, 0, input(), undefined);
+  const noisy = known((from, to) => 100 + 10 * Math.abs(from - to) + ((from * 7 + to * 3) % 5) * 4);
+  const second = route(1, 0, input({ knowledge: noisy }), first);
+  assert.deepEqual(second.graphs[0]?.tree, first.graphs[0]?.tree);
+  for (const [ppn, destinations] of second.graphs[0]!.plan.destinations) assert.ok(isSame(destinations, first.graphs[0]!.plan.destinations.get(ppn) ?? [], 60));
+});
+
+test('R0-8, R0-12 a path that became slow, or a PPN that died, is gone from the graph', () => {
+  const first = route(1, 0, input(), undefined);
+  const entry = first.aims[0]!;
+  const dead = route(1, 0, input({ healthy: [2, 3, 4, 5].filter((p) => p !== entry) }), first);
+  assert.notEqual(dead.aims[0], entry);
+  assert.ok(![...dead.graphs[0]!.plan.destinations.keys()].includes(entry));
+  const slow = route(1, 0, input({ knowledge: known((from, to) => (to === entry ? 50_000 : 100 + 10 * Math.abs(from - to))) }), first);
+  assert.notEqual(slow.aims[0], entry);
+});
+
+test('R0-24 duplicates go over PPNs that the first path does not use, and are due at the same time', () => {
+  const r = route(1, 0, input({ gateway: gateway({ duplicates: [10, 11], ppns: [2, 3, 4, 5, 6], fanOut: 3 }), healthy: [2, 3, 4, 5, 6] }), undefined);
+  const [first, second] = r.graphs;
+  assert.deepEqual(second?.consumers, [10, 11]);
+  const used = (g: typeof first) => [...g!.plan.destinations.keys()];
+  assert.ok(used(second).every((p) => !used(first).includes(p)));
+  assert.ok(Math.abs(second!.plan.due[0]! - first!.plan.due[0]!) < 1e-6);
+  assert.equal(r.aims.length, 2);
+});
+
+test('what cannot be met is said, with the best there is', () => {
+  const r = route(1, 0, input({ gateway: gateway({ classes: { gold: { consumers: [10, 11], variationUs: 100, latencyUs: 50 } } }) }), undefined);
+  assert.equal(r.feasible, false);
+  assert.match(r.reason ?? '', /class gold: \d+ us is the least that its slowest consumer can have, not 50/);
+  assert.match(route(1, 0, input({ gateway: gateway({ fanOut: 1 }), healthy: [2] }), undefined).reason ?? '', /1 PPNs with a fan-out of 1 cannot serve 4 consumers/);
+});
+
+test('R0-17 holds shrink with the buffer', () => {
+  const far = known((_, to) => (to === 13 ? 20_000 : 100), 1e9);
+  const near = { ...far, bufferBytes: () => 200 };
+  const most = (knowledge: Knowledge) => Math.max(...route(1, 0, input({ knowledge }), undefined).graphs[0]!.plan.holds);
+  assert.ok(most(far) > 15_000);
+  assert.ok(most(near) < 5000);
+});
+
+const host = (name: string, cell: string, runs: 'ppn' | 'rdn'): Candidate => ({ name, cell, runs });
+/** Hosts of the client's cell, of a neighbour, and of another spine. */
+const hosts = (ppnsHere: number, rdnsHere: number): Candidate[] => [
+  ...Array.from({ length: 4 }, (_, i) => host(`far${i}`, 's2/a1', i < 3 ? 'ppn' : 'rdn')),
+  ...Array.from({ length: 4 }, (_, i) => host(`next${i}`, 's1/a2', i < 3 ? 'ppn' : 'rdn')),
+  ...Array.from({ length: ppnsHere }, (_, i) => host(`ppn${i}`, 's1/a1', 'ppn')), ...Array.from({ length: rdnsHere }, (_, i) => host(`rdn${i}`, 's1/a1', 'rdn')),
+];
+
+test('R0-26 placement: the four cases, PPNs first', () => {
+  const wanted = { ppns: 3, rdns: 1 };
+  assert.deepEqual(place(wanted, 's1/a1', hosts(3, 1)), { ppns: ['ppn0', 'ppn1', 'ppn2'], rdns: ['rdn0'] }, 'all in the cell');
+  assert.deepEqual(place(wanted, 's1/a1', hosts(3, 0)), { ppns: ['ppn0', 'ppn1', 'ppn2'], rdns: ['next3'] }, 'PPNs in the cell, the RDN next to it');
+  assert.deepEqual(place(wanted, 's1/a1', hosts(1, 0)), { ppns: ['ppn0', 'next0', 'next1'], rdns: ['next3'] }, 'some PPNs in the cell');
+  assert.deepEqual(place(wanted, 's1/a1', hosts(0, 0)), { ppns: ['next0', 'next1', 'next2'], rdns: ['next3'] }, 'none: neighbours');
+  assert.deepEqual(place({ ppns: 5, rdns: 1 }, 's1/a1', hosts(0, 0))?.ppns, ['next0', 'next1', 'next2', 'far0', 'far1'], 'then other spines');
+  assert.equal(place({ ppns: 9, rdns: 1 }, 's1/a1', hosts(0, 0)), undefined);
+  assert.deepEqual(place({ ppns: 1, rdns: 1 }, 's1/a1', hosts(2, 1), new Set(['ppn1']))?.ppns, ['ppn1'], 'nothing moves without a reason');
+  assert.deepEqual([distance('s1/a1', 's1/a1'), distance('s1/a1', 's1/a2'), distance('s1/a1', 's2/a1'), distance('s1/a1', null)], [0, 1, 2, 2]);
+});
+
+test('quantiles of a window: noise is smoothed, a step is believed at once', () => {
+  const latencies = new Latencies(4000);
+  for (let ms = 0; ms < 4000; ms += 50) latencies.add(1, 2, 1000 + (ms % 3) * 20, ms);
+  assert.equal(latencies.settled(1, 2, 0.5, 4000, 1000), 1020);
+  for (let ms = 4000; ms < 5000; ms += 50) latencies.add(1, 2, 3000, ms);
+  assert.equal(latencies.settled(1, 2, 0.5, 5000, 1000), 3000);
+  assert.equal(latencies.quantile(1, 3, 0.5, 5000), undefined);
+  assert.equal(latencies.quantile(1, 2, 0.5, 20_000), undefined);
+  const spreads = new Spreads(1000);
+  for (const us of [100, 400, 250]) spreads.add(7, us, 0);
+  assert.equal(spreads.quantile(0.5, 3, 10), 300);
+  assert.equal(spreads.quantile(0.5, 4, 10), undefined);
+});
+
+test('requests are typed: what is wrong is named', () => {
+  assert.doesNotThrow(() => validated(OPERATIONS.EstablishSVG, { svg: 'a', producers: ['m'], consumers: ['c'], variation: '1ms' }));
+  for (const [params, place] of [[{ producers: ['m'], consumers: ['c'] }, /svg|required/], [{ svg: 'a', producers: ['m'], consumers: [] }, /consumers/], [{ svg: 'a', producers: ['m'], consumers: ['c'], variation: 'narrow' }, /variation/], [{ svg: 'a', producers: ['m'], consumers: ['c'], colour: 'red' }, /additional|colour/]] as const) {
+    assert.throws(() => validated(OPERATIONS.EstablishSVG, params), (error: Error & { code: string }) => error.code === 'InvalidRequest' && place.test(error.message), JSON.stringify(params));
+  }
+});
+
+const replica = (over: object) => ({ graph: 1, epoch: 5, sequence: 1, source: 161, peer: 10, slot: 0, bytes: 200, arrivedNs: 0n, dueNs: 0n, sentNs: 1n, ...over });
+const trail = (replicas: ReturnType<typeof replica>[]) => ({
+  nodes: [{ id: 2, name: 'p', role: 'ppn', address: '', cell: null }, { id: 10, name: 'c1', role: 'consumer', address: '', cell: null }, { id: 11, name: 'c2', role: 'consumer', address: '', cell: null }] as const,
+  messages: [], iterations: [], lookUps: [], captureDifferencesUs: [], replicas: new Map([['p', replicas]]),
+  directives: [{ atMs: 0, graph: 1, epoch: 4, entry: 'p', destinations: { p: [{ to: 'c1', hold: 'relative', holdNs: 0 }, { to: 'c2', hold: 'relative', holdNs: 0 }] }, consumers: ['c1', 'c2'], edgesUs: [] }] as const,
+});
+
+test('R0-6, R0-15 a replica that no directive orders, one that is sent twice, and one out of its order are found', () => {
+  assert.equal(conformance(trail([replica({}), replica({ peer: 11, slot: 1, sentNs: 2n })])), 0);
+  assert.equal(conformance(trail([replica({ peer: 11 })])), 1, 'not its place');
+  assert.equal(conformance(trail([replica({}), replica({ sentNs: 2n })])), 1, 'twice');
+  assert.equal(conformance(trail([replica({ epoch: 3 })])), 1, 'before any directive');
+  assert.equal(orderErrors(trail([replica({}), replica({ peer: 11, slot: 1, sentNs: 2n })])), 0);
+  assert.equal(orderErrors(trail([replica({ sentNs: 3n }), replica({ peer: 11, slot: 1, sentNs: 2n })])), 1);
+});
+
+test('recovery: from the event until nine of ten messages keep the limit', () => {
+  const at = (from: number, to: number, spreadUs: number) => Array.from({ length: (to - from) / 10 }, (_, i) => ({ atUs: (from + i * 10) * 1000, spreadUs }));
+  assert.equal(recovery([...at(0, 1000, 100), ...at(1000, 1500, 9000), ...at(1500, 3000, 100)], 1_000_000, 1000), 1_500_000);
+  assert.equal(recovery(at(0, 3000, 100), 1_000_000, 1000), 1_000_000, 'never beyond');
+  assert.equal(recovery([...at(0, 1000, 100), ...at(1000, 3000, 9000)], 1_000_000, 1000), Infinity);
+  assert.equal(recovery([...at(0, 1000, 100), ...at(1000, 1500, Infinity), ...at(1500, 3000, 100)], 1_000_000, 1000), 1_500_000, 'lost ones count');
+});
+
+test('the order of a tree keeps every destination once', () => {
+  const p = problem(7, 8, 2, 11);
+  const found = search(p);
+  const children = found!.evaluation.children.flat();
+  assert.equal(children.filter(isConsumer).length, 8);
+  assert.equal(new Set(children).size, children.length);
+  assert.equal(children.filter((c) => !isConsumer(c)).length, [...found!.tree.parent].filter((x) => x !== UNUSED).length - 1);
+});
