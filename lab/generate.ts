@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CODES } from '../src/core/errors.ts';
 import { reportSchema } from '../src/report/schema.ts';
 import { rigSchema } from '../src/rig/schema.ts';
-import { topologySchema } from '../src/topology/schema.ts';
+import { editorSchema } from '../src/systems/registry.ts';
 
 export function renderErrorsPage(): string {
   const rows = Object.entries(CODES).map(([code, { exit, meaning, remedy }]) => `| \`${code}\` | ${exit} | ${meaning} | ${remedy} |`);
@@ -28,14 +28,14 @@ ${rows.join('\n')}
 }
 
 const render = (schema: object): string => `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...schema }, null, 2)}\n`;
-export const renderTopologySchema = (): string => render(topologySchema);
+export const renderTopologySchema = async (): Promise<string> => render(await editorSchema());
 export const renderRigSchema = (): string => render(rigSchema);
 export const renderReportSchema = (): string => render(reportSchema);
 
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..');
   writeFileSync(join(root, 'docs/errors.md'), renderErrorsPage());
-  writeFileSync(join(root, 'lab/topology.schema.json'), renderTopologySchema());
+  writeFileSync(join(root, 'lab/topology.schema.json'), await renderTopologySchema());
   writeFileSync(join(root, 'lab/rig.schema.json'), renderRigSchema());
   writeFileSync(join(root, 'lab/report.schema.json'), renderReportSchema());
 }

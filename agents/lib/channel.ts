@@ -41,7 +41,7 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
         if (line !== '') receive(line);
       }).on('error', () => undefined);
     },
-    serialize: (message) => JSON.stringify(message, (_, value: unknown) => (value instanceof Error ? { ...value, name: value.name, message: value.message } : value)),
+    serialize: (message) => JSON.stringify(message, (_, value: unknown) => (value instanceof Error ? Object.assign({}, value, { name: value.name, message: value.message }) : value)),
     deserialize: (line: string) => {
       const message = JSON.parse(line) as { e?: { message: string } };
       return message.e ? { ...message, e: Object.assign(new Error(message.e.message), message.e) } : message;
@@ -55,7 +55,7 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
     resolve();
   }));
   socket.on('error', () => socket.destroy());
-  return { name, call: call as BirpcReturn<Remote, Functions>, closed, close: () => { socket.destroy(); } };
+  return { name, call: call, closed, close: () => { socket.destroy(); } };
 }
 
 export interface ListenOptions<Remote extends Functions> {

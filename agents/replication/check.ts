@@ -128,4 +128,4 @@ function estimateError(messages: readonly Message[], { iterations }: Trail, only
   return errors.length === 0 ? missing('no iteration in the window expected anything of these consumers') : { kind: 'exact', value: Math.max(...errors) };
 }
 
-export const checks: readonly Check[] = [latencyVariation as Check];
+export const checks: readonly Check[] = [latencyVariation];

@@ -74,7 +74,7 @@ const trails = new WeakMap<CellEvidence, Map<string, Trail | string>>();
 /** A text says why there is none. Read once for all targets of a phase. */
 export function trailOf(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   let phases = trails.get(evidence);
-  if (!phases) trails.set(evidence, (phases = new Map()));
+  if (!phases) trails.set(evidence, (phases = new Map<string, Trail | string>()));
   let trail = phases.get(phase.phase);
   if (trail === undefined) phases.set(phase.phase, (trail = readTrail(evidence, phase)));
   return trail;

@@ -50,7 +50,7 @@ export const isOperation = (text: string): text is Operation => Object.hasOwn(OP
 
 /** InvalidRequest, with the place in the parameters. */
 export function validated<S extends TSchema>(schema: S, params: unknown): Static<S> {
-  if (Value.Check(schema, params)) return params as Static<S>;
+  if (Value.Check(schema, params)) return params;
   const [first] = Value.Errors(schema, params);
   return refuse('InvalidRequest', `${first?.instancePath || '/'}: ${first?.message ?? 'invalid'}`);
 }

@@ -216,10 +216,10 @@ export class Rdn {
       found.push(next);
       const sent = await this.#apply(gateway, next).catch((error: unknown) => {
         log('warn', 'directives failed', { why: (error as Error).message });
-        failed = true;
-        return 0;
+        return null;
       });
-      changed += sent;
+      if (sent === null) failed = true;
+      else changed += sent;
     }
     if (changed > 0) this.#changedMs = performance.now();
     this.#record(trigger, gateway, found, changed, performance.now() - startedMs);

@@ -38,7 +38,7 @@ export function search(problem: Problem): Found | undefined {
   if (!best || edges > SMALL) return best;
   keep(improve(problem, best.tree));
   const random = generator();
-  for (let shakes = Math.min(SHAKES, Math.floor(SHAKING / edges)); shakes > 0; shakes--) keep(improve(problem, shaken(problem, (best as Found).tree, random)));
+  for (let shakes = Math.min(SHAKES, Math.floor(SHAKING / edges)); shakes > 0; shakes--) keep(improve(problem, shaken(problem, (best).tree, random)));
   return best;
 }
 

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Seats } from '../rig/seats.ts';
 import type { StepHost } from '../rig/steps.ts';
-import type { Fabric, Impairment, LinkChange } from '../topology/model.ts';
+import type { Fabric, LinkChange } from '../topology/model.ts';
 import { delaySocket, shapedPassage } from './plan.ts';
 import { delayConfig, needsDelayLine, netemArguments } from './shaping.ts';
 
@@ -29,7 +29,7 @@ export function impairCommands(lab: string, { links }: Fabric, seats: Seats, mac
     const { netem, stateRoot, nativeDir } = machineOf(passage.machine);
     const host = { on: 'wires', machine: passage.machine } as const;
     // Made by what the link was declared as: the qdisc or the delay line is there already.
-    return needsDelayLine(link.impairments[direction] as Impairment, netem)
+    return needsDelayLine(link.impairments[direction], netem)
       ? { host, argv: [join(nativeDir, 'delayline'), 'set', delaySocket(stateRoot, lab)], stdin: `${delayConfig(passage.from, passage.to, to)}\n` }
       : { host, argv: ['tc', '-batch', '-'], stdin: `qdisc change dev ${passage.to} root handle 2: netem ${netemArguments(to)}\n` };
   });

@@ -10,6 +10,10 @@ import type { Supervisor } from '../systems/supervisor.ts';
 import { describeHappening, reconfigured } from '../topology/events.ts';
 import { isDelayed, without, type Happening, type Lab, type LinkChange, type Phase } from '../topology/model.ts';
 
+/** What an event adds to its record. */
+type Outcome = Pick<EventRecord, 'request'>;
+const NOTHING_MORE: Outcome = {};
+
 const PLANNING: ReadonlySet<Happening['kind']> = new Set(['configure', 'leave', 'join']);
 
 export class Happenings {
@@ -35,11 +39,15 @@ export class Happenings {
   async run(phase: Phase, startedMs: number, signal: AbortSignal): Promise<EventRecord[]> {
     // What changes the plan is done one after the other; a signal or a cable waits for nobody.
     let planning: Promise<void> = Promise.resolve();
+    const inTurn = (what: Happening): Promise<Outcome> => {
+      const made = planning.then(() => this.#make(what));
+      planning = made.then(() => undefined);
+      return made;
+    };
     return Promise.all(phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {
       await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
       const beganMs = performance.now();
-      const make = () => this.#make(what);
-      const answered = PLANNING.has(what.kind) ? await (planning = planning.then(async () => { await make(); })) : await make();
+      const answered = await (PLANNING.has(what.kind) ? inTurn(what) : this.#make(what));
       return { ...answered, what: describeHappening(what), plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
     }));
   }
@@ -53,18 +61,29 @@ export class Happenings {
     }
   }
 
-  async #make(what: Happening): Promise<Pick<EventRecord, 'request'> | void> {
+  async #make(what: Happening): Promise<Outcome> {
     switch (what.kind) {
-      case 'impair': return this.#impair(what.link, what.changes);
+      case 'impair':
+        await this.#impair(what.link, what.changes);
+        return NOTHING_MORE;
       case 'request': return { request: await this.#ask(what) };
-      case 'kill': return this.#supervisor?.kill(what.node, what.downUs / 1000);
-      case 'pause': return this.#supervisor?.pause(what.node);
-      case 'resume': return this.#supervisor?.resume(what.node);
+      case 'kill':
+        this.#supervisor?.kill(what.node, what.downUs / 1000);
+        return NOTHING_MORE;
+      case 'pause':
+        this.#supervisor?.pause(what.node);
+        return NOTHING_MORE;
+      case 'resume':
+        this.#supervisor?.resume(what.node);
+        return NOTHING_MORE;
       case 'down':
-      case 'up': return this.#setLink(what.end.node, what.end.interface, what.kind);
+      case 'up':
+        await this.#setLink(what.end.node, what.end.interface, what.kind);
+        return NOTHING_MORE;
       case 'configure':
         this.#lab = reconfigured(this.#lab, what.patches);
-        return this.#tell();
+        await this.#tell();
+        return NOTHING_MORE;
       case 'leave':
       case 'join': {
         const changed = what.nodes.filter((node) => this.#absent.has(node) === (what.kind === 'join'));
@@ -73,7 +92,8 @@ export class Happenings {
           else this.#absent.delete(node);
         }
         await this.#plug(changed, what.kind === 'leave' ? 'down' : 'up');
-        return this.#tell();
+        await this.#tell();
+        return NOTHING_MORE;
       }
     }
   }

@@ -9,7 +9,7 @@ import { reconfigured } from '../topology/events.ts';
 import type { Lab } from '../topology/model.ts';
 import type { Path, Problem } from '../topology/problems.ts';
 import { closed } from '../topology/parts.ts';
-import { bound, BUILT_IN_CHECKS, targetBase, type TargetFile } from '../topology/schema.ts';
+import { bound, BUILT_IN_CHECKS, targetBase, topologySchema, type TargetFile } from '../topology/schema.ts';
 import { checkUnits } from '../topology/targets.ts';
 import { isBuiltIn } from '../topology/units.ts';
 import { lazyValidator, suggest, type Validator } from '../topology/validate.ts';
@@ -77,14 +77,26 @@ async function checkConfigurations(lab: Lab): Promise<Problem[]> {
 
 /** Checks that systems bring, of those that the targets name. Modules are read where a target is not the testbed's own. */
 export async function systemChecks(targets: readonly TargetFile[]): Promise<Checks> {
-  if (targets.every(isBuiltIn)) return new Map();
+  return targets.every(isBuiltIn) ? new Map() : new Map((await allChecks()).map((check) => [check.name, check]));
+}
+
+async function allChecks(): Promise<Check[]> {
   const definitions = await Promise.all(knownSystems().map(findSystem));
   const modules = await Promise.all(definitions.flatMap((d) => (d?.checks ? [import(d.checks.href) as Promise<{ checks: readonly Check[] }>] : [])));
-  return new Map(modules.flatMap((m) => m.checks).map((check) => [check.name, check]));
+  return modules.flatMap((m) => m.checks);
 }
 
 /** Schema of a target of a system's check. */
 export const schemaOfCheck = ({ name, keys }: Check): TSchema => closed({ check: Type.Literal(name), ...targetBase, ...bound, ...keys });
+
+/** The schema of topology files with the targets of all systems' checks: for editors. */
+export async function editorSchema(): Promise<object> {
+  const schema = structuredClone(topologySchema) as unknown as { properties: { targets: { items: { anyOf: object[] } } } };
+  const targets = schema.properties.targets.items;
+  const checks = await allChecks();
+  targets.anyOf = [...targets.anyOf.slice(0, BUILT_IN_CHECKS.length), ...checks.map(schemaOfCheck)];
+  return schema;
+}
 
 async function checkSystemTargets({ targets }: Lab): Promise<Problem[]> {
   const checks = await systemChecks(targets);

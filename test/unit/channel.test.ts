@@ -3,30 +3,32 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, listen, type Peer } from '../../agents/lib/channel.ts';
 import { Refusal } from '../../agents/lib/rpc.ts';
+import { until } from '../support/until.ts';
 
 const secret = '12'.repeat(32);
 const at = { address: '127.0.0.1', secret };
-interface Server { add(a: number, b: number): number; refuse(): void }
-interface Client { double(x: number): number }
+interface Server { add: (a: number, b: number) => number; refuse: () => void }
+interface Client { double: (x: number) => number }
 
 const server: Server = { add: (a, b) => a + b, refuse: () => { throw new Refusal('NoCapacity', 'no host is left'); } };
 const serve = (name: string) => (name === 'a' ? server : undefined);
 
 async function pair(port: number): Promise<{ up: Peer<Server>; down: Peer<Client>; close(): void }> {
-  const { promise: fromServer, resolve: served } = Promise.withResolvers<Peer<Client>>();
-  const { promise: fromClient, resolve: connected } = Promise.withResolvers<Peer<Server>>();
-  const listening = await listen<Client>({ ...at, port, serve, onPeer: served });
-  const connection = connect<Server>({ ...at, port, self: 'a', peer: 'b', local: { double: (x: number) => 2 * x }, onPeer: connected });
-  return { up: await fromClient, down: await fromServer, close: () => { connection.close(); listening.close(); } };
+  const ups: Peer<Server>[] = [];
+  const downs: Peer<Client>[] = [];
+  const listening = await listen<Client>({ ...at, port, serve, onPeer: (peer) => downs.push(peer) });
+  const connection = connect<Server>({ ...at, port, self: 'a', peer: 'b', local: { double: (x: number) => 2 * x }, onPeer: (peer) => ups.push(peer) });
+  await until(() => ups.length > 0 && downs.length > 0, 'both see each other');
+  return { up: ups[0]!, down: downs[0]!, close: () => { connection.close(); listening.close(); } };
 }
 
 test('calls go both ways, and errors keep their code', async () => {
-  const { up, down, close } = await pair(5991);
+  const { up, down, ...both } = await pair(5991);
   assert.equal(await up.call.add(1, 2), 3);
   assert.equal(await down.call.double(4), 8);
   assert.equal(down.name, 'a');
   await assert.rejects(up.call.refuse(), (error: Error & { code: string }) => error.code === 'NoCapacity' && error.message === 'no host is left');
-  close();
+  both.close();
   await up.closed;
   await assert.rejects(up.call.add(1, 2));
 });
@@ -46,18 +48,18 @@ test('neither another key nor an unknown name gets in', async () => {
 });
 
 test('a connection that breaks is made again; who is silent is gone', async () => {
-  const { up, close } = await pair(5993);
-  close();
+  const { up, ...both } = await pair(5993);
+  both.close();
   await up.closed;
   let first: Peer<Server> | undefined;
   let count = 0;
   const connection = connect<Server>({ ...at, port: 5994, self: 'a', peer: 'b', local: {}, onPeer: (peer) => { first ??= peer; count += 1; } });
   const early = await listen<Client>({ ...at, port: 5994, serve, onPeer: () => undefined });
-  while (count < 1) await sleep(20);
+  await until(() => count >= 1, 'it connects');
   early.close();
   await first?.closed;
   const late = await listen<Client>({ ...at, port: 5994, serve, onPeer: () => undefined });
-  while (count < 2) await sleep(20);
+  await until(() => count >= 2, 'it connects again');
   connection.close();
   late.close();
 });

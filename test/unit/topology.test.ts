@@ -33,7 +33,28 @@ test('all problems are listed at once, in the order of the file', async () => {
 
 test('a union is explained by the branch that was meant', async () => {
   await refused(`${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n  - { name: x, check: rate, folw: f, at-least: 1Mbit }\n`, /t\.yaml:6:29: unknown key "folw"/, /did you mean "flow"/);
-  await refused(`${minimal}targets:\n  - { name: x, check: ratee }\n`, /expected a target whose "check" is one of reachability, rate, loss, latency, bandwidth-isolation/);
+  await refused(`${minimal}targets:\n  - { name: x }\n`, /expected a target whose "check" is one of reachability, rate, loss, latency, bandwidth-isolation/);
+});
+
+test('checks that systems bring are known by name, and their keys by their own schema', async () => {
+  const traffic = `${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n`;
+  await refused(`${traffic}  - { name: x, check: latency-variatoin, at-most: 1ms }\n`, /t\.yaml:\d+:\d+: unknown check "latency-variatoin"/, /did you mean "latency-variation"/);
+  await refused(`${traffic}  - { name: x, check: latency-variation, metric: spraed, at-most: 1ms }\n`, /expected one of spread, pooled/, /did you mean "spread"/);
+  await refused(`${traffic}  - { name: x, check: latency-variation, metric: spread, at-most: 5% }\n`, /expected a duration such as "50ms", found "5%"/);
+  await refused(`${traffic}  - { name: x, check: latency-variation, metric: spread }\n`, /needs "at-least" or "at-most"/);
+});
+
+test('events that change links and ask agents are held against what is there', async () => {
+  const lab = `${minimal}  links: [{ endpoints: ["a:e", "b:e"], delay: 1ms }, { endpoints: ["a:f", "b:f"] }]\ntraffic: [{ phase: p, duration: 1s, events: [EVENT] }]\n`;
+  const event = (text: string) => lab.replace('EVENT', text);
+  await refused(event('{ at: 0s, impair: "a:nope", delay: 2ms }'), /no link ends at "a:nope"/);
+  await refused(event('{ at: 0s, impair: "a:f", delay: 2ms }'), /nothing that delays or loses packets/, /declare a delay/);
+  await refused(event('{ at: 0s, impair: "a:e", jitter: 2ms }'), /declares no jitter/);
+  await refused(event('{ at: 500ms, impair: "a:e", delay: 2ms, over: 900ms }'), /does not fit into its phase/);
+  await refused(event('{ at: 0s, request: { system: replication, node: a, operation: Send } }'), /no agent of "replication" runs on "a"/);
+  const { cells } = await parseExperiment('t.yaml', event('{ at: 100ms, impair: "b:e", delay: 3ms, over: 50ms, direction: out }'));
+  const steps = cells[0]!.phases[0]!.events.map((e) => [e.atUs, e.what.kind === 'impair' ? e.what.changes.map((c) => [c.direction, c.to.delayUs]) : null]);
+  assert.deepEqual(steps, [[100_000, [[1, 1400]]], [110_000, [[1, 1800]]], [120_000, [[1, 2200]]], [130_000, [[1, 2600]]], [140_000, [[1, 3000]]]]);
 });
 
 test('references are checked: groups, interfaces, phases, flows, captures, variables', async () => {

@@ -15,8 +15,8 @@ export function addCompletion(program: Command): void {
     .description('print the JSON Schema of topology files, for editors')
     .option('--rig', 'of rig files')
     .action(async (options: { rig?: true }) => {
-      const [{ topologySchema }, { rigSchema }] = await Promise.all([import('../../topology/schema.ts'), import('../../rig/schema.ts')]);
-      process.stdout.write(`${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...(options.rig ? rigSchema : topologySchema) }, null, 2)}\n`);
+      const [{ editorSchema }, { rigSchema }] = await Promise.all([import('../../systems/registry.ts'), import('../../rig/schema.ts')]);
+      process.stdout.write(`${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...(options.rig ? rigSchema : await editorSchema()) }, null, 2)}\n`);
     });
 
   program.command('names', { hidden: true })
