@@ -8,8 +8,9 @@ import { benchContainers } from './containers.ts';
 import { benchDelay } from './delay.ts';
 import { benchDeploy } from './deploy.ts';
 import { benchGatekeeper } from './gatekeeper.ts';
+import { benchReplication } from './replication.ts';
 
-const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = { deploy: benchDeploy, capture: benchCapture, delay: benchDelay, containers: benchContainers, clocks: benchClocks, gatekeeper: benchGatekeeper };
+const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = { deploy: benchDeploy, capture: benchCapture, delay: benchDelay, containers: benchContainers, clocks: benchClocks, gatekeeper: benchGatekeeper, replication: benchReplication };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !Object.hasOwn(BENCHES, name));

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs } from '../../src/checks/isolation.ts';
 import type { GroupSeries } from '../../src/checks/series.ts';
 import { batches, decide, meanInterval, quantileOf, ratio, shifted } from '../../src/checks/statistics.ts';
+import type { Check } from '../../src/checks/check.ts';
 import { overall, verdictsOf } from '../../src/checks/verdict.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
 import { wilson } from '../../src/fabric/linktest.ts';
@@ -115,6 +116,32 @@ test('verdicts: met, missed, control, voided, saturated, missing', () => {
   const busy = Array.from({ length: 10 }, (_, i) => ({ atMs: i * 100, busy: i < 2 ? 1 : 0.5 }));
   assert.match(outcome(evidence({ load: busy }, target))?.reason ?? '', /saturated/);
   assert.match(outcome(evidence({}, { ...target, flow: 'g' }))?.reason ?? '', /flow g was not run/);
+});
+
+test('clocks of several machines: the bound widens the interval, and decides nothing finer than twice itself', () => {
+  const judged = (clockBoundUs: number, atMost: string) => {
+    const check: Check = { name: 'own', keys: {}, unit: () => 'durationUs', figures: () => ({ kind: 'exact', value: 900, clockBoundUs }) };
+    const own = { name: 'x', check: 'own', 'at-most': atMost } as unknown as TargetFile;
+    return verdictsOf([evidence({}, own)], { checks: new Map([['own', check]]) })[0];
+  };
+  assert.equal(judged(0, '1ms')?.outcome, 'pass');
+  assert.equal(judged(50, '1ms')?.outcome, 'pass');
+  assert.equal(judged(200, '1ms')?.outcome, 'inconclusive', '900 ± 200 us contains the bound');
+  assert.equal(judged(50, '800us')?.outcome, 'fail');
+  assert.match(judged(600, '1ms')?.reason ?? '', /below twice what the clocks are known to \(± 600us\)/);
+});
+
+test('answers: what was asked must be answered as the topology expects, and something must have been asked', () => {
+  const asked = (refused: string | null, expected: string | null) => ({ what: 'x', plannedUs: 0, beganUs: 0, tookUs: 0, request: { node: 'n', operation: 'Share', expected, refused, answer: null } });
+  const judged = (...events: ReturnType<typeof asked>[]) => outcome(evidence({ events: { p: events } }, { name: 'x', check: 'answers' }));
+  assert.equal(judged(asked(null, null), asked('NotShared', 'NotShared'))?.outcome, 'pass');
+  assert.equal(judged(asked('NotShared', null))?.outcome, 'fail');
+  assert.match(judged(asked(null, 'NotShared'))?.measured ?? '', /Share: done instead of NotShared/);
+  assert.match(judged()?.reason ?? '', /nothing was asked/);
+});
+
+test('a check that no system has is missing, not met', () => {
+  assert.match(outcome(evidence({}, { name: 'x', check: 'gone', 'at-most': 0 } as unknown as TargetFile))?.reason ?? '', /no system here has the check "gone"/);
 });
 
 test('repeats: a mean of repeats has an interval, one lucky repeat does not decide', () => {
