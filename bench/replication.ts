@@ -1,8 +1,8 @@
 /** The replication system: how exactly replicas are released beside timers of an event loop, and how long graphs take to find. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { exactSearch } from '../agents/replication/exact.ts';
-import { PacketLoop } from '../agents/replication/loop.ts';
-import { lowerBound, search } from '../agents/replication/search.ts';
+import { exactSearch } from '../agents/replication/routing/exact.ts';
+import { PacketLoop } from '../agents/replication/nodes/loop.ts';
+import { lowerBound, search } from '../agents/replication/routing/search.ts';
 import { quantileOf } from '../src/checks/statistics.ts';
 import { BUILD_DIR } from '../src/core/paths.ts';
 import { problem } from '../test/support/replication.ts';

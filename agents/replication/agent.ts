@@ -1,22 +1,12 @@
 /** One process of the replication system: what it is, its configuration says. */
 import { Refusal, type Agent, type AgentSetup, type AgentStatus } from '../lib/rpc.ts';
 import type { AgentConfig, Role } from './config.ts';
-import { startConsumer } from './consumer.ts';
-import { startControl } from './control.ts';
-import { startPpn } from './ppn.ts';
-import { startProducer } from './producer.ts';
-import { startRdn } from './rdn.ts';
-
-/** What a node of any role does for the testbed. */
-export interface NodeRole {
-  counters(): Readonly<Record<string, number>>;
-  /** What makes its work untrustworthy. */
-  problem?(): string | undefined;
-  stop(): void | Promise<void>;
-  request?(operation: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
-  /** All nodes have been configured. */
-  ready?(): Promise<void>;
-}
+import type { NodeRole } from './role.ts';
+import { startConsumer } from './nodes/consumer.ts';
+import { startControl } from './control/server.ts';
+import { startPpn } from './nodes/ppn.ts';
+import { startProducer } from './nodes/producer.ts';
+import { startRdn } from './routing/rdn.ts';
 
 const ROLES: Readonly<Record<Role, (setup: AgentSetup<AgentConfig>) => Promise<NodeRole>>> = { control: startControl, rdn: startRdn, ppn: startPpn, producer: startProducer, consumer: startConsumer };
 

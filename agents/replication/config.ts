@@ -20,6 +20,8 @@ export const replicationSchema = closed({
   overflow: opt(Type.Enum(['drop', 'early'], { description: 'When the buffer is full: drop the new replica (default), or send the earliest one before its time.' })),
   'probe-rate': opt(Type.Integer({ minimum: 1, description: 'Measurement messages a second, all pairs together (default 1000).' })),
   margin: opt(duration('absolute: how long after the slowest path a message is due, so that jitter is absorbed (default 500us).')),
+  'clock-criterion': opt(duration('PPNs whose clocks are shown to be off by more than this are not used (default 1ms).')),
+  'clock-errors': opt(Type.Record(Type.String(), duration('How far the clock is ahead.'), { description: 'A fault to inject: nodes whose clocks are wrong.' })),
   cells: opt(Type.String({ description: 'Label of nodes that names their cell, "spine/access" (default cell).' })),
   requests: opt(Type.Array(closed({
     operation: Type.String({ description: 'Operation of the control plane server.' }),
@@ -50,6 +52,9 @@ export interface AgentConfig {
   readonly buffer: { readonly bytes: number; readonly overflow: 'drop' | 'early' };
   readonly probesPerSecond: number;
   readonly marginUs: number;
+  readonly clockCriterionUs: number;
+  /** Injected. */
+  readonly clockErrorUs: number;
   /** Control plane server only. */
   readonly requests: readonly { readonly operation: string; readonly params: Readonly<Record<string, unknown>> }[];
 }

@@ -1,5 +1,9 @@
 /** What the nodes of the replication system say to each other (agents/lib/channel.ts). R0 sections 2, 3 and 5 leave the encodings open. */
 
+/** UDP: messages and measurements. TCP: where RDNs listen. */
+export const DATA_PORT = 5800;
+export const RDN_PORT = 5810;
+
 /** Number of a node in a run: what messages carry for its name. */
 export type NodeId = number;
 

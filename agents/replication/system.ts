@@ -9,13 +9,14 @@ export const system: SystemDefinition<ReplicationFile> = {
   name: 'replication',
   configSchema: replicationSchema,
   entry: new URL('./main.ts', import.meta.url),
-  page: new URL('./page.ts', import.meta.url),
-  checks: new URL('./check.ts', import.meta.url),
-  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'probe-rate', 'margin', 'cells', 'requests'],
+  page: new URL('./results/page.ts', import.meta.url),
+  checks: new URL('./results/check.ts', import.meta.url),
+  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'cells', 'requests'],
   realtime: false,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
     const nodes = nodesOf(config, lab, on, problems);
+    for (const name of Object.keys(config['clock-errors'] ?? {})) if (!nodes.some((n) => n.name === name)) problems.push({ path: ['clock-errors', name], message: `no node "${name}"` });
     if (parseDurationUs(config.period ?? '1s') < 200_000) problems.push({ path: ['period'], message: 'a period is at least 200ms' });
     if (problems.length > 0) return { agents: [], problems };
     return { agents: nodes.map((self) => agentSpec(config, self, nodes)), problems };
@@ -51,6 +52,8 @@ function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly Node
     buffer: { bytes: parseSizeBytes(config.buffer ?? '4MB'), overflow: config.overflow ?? 'drop' },
     probesPerSecond: config['probe-rate'] ?? 1000,
     marginUs: parseDurationUs(config.margin ?? '500us'),
+    clockCriterionUs: parseDurationUs(config['clock-criterion'] ?? '1ms'),
+    clockErrorUs: parseDurationUs(config['clock-errors']?.[self.name] ?? '0s'),
     requests: self.role === 'control' ? (config.requests ?? []).map(({ operation, params }) => ({ operation, params: params ?? {} })) : [],
   };
   return { node: self.name, config: agentConfig };

@@ -1,10 +1,23 @@
-/** A check that a system brings along: SystemDefinition.checks names a module that exports `checks`. */
+/** What a check is: the testbed has some, and systems bring theirs (SystemDefinition.checks names a module that exports `checks`). */
 import type { TProperties } from 'typebox';
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { SystemTarget } from '../topology/schema.ts';
 import type { Unit } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
-import type { Figures } from './figures.ts';
+
+/** `clockBoundUs`: what the clocks of the machines may add to or take from the figure. */
+export type Figures = { readonly clockBoundUs?: number } & (
+  /** Samples of one run, in time order; their batch means are averaged. */
+  | { readonly kind: 'samples'; readonly values: readonly number[] }
+  /** All values of one run, judged by a quantile. */
+  | { readonly kind: 'quantile'; readonly values: readonly number[]; readonly quantile: number }
+  /** One figure a run: only repeats give an interval. */
+  | { readonly kind: 'single'; readonly value: number }
+  /** Counted, or the worst of all that was seen: observed, not estimated. The worst of several repeats counts. */
+  | { readonly kind: 'exact'; readonly value: number; readonly detail?: string }
+  | { readonly kind: 'missing'; readonly reason: string });
+
+export const missing = (reason: string): Figures => ({ kind: 'missing', reason });
 
 /** The judged part of a phase, offsets from its start. */
 export interface Window {

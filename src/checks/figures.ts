@@ -5,23 +5,10 @@ import type { TargetFile } from '../topology/schema.ts';
 import { isBuiltIn, type BuiltInTarget } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';
-import type { Checks, Window } from './check.ts';
+import { missing, type Checks, type Figures, type Window } from './check.ts';
 import { highest, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US } from './isolation.ts';
 import { groupSeries, windowRates } from './series.ts';
 
-/** `clockBoundUs`: what the clocks of the machines may add to or take from the figure. */
-export type Figures = { readonly clockBoundUs?: number } & (
-  /** Samples of one run, in time order; their batch means are averaged. */
-  | { readonly kind: 'samples'; readonly values: readonly number[] }
-  /** All values of one run, judged by a quantile. */
-  | { readonly kind: 'quantile'; readonly values: readonly number[]; readonly quantile: number }
-  /** One figure a run: only repeats give an interval. */
-  | { readonly kind: 'single'; readonly value: number }
-  /** Counted, or the worst of all that was seen: observed, not estimated. The worst of several repeats counts. */
-  | { readonly kind: 'exact'; readonly value: number; readonly detail?: string }
-  | { readonly kind: 'missing'; readonly reason: string });
-
-export const missing = (reason: string): Figures => ({ kind: 'missing', reason });
 
 export function figuresOf(target: TargetFile, evidence: CellEvidence, checks: Checks): Figures {
   const phase = target.phase === undefined ? evidence.phases.at(-1) : evidence.phases.find((p) => p.phase === target.phase);

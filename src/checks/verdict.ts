@@ -6,8 +6,8 @@ import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import { isBounded, isBuiltIn, unitOfTarget, type Unit } from '../topology/units.ts';
-import type { Checks } from './check.ts';
-import { figuresOf, type Figures } from './figures.ts';
+import type { Checks, Figures } from './check.ts';
+import { figuresOf } from './figures.ts';
 import { batches, decide, meanInterval, quantileOf, ratio, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
 
 export interface Verdict {

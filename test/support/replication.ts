@@ -1,4 +1,4 @@
-import type { Problem } from '../../agents/replication/graph.ts';
+import type { Problem } from '../../agents/replication/routing/graph.ts';
 
 /** Nodes in a plane of 10 ms by 10 ms (`euclidean`), or with latencies that follow no geometry. */
 export function problem(ppns: number, consumers: number, fanOut: number, seed: number, euclidean = true): Problem {

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isSame, planDirectives } from '../../agents/replication/directives.ts';
-import { exactSearch } from '../../agents/replication/exact.ts';
-import { evaluate, flaw, isConsumer, UNUSED, type Problem, type Tree } from '../../agents/replication/graph.ts';
-import { Latencies, Spreads } from '../../agents/replication/latencies.ts';
-import { conformance, orderErrors, recovery } from '../../agents/replication/measures.ts';
-import { OPERATIONS, validated } from '../../agents/replication/operations.ts';
-import { distance, place, type Candidate } from '../../agents/replication/placement.ts';
+import { clocksOff } from '../../agents/replication/routing/clockcheck.ts';
+import { isSame, planDirectives } from '../../agents/replication/routing/directives.ts';
+import { exactSearch } from '../../agents/replication/routing/exact.ts';
+import { evaluate, flaw, isConsumer, UNUSED, type Problem, type Tree } from '../../agents/replication/routing/graph.ts';
+import { Latencies, Spreads } from '../../agents/replication/routing/latencies.ts';
+import { conformance, orderErrors, recovery } from '../../agents/replication/results/measures.ts';
+import { OPERATIONS, validated } from '../../agents/replication/control/operations.ts';
+import { distance, place, type Candidate } from '../../agents/replication/control/placement.ts';
 import type { Gateway } from '../../agents/replication/protocol.ts';
-import { route, type Knowledge } from '../../agents/replication/router.ts';
-import { lowerBound, search } from '../../agents/replication/search.ts';
+import { route, type Knowledge } from '../../agents/replication/routing/router.ts';
+import { lowerBound, search } from '../../agents/replication/routing/search.ts';
 import { problem } from '../support/replication.ts';
 
 const sizes = fc.record({ ppns: fc.integer({ min: 1, max: 12 }), consumers: fc.integer({ min: 1, max: 20 }), fanOut: fc.integer({ min: 1, max: 6 }), seed: fc.nat(), euclidean: fc.boolean() });
@@ -164,6 +165,17 @@ test('quantiles of a window: noise is smoothed, a step is believed at once', () 
   for (const us of [100, 400, 250]) spreads.add(7, us, 0);
   assert.equal(spreads.quantile(0.5, 3, 10), 300);
   assert.equal(spreads.quantile(0.5, 4, 10), undefined);
+});
+
+test('R0-21 a clock that is off is told from a path that is long: nothing arrives before it was sent', () => {
+  const errors = new Map([[3, 5000]]);
+  const least = (from: number, to: number) => 300 + (errors.get(to) ?? 0) - (errors.get(from) ?? 0);
+  assert.deepEqual(clocksOff([1, 2, 3, 4], least, 1000), [3]);
+  assert.deepEqual(clocksOff([1, 2, 3, 4], least, 10_000), [], 'within the criterion');
+  assert.deepEqual(clocksOff([1, 2, 3, 4], (from, to) => (to === 3 ? 9000 : from === 3 ? 20 : 300), 1000), [], 'a slow path is no wrong clock');
+  errors.set(3, -5000);
+  assert.deepEqual(clocksOff([1, 2, 3, 4], least, 1000), [3], 'behind as well as ahead');
+  assert.deepEqual(clocksOff([1, 2, 3, 4], () => undefined, 1000), [], 'nothing measured, nothing shown');
 });
 
 test('requests are typed: what is wrong is named', () => {

@@ -20,6 +20,7 @@
  *   buffer BYTES drop|early               limit of what is held, and what gives way: the new replica, or the earliest one
  *   stream ID PERIOD_NS COUNT BYTES START_NS PEER...   generate messages from START_NS (epoch) on
  *   aim ID PEER...                        where a stream's messages go from now on
+ *   clock NS                              this node's clock is wrong by so much (an injected fault)
  *   trace 0|1
  * Answers: "M ADDRESS PORT" (a flow without a graph), "P ID:NS ..." (one-way latencies of probes),
  * "D base64" and "R base64" (records of deliveries and of replicas), "S {...}" (statistics), "E message".
@@ -108,6 +109,14 @@ static int64_t clock_ns(clockid_t id)
 	struct timespec t;
 	clock_gettime(id, &t);
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* The node's clock: the machine's, but for what an experiment makes it wrong by. */
+static int64_t clock_error_ns;
+
+static int64_t real_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME) + clock_error_ns;
 }
 
 static void die(const char *what)
@@ -209,7 +218,7 @@ static uint64_t tag_of(unsigned char *data, size_t length)
 static int64_t transmit(int fd, unsigned char *data, size_t length, uint32_t peer)
 {
 	struct header *h = (struct header *)data;
-	int64_t now = clock_ns(CLOCK_REALTIME);
+	int64_t now = real_ns();
 	h->sender = htonl(self_id);
 	h->sent_ns = htobe64((uint64_t)now);
 	h->tag = tag_of(data, length);
@@ -294,7 +303,7 @@ static void release_due(void)
 		int64_t mono = clock_ns(CLOCK_MONOTONIC);
 		if (heap[0].release_ns - mono > SPIN_NS) return;
 		while (mono < heap[0].release_ns) mono = clock_ns(CLOCK_MONOTONIC);
-		release_first(mono, clock_ns(CLOCK_REALTIME));
+		release_first(mono, real_ns());
 	}
 }
 
@@ -331,7 +340,7 @@ static void hold(struct held h)
 	if (held_bytes + h.message->length > buffer_bytes) {
 		stats.overflowed++;
 		if (!early || heap_size == 0) return;
-		release_first(clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME));
+		release_first(clock_ns(CLOCK_MONOTONIC), real_ns());
 	}
 	h.message->references++;
 	h.order = heap_order++;
@@ -343,7 +352,7 @@ static void hold(struct held h)
 static void replicate(struct message *m, uint32_t graph, uint32_t epoch, const struct directive *d)
 {
 	const struct header *h = (const struct header *)m->data;
-	int64_t offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+	int64_t offset = real_ns() - clock_ns(CLOCK_MONOTONIC);
 	int64_t before = clock_ns(CLOCK_MONOTONIC);
 	int at_once = 0;
 	for (int i = 0; i < d->count; i++) {
@@ -472,14 +481,14 @@ static void receive(void)
 			msgs[i].msg_hdr = (struct msghdr){ .msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &iov[i], .msg_iovlen = 1, .msg_control = controls[i], .msg_controllen = sizeof controls[i] };
 		}
 		n = recvmmsg(data_fd, msgs, BATCH, MSG_DONTWAIT, NULL);
-		int64_t mono = clock_ns(CLOCK_MONOTONIC), real = clock_ns(CLOCK_REALTIME);
+		int64_t mono = clock_ns(CLOCK_MONOTONIC), real = real_ns();
 		for (int i = 0; i < n; i++) {
 			int64_t arrived = real;
 			for (struct cmsghdr *c = CMSG_FIRSTHDR(&msgs[i].msg_hdr); c; c = CMSG_NXTHDR(&msgs[i].msg_hdr, c)) {
 				if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
 					struct timespec t;
 					memcpy(&t, CMSG_DATA(c), sizeof t);
-					arrived = t.tv_sec * 1000000000LL + t.tv_nsec;
+					arrived = t.tv_sec * 1000000000LL + t.tv_nsec + clock_error_ns;
 				}
 			}
 			accept_message(buffers[i], msgs[i].msg_len, arrived, mono, real, &from[i]);
@@ -492,7 +501,7 @@ static void receive(void)
 static void fill_header(struct header *h, int kind, uint32_t source, uint64_t sequence, size_t bytes)
 {
 	*h = (struct header){ .magic = htons(MAGIC), .version = 1, .kind = (uint8_t)kind, .source = htonl(source), .sequence = htobe64(sequence),
-		.generated_ns = htobe64((uint64_t)clock_ns(CLOCK_REALTIME)), .payload = htons((uint16_t)(bytes - HEADER_BYTES)) };
+		.generated_ns = htobe64((uint64_t)real_ns()), .payload = htons((uint16_t)(bytes - HEADER_BYTES)) };
 }
 
 static void send_probes(int64_t now)
@@ -513,8 +522,8 @@ static void generate(void)
 	static unsigned char data[MESSAGE_MAX];
 	for (int s = 0; s < MAX_STREAMS; s++) {
 		struct stream *st = &streams[s];
-		while (st->left > 0 && st->next_ns - clock_ns(CLOCK_REALTIME) <= SPIN_NS) {
-			while (clock_ns(CLOCK_REALTIME) < st->next_ns) { }
+		while (st->left > 0 && st->next_ns - real_ns() <= SPIN_NS) {
+			while (real_ns() < st->next_ns) { }
 			for (size_t i = HEADER_BYTES; i < st->bytes; i++) data[i] = (unsigned char)(st->sequence * 31 + i);
 			fill_header((struct header *)data, DATA, st->id, st->sequence++, st->bytes);
 			for (int p = 0; p < st->peers; p++) transmit(st->fd, data, st->bytes, st->peer[p]);
@@ -583,7 +592,7 @@ static void obey(char *line)
 {
 	char *command = strtok(line, " "), *word[5] = { 0 };
 	if (!command) return;
-	int wanted = !strcmp(command, "stream") ? 5 : !strcmp(command, "probe") || !strcmp(command, "flow") ? 3 : !strcmp(command, "trace") || !strcmp(command, "aim") || !strcmp(command, "key") ? 1 : 2;
+	int wanted = !strcmp(command, "stream") ? 5 : !strcmp(command, "probe") || !strcmp(command, "flow") ? 3 : !strcmp(command, "trace") || !strcmp(command, "clock") || !strcmp(command, "aim") || !strcmp(command, "key") ? 1 : 2;
 	for (int i = 0; i < wanted; i++) {
 		if (!(word[i] = strtok(NULL, " "))) {
 			emit("E incomplete: %s\n", command);
@@ -639,12 +648,14 @@ static void obey(char *line)
 		if (s->bytes < HEADER_BYTES) s->bytes = HEADER_BYTES;
 		if (s->bytes > MESSAGE_MAX) s->bytes = MESSAGE_MAX;
 		s->next_ns = strtoll(word[4], NULL, 10);
-		int64_t now = clock_ns(CLOCK_REALTIME);
+		int64_t now = real_ns();
 		if (s->next_ns < now) s->next_ns = now;
 		aim(s);
 	} else if (!strcmp(command, "aim")) {
 		struct stream *s = stream_of(id, 0);
 		if (s) aim(s);
+	} else if (!strcmp(command, "clock")) {
+		clock_error_ns = strtoll(word[0], NULL, 10);
 	} else if (!strcmp(command, "trace")) {
 		tracing = id != 0;
 	} else {
@@ -728,7 +739,7 @@ int main(int argc, char **argv)
 		next = sooner(flush_ns, report_ns);
 		if (heap_size > 0) next = sooner(next, heap[0].release_ns - SPIN_NS);
 		for (uint32_t p = 0; p < peer_limit; p++) if (probe_interval_ns[p]) next = sooner(next, probe_next_ns[p]);
-		int64_t offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+		int64_t offset = real_ns() - clock_ns(CLOCK_MONOTONIC);
 		for (int s = 0; s < MAX_STREAMS; s++) if (streams[s].left > 0) next = sooner(next, streams[s].next_ns - offset - SPIN_NS);
 		int64_t wait = next - clock_ns(CLOCK_MONOTONIC);
 		if (wait < 0) wait = 0;

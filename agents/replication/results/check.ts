@@ -1,11 +1,10 @@
 /** latency-variation: how alike, how late and how whole messages reach their consumers (R0 section 8). */
 import { Type, type Static } from 'typebox';
-import type { Check, Window } from '../../src/checks/check.ts';
-import { missing, type Figures } from '../../src/checks/figures.ts';
-import { quantileOf } from '../../src/checks/statistics.ts';
-import { expandAll } from '../../src/topology/ranges.ts';
-import { duration, names, oneOrMany, opt, percent } from '../../src/topology/parts.ts';
-import { parseDurationUs, parseFraction } from '../../src/core/units.ts';
+import { missing, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
+import { quantileOf } from '../../../src/checks/statistics.ts';
+import { expandAll } from '../../../src/topology/ranges.ts';
+import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/parts.ts';
+import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { conformance, holdErrors, orderErrors, recovery } from './measures.ts';
 import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
 

@@ -1,10 +1,10 @@
 /** Message consumer: takes the first copy of every message, and keeps count of what it got and how late. */
-import type { AgentSetup } from '../lib/rpc.ts';
-import type { AgentConfig } from './config.ts';
+import type { AgentSetup } from '../../lib/rpc.ts';
+import type { AgentConfig } from '../config.ts';
 import { Member } from './member.ts';
-import type { ConsumerMetrics } from './protocol.ts';
-import { deliveriesOf, type Delivery } from './records.ts';
-import type { NodeRole } from './agent.ts';
+import type { ConsumerMetrics } from '../protocol.ts';
+import { deliveriesOf, type Delivery } from '../records.ts';
+import type { NodeRole } from '../role.ts';
 
 /** Sequence numbers that are remembered of a stream, so that later copies are known. */
 const REMEMBERED = 16_384;

@@ -3,10 +3,9 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fatal, log } from '../lib/rpc.ts';
-import type { Directive, LoopStatistics, NodeId } from './protocol.ts';
+import { fatal, log } from '../../lib/rpc.ts';
+import { DATA_PORT, type Directive, type LoopStatistics, type NodeId } from '../protocol.ts';
 
-export const DATA_PORT = 5800;
 const READY_TIMEOUT_MS = 5000;
 
 export interface LoopEvents {
@@ -91,6 +90,11 @@ export class PacketLoop {
 
   flow(address: string, port: number, graph: number): void {
     this.#say(`flow ${address} ${port} ${graph}`);
+  }
+
+  /** An injected fault: the node's clock is wrong by this much. */
+  clock(errorNs: number): void {
+    this.#say(`clock ${Math.round(errorNs)}`);
   }
 
   buffer(bytes: number, overflow: 'drop' | 'early'): void {

@@ -1,37 +1,17 @@
 /** Control plane server: takes what clients ask for, chooses hosts, and makes RDNs lead (R0 sections 2, 3.9 and 5). */
-import { parseDurationUs, parseSizeBytes } from '../../src/core/units.ts';
-import { connect, type Peer } from '../lib/channel.ts';
-import { log, Refusal, type AgentSetup } from '../lib/rpc.ts';
-import type { NodeRole } from './agent.ts';
-import type { AgentConfig, NodeInfo, Role } from './config.ts';
+import { parseSizeBytes } from '../../../src/core/units.ts';
+import { connect, type Peer } from '../../lib/channel.ts';
+import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
+import type { NodeRole } from '../role.ts';
+import type { AgentConfig, NodeInfo, Role } from '../config.ts';
 import { isOperation, OPERATIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
+import { classesOf, consumerCount, describe, gatewayOf, narrowed, ppnsFor, type Svg } from './svg.ts';
 import { distance, place } from './placement.ts';
-import type { ClassLimits, Gateway, NodeId, RdnControlFunctions } from './protocol.ts';
-import { RDN_PORT } from './rdn.ts';
+import { RDN_PORT, type NodeId, type RdnControlFunctions } from '../protocol.ts';
 
 const DEFAULT_RATE = 100;
 const DEFAULT_SIZE = '200B';
-const EVERYBODY = 'all';
-/** Beyond those that the fan-out needs, so that a graph can be chosen and one may fail. */
-const SPARE_PPNS = 1;
 const REACH_RDN_MS = 8000;
-
-interface Svg {
-  readonly name: string;
-  readonly number: number;
-  readonly account: string | null;
-  readonly ppnsWanted: number | null;
-  readonly rate: number;
-  readonly messageBytes: number;
-  producers: NodeId[];
-  classes: Record<string, ClassLimits>;
-  duplicates: NodeId[];
-  ppns: string[];
-  /** The first one leads. */
-  rdns: string[];
-  cell: string | null;
-  term: number;
-}
 
 interface Lpg {
   readonly cell: string;
@@ -109,7 +89,7 @@ export class ControlPlane {
     const { consumers, duplicates = [] } = wanted;
     this.#ids(consumers, 'consumer');
     this.#ids(wanted.producers, 'producer');
-    const ppns = this.#ppnsFor(consumers.length, duplicates.length);
+    const ppns = ppnsFor(this.#config, consumers.length, duplicates.length);
     const hosts = place({ ppns, rdns: this.#rdnCount() }, null, this.#free());
     return { ppns, rdns: this.#rdnCount(), scheme: this.#config.scheme, fits: hosts !== undefined, clocks: 'hosts with synchronised clocks: holds until an absolute time, and one-way latencies, rest on them' };
   }
@@ -120,7 +100,7 @@ export class ControlPlane {
     const made: Svg = {
       name: svg, number: this.#svgs.size, account: wanted.account ?? null, ppnsWanted: ppns ?? null,
       rate: wanted.rate ?? DEFAULT_RATE, messageBytes: parseSizeBytes(wanted.size ?? DEFAULT_SIZE),
-      producers: this.#ids(wanted.producers, 'producer'), classes: this.#classes(consumers, wanted), duplicates: this.#ids(wanted.duplicates ?? [], 'consumer'),
+      producers: this.#ids(wanted.producers, 'producer'), classes: classesOf(consumers, wanted, (names) => this.#ids(names, 'consumer')), duplicates: this.#ids(wanted.duplicates ?? [], 'consumer'),
       ppns: [], rdns: [], cell: null, term: 1,
     };
     this.#choose(made);
@@ -131,7 +111,7 @@ export class ControlPlane {
       this.#svgs.delete(svg);
       throw error;
     }
-    return this.#describe(made);
+    return describe(made);
   }
 
   async #modifyConfig({ svg, add, remove }: Params<'ModifyLSAGConfig'>) {
@@ -145,16 +125,13 @@ export class ControlPlane {
     own.producers = [...new Set([...own.producers.filter((id) => !gone.has(id)), ...this.#ids(add?.producers ?? [], 'producer')])];
     this.#choose(own);
     await this.#lead(own);
-    return this.#describe(own);
+    return describe(own);
   }
 
   async #modifyRequirements({ svg, classes, ...limits }: Params<'ModifyLSAGRequirements'>) {
     const own = this.#svg(svg);
     for (const name of Object.keys(classes ?? {})) if (!own.classes[name]) refuse('InvalidRequest', `/classes/${name}: no such class; classes: ${Object.keys(own.classes).join(', ')}`);
-    own.classes = Object.fromEntries(Object.entries(own.classes).map(([name, c]) => {
-      const wanted = { ...limits, ...classes?.[name] };
-      return [name, { ...c, variationUs: wanted.variation === undefined ? c.variationUs : parseDurationUs(wanted.variation), latencyUs: wanted.latency === undefined ? c.latencyUs : parseDurationUs(wanted.latency) }];
-    }));
+    own.classes = narrowed(own.classes, limits, classes);
     await this.#lead(own);
     return { svg, classes: own.classes };
   }
@@ -205,7 +182,7 @@ export class ControlPlane {
     const migrated = [...own.ppns, own.rdns[0]].filter((name) => !before.has(name));
     this.#counters.migrations += migrated.length;
     await this.#lead(own);
-    return { ...this.#describe(own), migrated };
+    return { ...describe(own), migrated };
   }
 
   #mayUse(group: Lpg, lpg: string, account: string): void {
@@ -227,22 +204,6 @@ export class ControlPlane {
     });
   }
 
-  #classes(consumers: readonly NodeId[], { classes, variation, latency }: Requirements): Record<string, ClassLimits> {
-    const limitsOf = (l: { variation?: string; latency?: string }) => ({ variationUs: l.variation === undefined ? null : parseDurationUs(l.variation), latencyUs: l.latency === undefined ? null : parseDurationUs(l.latency) });
-    const named = Object.entries(classes ?? {}).map(([name, c]): [string, ClassLimits] => [name, { consumers: this.#ids(c.consumers, 'consumer'), ...limitsOf({ ...(variation === undefined ? {} : { variation }), ...(latency === undefined ? {} : { latency }), ...c }) }]);
-    const grouped = new Set(named.flatMap(([, c]) => c.consumers));
-    const rest = consumers.filter((c) => !grouped.has(c));
-    return Object.fromEntries(rest.length > 0 || named.length === 0 ? [...named, [EVERYBODY, { consumers: rest, ...limitsOf({ ...(variation === undefined ? {} : { variation }), ...(latency === undefined ? {} : { latency }) }) }]] : named);
-  }
-
-  /** As many as the fan-out needs: every PPN has that many places, and all but the entry take one (R0-18, R0-19). */
-  #ppnsFor(consumers: number, duplicates: number): number {
-    const { fanOut } = this.#config;
-    const needed = (n: number) => (n === 0 ? 0 : fanOut === 1 ? n : Math.max(1, Math.ceil((n - 1) / (fanOut - 1))));
-    const all = this.#config.nodes.filter((n) => n.role === 'ppn').length;
-    return Math.min(all, needed(consumers) + needed(duplicates) + SPARE_PPNS);
-  }
-
   #rdnCount(): number {
     return Math.min(2, this.#config.nodes.filter((n) => n.role === 'rdn').length);
   }
@@ -254,8 +215,7 @@ export class ControlPlane {
   }
 
   #choose(svg: Svg): void {
-    const consumers = Object.values(svg.classes).reduce((n, c) => n + c.consumers.length, 0);
-    const ppns = svg.ppnsWanted ?? this.#ppnsFor(consumers, svg.duplicates.length);
+    const ppns = svg.ppnsWanted ?? ppnsFor(this.#config, consumerCount(svg), svg.duplicates.length);
     const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, this.#free(svg), new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"`);
     svg.ppns = [...found.ppns];
     // Who leads goes on leading where nobody nearer could.
@@ -271,14 +231,6 @@ export class ControlPlane {
     void this.#rdns.get(from)?.call.lead(null).catch(() => undefined);
   }
 
-  #gatewayOf(svg: Svg): Gateway {
-    const { scheme, fanOut, periodMs, quantile } = this.#config;
-    return {
-      term: svg.term, svg: svg.name, firstGraph: 1 + svg.number * 32, scheme, producers: svg.producers, ppns: svg.ppns.map((name) => (this.#byName.get(name) as NodeInfo).id),
-      classes: svg.classes, duplicates: svg.duplicates, fanOut, messageBytes: svg.messageBytes, messagesPerSecond: svg.rate, periodMs, quantile,
-    };
-  }
-
   #leader(svg: Svg): Peer<RdnControlFunctions> {
     return this.#rdns.get(svg.rdns[0] ?? '') ?? refuse('Unreachable', `${svg.rdns[0]} does not answer`);
   }
@@ -291,7 +243,7 @@ export class ControlPlane {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     if (!this.#rdns.has(svg.rdns[0] as string)) this.#rotate(svg);
-    await this.#leader(svg).call.lead(this.#gatewayOf(svg));
+    await this.#leader(svg).call.lead(gatewayOf(svg, this.#config));
   }
 
   /** The next one that answers comes first. */
@@ -313,10 +265,6 @@ export class ControlPlane {
       log('warn', 'takeover', { svg: svg.name, from: name, to: svg.rdns[0], term: svg.term });
       void this.#lead(svg).catch((error: unknown) => log('error', 'takeover', { why: (error as Error).message }));
     }
-  }
-
-  #describe({ name, ppns, rdns, term, classes, cell }: Svg) {
-    return { svg: name, ppns, rdns, term, cell, consumers: Object.values(classes).reduce((n, c) => n + c.consumers.length, 0) };
   }
 }
 

@@ -1,8 +1,8 @@
 /** Packet processing node: its packet loop obeys the last directive until it is replaced; flows are looked up once. */
-import { log, type AgentSetup } from '../lib/rpc.ts';
-import type { AgentConfig } from './config.ts';
+import { log, type AgentSetup } from '../../lib/rpc.ts';
+import type { AgentConfig } from '../config.ts';
 import { Member } from './member.ts';
-import type { NodeRole } from './agent.ts';
+import type { NodeRole } from '../role.ts';
 
 /** A flow whose graph is not known yet is asked for again. */
 const ASK_AGAIN_MS = 200;

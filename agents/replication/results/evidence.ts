@@ -1,14 +1,14 @@
 /** What a run left of its messages: deliveries, replicas, directives and iterations, dated from the start of a phase. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readCapture } from '../../src/capture/reader.ts';
-import { offsetAt } from '../../src/clocks/samples.ts';
-import type { CellEvidence } from '../../src/evidence/cell.ts';
-import type { PhaseRecord } from '../../src/traffic/run.ts';
-import type { NodeInfo, ReplicationFile } from './config.ts';
-import { DATA_PORT } from './loop.ts';
-import { deliveriesOf, replicasOf, type Delivery, type Replica } from './records.ts';
-import { nodesOf } from './system.ts';
+import { readCapture } from '../../../src/capture/reader.ts';
+import { offsetAt } from '../../../src/clocks/samples.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import type { PhaseRecord } from '../../../src/traffic/run.ts';
+import type { NodeInfo, ReplicationFile } from '../config.ts';
+import { DATA_PORT } from '../protocol.ts';
+import { deliveriesOf, replicasOf, type Delivery, type Replica } from '../records.ts';
+import { nodesOf } from '../system.ts';
 
 /** First copy of a message at a consumer. */
 export interface Receipt {

@@ -1,7 +1,7 @@
 /** What nodes did, held against what they were told. Pure. */
-import type { Window } from '../../src/checks/check.ts';
+import type { Window } from '../../../src/checks/check.ts';
 import type { Trail } from './evidence.ts';
-import type { Replica } from './records.ts';
+import type { Replica } from '../records.ts';
 
 /** Directive of a graph that ruled a node in an epoch: its last one until then. */
 function ruling({ directives }: Trail, graph: number, epoch: number, node: string) {

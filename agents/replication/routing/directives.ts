@@ -1,6 +1,6 @@
 /** A tree to what each of its nodes is told: order and holds (R0 sections 3.4 to 3.6). Pure. Latencies in microseconds. */
 import { consumerOf, isConsumer, type Evaluation, type Order, type Problem, type Tree } from './graph.ts';
-import type { Destination, NodeId, Scheme } from './protocol.ts';
+import type { Destination, NodeId, Scheme } from '../protocol.ts';
 
 /** Numbers of the problem to nodes of the run. */
 export interface Naming {

@@ -1,8 +1,8 @@
 /** Operations of the control plane server (R0 section 5): what they take, and the errors that they are refused with. */
 import { Type, type Static, type TObject, type TSchema } from 'typebox';
 import Value from 'typebox/value';
-import { DURATION_PATTERN, SIZE_PATTERN } from '../../src/core/units.ts';
-import { Refusal } from '../lib/rpc.ts';
+import { DURATION_PATTERN, SIZE_PATTERN } from '../../../src/core/units.ts';
+import { Refusal } from '../../lib/rpc.ts';
 
 /**
  * InvalidRequest: a parameter is missing, unknown or of the wrong form. UnknownOperation, UnknownSVG, UnknownLPG,

@@ -1,15 +1,15 @@
 /** Routing decisions node: gathers measurements, iterates, and sends directives where they change (R0 section 3.1). */
-import { listen, type Peer } from '../lib/channel.ts';
-import { log, type AgentSetup } from '../lib/rpc.ts';
-import type { NodeRole } from './agent.ts';
-import type { AgentConfig, NodeInfo } from './config.ts';
+import { listen, type Peer } from '../../lib/channel.ts';
+import { log, type AgentSetup } from '../../lib/rpc.ts';
+import type { NodeRole } from '../role.ts';
+import type { AgentConfig, NodeInfo } from '../config.ts';
 import { isSame } from './directives.ts';
+import { logDirectives, logIteration } from './journal.ts';
+import { Measurements } from './measurements.ts';
 import { UNUSED } from './graph.ts';
-import { Latencies, Spreads } from './latencies.ts';
-import type { Destination, Gateway, GatewayStatus, LoopStatistics, MemberFunctions, Membership, NodeId, ProbeTarget, RdnControlFunctions, RdnFunctions, Report } from './protocol.ts';
-import { route, type Graph, type Knowledge, type Route } from './router.ts';
+import { RDN_PORT, type Destination, type Gateway, type GatewayStatus, type MemberFunctions, type Membership, type NodeId, type ProbeTarget, type RdnControlFunctions, type RdnFunctions } from '../protocol.ts';
+import { route, type Route } from './router.ts';
 
-export const RDN_PORT = 5810;
 /** A period shorter than this would be all measuring and no sending. */
 const LEAST_PERIOD_MS = 200;
 /** Of the period, where the application's own latencies near the limit (R0-13). */
@@ -25,27 +25,14 @@ const POLL_MS = 100;
 const SAMPLES_PER_SECOND = 40;
 /** Holds are sent again when they are off by this much, or by a tenth of the allowed variation if that is more. */
 const TOLERANCE_US = 30;
-/** Latencies are remembered for so many periods. */
-const WINDOW_PERIODS = 4;
-const SMOOTHING = 0.1;
-const DWELL_US = 50;
-const ELAPSED_US = 15;
-
-interface Member {
-  readonly peer: Peer<MemberFunctions>;
-  statistics: LoopStatistics | null;
-  dwellUs: number;
-  elapsedUs: number;
-}
 
 type Trigger = 'first' | 'period' | 'members' | 'failure' | 'limit';
 
 export class Rdn {
   readonly #config: AgentConfig;
   readonly #nodes: ReadonlyMap<NodeId, NodeInfo>;
-  readonly #members = new Map<NodeId, Member>();
-  readonly #latencies: Latencies;
-  readonly #spreads: Spreads;
+  readonly #members = new Map<NodeId, Peer<MemberFunctions>>();
+  readonly #measured: Measurements;
   #server: { close(): void } | undefined;
   #gateway: Gateway | null = null;
   readonly #routes = new Map<NodeId, Route>();
@@ -62,8 +49,7 @@ export class Rdn {
   constructor(config: AgentConfig) {
     this.#config = config;
     this.#nodes = new Map(config.nodes.map((n) => [n.id, n]));
-    this.#latencies = new Latencies(WINDOW_PERIODS * config.periodMs);
-    this.#spreads = new Spreads(Math.max(config.periodMs, 1000));
+    this.#measured = new Measurements(config);
   }
 
   async start(secret: string): Promise<void> {
@@ -85,12 +71,15 @@ export class Rdn {
   }
 
   get counters(): Readonly<Record<string, number>> {
-    return { ...this.#counters, members: this.#members.size, epoch: this.#epoch };
+    return { ...this.#counters, members: this.#members.size, clocksOff: this.#measured.clocksOff, epoch: this.#epoch };
   }
 
   #forMember(id: NodeId): RdnFunctions {
     return {
-      report: (report) => this.#hear(id, report),
+      report: (report) => {
+        this.#counters.reports += 1;
+        this.#measured.hear(id, report);
+      },
       resolve: ({ address, port }) => this.#resolve(id, address, port),
     };
   }
@@ -98,13 +87,12 @@ export class Rdn {
   #greet(peer: Peer<MemberFunctions>): void {
     const node = this.#config.nodes.find((n) => n.name === peer.name);
     if (!node || node.role === 'control') return;
-    const member: Member = { peer, statistics: null, dwellUs: DWELL_US, elapsedUs: ELAPSED_US };
-    this.#members.set(node.id, member);
+    this.#members.set(node.id, peer);
     // It remembers nothing, whoever it was before.
     this.#forget(node.id);
     if (this.#gateway) void this.#settle(node.id, this.#gateway);
     void peer.closed.then(() => {
-      if (this.#members.get(node.id) !== member) return;
+      if (this.#members.get(node.id) !== peer) return;
       this.#members.delete(node.id);
       this.#forget(node.id);
       if (this.#gateway?.ppns.includes(node.id)) void this.#iterate('failure');
@@ -112,31 +100,12 @@ export class Rdn {
   }
 
   #forget(node: NodeId): void {
+    this.#measured.forget(node);
     for (const [graph, told] of this.#installed) {
       told.delete(node);
       if (this.#active.get(graph)?.entry === node) this.#active.delete(graph);
     }
     this.#aimed.delete(node);
-  }
-
-  #hear(from: NodeId, { latencies, application, statistics }: Report): void {
-    const nowMs = performance.now();
-    this.#counters.reports += 1;
-    for (const [peer, values] of Object.entries(latencies)) for (const ns of values) this.#latencies.add(Number(peer), from, ns / 1000, nowMs);
-    for (const [sequence, ns] of application) this.#spreads.add(sequence, ns / 1000, nowMs);
-    const member = this.#members.get(from);
-    if (!member || !statistics) return;
-    const before = member.statistics;
-    const mean = (ns: 'dwellNs' | 'elapsedNs', count: 'dwellCount' | 'elapsedCount', last: number): number => {
-      const n = statistics[count] - (before?.[count] ?? 0);
-      if (n <= 0) return last;
-      // A stall of the machine is no property of the node.
-      const us = Math.min((statistics[ns] - (before?.[ns] ?? 0)) / n / 1000, 2 * last + 20);
-      return last + SMOOTHING * (us - last);
-    };
-    member.dwellUs = mean('dwellNs', 'dwellCount', member.dwellUs);
-    member.elapsedUs = mean('elapsedNs', 'elapsedCount', member.elapsedUs);
-    member.statistics = statistics;
   }
 
   /** R0-31: asked once a flow; the PPN remembers. */
@@ -160,15 +129,15 @@ export class Rdn {
     // A successor numbers on where nobody has been: directives of older terms cannot be mistaken for its own.
     if (first) this.#epoch = Math.max(this.#epoch, gateway.term * 100_000);
     await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway)));
-    await this.#measured(gateway, first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS);
+    await this.#untilMeasured(gateway, first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS);
     await this.#iterate(first ? 'first' : 'members');
   }
 
   /** Until all pairs that a graph may use have been measured, or for a while. */
-  async #measured(gateway: Gateway, patienceMs: number): Promise<void> {
+  async #untilMeasured(gateway: Gateway, patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs;
     while (performance.now() < deadline && this.#gateway === gateway) {
-      if (gateway.ppns.some((p) => this.#members.has(p)) && this.#pairs(gateway).every(([from, to]) => !this.#members.has(from) || !this.#members.has(to) || this.#latencies.quantile(from, to, 0.5, performance.now()) !== undefined)) return;
+      if (gateway.ppns.some((p) => this.#members.has(p)) && this.#pairs(gateway).every(([from, to]) => !this.#members.has(from) || !this.#members.has(to) || this.#measured.isMeasured(from, to))) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
@@ -189,7 +158,7 @@ export class Rdn {
     const intervalUs = Math.max(50_000, (pairs.length / this.#config.probesPerSecond) * 1e6);
     const probes = pairs.flatMap(([from, to]): ProbeTarget[] => (from === id ? [{ peer: to, intervalUs }] : []));
     const sampleEvery = Math.max(1, Math.ceil(gateway.messagesPerSecond / SAMPLES_PER_SECOND));
-    await this.#members.get(id)?.peer.call.settle({ term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
+    await this.#members.get(id)?.call.settle({ term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
       log('warn', 'settle', { node: this.#nodes.get(id)?.name, why: (error as Error).message });
     });
   }
@@ -205,8 +174,8 @@ export class Rdn {
     clearTimeout(this.#timer);
     const startedMs = performance.now();
     this.#counters.iterations += 1;
-    const healthy = gateway.ppns.filter((p) => this.#members.has(p));
-    const knowledge = this.#knowledge(gateway, trigger === 'limit');
+    const healthy = this.#measured.usable(gateway.ppns.filter((p) => this.#members.has(p)));
+    const knowledge = this.#measured.knowledge(gateway, trigger === 'limit');
     let changed = 0;
     let failed = false;
     const found: Route[] = [];
@@ -222,22 +191,11 @@ export class Rdn {
       else changed += sent;
     }
     if (changed > 0) this.#changedMs = performance.now();
-    this.#record(trigger, gateway, found, changed, performance.now() - startedMs);
+    logIteration(this.#nodes, found, { trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: performance.now() - startedMs, spreadUs: this.#measured.spreadUs(0.5, this.#consumers().length, gateway.periodMs) ?? null });
     if (this.#gateway !== gateway) return;
     const nearLimit = this.#nearLimit(gateway);
     const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : nearLimit ? gateway.periodMs / HASTE : gateway.periodMs);
     this.#timer = setTimeout(() => void this.#iterate(nearLimit ? 'limit' : 'period'), pauseMs);
-  }
-
-  #knowledge(gateway: Gateway, hasty: boolean): Knowledge {
-    const nowMs = performance.now();
-    const recentMs = Math.max(500, hasty ? gateway.periodMs / 2 : gateway.periodMs);
-    return {
-      latencyUs: (from, to) => this.#latencies.settled(from, to, gateway.quantile, nowMs, recentMs),
-      dwellUs: (ppn) => this.#members.get(ppn)?.dwellUs ?? DWELL_US,
-      elapsedUs: (ppn) => this.#members.get(ppn)?.elapsedUs ?? ELAPSED_US,
-      bufferBytes: (ppn) => this.#members.get(ppn)?.statistics?.bufferBytes ?? this.#config.buffer.bytes,
-    };
   }
 
   /** The narrowest class's limit against what consumers have seen since the last change. */
@@ -245,7 +203,7 @@ export class Rdn {
     const limits = Object.values(classes).flatMap((c) => (c.variationUs === null ? [] : [c.variationUs]));
     if (limits.length === 0) return false;
     const sinceMs = Math.min(periodMs, performance.now() - this.#changedMs - 300);
-    const spread = sinceMs <= 0 ? undefined : this.#spreads.quantile(0.9, this.#consumers().length, performance.now(), sinceMs);
+    const spread = sinceMs <= 0 ? undefined : this.#measured.spreadUs(0.9, this.#consumers().length, sinceMs);
     return spread !== undefined && spread > NEAR * Math.min(...limits);
   }
 
@@ -276,56 +234,33 @@ export class Rdn {
       await Promise.all(moved.map(async ([ppn, destinations]) => {
         const member = this.#members.get(ppn);
         if (!member) throw new Error(`${this.#nodes.get(ppn)?.name} is gone`);
-        await member.peer.call.install({ term, graph: graph.id, epoch, destinations });
+        await member.call.install({ term, graph: graph.id, epoch, destinations });
         told.set(ppn, destinations);
         this.#counters.directivesSent += 1;
         sent += 1;
       }));
       const gate = this.#members.get(entry);
       if (!gate) throw new Error('the entry is gone');
-      await gate.peer.call.activate({ term, graph: graph.id, epoch });
+      await gate.call.activate({ term, graph: graph.id, epoch });
       this.#active.set(graph.id, { entry, epoch });
-      this.#logDirectives(graph, epoch);
+      logDirectives(this.#nodes, graph, epoch);
     }
     const aim = aims.join(' ');
     if (aims.length > 0 && this.#aimed.get(producer) !== aim) {
       const member = this.#members.get(producer);
       if (!member) return sent;
-      await member.peer.call.aim({ term, peers: aims });
+      await member.call.aim({ term, peers: aims });
       this.#aimed.set(producer, aim);
       sent += 1;
     }
     return sent;
   }
 
-  /** Evidence: what ruled from when on (R0-6). */
-  #logDirectives(graph: Graph, epoch: number): void {
-    const name = (id: NodeId) => this.#nodes.get(id)?.name;
-    log('info', 'directives', {
-      graph: graph.id, epoch, entry: name(graph.ppns[graph.tree.entry]!),
-      destinations: Object.fromEntries([...graph.plan.destinations].map(([ppn, list]) => [name(ppn), list.map((d) => ({ to: name(d.peer), hold: d.hold, holdNs: d.holdNs }))])),
-      consumers: graph.consumers.map(name),
-      edgesUs: edges(graph).map(([from, to, us]) => [name(from), name(to), Math.round(us)]),
-    });
-  }
-
-  #record(trigger: Trigger, gateway: Gateway, routes: readonly Route[], changed: number, tookMs: number): void {
-    const nowMs = performance.now();
-    log('info', 'iteration', {
-      trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: Math.round(tookMs * 10) / 10,
-      feasible: routes.every((r) => r.feasible), reason: routes.map((r) => r.reason).filter(Boolean).join('; ') || null,
-      largestUs: Math.round(Math.max(0, ...routes.flatMap((r) => r.graphs.flatMap((g) => [...g.plan.due])))), boundUs: Math.round(Math.max(0, ...routes.map((r) => r.boundUs).filter(Number.isFinite))),
-      estimatedUs: Object.fromEntries(routes.flatMap((r) => r.graphs.slice(0, 1)).flatMap((g) => g.consumers.map((c, i) => [this.#nodes.get(c)?.name, Math.round(g.plan.estimated[i]!)]))),
-      spreadUs: Math.round(this.#spreads.quantile(0.5, this.#consumers().length, nowMs, gateway.periodMs) ?? -1),
-    });
-  }
-
   #status(): GatewayStatus {
     const name = (id: NodeId) => this.#nodes.get(id)?.name ?? String(id);
     const graphs = [...this.#routes.values()].flatMap((r) => r.graphs);
     const used = new Set(graphs.flatMap((g) => g.ppns.filter((_, p) => g.tree.parent[p] !== UNUSED)));
-    const nowMs = performance.now();
-    const [median, p99] = [0.5, 0.99].map((q) => this.#spreads.quantile(q, this.#consumers().length, nowMs));
+    const [median, p99] = [0.5, 0.99].map((q) => this.#measured.spreadUs(q, this.#consumers().length));
     return {
       iterations: this.#counters.iterations, epoch: this.#epoch, entries: [...this.#active.values()].map((a) => name(a.entry)), used: [...used].map(name),
       healthy: (this.#gateway?.ppns ?? []).filter((p) => this.#members.has(p)).map(name),
@@ -337,16 +272,10 @@ export class Rdn {
   async #metrics(): Promise<Membership[]> {
     const estimates = new Map([...this.#routes.values()].flatMap((r) => r.graphs.slice(0, 1)).flatMap((g) => g.consumers.map((c, i) => [c, g.plan.estimated[i]!] as const)));
     return Promise.all(this.#consumers().map(async (id): Promise<Membership> => {
-      const metrics = await this.#members.get(id)?.peer.call.metrics().catch(() => null);
+      const metrics = await this.#members.get(id)?.call.metrics().catch(() => null);
       return { consumer: this.#nodes.get(id)?.name ?? String(id), estimatedUs: estimates.get(id) ?? null, metrics: metrics ?? null };
     }));
   }
-}
-
-/** The tree's edges with their measured latencies. */
-function edges({ ppns, consumers, problem, tree }: Graph): [NodeId, NodeId, number][] {
-  const between = [...tree.parent.entries()].flatMap(([p, above]): [NodeId, NodeId, number][] => (above === UNUSED || p === tree.entry ? [] : [[ppns[above]!, ppns[p]!, problem.between[above * problem.ppns + p]!]]));
-  return [...between, ...consumers.map((c, i): [NodeId, NodeId, number] => [ppns[tree.exit[i]!]!, c, problem.toConsumer[i * problem.ppns + tree.exit[i]!]!])];
 }
 
 export async function startRdn({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {

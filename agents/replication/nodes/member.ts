@@ -1,10 +1,9 @@
 /** What producers, PPNs and consumers have in common: a packet loop, and connections to every RDN, the leading one's commands obeyed. */
-import { connect, type Peer } from '../lib/channel.ts';
-import { log, type AgentSetup } from '../lib/rpc.ts';
-import type { AgentConfig } from './config.ts';
+import { connect, type Peer } from '../../lib/channel.ts';
+import { log, type AgentSetup } from '../../lib/rpc.ts';
+import type { AgentConfig } from '../config.ts';
 import { PacketLoop, type LoopEvents } from './loop.ts';
-import type { ConsumerMetrics, MemberFunctions, MemberSettings, NodeId, RdnFunctions, Term } from './protocol.ts';
-import { RDN_PORT } from './rdn.ts';
+import { RDN_PORT, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Term } from '../protocol.ts';
 
 const REPORT_MS = 200;
 
@@ -48,6 +47,7 @@ export class Member {
       },
     });
     for (const node of config.nodes) loop.peer(node.id, node.address);
+    if (config.clockErrorUs !== 0) loop.clock(config.clockErrorUs * 1000);
     loop.buffer(config.buffer.bytes, config.buffer.overflow);
     const member = new Member(loop, role, latencies);
     for (const rdn of config.nodes.filter((n) => n.role === 'rdn')) {

@@ -1,11 +1,11 @@
 /** Message producer: generates messages at a set pace and sends each where it is told to, its entry PPN in the first place. */
-import { parseDurationUs, parseSizeBytes } from '../../src/core/units.ts';
-import { Refusal, type AgentSetup } from '../lib/rpc.ts';
-import type { AgentConfig } from './config.ts';
+import { parseDurationUs, parseSizeBytes } from '../../../src/core/units.ts';
+import { Refusal, type AgentSetup } from '../../lib/rpc.ts';
+import type { AgentConfig } from '../config.ts';
 import { Member } from './member.ts';
-import type { NodeId } from './protocol.ts';
-import type { NodeRole } from './agent.ts';
-import { validated } from './operations.ts';
+import type { NodeId } from '../protocol.ts';
+import type { NodeRole } from '../role.ts';
+import { validated } from '../control/operations.ts';
 import { Type } from 'typebox';
 
 /** Time to get the first message ready. */

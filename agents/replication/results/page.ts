@@ -1,11 +1,11 @@
 /** The replication system's part of the report: how alike, how late, over which graph, and how exactly it was held. */
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
-import { quantileOf } from '../../src/checks/statistics.ts';
-import { formatDurationUs } from '../../src/core/units.ts';
-import type { CellEvidence } from '../../src/evidence/cell.ts';
-import type { JudgedRun } from '../../src/report/judge.ts';
-import { key, raw, type ReportPage } from '../../src/report/page.ts';
+import { quantileOf } from '../../../src/checks/statistics.ts';
+import { formatDurationUs } from '../../../src/core/units.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import type { JudgedRun } from '../../../src/report/judge.ts';
+import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { cumulative, releaseErrors, spreadOverTime, strips, type ErrorBar, type Strip } from './charts.ts';
 import { spreadOf } from './check.ts';
 import { phaseStartMs, trailOf, type DirectiveLog, type Message, type Trail } from './evidence.ts';

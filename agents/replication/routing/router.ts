@@ -1,7 +1,7 @@
 /** Measurements and requirements to trees and directives: one iteration of an RDN, without its messages. Pure. */
 import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, UNUSED, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
 import { orderOf, planDirectives, slowestOf, star, type Planned } from './directives.ts';
-import type { Gateway, NodeId } from './protocol.ts';
+import type { Gateway, NodeId } from '../protocol.ts';
 import { lowerBound, search } from './search.ts';
 
 /** A new tree must be this much faster than the one that rules: graphs that flap cost more than they gain. */

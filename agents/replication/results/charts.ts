@@ -1,6 +1,6 @@
 /** Pictures of how alike and how late messages were. */
 import * as Plot from '@observablehq/plot';
-import { colourScale, render, type Mark } from '../../src/report/charts.ts';
+import { colourScale, render, type Mark } from '../../../src/report/charts.ts';
 
 export interface Distribution {
   readonly series: string;

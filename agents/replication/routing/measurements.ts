@@ -1,0 +1,95 @@
+/** What an RDN knows of its nodes from their reports: latencies, what packets cost them, whether their clocks are right. */
+import { log } from '../../lib/rpc.ts';
+import type { AgentConfig } from '../config.ts';
+import type { Gateway, LoopStatistics, NodeId, Report } from '../protocol.ts';
+import { clocksOff } from './clockcheck.ts';
+import { Latencies, Spreads } from './latencies.ts';
+import type { Knowledge } from './router.ts';
+
+/** Latencies are remembered for so many periods. */
+const WINDOW_PERIODS = 4;
+/** Two reports of every node, at least. */
+const LEAST_RECENT_MS = 500;
+const SMOOTHING = 0.1;
+/** Of a PPN that has not sent anything yet. */
+const DWELL_US = 50;
+const ELAPSED_US = 15;
+
+interface Cost {
+  readonly statistics: LoopStatistics;
+  readonly dwellUs: number;
+  readonly elapsedUs: number;
+}
+
+export class Measurements {
+  readonly #config: AgentConfig;
+  readonly #latencies: Latencies;
+  readonly #spreads: Spreads;
+  readonly #costs = new Map<NodeId, Cost>();
+  #clocksOff: ReadonlySet<NodeId> = new Set();
+
+  constructor(config: AgentConfig) {
+    this.#config = config;
+    this.#latencies = new Latencies(WINDOW_PERIODS * config.periodMs);
+    this.#spreads = new Spreads(Math.max(config.periodMs, 1000));
+  }
+
+  get clocksOff(): number {
+    return this.#clocksOff.size;
+  }
+
+  hear(from: NodeId, { latencies, application, statistics }: Report): void {
+    const nowMs = performance.now();
+    for (const [peer, values] of Object.entries(latencies)) for (const ns of values) this.#latencies.add(Number(peer), from, ns / 1000, nowMs);
+    for (const [sequence, ns] of application) this.#spreads.add(sequence, ns / 1000, nowMs);
+    if (statistics) this.#costs.set(from, costOf(statistics, this.#costs.get(from)));
+  }
+
+  /** A node that starts anew counts from zero. */
+  forget(node: NodeId): void {
+    this.#costs.delete(node);
+  }
+
+  isMeasured(from: NodeId, to: NodeId): boolean {
+    return this.#latencies.quantile(from, to, 0.5, performance.now()) !== undefined;
+  }
+
+  /** `hasty`: the application suffers; what was measured last counts. */
+  knowledge(gateway: Gateway, hasty: boolean): Knowledge {
+    const nowMs = performance.now();
+    const recentMs = Math.max(LEAST_RECENT_MS, hasty ? gateway.periodMs / 2 : gateway.periodMs);
+    return {
+      latencyUs: (from, to) => this.#latencies.settled(from, to, gateway.quantile, nowMs, recentMs),
+      dwellUs: (ppn) => this.#costs.get(ppn)?.dwellUs ?? DWELL_US,
+      elapsedUs: (ppn) => this.#costs.get(ppn)?.elapsedUs ?? ELAPSED_US,
+      bufferBytes: (ppn) => this.#costs.get(ppn)?.statistics.bufferBytes ?? this.#config.buffer.bytes,
+    };
+  }
+
+  /** Those whose clocks are not shown to be wrong; all of them, if that would leave none. */
+  usable(alive: readonly NodeId[]): readonly NodeId[] {
+    const nowMs = performance.now();
+    const off = clocksOff(alive, (from, to) => this.#latencies.quantile(from, to, 0, nowMs), this.#config.clockCriterionUs);
+    for (const id of off) {
+      if (!this.#clocksOff.has(id)) log('warn', 'clock', { node: this.#config.nodes.find((n) => n.id === id)?.name, why: `off by more than ${this.#config.clockCriterionUs} us` });
+    }
+    this.#clocksOff = new Set(off);
+    return off.length === alive.length ? alive : alive.filter((id) => !off.includes(id));
+  }
+
+  /** Of messages that all consumers have reported; undefined: there are none. */
+  spreadUs(quantile: number, consumers: number, withinMs?: number): number | undefined {
+    return this.#spreads.quantile(quantile, consumers, performance.now(), withinMs);
+  }
+}
+
+function costOf(statistics: LoopStatistics, before: Cost | undefined): Cost {
+  const mean = (ns: 'dwellNs' | 'elapsedNs', count: 'dwellCount' | 'elapsedCount', last: number): number => {
+    const n = statistics[count] - (before?.statistics[count] ?? 0);
+    if (n <= 0) return last;
+    // A stall of the machine is no property of the node.
+    const us = Math.min((statistics[ns] - (before?.statistics[ns] ?? 0)) / n / 1000, 2 * last + 20);
+    return last + SMOOTHING * (us - last);
+  };
+  return { statistics, dwellUs: mean('dwellNs', 'dwellCount', before?.dwellUs ?? DWELL_US), elapsedUs: mean('elapsedNs', 'elapsedCount', before?.elapsedUs ?? ELAPSED_US) };
+}
