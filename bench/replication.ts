@@ -23,7 +23,7 @@ async function releases(): Promise<void> {
   const address = (id: number) => `127.9.1.${id}`;
   const write = process.stderr.write.bind(process.stderr);
   process.stderr.write = () => true; // what loops log is evidence in a run
-  const loops = await Promise.all(([['endpoint', 1], ['relay', 2], ['endpoint', 3]] as const).map(([kind, id]) => PacketLoop.start(kind, { id, address: address(id) }, BUILD_DIR, secret, {})));
+  const loops = await Promise.all(([['endpoint', 1], ['relay', 2], ['endpoint', 3]] as const).map(([kind, id]) => PacketLoop.start(kind, { id, bind: address(id) }, BUILD_DIR, secret, {})));
   const [producer, relay] = loops as [PacketLoop, PacketLoop];
   for (const loop of loops) for (const id of [1, 2, 3]) loop.peer(id, address(id));
   relay.flow(address(1), 5801, 1);

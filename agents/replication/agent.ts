@@ -2,13 +2,14 @@
 import { Refusal, type Agent, type AgentSetup, type AgentStatus } from '../lib/rpc.ts';
 import type { AgentConfig, Role } from './config.ts';
 import type { NodeRole } from './role.ts';
+import { startGateway } from './gateway/gateway.ts';
 import { startConsumer } from './nodes/consumer.ts';
 import { startControl } from './control/server.ts';
 import { startPpn } from './nodes/ppn.ts';
 import { startProducer } from './nodes/producer.ts';
 import { startRdn } from './routing/rdn.ts';
 
-const ROLES: Readonly<Record<Role, (setup: AgentSetup<AgentConfig>) => Promise<NodeRole>>> = { control: startControl, rdn: startRdn, ppn: startPpn, producer: startProducer, consumer: startConsumer };
+const ROLES: Readonly<Record<Role, (setup: AgentSetup<AgentConfig>) => Promise<NodeRole>>> = { control: startControl, rdn: startRdn, ppn: startPpn, producer: startProducer, consumer: startConsumer, gateway: startGateway };
 
 export class ReplicationAgent implements Agent<AgentConfig> {
   #state: AgentStatus['state'] = 'idle';

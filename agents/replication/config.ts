@@ -1,7 +1,8 @@
 /** Configuration of the replication system: as topologies write it, and as agents get it. */
 import { Type, type Static } from 'typebox';
-import { closed, duration, name, names, oneOrMany, opt, pattern, percent } from '../../src/topology/parts.ts';
+import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/topology/parts.ts';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
+import type { Fabric } from './gateway/flows.ts';
 import { SCHEMES, type NodeId } from './protocol.ts';
 
 const size = (description: string) => pattern(SIZE_PATTERN, 'a size such as "1MB"', description);
@@ -23,6 +24,12 @@ export const replicationSchema = closed({
   'clock-criterion': opt(duration('PPNs whose clocks are shown to be off by more than this are not used (default 1ms).')),
   'clock-errors': opt(Type.Record(Type.String(), duration('How far the clock is ahead.'), { description: 'A fault to inject: nodes whose clocks are wrong.' })),
   cells: opt(Type.String({ description: 'Label of nodes that names their cell, "spine/access" (default cell).' })),
+  gateway: opt(closed({
+    node: name('Node of kind ovs-bridge with `separate: true`, and an address of its own.'),
+    network: text('Its port towards the provider\'s network.'),
+    networks: Type.Record(Type.String(), Type.String(), { description: 'Virtual network to the port that it is plugged into. Its hosts have the label `vpc` with its name, and route by the first address of their subnet.' }),
+    'translate-from': text('First address of the provider\'s network that hosts of virtual networks are given there.'),
+  }, { description: 'Where virtual networks meet, whose addresses may overlap.' })),
   requests: opt(Type.Array(closed({
     operation: Type.String({ description: 'Operation of the control plane server.' }),
     params: opt(Type.Record(Type.String(), Type.Unknown())),
@@ -30,14 +37,16 @@ export const replicationSchema = closed({
 });
 export type ReplicationFile = Static<typeof replicationSchema>;
 
-export const ROLES = ['control', 'rdn', 'ppn', 'producer', 'consumer'] as const;
+export const ROLES = ['control', 'rdn', 'ppn', 'producer', 'consumer', 'gateway'] as const;
 export type Role = (typeof ROLES)[number];
 
 export interface NodeInfo {
   readonly id: NodeId;
   readonly name: string;
   readonly role: Role;
+  /** Where others reach it, and where it is itself. */
   readonly address: string;
+  readonly bind: string;
   /** "spine/access"; null: not known. */
   readonly cell: string | null;
 }
@@ -55,6 +64,8 @@ export interface AgentConfig {
   readonly clockCriterionUs: number;
   /** Injected. */
   readonly clockErrorUs: number;
+  /** Gateway only. */
+  readonly fabric: Fabric | null;
   /** Control plane server only. */
   readonly requests: readonly { readonly operation: string; readonly params: Readonly<Record<string, unknown>> }[];
 }

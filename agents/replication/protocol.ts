@@ -1,8 +1,11 @@
 /** What the nodes of the replication system say to each other (agents/lib/channel.ts). R0 sections 2, 3 and 5 leave the encodings open. */
 
+import type { Tasks } from './gateway/flows.ts';
+
 /** UDP: messages and measurements. TCP: where RDNs listen. */
 export const DATA_PORT = 5800;
 export const RDN_PORT = 5810;
+export const GATEWAY_PORT = 5811;
 
 /** Number of a node in a run: what messages carry for its name. */
 export type NodeId = number;
@@ -164,6 +167,13 @@ export interface GatewayStatus {
   /** Why the requirements cannot be met, and what the best is. */
   readonly reason: string | null;
   readonly spreadUs: { readonly median: number; readonly p99: number } | null;
+}
+
+/** What the switch between virtual networks does for the control plane server. */
+export interface GatewayFunctions {
+  settle(tasks: Tasks): Promise<void>;
+  /** Packets by direction. */
+  metrics(): Promise<Readonly<Record<string, { readonly passed: number; readonly refused: number }>>>;
 }
 
 /** What an RDN does for the control plane server. */

@@ -3,6 +3,7 @@ import { parseDurationUs, parseFraction, parseSizeBytes } from '../../src/core/u
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { expandAll } from '../../src/topology/ranges.ts';
+import type { Fabric } from './gateway/flows.ts';
 import { replicationSchema, type AgentConfig, type NodeInfo, type ReplicationFile, type Role } from './config.ts';
 
 export const system: SystemDefinition<ReplicationFile> = {
@@ -11,15 +12,16 @@ export const system: SystemDefinition<ReplicationFile> = {
   entry: new URL('./main.ts', import.meta.url),
   page: new URL('./results/page.ts', import.meta.url),
   checks: new URL('./results/check.ts', import.meta.url),
-  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'cells', 'requests'],
+  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'cells', 'gateway', 'requests'],
   realtime: false,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
     const nodes = nodesOf(config, lab, on, problems);
     for (const name of Object.keys(config['clock-errors'] ?? {})) if (!nodes.some((n) => n.name === name)) problems.push({ path: ['clock-errors', name], message: `no node "${name}"` });
     if (parseDurationUs(config.period ?? '1s') < 200_000) problems.push({ path: ['period'], message: 'a period is at least 200ms' });
+    const fabric = fabricOf(config, lab, problems);
     if (problems.length > 0) return { agents: [], problems };
-    return { agents: nodes.map((self) => agentSpec(config, self, nodes)), problems };
+    return { agents: nodes.map((self) => agentSpec(config, self, nodes, fabric)), problems };
   },
 };
 
@@ -27,22 +29,44 @@ export const system: SystemDefinition<ReplicationFile> = {
 export function nodesOf(config: ReplicationFile, lab: Lab, on: readonly string[], problems: SystemProblem[] = []): NodeInfo[] {
   const roles: readonly [Role, keyof ReplicationFile, string | string[]][] = [
     ['control', 'control', config.control], ['rdn', 'rdns', config.rdns], ['ppn', 'ppns', config.ppns], ['producer', 'producers', config.producers], ['consumer', 'consumers', config.consumers],
-  ];
+    ...(config.gateway ? [['gateway', 'gateway', config.gateway.node] as const] : []),
+  ] as [Role, keyof ReplicationFile, string | string[]][];
+  const translated = new Map(fabricOf(config, lab)?.networks.flatMap((n) => n.hosts.map((h) => [h.name, h.translated] as const)));
   const nodes: NodeInfo[] = [];
   for (const [role, key, list] of roles) {
     for (const name of expandAll(list)) {
       const node = lab.fabric.nodes.find((n) => n.name === name);
-      const address = node?.interfaces.flatMap((i) => i.addresses)[0]?.split('/')[0];
+      const bind = node?.interfaces.flatMap((i) => i.addresses)[0]?.split('/')[0];
       if (!on.includes(name)) problems.push({ path: [key], message: `no agent runs on "${name}"`, hint: 'name it in systems.replication.on' });
       else if (nodes.some((n) => n.name === name)) problems.push({ path: [key], message: `"${name}" has two roles`, hint: 'a node has one' });
-      else if (!node || address === undefined) problems.push({ path: [key], message: `"${name}" has no address` });
-      else nodes.push({ id: nodes.length + 1, name, role, address, cell: node.labels[config.cells ?? 'cell'] ?? null });
+      else if (!node || bind === undefined) problems.push({ path: [key], message: `"${name}" has no address` });
+      else nodes.push({ id: nodes.length + 1, name, role, address: translated.get(name) ?? bind, bind, cell: node.labels[config.cells ?? 'cell'] ?? null });
     }
   }
   return nodes;
 }
 
-function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly NodeInfo[]): AgentSpec {
+/** The virtual networks that meet at the gateway, and the provider's network there; null: there is no gateway. */
+function fabricOf({ gateway }: ReplicationFile, { fabric }: Lab, problems: SystemProblem[] = []): Fabric | null {
+  if (!gateway) return null;
+  const node = fabric.nodes.find((n) => n.name === gateway.node);
+  const port = (name: string) => node?.interfaces.find((i) => i.name === name && i.port);
+  if (!node || node.kind !== 'ovs-bridge' || !node.separate) problems.push({ path: ['gateway', 'node'], message: `"${gateway.node}" must be of kind ovs-bridge, with separate: true`, hint: 'addresses of virtual networks may overlap: their ports must not be one segment' });
+  for (const name of [gateway.network, ...Object.values(gateway.networks)]) if (!port(name)) problems.push({ path: ['gateway'], message: `"${gateway.node}" has no port "${name}"` });
+  let next = addressNumber(gateway['translate-from']);
+  const hosts = (segment: number | undefined) => fabric.nodes.flatMap((n) => n.interfaces.flatMap((i) => (i.segment === segment && i.addresses[0] !== undefined ? [{ name: n.name, mac: i.mac, own: i.addresses[0].split('/')[0] as string, node: n }] : [])));
+  const networks = Object.entries(gateway.networks).map(([name, portName]) => {
+    const own = hosts(port(portName)?.segment).filter((h) => h.node.labels['vpc'] === name).map(({ name: host, mac, own: address }) => ({ name: host, mac, own: address, translated: addressText(next++) }));
+    if (own.length === 0) problems.push({ path: ['gateway', 'networks', name], message: `no host with the label vpc=${name} is at port "${portName}"` });
+    return { name, port: portName, router: own[0] ? addressText(Math.floor(addressNumber(own[0].own) / 256) * 256 + 1) : '0.0.0.0', hosts: own };
+  });
+  return { mac: port(gateway.network)?.mac ?? '', provider: { port: gateway.network, hosts: hosts(port(gateway.network)?.segment).map(({ own, mac }) => ({ address: own, mac })) }, networks };
+}
+
+const addressNumber = (text: string): number => text.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
+const addressText = (n: number): string => [24, 16, 8, 0].map((shift) => Math.floor(n / 2 ** shift) % 256).join('.');
+
+function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly NodeInfo[], fabric: Fabric | null): AgentSpec {
   const agentConfig: AgentConfig = {
     self, nodes,
     scheme: config.scheme ?? 'relative',
@@ -54,6 +78,7 @@ function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly Node
     marginUs: parseDurationUs(config.margin ?? '500us'),
     clockCriterionUs: parseDurationUs(config['clock-criterion'] ?? '1ms'),
     clockErrorUs: parseDurationUs(config['clock-errors']?.[self.name] ?? '0s'),
+    fabric: self.role === 'gateway' ? fabric : null,
     requests: self.role === 'control' ? (config.requests ?? []).map(({ operation, params }) => ({ operation, params: params ?? {} })) : [],
   };
   return { node: self.name, config: agentConfig };

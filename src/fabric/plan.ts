@@ -175,7 +175,7 @@ function startOvs({ lab, seats, machines }: PlanInput, node: LabNode): Step[] {
     {
       title: 'settings, bridge and ports', host, env,
       argv: ['ovs-vsctl', `--db=${db}`, '--no-wait', 'init', '--', 'set', 'Open_vSwitch', '.', 'other_config:n-handler-threads=1', 'other_config:n-revalidator-threads=1',
-        '--', 'add-br', SWITCH_DEVICE, '--', 'set', 'Bridge', SWITCH_DEVICE, `datapath_type=${datapath}`, 'fail_mode=standalone', ...ports],
+        '--', 'add-br', SWITCH_DEVICE, '--', 'set', 'Bridge', SWITCH_DEVICE, `datapath_type=${datapath}`, `fail_mode=${node.separate ? 'secure' : 'standalone'}`, ...ports],
     },
     // Started last, so that it comes up with its bridge configured; --detach returns once it is.
     { title: 'ovs-vswitchd', host, env, argv: ['ovs-vswitchd', db, ...daemon('ovs-vswitchd')] },

@@ -8,6 +8,8 @@ export interface RawInterface {
   /** Address as written: CIDR, "auto", "none", or undefined. */
   readonly address: string | undefined;
   readonly port: boolean;
+  /** Its switch does not join its ports. */
+  readonly separate?: boolean;
 }
 
 export interface RawLink {
@@ -29,7 +31,7 @@ export function segmentsOf(interfaces: readonly RawInterface[], links: readonly 
   for (const link of links) join(...(link.ends as [number, number]));
   const firstPort = new Map<string, number>();
   interfaces.forEach((itf, i) => {
-    if (!itf.port) return;
+    if (!itf.port || itf.separate) return;
     const first = firstPort.get(itf.node);
     if (first === undefined) firstPort.set(itf.node, i);
     else join(first, i);

@@ -64,7 +64,7 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
       const isPort = isSwitchKind(node.kind ?? 'linux') && (address === undefined || address === 'none');
       if (address !== undefined) checkCidr(address, where, problems);
       seen.set(key, raws.length);
-      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, mac: ('mac' in parsed ? parsed.mac : undefined)?.toLowerCase() ?? own?.mac?.toLowerCase(), mtu: raw.mtu ?? 1500, labels: { ...node.labels, ...raw.labels } });
+      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, separate: node.separate ?? false, mac: ('mac' in parsed ? parsed.mac : undefined)?.toLowerCase() ?? own?.mac?.toLowerCase(), mtu: raw.mtu ?? 1500, labels: { ...node.labels, ...raw.labels } });
       return raws.length - 1;
     });
     const [a, b] = ends as [number, number];
@@ -78,16 +78,16 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
       }
     }
   }
+  const segments = segmentsOf(raws, links);
   for (const [index, raw] of raws.entries()) {
-    const twin = raws.findIndex((other) => (raw.mac !== undefined && other.mac === raw.mac) || (raw.address?.includes('/') === true && other.address === raw.address && other.node !== raw.node));
+    const twin = raws.findIndex((other, o) => (raw.mac !== undefined && other.mac === raw.mac) || (raw.address?.includes('/') === true && other.address === raw.address && other.node !== raw.node && segments[o] === segments[index]));
     if (twin >= 0 && twin < index) problems.push({ path: ['topology', 'links'], message: `${raws[twin]?.node}:${raws[twin]?.name} and ${raw.node}:${raw.name} have the same ${raw.mac !== undefined && raws[twin]?.mac === raw.mac ? `MAC ${raw.mac}` : `address ${raw.address}`}` });
   }
-  const segments = segmentsOf(raws, links);
   const addresses = assignAddresses(raws, segments);
   const nodes = names.map((name): LabNode => {
     const s = settings.get(name) as NodeSettings;
     return {
-      name, kind: (s.kind ?? 'linux'), labels: s.labels ?? {},
+      name, kind: (s.kind ?? 'linux'), separate: s.separate ?? false, labels: s.labels ?? {},
       sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
       exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
       place: settings.get(name)?.place ?? {}, needs: settings.get(name)?.needs ?? [], container: containerSettings(settings.get(name) ?? {}),

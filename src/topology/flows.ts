@@ -54,7 +54,7 @@ function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], 
     }
     return [{
       name: flow.name === undefined ? `${from}-${to}` : pairs.length > 1 ? `${flow.name}-${from}-${to}` : flow.name,
-      from, to, address: route.address, protocol, tool, startUs, durationUs,
+      from, to, address: flow.address ?? route.address, protocol, tool, startUs, durationUs,
       rateBps: flow.rate === undefined ? null : parseRateBps(flow.rate),
       parallel: flow.parallel ?? 1,
       sizeBytes: flow.size === undefined ? null : parseSizeBytes(flow.size),

@@ -29,6 +29,8 @@ export interface Interface {
 export interface LabNode {
   readonly name: string;
   readonly kind: NodeKind;
+  /** A switch whose ports are segments of their own. */
+  readonly separate: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly sysctls: Readonly<Record<string, string>>;
   readonly exec: readonly (readonly string[])[];

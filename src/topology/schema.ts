@@ -47,6 +47,7 @@ const nodeInterface = closed({ address: opt(cidrPattern), mac: opt(macPattern) }
 const nodeFields = {
   kind: opt(Type.Enum(NODE_KINDS, { description: 'linux: a host. bridge: a Linux bridge. ovs-bridge: an Open vSwitch of its own.' })),
   group: opt(text('Group whose settings this node inherits.')),
+  separate: opt(Type.Boolean({ description: 'ovs-bridge: its ports are segments of their own, whose addresses may overlap, and it forwards nothing until an agent tells it to.' })),
   labels: opt(labels),
   sysctls: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()]), { description: 'Sysctls set inside the node\'s network namespace (net.* only).' })),
   exec: opt(Type.Array(Type.String(), { description: 'Commands run in the node after deploy, split at blanks (no shell).' })),
@@ -77,6 +78,7 @@ const flowFields = {
   interval: opt(duration('Prober: time between requests (default 10ms).')),
   burst: opt(closed({ every: duration('Time from the start of one burst to the start of the next.'), for: duration('Length of a burst.') }, { description: 'mgen: sends at `rate` in bursts only.' })),
   cast: opt(Type.Enum(['unicast', 'multicast'], { description: 'mgen: multicast sends to a group that `to` joins; switches give it to everyone in the segment, as they do a broadcast (default unicast).' })),
+  address: opt(pattern('^[0-9]{1,3}(\\.[0-9]{1,3}){3}$', 'an address such as "10.64.0.200"', 'Address that `to` is reached at, where it is not its own (behind a NAT).')),
   start: opt(duration('Start, relative to the phase (default 0s).')),
   duration: opt(duration('How long it sends (default: to the end of the phase).')),
   congestion: opt(Type.String({ description: 'TCP congestion control of the sender (default: the node\'s).' })),

@@ -32,7 +32,7 @@ class Bench implements AsyncDisposable {
   async add(kind: 'relay' | 'endpoint', id: number, events: LoopEvents = {}, secret = SECRET): Promise<PacketLoop> {
     const got: Delivery[] = [];
     this.received.set(id, got);
-    const loop = await PacketLoop.start(kind, { id, address: address(id) }, BUILD_DIR, secret, { onDeliveries: (records) => got.push(...deliveriesOf(records)), ...events });
+    const loop = await PacketLoop.start(kind, { id, bind: address(id) }, BUILD_DIR, secret, { onDeliveries: (records) => got.push(...deliveriesOf(records)), ...events });
     for (let peer = 1; peer <= 9; peer++) loop.peer(peer, address(peer));
     this.loops.push(loop);
     return loop;
@@ -164,6 +164,6 @@ test('R0-14 probes measure one-way latencies, and are no messages of the applica
 }));
 
 test('a packet loop that cannot start says why', async () => {
-  await assert.rejects(PacketLoop.start('relay', { id: 1, address: '192.0.2.1' }, BUILD_DIR, SECRET, {}), /Cannot assign requested address/);
-  await assert.rejects(PacketLoop.start('relay', { id: 1, address: '127.0.0.1' }, join(BUILD_DIR, 'nowhere'), SECRET, {}), /ENOENT/);
+  await assert.rejects(PacketLoop.start('relay', { id: 1, bind: '192.0.2.1' }, BUILD_DIR, SECRET, {}), /Cannot assign requested address/);
+  await assert.rejects(PacketLoop.start('relay', { id: 1, bind: '127.0.0.1' }, join(BUILD_DIR, 'nowhere'), SECRET, {}), /ENOENT/);
 });

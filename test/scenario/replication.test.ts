@@ -6,5 +6,6 @@ testScenarios([
   { name: 'replication-classes', title: 'R0-23 R0-24 R0-33 classes, and copies over two paths', cells: 1, met: 9, slack: 5 },
   { name: 'replication-clocks', title: 'R0-21 a PPN whose clock is wrong', cells: 2, met: 4, slack: 5 },
   { name: 'replication-scale', title: 'R0-18 R0-19 R0-20 consumers and rates grow', cells: 2, met: 8, slack: 3 },
+  { name: 'replication-direction', title: 'R0-30 R0-32 tasks by direction, overlapping addresses, exclusive use', cells: 1, met: 8, slack: 3 },
   { name: 'replication-cells', title: 'R0-25 R0-27 R0-28 R0-29 cells, migration, sharing', cells: 1, met: 6, slack: 3 },
 ]);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { cookieOf, countsOf, flowsOf, NO_TASKS, type Fabric, type Tasks } from '../../agents/replication/gateway/flows.ts';
 import { clocksOff } from '../../agents/replication/routing/clockcheck.ts';
 import { isSame, planDirectives } from '../../agents/replication/routing/directives.ts';
 import { exactSearch } from '../../agents/replication/routing/exact.ts';
@@ -178,6 +179,32 @@ test('R0-21 a clock that is off is told from a path that is long: nothing arrive
   assert.deepEqual(clocksOff([1, 2, 3, 4], () => undefined, 1000), [], 'nothing measured, nothing shown');
 });
 
+const fabric: Fabric = {
+  mac: '02:00:00:00:00:99', provider: { port: 'net', hosts: [{ address: '10.64.0.4', mac: '02:00:00:00:00:04' }] },
+  networks: [
+    { name: 'A', port: 'va', router: '10.0.0.1', hosts: [{ name: 'mp', mac: '02:00:00:00:00:0a', own: '10.0.0.2', translated: '10.64.0.200' }] },
+    { name: 'B', port: 'vb', router: '10.0.0.1', hosts: [{ name: 'c1', mac: '02:00:00:00:00:0b', own: '10.0.0.2', translated: '10.64.0.201' }] },
+  ],
+};
+const between = (tasks: Tasks, from: number, to: number) => flowsOf(fabric, tasks).filter((f) => f.includes(`table=2,priority=20,reg0=${from},reg1=${to}`));
+
+test('R0-30, R0-32 flows: addresses are translated both ways, and a direction passes what its task allows', () => {
+  const flows = flowsOf(fabric, NO_TASKS);
+  assert.ok(flows.some((f) => /in_port=va,dl_src=02:00:00:00:00:0a,ip,nw_src=10.0.0.2 .*mod_nw_src:10.64.0.200,goto_table:1/.test(f)));
+  assert.ok(flows.some((f) => /table=3,.*nw_dst=10.64.0.201 actions=mod_nw_dst:10.0.0.2,.*output:vb/.test(f)));
+  assert.ok(flows.some((f) => /table=3,.*nw_dst=10.64.0.4 actions=.*output:net/.test(f)), 'and to the provider');
+  assert.equal(between(NO_TASKS, 1, 2).length, 1, 'by default all pass');
+  const narrow: Tasks = { directions: { 'A->B': { allow: 'any' }, 'B->A': { allow: ['udp:5201', 'tcp:80'] } }, exclusive: true };
+  assert.match(between(narrow, 1, 2)[0] ?? '', /reg0=1,reg1=2 actions=goto_table:3/);
+  assert.deepEqual(between(narrow, 2, 1).map((f) => /reg1=1,(\S+) /.exec(f)?.[1]), ['udp,tp_dst=5201', 'tcp,tp_dst=80']);
+  assert.equal(between({ directions: {}, exclusive: true }, 1, 2).length, 0, 'what no task names is refused');
+});
+
+test('R0-30 packets are counted by direction', () => {
+  const line = (from: number, to: number, passes: boolean, n: number) => ` cookie=0x${cookieOf(from, to, passes).toString(16)}, duration=1s, table=2, n_packets=${n}, n_bytes=0, priority=20`;
+  assert.deepEqual(countsOf([line(1, 2, true, 7), line(2, 1, true, 1), line(2, 1, true, 2), line(2, 1, false, 5), ' cookie=0x0, table=2, n_packets=9'].join('\n'), fabric), { 'A->B': { passed: 7, refused: 0 }, 'B->A': { passed: 3, refused: 5 } });
+});
+
 test('requests are typed: what is wrong is named', () => {
   assert.doesNotThrow(() => validated(OPERATIONS.EstablishSVG, { svg: 'a', producers: ['m'], consumers: ['c'], variation: '1ms' }));
   for (const [params, place] of [[{ producers: ['m'], consumers: ['c'] }, /svg|required/], [{ svg: 'a', producers: ['m'], consumers: [] }, /consumers/], [{ svg: 'a', producers: ['m'], consumers: ['c'], variation: 'narrow' }, /variation/], [{ svg: 'a', producers: ['m'], consumers: ['c'], colour: 'red' }, /additional|colour/]] as const) {
@@ -187,7 +214,7 @@ test('requests are typed: what is wrong is named', () => {
 
 const replica = (over: object) => ({ graph: 1, epoch: 5, sequence: 1, source: 161, peer: 10, slot: 0, bytes: 200, arrivedNs: 0n, dueNs: 0n, sentNs: 1n, ...over });
 const trail = (replicas: ReturnType<typeof replica>[]) => ({
-  nodes: [{ id: 2, name: 'p', role: 'ppn', address: '', cell: null }, { id: 10, name: 'c1', role: 'consumer', address: '', cell: null }, { id: 11, name: 'c2', role: 'consumer', address: '', cell: null }] as const,
+  nodes: [{ id: 2, name: 'p', role: 'ppn', address: '', bind: '', cell: null }, { id: 10, name: 'c1', role: 'consumer', address: '', bind: '', cell: null }, { id: 11, name: 'c2', role: 'consumer', address: '', bind: '', cell: null }] as const,
   messages: [], iterations: [], lookUps: [], captureDifferencesUs: [], replicas: new Map([['p', replicas]]),
   directives: [{ atMs: 0, graph: 1, epoch: 4, entry: 'p', destinations: { p: [{ to: 'c1', hold: 'relative', holdNs: 0 }, { to: 'c2', hold: 'relative', holdNs: 0 }] }, consumers: ['c1', 'c2'], edgesUs: [] }] as const,
 });

@@ -44,6 +44,17 @@ test('checks that systems bring are known by name, and their keys by their own s
   await refused(`${traffic}  - { name: x, check: latency-variation, metric: spread }\n`, /needs "at-least" or "at-most"/);
 });
 
+test('addresses may overlap where a switch keeps its ports separate, and nowhere else', async () => {
+  const lab = (separate: boolean) => `name: t\ntopology:\n  nodes: { gw: { kind: ovs-bridge, separate: ${separate} }, a: { interfaces: { e: { address: 10.0.0.2/24 } } }, b: { interfaces: { e: { address: 10.0.0.2/24 } } } }\n  links: [{ endpoints: ["a:e", "gw:a"] }, { endpoints: ["b:e", "gw:b"] }]\n`;
+  await refused(lab(false), /a:e and b:e have the same address 10\.0\.0\.2\/24/);
+  const { cells } = await parse(lab(true));
+  const segments = cells[0]!.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, i.segment]));
+  assert.equal(new Set(segments.map(([, segment]) => segment)).size, 2);
+  await refused(`${lab(true)}traffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, address: nowhere }] }]\n`, /expected an address such as "10\.64\.0\.200"/);
+  const told = await parse(`${lab(true)}traffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, address: 10.64.0.9 }] }]\n`);
+  assert.equal(told.cells[0]!.phases[0]!.flows[0]!.address, '10.64.0.9');
+});
+
 test('events that change links and ask agents are held against what is there', async () => {
   const lab = `${minimal}  links: [{ endpoints: ["a:e", "b:e"], delay: 1ms }, { endpoints: ["a:f", "b:f"] }]\ntraffic: [{ phase: p, duration: 1s, events: [EVENT] }]\n`;
   const event = (text: string) => lab.replace('EVENT', text);

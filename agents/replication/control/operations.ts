@@ -9,7 +9,7 @@ import { Refusal } from '../../lib/rpc.ts';
  * UnknownNode: no such thing. AlreadyExists. NotShared: the account may not use the group. NoCapacity: no hosts are left
  * for what was asked. Unreachable: no RDN answers.
  */
-export type RefusalCode = 'InvalidRequest' | 'UnknownOperation' | 'UnknownSVG' | 'UnknownLPG' | 'UnknownNode' | 'AlreadyExists' | 'NotShared' | 'NoCapacity' | 'Unreachable' | 'ExclusiveUse';
+export type RefusalCode = 'InvalidRequest' | 'UnknownOperation' | 'UnknownSVG' | 'UnknownLPG' | 'UnknownNode' | 'AlreadyExists' | 'NotShared' | 'NoCapacity' | 'Unreachable';
 
 export const refuse = (code: RefusalCode, message: string): never => {
   throw new Refusal(code, message);
@@ -39,6 +39,12 @@ export const OPERATIONS = {
   CreateLPGAndPolicy: object({ lpg: Type.String(), cell: Type.String(), account: Type.String(), latency: Type.Optional(duration), variation: Type.Optional(duration) }),
   ShareLPG: object({ lpg: Type.String(), account: Type.String(), with: Type.String() }),
   LaunchVMsOfVPCInLPG: object({ lpg: Type.String(), account: Type.String(), vpc: Type.String(), nodes }),
+  SVGPacketProcessingRequirements: object({
+    svg: Type.String(),
+    directions: Type.Record(Type.String({ pattern: '^[^>-]+->[^>-]+$' }), object({ allow: Type.Union([Type.Literal('any'), Type.Array(Type.String({ pattern: '^(udp|tcp):[0-9]{1,5}$' }))]) })),
+    exclusive: Type.Optional(Type.Boolean()),
+  }),
+  GetSVGPacketProcessingMetrics: object({ svg: Type.String() }),
   ConfigureSVGForLPG: object({ svg: Type.String(), lpg: Type.String(), account: Type.Optional(Type.String()) }),
 } as const;
 

@@ -7,7 +7,7 @@ import type { AgentConfig, NodeInfo, Role } from '../config.ts';
 import { isOperation, OPERATIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
 import { classesOf, consumerCount, describe, gatewayOf, narrowed, ppnsFor, type Svg } from './svg.ts';
 import { distance, place } from './placement.ts';
-import { RDN_PORT, type NodeId, type RdnControlFunctions } from '../protocol.ts';
+import { GATEWAY_PORT, RDN_PORT, type GatewayFunctions, type NodeId, type RdnControlFunctions } from '../protocol.ts';
 
 const DEFAULT_RATE = 100;
 const DEFAULT_SIZE = '200B';
@@ -28,6 +28,7 @@ export class ControlPlane {
   readonly #svgs = new Map<string, Svg>();
   readonly #lpgs = new Map<string, Lpg>();
   readonly #counters = { requests: 0, refused: 0, takeovers: 0, migrations: 0 };
+  #switch: Peer<GatewayFunctions> | undefined;
   #stopped = false;
 
   constructor(config: AgentConfig) {
@@ -40,6 +41,7 @@ export class ControlPlane {
   }
 
   start(secret: string): void {
+    this.#connectGateway(secret);
     for (const rdn of this.#config.nodes.filter((n) => n.role === 'rdn')) {
       this.#links.push(connect<RdnControlFunctions>({
         address: rdn.address, port: RDN_PORT, secret, self: this.#config.self.name, peer: rdn.name, local: {},
@@ -47,6 +49,15 @@ export class ControlPlane {
           this.#rdns.set(rdn.name, peer);
           void peer.closed.then(() => this.#lost(rdn.name, peer));
         },
+      }));
+    }
+  }
+
+  #connectGateway(secret: string): void {
+    for (const node of this.#config.nodes.filter((n) => n.role === 'gateway')) {
+      this.#links.push(connect<GatewayFunctions>({
+        address: node.bind, port: GATEWAY_PORT, secret, self: this.#config.self.name, peer: node.name, local: {},
+        onPeer: (peer) => { this.#switch = peer; },
       }));
     }
   }
@@ -81,6 +92,8 @@ export class ControlPlane {
       case 'CreateLPGAndPolicy': return this.#createLpg(params as Params<'CreateLPGAndPolicy'>);
       case 'ShareLPG': return this.#shareLpg(params as Params<'ShareLPG'>);
       case 'LaunchVMsOfVPCInLPG': return this.#launch(params as Params<'LaunchVMsOfVPCInLPG'>);
+      case 'SVGPacketProcessingRequirements': return this.#tasks(params as Params<'SVGPacketProcessingRequirements'>);
+      case 'GetSVGPacketProcessingMetrics': return this.#processed(params as Params<'GetSVGPacketProcessingMetrics'>);
       case 'ConfigureSVGForLPG': return this.#bind(params as Params<'ConfigureSVGForLPG'>);
     }
   }
@@ -169,6 +182,22 @@ export class ControlPlane {
     }
     for (const name of nodes) group.members.set(name, vpc);
     return { lpg, members: Object.fromEntries(group.members) };
+  }
+
+  /** Tasks by direction between virtual networks; what no task names is refused where the use is exclusive (R0-30, R0-32). */
+  async #tasks({ svg, directions, exclusive = false }: Params<'SVGPacketProcessingRequirements'>) {
+    this.#svg(svg);
+    await this.#gateway().call.settle({ directions, exclusive });
+    return { svg, directions, exclusive };
+  }
+
+  async #processed({ svg }: Params<'GetSVGPacketProcessingMetrics'>) {
+    this.#svg(svg);
+    return { svg, directions: await this.#gateway().call.metrics() };
+  }
+
+  #gateway(): Peer<GatewayFunctions> {
+    return this.#switch ?? refuse('Unreachable', 'no gateway between virtual networks answers');
   }
 
   /** A gateway whose nodes are elsewhere migrates (R0-28). */

@@ -38,8 +38,8 @@ export class PacketLoop {
     this.#events = events;
   }
 
-  static async start(kind: 'relay' | 'endpoint', self: { id: NodeId; address: string }, nativeDir: string, secret: string, events: LoopEvents): Promise<PacketLoop> {
-    const child = spawn(join(nativeDir, 'packetloop'), [kind, String(self.id), self.address, String(DATA_PORT)]);
+  static async start(kind: 'relay' | 'endpoint', self: { id: NodeId; bind: string }, nativeDir: string, secret: string, events: LoopEvents): Promise<PacketLoop> {
+    const child = spawn(join(nativeDir, 'packetloop'), [kind, String(self.id), self.bind, String(DATA_PORT)]);
     const loop = new PacketLoop(child, events);
     let complaint = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => { complaint += text; });

@@ -54,7 +54,7 @@ export class Rdn {
 
   async start(secret: string): Promise<void> {
     this.#server = await listen<MemberFunctions>({
-      address: this.#config.self.address, port: RDN_PORT, secret,
+      address: this.#config.self.bind, port: RDN_PORT, secret,
       serve: (name) => {
         const node = this.#config.nodes.find((n) => n.name === name);
         if (node?.role === 'control') return this.#control();
