@@ -18,11 +18,15 @@ export interface EventScope {
   readonly links: readonly Link[];
   readonly systems: readonly System[];
   readonly phaseUs: number;
+  /** What links do after the events before, by id and direction: changed by those that are resolved. */
+  readonly current: Map<string, Impairment>;
 }
 
 export function resolveEvents(events: readonly EventFile[], scope: EventScope, path: Path, problems: Problem[]): LabEvent[] {
   return events
-    .flatMap((event, e) => expand(event, scope, [...path, e], problems))
+    .map((event, e) => ({ event, e }))
+    .sort((a, b) => parseDurationUs(a.event.at) - parseDurationUs(b.event.at))
+    .flatMap(({ event, e }) => expand(event, scope, [...path, e], problems))
     .sort((a, b) => a.atUs - b.atUs);
 }
 
@@ -65,8 +69,8 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
   return [{ atUs, what: { kind, nodes: hosts('leave' in event ? event.leave : event.join, scope, [...path, kind], problems) } }];
 }
 
-/** What a link does changes: at once, or in steps from what it declares. */
-function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { links, phaseUs }: EventScope, path: Path, problems: Problem[]): LabEvent[] {
+/** What a link does changes: at once, or in steps from what it did before. */
+function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { links, phaseUs, current }: EventScope, path: Path, problems: Problem[]): LabEvent[] {
   const link = links.find((l) => l.ends.some((e) => endpointName(e) === event.impair));
   if (!link) {
     problems.push({ path: [...path, 'impair'], message: `no link ends at "${event.impair}"` });
@@ -78,14 +82,17 @@ function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { 
   if (atUs + overUs > phaseUs) problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + over must be at most the duration of the phase' });
   if (directions.some((d) => !isDelayed(link.impairments[d] as Impairment))) problems.push({ path: [...path, 'impair'], message: `the link of ${event.impair} has nothing that delays or loses packets there`, hint: 'declare a delay for it, if only 1us' });
   if (event.jitter !== undefined && directions.some((d) => (link.impairments[d] as Impairment).jitterUs === 0)) problems.push({ path: [...path, 'jitter'], message: 'a link that declares no jitter cannot get it later', hint: 'declare one, if only 1us' });
+  const before = directions.map((d) => current.get(`${link.id} ${d}`) ?? (link.impairments[d] as Impairment));
   const steps = Math.max(1, Math.min(MOST_STEPS, Math.floor(overUs / LEAST_EVERY_US)));
   return Array.from({ length: steps }, (_, i): LabEvent => {
     const share = (i + 1) / steps;
     const towards = (from: number, to: number | undefined) => (to === undefined ? from : from + (to - from) * share);
-    const changes = directions.map((direction): LinkChange => {
-      const from = link.impairments[direction] as Impairment;
+    const changes = directions.map((direction, d): LinkChange => {
+      const from = before[d] as Impairment;
       const to = { delay: event.delay === undefined ? undefined : parseDurationUs(event.delay), jitter: event.jitter === undefined ? undefined : parseDurationUs(event.jitter), loss: event.loss === undefined ? undefined : parseFraction(event.loss) };
-      return { direction: direction as 0 | 1, to: { ...from, delayUs: towards(from.delayUs, to.delay), jitterUs: towards(from.jitterUs, to.jitter), loss: towards(from.loss, to.loss) } };
+      const reached = { ...from, delayUs: towards(from.delayUs, to.delay), jitterUs: towards(from.jitterUs, to.jitter), loss: towards(from.loss, to.loss) };
+      current.set(`${link.id} ${direction}`, reached);
+      return { direction: direction as 0 | 1, to: reached };
     });
     return { atUs: atUs + overUs * (i / steps), what: { kind: 'impair', link: link.id, changes } };
   });

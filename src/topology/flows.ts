@@ -1,7 +1,7 @@
 /** Phases of a file to flows and events. Pure. */
 import { formatDurationUs, parseDurationUs, parseRateBps, parseSizeBytes } from '../core/units.ts';
 import { resolveEvents } from './events.ts';
-import { routeBetween, type Flow, type LabNode, type Link, type Phase, type System } from './model.ts';
+import { routeBetween, type Flow, type Impairment, type LabNode, type Link, type Phase, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import { expandAll } from './ranges.ts';
 import { orProblem, requireNode } from './references.ts';
@@ -11,6 +11,7 @@ import type { FlowFile, TopologyFile } from './schema.ts';
 const MULTICAST_GROUP = '239.255.0.1';
 
 export function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], links: readonly Link[], systems: readonly System[], problems: Problem[]): Phase[] {
+  const current = new Map<string, Impairment>();
   return (file.traffic ?? []).map((phase, p, all) => {
     if (all.findIndex((other) => other.phase === phase.phase) !== p) problems.push({ path: ['traffic', p, 'phase'], message: `two phases are called "${phase.phase}"` });
     const durationUs = parseDurationUs(phase.duration);
@@ -20,7 +21,7 @@ export function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], li
       if (names.has(flow.name)) problems.push({ path: ['traffic', p], message: `two flows are called "${flow.name}" in phase "${phase.phase}"`, hint: 'give them names' });
       names.add(flow.name);
     }
-    const events = resolveEvents(phase.events ?? [], { nodes, links, systems, phaseUs: durationUs }, ['traffic', p, 'events'], problems);
+    const events = resolveEvents(phase.events ?? [], { nodes, links, systems, phaseUs: durationUs, current }, ['traffic', p, 'events'], problems);
     return { name: phase.phase, durationUs, flows, events };
   });
 }

@@ -65,6 +65,8 @@ test('events that change links and ask agents are held against what is there', a
   await refused(event('{ at: 0s, request: { system: replication, node: a, operation: Send } }'), /no agent of "replication" runs on "a"/);
   const { cells } = await parseExperiment('t.yaml', event('{ at: 100ms, impair: "b:e", delay: 3ms, over: 50ms, direction: out }'));
   const steps = cells[0]!.phases[0]!.events.map((e) => [e.atUs, e.what.kind === 'impair' ? e.what.changes.map((c) => [c.direction, c.to.delayUs]) : null]);
+  const twice = await parse(event('{ at: 500ms, impair: "a:e", delay: 1ms, over: 20ms, direction: out }, { at: 100ms, impair: "a:e", delay: 9ms, direction: out }'));
+  assert.deepEqual(twice.cells[0]!.phases[0]!.events.map((e) => (e.what.kind === 'impair' ? e.what.changes[0]!.to.delayUs : 0)), [9000, 5000, 1000], 'from what the event before left');
   assert.deepEqual(steps, [[100_000, [[1, 1400]]], [110_000, [[1, 1800]]], [120_000, [[1, 2200]]], [130_000, [[1, 2600]]], [140_000, [[1, 3000]]]]);
 });
 

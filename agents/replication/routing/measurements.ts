@@ -26,6 +26,8 @@ export class Measurements {
   readonly #latencies: Latencies;
   readonly #spreads: Spreads;
   readonly #costs = new Map<NodeId, Cost>();
+  /** Those of which something was heard. */
+  readonly #paths = new Set<string>();
   #clocksOff: ReadonlySet<NodeId> = new Set();
 
   constructor(config: AgentConfig) {
@@ -40,9 +42,18 @@ export class Measurements {
 
   hear(from: NodeId, { latencies, application, statistics }: Report): void {
     const nowMs = performance.now();
-    for (const [peer, values] of Object.entries(latencies)) for (const ns of values) this.#latencies.add(Number(peer), from, ns / 1000, nowMs);
+    for (const [peer, values] of Object.entries(latencies)) {
+      for (const ns of this.#afterFirst(`${peer} ${from}`, values)) this.#latencies.add(Number(peer), from, ns / 1000, nowMs);
+    }
     for (const [sequence, ns] of application) this.#spreads.add(sequence, ns / 1000, nowMs);
     if (statistics) this.#costs.set(from, costOf(statistics, this.#costs.get(from)));
+  }
+
+  /** The first message of a path may have waited for address resolution (RFC 826): it says nothing of the path. */
+  #afterFirst(path: string, values: readonly number[]): readonly number[] {
+    if (this.#paths.has(path) || values.length === 0) return values;
+    this.#paths.add(path);
+    return values.slice(1);
   }
 
   /** A node that starts anew counts from zero. */

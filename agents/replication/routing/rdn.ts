@@ -15,6 +15,8 @@ const LEAST_PERIOD_MS = 200;
 /** Of the period, where the application's own latencies near the limit (R0-13). */
 const HASTE = 4;
 const NEAR = 0.8;
+/** A message that is reported may have been sent this long before. */
+const REPORTED_AFTER_MS = 250;
 /** Iterations that look for a better tree although nothing has become worse. */
 const THOROUGH_EVERY = 8;
 const FIRST_MEASUREMENTS_MS = 6000;
@@ -42,7 +44,10 @@ export class Rdn {
   readonly #aimed = new Map<NodeId, string>();
   #epoch = 0;
   #changedMs = -Infinity;
+  #strained = false;
   #iterating: Promise<void> = Promise.resolve();
+  /** One that has not begun. */
+  #waiting: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
   readonly #counters = { iterations: 0, directivesSent: 0, resolutions: 0, reports: 0 };
 
@@ -163,9 +168,13 @@ export class Rdn {
     });
   }
 
-  /** One at a time: a failure in the middle of one is dealt with by the next. */
+  /** One at a time; what comes while one is waiting to begin is dealt with by that one. */
   #iterate(trigger: Trigger): Promise<void> {
-    return (this.#iterating = this.#iterating.then(() => this.#iteration(trigger)).catch((error: unknown) => log('error', 'iteration', { trigger, why: (error as Error).message })));
+    this.#waiting ??= this.#iterating = this.#iterating.then(() => {
+      this.#waiting = null;
+      return this.#iteration(trigger);
+    }).catch((error: unknown) => log('error', 'iteration', { trigger, why: (error as Error).message }));
+    return this.#waiting;
   }
 
   async #iteration(trigger: Trigger): Promise<void> {
@@ -173,6 +182,8 @@ export class Rdn {
     if (!gateway) return;
     clearTimeout(this.#timer);
     const startedMs = performance.now();
+    const strained = this.#isStrained(gateway);
+    this.#strained = strained;
     this.#counters.iterations += 1;
     const healthy = this.#measured.usable(gateway.ppns.filter((p) => this.#members.has(p)));
     const knowledge = this.#measured.knowledge(gateway, trigger === 'limit');
@@ -193,18 +204,17 @@ export class Rdn {
     if (changed > 0) this.#changedMs = performance.now();
     logIteration(this.#nodes, found, { trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: performance.now() - startedMs, spreadUs: this.#measured.spreadUs(0.5, this.#consumers().length, gateway.periodMs) ?? null });
     if (this.#gateway !== gateway) return;
-    const nearLimit = this.#nearLimit(gateway);
-    const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : nearLimit ? gateway.periodMs / HASTE : gateway.periodMs);
-    this.#timer = setTimeout(() => void this.#iterate(nearLimit ? 'limit' : 'period'), pauseMs);
+    this.#strained = this.#isStrained(gateway);
+    const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : this.#strained || strained ? gateway.periodMs / HASTE : gateway.periodMs);
+    this.#timer = setTimeout(() => void this.#iterate(this.#strained || strained ? 'limit' : 'period'), pauseMs);
   }
 
-  /** The narrowest class's limit against what consumers have seen since the last change. */
-  #nearLimit({ classes, periodMs }: Gateway): boolean {
+  /** Have consumers come near the narrowest class's limit since the last change? Nothing seen since: as it was before. */
+  #isStrained({ classes, periodMs }: Gateway): boolean {
     const limits = Object.values(classes).flatMap((c) => (c.variationUs === null ? [] : [c.variationUs]));
-    if (limits.length === 0) return false;
-    const sinceMs = Math.min(periodMs, performance.now() - this.#changedMs - 300);
-    const spread = sinceMs <= 0 ? undefined : this.#measured.spreadUs(0.9, this.#consumers().length, sinceMs);
-    return spread !== undefined && spread > NEAR * Math.min(...limits);
+    const sinceMs = Math.min(periodMs, performance.now() - this.#changedMs - REPORTED_AFTER_MS);
+    const spread = limits.length === 0 || sinceMs <= 0 ? undefined : this.#measured.spreadUs(0.9, this.#consumers().length, sinceMs);
+    return spread === undefined ? this.#strained && limits.length > 0 : spread > NEAR * Math.min(...limits);
   }
 
   #consumers(): NodeId[] {
