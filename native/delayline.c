@@ -262,7 +262,8 @@ int main(int argc, char **argv)
 		struct timespec timeout = { wait / 1000000000LL, wait % 1000000000LL };
 		if (ppoll(fds, (nfds_t)ndirs + 1, next == INT64_MAX ? NULL : &timeout, NULL) > 0) {
 			for (int i = 0; i < ndirs; i++)
-				if (fds[i].revents & POLLIN) receive(&dirs[i]);
+				/* A link that goes down is an error to be read away, or ppoll would return for ever. */
+				if (fds[i].revents & (POLLIN | POLLERR)) receive(&dirs[i]);
 			if (fds[ndirs].revents & POLLIN) control(commands);
 		}
 	}

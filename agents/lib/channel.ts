@@ -6,6 +6,7 @@ import { createHmac } from 'node:crypto';
 import { connect as connectTls, createServer, type Server, type TLSSocket } from 'node:tls';
 import { createInterface } from 'node:readline';
 import { createBirpc, type BirpcReturn } from 'birpc';
+import { Refusal } from './rpc.ts';
 
 const HEARTBEAT_MS = 200;
 const SILENCE_MS = 1000;
@@ -43,8 +44,10 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
     },
     serialize: (message) => JSON.stringify(message, (_, value: unknown) => (value instanceof Error ? Object.assign({}, value, { name: value.name, message: value.message }) : value)),
     deserialize: (line: string) => {
-      const message = JSON.parse(line) as { e?: { message: string } };
-      return message.e ? { ...message, e: Object.assign(new Error(message.e.message), message.e) } : message;
+      const message = JSON.parse(line) as { e?: { message: string; name?: string; code?: string } };
+      const { e } = message;
+      if (!e) return message;
+      return { ...message, e: e.name === 'Refusal' ? new Refusal(e.code ?? '', e.message) : Object.assign(new Error(e.message), e) };
     },
     bind: 'functions',
     timeout: CALL_TIMEOUT_MS,

@@ -32,6 +32,8 @@ export interface ProbeTarget {
 
 /** Everything that an RDN commands carries its term: nodes obey none that is older than the last they heard. */
 export interface Term {
+  /** Gateway that it is the term of. */
+  readonly svg: string;
   readonly term: number;
 }
 
@@ -69,12 +71,14 @@ export interface ConsumerMetrics {
   readonly largestUs: number;
 }
 
+export type Sample = readonly [source: number, sequence: number, latencyNs: number];
+
 /** What a node has seen since its last report. */
 export interface Report {
   /** One-way latencies of probes by sender, in nanoseconds. */
   readonly latencies: Readonly<Record<NodeId, readonly number[]>>;
-  /** Consumer: sequence number and latency (ns) of sampled messages, generation to kernel's receipt. */
-  readonly application: readonly (readonly [sequence: number, latencyNs: number])[];
+  /** Consumer: stream, sequence number and latency (ns) of sampled messages, generation to kernel's receipt. */
+  readonly application: readonly Sample[];
   readonly statistics: LoopStatistics | null;
 }
 
@@ -133,7 +137,6 @@ export type Scheme = (typeof SCHEMES)[number];
 
 /** What the control plane makes an RDN route. */
 export interface Gateway extends Term {
-  readonly svg: string;
   /** Graphs are numbered from here: two for each producer, the second for duplicates. */
   readonly firstGraph: number;
   readonly scheme: Scheme;

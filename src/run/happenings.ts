@@ -14,7 +14,7 @@ import { isDelayed, without, type Happening, type Lab, type LinkChange, type Pha
 type Outcome = Pick<EventRecord, 'request'>;
 const NOTHING_MORE: Outcome = {};
 
-const PLANNING: ReadonlySet<Happening['kind']> = new Set(['configure', 'leave', 'join']);
+const PLANNING: ReadonlySet<Happening['kind']> = new Set(['configure', 'leave', 'join', 'impair']);
 
 export class Happenings {
   readonly #ctx: Context;
@@ -37,11 +37,12 @@ export class Happenings {
 
   /** `startedMs`: start of the phase on performance.now()'s clock. */
   async run(phase: Phase, startedMs: number, signal: AbortSignal): Promise<EventRecord[]> {
-    // What changes the plan is done one after the other; a signal or a cable waits for nobody.
+    // What changes the plan, or a link in steps, is done one after the other; a signal or a cable waits for nobody.
     let planning: Promise<void> = Promise.resolve();
     const inTurn = (what: Happening): Promise<Outcome> => {
       const made = planning.then(() => this.#make(what));
-      planning = made.then(() => undefined);
+      // Whoever asked for it hears of its failure.
+      planning = made.then(() => undefined, () => undefined);
       return made;
     };
     return Promise.all(phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {

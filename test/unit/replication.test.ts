@@ -163,9 +163,11 @@ test('quantiles of a window: noise is smoothed, a step is believed at once', () 
   assert.equal(latencies.quantile(1, 3, 0.5, 5000), undefined);
   assert.equal(latencies.quantile(1, 2, 0.5, 20_000), undefined);
   const spreads = new Spreads(1000);
-  for (const us of [100, 400, 250]) spreads.add(7, us, 0);
-  assert.equal(spreads.quantile(0.5, 3, 10), 300);
-  assert.equal(spreads.quantile(0.5, 4, 10), undefined);
+  for (const [consumer, us] of [100, 400, 250].entries()) spreads.add(1, 7, consumer, us, 0);
+  spreads.add(2, 7, 0, 9000, 0);
+  assert.equal(spreads.quantile(0.5, [0, 1, 2], 10), 300, 'another stream is another message');
+  assert.equal(spreads.quantile(0.5, [0, 2], 10), 150, 'of a class');
+  assert.equal(spreads.quantile(0.5, [0, 1, 2, 3], 10), undefined);
 });
 
 test('R0-21 a clock that is off is told from a path that is long: nothing arrives before it was sent', () => {
@@ -215,7 +217,7 @@ test('requests are typed: what is wrong is named', () => {
 const replica = (over: object) => ({ graph: 1, epoch: 5, sequence: 1, source: 161, peer: 10, slot: 0, bytes: 200, arrivedNs: 0n, dueNs: 0n, sentNs: 1n, ...over });
 const trail = (replicas: ReturnType<typeof replica>[]) => ({
   nodes: [{ id: 2, name: 'p', role: 'ppn', address: '', bind: '', cell: null }, { id: 10, name: 'c1', role: 'consumer', address: '', bind: '', cell: null }, { id: 11, name: 'c2', role: 'consumer', address: '', bind: '', cell: null }] as const,
-  messages: [], iterations: [], lookUps: [], captureDifferencesUs: [], replicas: new Map([['p', replicas]]),
+  messages: [], answers: [], iterations: [], lookUps: [], captureDifferencesUs: [], replicas: new Map([['p', replicas]]),
   directives: [{ atMs: 0, graph: 1, epoch: 4, entry: 'p', destinations: { p: [{ to: 'c1', hold: 'relative', holdNs: 0 }, { to: 'c2', hold: 'relative', holdNs: 0 }] }, consumers: ['c1', 'c2'], edgesUs: [] }] as const,
 });
 

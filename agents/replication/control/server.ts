@@ -47,6 +47,7 @@ export class ControlPlane {
         address: rdn.address, port: RDN_PORT, secret, self: this.#config.self.name, peer: rdn.name, local: {},
         onPeer: (peer) => {
           this.#rdns.set(rdn.name, peer);
+          this.#found(rdn.name, peer);
           void peer.closed.then(() => this.#lost(rdn.name, peer));
         },
       }));
@@ -131,12 +132,16 @@ export class ControlPlane {
     const own = this.#svg(svg);
     const leaving = new Set(this.#ids(remove?.consumers ?? [], 'consumer'));
     const joining = this.#ids(add?.consumers ?? [], 'consumer');
-    const [firstClass] = Object.keys(own.classes);
-    own.classes = Object.fromEntries(Object.entries(own.classes).map(([name, c]) => [name, { ...c, consumers: [...c.consumers.filter((id) => !leaving.has(id)), ...(name === firstClass ? joining.filter((id) => !c.consumers.includes(id)) : [])] }]));
-    own.duplicates = own.duplicates.filter((id) => !leaving.has(id));
     const gone = new Set(this.#ids(remove?.producers ?? [], 'producer'));
-    own.producers = [...new Set([...own.producers.filter((id) => !gone.has(id)), ...this.#ids(add?.producers ?? [], 'producer')])];
-    this.#choose(own);
+    const [firstClass] = Object.keys(own.classes);
+    const next: Svg = {
+      ...own,
+      classes: Object.fromEntries(Object.entries(own.classes).map(([name, c]) => [name, { ...c, consumers: [...c.consumers.filter((id) => !leaving.has(id)), ...(name === firstClass ? joining.filter((id) => !c.consumers.includes(id)) : [])] }])),
+      duplicates: own.duplicates.filter((id) => !leaving.has(id)),
+      producers: [...new Set([...own.producers.filter((id) => !gone.has(id)), ...this.#ids(add?.producers ?? [], 'producer')])],
+    };
+    this.#choose(next, own);
+    Object.assign(own, next);
     await this.#lead(own);
     return describe(own);
   }
@@ -204,10 +209,11 @@ export class ControlPlane {
   async #bind({ svg, lpg, account }: Params<'ConfigureSVGForLPG'>) {
     const own = this.#svg(svg);
     const group = this.#lpg(lpg);
-    if (account !== undefined) this.#mayUse(group, lpg, account);
+    this.#mayUse(group, lpg, account ?? own.account ?? '');
     const before = new Set([...own.ppns, own.rdns[0]]);
-    own.cell = group.cell;
-    this.#choose(own);
+    const next: Svg = { ...own, cell: group.cell };
+    this.#choose(next, own);
+    Object.assign(own, next);
     const migrated = [...own.ppns, own.rdns[0]].filter((name) => !before.has(name));
     this.#counters.migrations += migrated.length;
     await this.#lead(own);
@@ -243,9 +249,10 @@ export class ControlPlane {
     return this.#config.nodes.flatMap((n) => ((n.role === 'ppn' || n.role === 'rdn') && !taken.has(n.name) ? [{ name: n.name, cell: n.cell, runs: n.role }] : []));
   }
 
-  #choose(svg: Svg): void {
+  /** Hosts for what a gateway is to be; refuses before anything changes. `as`: what it is now. */
+  #choose(svg: Svg, as: Svg = svg): void {
     const ppns = svg.ppnsWanted ?? ppnsFor(this.#config, consumerCount(svg), svg.duplicates.length);
-    const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, this.#free(svg), new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"`);
+    const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, this.#free(as), new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"`);
     svg.ppns = [...found.ppns];
     // Who leads goes on leading where nobody nearer could.
     const [leader] = svg.rdns;
@@ -281,6 +288,21 @@ export class ControlPlane {
     if (next === undefined) return;
     svg.rdns = [next, ...svg.rdns.filter((name) => name !== next)];
     svg.term += 1;
+  }
+
+  /** One that comes back leads nothing: it may have been replaced. Where nobody could replace it, it leads again. */
+  #found(name: string, peer: Peer<RdnControlFunctions>): void {
+    for (const svg of this.#svgs.values()) {
+      const [leader] = svg.rdns;
+      if (!svg.rdns.includes(name) || (leader !== name && leader !== undefined && this.#rdns.has(leader))) continue;
+      svg.rdns = [name, ...svg.rdns.filter((other) => other !== name)];
+      svg.term += 1;
+      this.#counters.takeovers += 1;
+      log('warn', 'takeover', { svg: svg.name, from: leader, to: name, term: svg.term });
+      void this.#lead(svg).catch((error: unknown) => log('error', 'takeover', { why: (error as Error).message }));
+      return;
+    }
+    void peer.call.lead(null).catch(() => undefined);
   }
 
   #lost(name: string, peer: Peer<RdnControlFunctions>): void {

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { listen } from '../../lib/channel.ts';
-import { log, type AgentSetup } from '../../lib/rpc.ts';
+import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { GATEWAY_PORT, type GatewayFunctions } from '../protocol.ts';
 import type { NodeRole } from '../role.ts';
@@ -42,6 +42,11 @@ class Gateway {
 
   /** All flows in one transaction: no packet meets half of them. */
   async settle(tasks: Tasks): Promise<void> {
+    const names = this.#fabric.networks.map((n) => n.name);
+    for (const [direction, { allow }] of Object.entries(tasks.directions)) {
+      for (const name of direction.split('->')) if (!names.includes(name)) throw new Refusal('InvalidRequest', `/directions/${direction}: no network "${name}"; networks: ${names.join(', ')}`);
+      for (const rule of allow === 'any' ? [] : allow) if (Number(rule.split(':')[1]) > 65_535) throw new Refusal('InvalidRequest', `/directions/${direction}: ${rule}: no such port`);
+    }
     const flows = flowsOf(this.#fabric, tasks);
     await ofctl(['--bundle', 'replace-flows', this.#bridge, '-'], flows.join('\n'));
     this.flows = flows.length;

@@ -72,7 +72,7 @@ struct stream { uint32_t id; int fd, peers; int64_t period_ns, left, next_ns; ui
 struct delivery { uint32_t graph, epoch; uint64_t sequence; uint32_t source, sender, bytes, flags; int64_t generated_ns, kernel_ns, application_ns; } __attribute__((packed));
 struct replica { uint32_t graph, epoch; uint64_t sequence; uint32_t source, peer, slot, bytes; int64_t arrived_ns, due_ns, sent_ns; } __attribute__((packed));
 
-static int relay;
+static int relay, keyed;
 static uint32_t self_id, peer_limit;
 static uint64_t key[2];
 static int data_fd;
@@ -339,8 +339,9 @@ static void hold(struct held h)
 	}
 	if (held_bytes + h.message->length > buffer_bytes) {
 		stats.overflowed++;
-		if (!early || heap_size == 0) return;
-		release_first(clock_ns(CLOCK_MONOTONIC), real_ns());
+		if (!early) return;
+		while (heap_size > 0 && held_bytes + h.message->length > buffer_bytes) release_first(clock_ns(CLOCK_MONOTONIC), real_ns());
+		if (held_bytes + h.message->length > buffer_bytes) return;
 	}
 	h.message->references++;
 	h.order = heap_order++;
@@ -436,7 +437,7 @@ static void deliver(const struct message *m, const struct header *h, int64_t now
 static void accept_message(const unsigned char *data, size_t length, int64_t arrived_real, int64_t mono, int64_t real, const struct sockaddr_in *from)
 {
 	struct header *h = (struct header *)data;
-	if (length < HEADER_BYTES || ntohs(h->magic) != MAGIC || h->version != 1 || h->tag != tag_of((unsigned char *)data, length)) {
+	if (!keyed || length < HEADER_BYTES || ntohs(h->magic) != MAGIC || h->version != 1 || h->tag != tag_of((unsigned char *)data, length)) {
 		stats.forged++;
 		return;
 	}
@@ -522,7 +523,8 @@ static void generate(void)
 	static unsigned char data[MESSAGE_MAX];
 	for (int s = 0; s < MAX_STREAMS; s++) {
 		struct stream *st = &streams[s];
-		while (st->left > 0 && st->next_ns - real_ns() <= SPIN_NS) {
+		/* A few at a time: commands and releases come in between, whatever the rate. */
+		for (int few = 0; few < BATCH && st->left > 0 && st->next_ns - real_ns() <= SPIN_NS; few++) {
 			while (real_ns() < st->next_ns) { }
 			for (size_t i = HEADER_BYTES; i < st->bytes; i++) data[i] = (unsigned char)(st->sequence * 31 + i);
 			fill_header((struct header *)data, DATA, st->id, st->sequence++, st->bytes);
@@ -602,6 +604,7 @@ static void obey(char *line)
 	uint32_t id = (uint32_t)strtoul(word[0], NULL, 10), epoch = word[1] ? (uint32_t)strtoul(word[1], NULL, 10) : 0;
 	if (!strcmp(command, "key")) {
 		if (sscanf(word[0], "%16llx%16llx", (unsigned long long *)&key[0], (unsigned long long *)&key[1]) != 2) emit("E not a key\n");
+		else keyed = 1;
 	} else if (!strcmp(command, "peer") && id < MAX_PEERS) {
 		struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
 		if (inet_pton(AF_INET, word[1], &to.sin_addr) == 1) peers[id] = to;
@@ -615,8 +618,12 @@ static void obey(char *line)
 		probe_bytes[id] = bytes < HEADER_BYTES ? HEADER_BYTES : bytes > MESSAGE_MAX ? MESSAGE_MAX : bytes;
 	} else if (!strcmp(command, "graph")) {
 		struct graph *g = graph_of(id, 1);
-		if (g) install(g, epoch);
-		emit("I %u %u\n", id, epoch);
+		if (g) {
+			install(g, epoch);
+			emit("I %u %u\n", id, epoch);
+		} else {
+			emit("E no room for graph %u\n", id);
+		}
 	} else if (!strcmp(command, "activate")) {
 		struct graph *g = graph_of(id, 0);
 		if (g && directive_of(g, epoch)) {

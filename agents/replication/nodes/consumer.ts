@@ -2,7 +2,7 @@
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { Member } from './member.ts';
-import type { ConsumerMetrics } from '../protocol.ts';
+import type { ConsumerMetrics, Sample } from '../protocol.ts';
 import { deliveriesOf, type Delivery } from '../records.ts';
 import type { NodeRole } from '../role.ts';
 
@@ -55,13 +55,13 @@ class Tally {
 
 export async function startConsumer(setup: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const tally = new Tally();
-  let samples: (readonly [number, number])[] = [];
+  let samples: Sample[] = [];
   let sampleEvery = 1;
   const member = await Member.start('endpoint', setup, {
     events: {
       onDeliveries: (records) => {
         for (const delivery of deliveriesOf(records)) {
-          if (tally.add(delivery) && delivery.sequence % sampleEvery === 0) samples.push([delivery.sequence, Number(delivery.kernelNs - delivery.generatedNs)]);
+          if (tally.add(delivery) && delivery.sequence % sampleEvery === 0) samples.push([delivery.source, delivery.sequence, Number(delivery.kernelNs - delivery.generatedNs)]);
         }
       },
     },

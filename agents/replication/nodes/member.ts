@@ -3,7 +3,7 @@ import { connect, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { PacketLoop, type LoopEvents } from './loop.ts';
-import { RDN_PORT, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Term } from '../protocol.ts';
+import { RDN_PORT, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Sample, type Term } from '../protocol.ts';
 
 const REPORT_MS = 200;
 
@@ -14,7 +14,7 @@ export interface MemberRole {
   readonly onSettle?: (settings: MemberSettings) => void;
   readonly metrics?: () => ConsumerMetrics;
   /** Samples of the application's latency since the last report. */
-  readonly takeSamples?: () => readonly (readonly [sequence: number, latencyNs: number])[];
+  readonly takeSamples?: () => readonly Sample[];
 }
 
 export class Member {
@@ -24,10 +24,11 @@ export class Member {
   readonly #latencies = new Map<NodeId, number[]>();
   readonly #role: MemberRole;
   readonly #timer: NodeJS.Timeout;
-  #term = 0;
+  /** Of each gateway: the last term that was heard of, and who leads in it. */
+  readonly #terms = new Map<string, { term: number; leader: string }>();
   #leader: string | null = null;
   #refused = 0;
-  #settings: MemberSettings | null = null;
+  readonly #settings = new Map<string, MemberSettings>();
 
   private constructor(loop: PacketLoop, role: MemberRole, latencies: Map<NodeId, number[]>) {
     this.loop = loop;
@@ -111,26 +112,32 @@ export class Member {
     };
   }
 
-  /** A predecessor that wakes up changes nothing. */
-  #check({ term }: Term, rdn: string): void {
-    if (term < this.#term) {
+  /** A predecessor that wakes up changes nothing; nor does somebody else in the same term. */
+  #check({ svg, term }: Term, rdn: string): void {
+    const last = this.#terms.get(svg);
+    if (last && (term < last.term || (term === last.term && rdn !== last.leader))) {
       this.#refused += 1;
-      throw new Error(`term ${term} is over: ${this.#leader} leads in term ${this.#term}`);
+      throw new Error(`${last.leader} leads ${svg} in term ${last.term}, not ${rdn} in term ${term}`);
     }
-    if (term > this.#term || this.#leader !== rdn) log('info', 'led by', { rdn, term });
-    this.#term = term;
+    if (last?.leader !== rdn) log('info', 'led by', { svg, rdn, term });
+    this.#terms.set(svg, { term, leader: rdn });
     this.#leader = rdn;
   }
 
+  /** Probes are what all gateways of this node want; of a path, as often as the most demanding one. */
   #settle(settings: MemberSettings): void {
-    const before = new Set(this.#settings?.probes.map((p) => p.peer));
-    for (const { peer, intervalUs } of settings.probes) {
+    const before = new Set([...this.#settings.values()].flatMap((s) => s.probes.map((p) => p.peer)));
+    this.#settings.set(settings.svg, settings);
+    const wanted = new Map<NodeId, { intervalUs: number; bytes: number }>();
+    for (const { probes, probeBytes } of this.#settings.values()) {
+      for (const { peer, intervalUs } of probes) if (intervalUs < (wanted.get(peer)?.intervalUs ?? Infinity)) wanted.set(peer, { intervalUs, bytes: probeBytes });
+    }
+    for (const [peer, { intervalUs, bytes }] of wanted) {
       before.delete(peer);
-      this.loop.probe(peer, intervalUs, settings.probeBytes);
+      this.loop.probe(peer, intervalUs, bytes);
     }
     for (const peer of before) this.loop.probe(peer, 0, 0);
     this.loop.buffer(settings.buffer.bytes, settings.buffer.overflow);
-    this.#settings = settings;
     this.#role.onSettle?.(settings);
   }
 

@@ -10,6 +10,8 @@ import { Type } from 'typebox';
 
 /** Time to get the first message ready. */
 const LEAD_NS = 5_000_000n;
+/** Numbers that a producer's streams may have. */
+const MOST_STREAMS = 15;
 
 const sendSchema = Type.Object({
   rate: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }), for: Type.String(), size: Type.Optional(Type.String()),
@@ -35,10 +37,12 @@ export async function startProducer(setup: AgentSetup<AgentConfig>): Promise<Nod
       if (operation !== 'Send') throw new Refusal('UnknownOperation', `a producer has the operation Send, not ${operation}`);
       const { rate, size = '200B', for: duration } = validated(sendSchema, params);
       if (peers.length === 0) throw new Refusal('NotReady', 'no gateway takes the messages of this producer yet');
+      if (streams === MOST_STREAMS) throw new Refusal('NoCapacity', `a producer has ${MOST_STREAMS} streams in a run`);
       streams += 1;
       const startNs = BigInt(Date.now()) * 1_000_000n + LEAD_NS;
-      member.loop.stream({ id: streamId(streams), periodNs: 1e9 / rate, count: Math.round((parseDurationUs(duration) / 1e6) * rate), bytes: parseSizeBytes(size), startNs }, peers);
-      return { stream: streamId(streams), startNs: String(startNs) };
+      const [count, periodNs] = [Math.round((parseDurationUs(duration) / 1e6) * rate), Math.round(1e9 / rate)];
+      member.loop.stream({ id: streamId(streams), periodNs, count, bytes: parseSizeBytes(size), startNs }, peers);
+      return { stream: streamId(streams), startNs: String(startNs), count, periodNs };
     },
   };
 }

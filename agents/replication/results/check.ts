@@ -15,6 +15,7 @@ const METRICS = {
   latency: 'A quantile of all latencies (R0-4).',
   misses: 'Share of replicas that are later than the deadline (R0-4).',
   undelivered: 'Replicas that never came (R0-5).',
+  metrics: 'Largest difference between what GetLSAGMetrics answered of a consumer (messages, mean latency) and what its records say, as a share (R0-22).',
   copies: 'Copies beyond the first (R0-24).',
   conformance: 'Replicas that no directive orders (R0-6).',
   estimate: 'Largest difference of a consumer\'s median latency from what its RDN expected (R0-7).',
@@ -44,7 +45,7 @@ const COUNTS: readonly string[] = ['undelivered', 'copies', 'conformance', 'dire
 const latencyVariation: Check<Keys> = {
   name: 'latency-variation',
   keys,
-  unit: ({ metric }) => (metric === 'misses' ? 'fraction' : COUNTS.includes(metric) ? 'count' : 'durationUs'),
+  unit: ({ metric }) => (metric === 'misses' || metric === 'metrics' ? 'fraction' : COUNTS.includes(metric) ? 'count' : 'durationUs'),
   figures(target, evidence, phase, window) {
     const trail = trailOf(evidence, phase);
     if (typeof trail === 'string') return missing(trail);
@@ -54,16 +55,17 @@ const latencyVariation: Check<Keys> = {
     const during = <T extends { atMs: number }>(list: readonly T[]): T[] => list.filter((e) => e.atMs >= startMs + window.fromUs / 1000 && e.atMs < startMs + window.toUs / 1000);
     const quantile = parseFraction(target.quantile ?? '99%');
     const exact = (value: number): Figures => ({ kind: 'exact', value });
+    const sent = [...trail.replicas.values()].reduce((sum, own) => sum + own.length, 0);
     // Of what the nodes did, whether messages came or not.
     switch (target.metric) {
-      case 'directives': return exact(during(trail.directives).length);
-      case 'lookups': return exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
+      case 'directives': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
+      case 'lookups': return trail.lookUps.length === 0 ? missing('no PPN asked for a flow') : exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
       case 'period': {
         const times = during(trail.iterations).map((i) => i.atMs);
         return times.length < 2 ? missing('fewer than two iterations in the window') : exact(quantileOf(times.slice(1).map((t, i) => (t - times[i]!) * 1000), quantile));
       }
-      case 'conformance': return exact(conformance(trail));
-      case 'order': return exact(orderErrors(trail));
+      case 'conformance': return sent === 0 ? missing('no PPN left records of replicas') : exact(conformance(trail));
+      case 'order': return sent === 0 ? missing('no PPN left records of replicas') : exact(orderErrors(trail));
       case 'hold': {
         const values = holdErrors(trail, startMs, window);
         return values.length === 0 ? missing('nothing was held in the window') : { kind: 'quantile', values, quantile };
@@ -72,7 +74,7 @@ const latencyVariation: Check<Keys> = {
     }
     if (messages.length === 0) return missing('no message came in the window');
     const clockBoundUs = Math.max(...messages.map((m) => m.clockBoundUs));
-    return { ...ofMessages(target, messages, only, trail, startMs, window, quantile), ...(clockBoundUs > 0 ? { clockBoundUs } : {}) };
+    return { ...ofMessages(target, messages, only, trail, startMs, window, quantile), ...(clockBoundUs > 0 && !COUNTS.includes(target.metric) && target.metric !== 'misses' ? { clockBoundUs } : {}) };
   },
 };
 
@@ -91,6 +93,7 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       return { kind: 'samples', values: judged.map((l) => l.filter((us) => us > deadlineUs).length / l.length) };
     }
     case 'undelivered': return exact(judged.flat().filter((us) => us === Infinity).length);
+    case 'metrics': return metricsError(trail);
     case 'copies': return exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
     case 'estimate': return estimateError(messages, trail, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
     case 'recovery':
@@ -98,6 +101,7 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       if (target.event === undefined || target.limit === undefined) return missing(`${target.metric} needs event and limit`);
       const eventUs = parseDurationUs(target.event);
       const atUs = recovery(messages.map((m) => ({ atUs: m.atUs, spreadUs: spreadOf(latenciesOf(m, only)) })), eventUs, parseDurationUs(target.limit));
+      if (atUs === eventUs) return missing('the event had no effect on the spread');
       if (target.metric === 'recovery') return exact(atUs - eventUs);
       return exact(atUs === Infinity ? Infinity : trail.iterations.filter((i) => i.atMs > startMs + eventUs / 1000 && i.atMs <= startMs + atUs / 1000).length);
     }
@@ -110,6 +114,7 @@ const latenciesOf = (m: Message, only: ReadonlySet<string> | undefined): number[
 export const spreadOf = (latencies: readonly number[]): number => (latencies.includes(Infinity) ? Infinity : Math.max(...latencies) - Math.min(...latencies));
 
 function deviation(latencies: readonly number[]): number {
+  if (latencies.includes(Infinity)) return Infinity;
   if (latencies.length < 2) return 0;
   const mean = latencies.reduce((a, b) => a + b, 0) / latencies.length;
   return Math.sqrt(latencies.reduce((sum, us) => sum + (us - mean) ** 2, 0) / (latencies.length - 1));
@@ -125,6 +130,17 @@ function estimateError(messages: readonly Message[], { iterations }: Trail, only
     return measured.length === 0 ? [] : [Math.abs(quantileOf(measured, 0.5) - quantileOf(expected, 0.5))];
   });
   return errors.length === 0 ? missing('no iteration in the window expected anything of these consumers') : { kind: 'exact', value: Math.max(...errors) };
+}
+
+/** R0-22: what the control plane answered against the records that had come until then. */
+function metricsError({ answers, messages }: Trail): Figures {
+  const differences = answers.flatMap(({ atUs, consumers }) => consumers.flatMap(({ consumer, metrics }) => {
+    const own = messages.flatMap((m) => (m.atUs < atUs ? (m.receipts.get(consumer)?.latencyUs ?? []) : []));
+    if (!metrics || own.length === 0) return [];
+    const mean = own.reduce((a, b) => a + b, 0) / own.length;
+    return [Math.abs(metrics.messages / own.length - 1), Math.abs(metrics.meanUs / mean - 1)];
+  }));
+  return differences.length === 0 ? missing('nobody asked for metrics after messages had come') : { kind: 'exact', value: Math.max(...differences) };
 }
 
 export const checks: readonly Check[] = [latencyVariation];

@@ -6,7 +6,7 @@ import { offsetAt } from '../../../src/clocks/samples.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/traffic/run.ts';
 import type { NodeInfo, ReplicationFile } from '../config.ts';
-import { DATA_PORT } from '../protocol.ts';
+import { DATA_PORT, type Membership } from '../protocol.ts';
 import { deliveriesOf, replicasOf, type Delivery, type Replica } from '../records.ts';
 import { nodesOf } from '../system.ts';
 
@@ -60,6 +60,8 @@ export interface IterationLog {
 export interface Trail {
   readonly nodes: readonly NodeInfo[];
   readonly messages: readonly Message[];
+  /** Of GetLSAGMetrics. */
+  readonly answers: readonly { readonly atUs: number; readonly consumers: readonly Membership[] }[];
   readonly replicas: ReadonlyMap<string, readonly Replica[]>;
   readonly directives: readonly DirectiveLog[];
   readonly iterations: readonly IterationLog[];
@@ -92,8 +94,7 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const control = nodes.filter((n) => n.role === 'rdn').flatMap((n) => lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - aheadMs(evidence, n.name) })));
   const dated = <T>(event: string): T[] => control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
   const directives = dated<DirectiveLog>('directives');
-  const byEpoch = new Map(directives.map((d) => [d.epoch, d.consumers]));
-  const everybody = nodes.filter((n) => n.role === 'consumer').map((n) => n.name);
+  const members = membership(evidence, phase, config);
   const clock = clocks(evidence, phase, nodes);
   const captureDifferencesUs: number[] = [];
   const copies = new Map<string, { message: Delivery; receipts: Map<string, Receipt>; bound: number }>();
@@ -120,27 +121,69 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   }
   const messages = [...copies.values()].map(({ message, receipts, bound }): Message => {
     const producer = nodes.find((n) => n.id === Math.floor(message.source / 16));
-    return { source: message.source, sequence: message.sequence, atUs: clock(producer?.name ?? '', message.generatedNs).atUs, epoch: message.epoch, receipts, expected: byEpoch.get(message.epoch) ?? everybody, clockBoundUs: bound };
+    return { source: message.source, sequence: message.sequence, atUs: clock(producer?.name ?? '', message.generatedNs).atUs, epoch: message.epoch, receipts, expected: [], clockBoundUs: bound };
   }).sort((a, b) => a.atUs - b.atUs);
   return {
-    nodes, messages: withLost(messages), directives, iterations: dated<IterationLog>('iteration'), captureDifferencesUs,
+    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs) })), directives, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'), captureDifferencesUs,
     replicas: new Map(nodes.filter((n) => n.role === 'ppn').map((n) => [n.name, (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [...replicasOf(Buffer.from(records, 'base64'))])])),
     lookUps: dated<{ atMs: number; ppn: string; flow: string }>('resolve').map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
   };
 }
 
-/** Messages that reached nobody: the numbers between those that did. */
-function withLost(messages: readonly Message[]): Message[] {
-  const all = [...messages];
-  for (const own of Map.groupBy(messages, (m) => m.source).values()) {
-    const sorted = own.toSorted((a, b) => a.sequence - b.sequence);
-    sorted.slice(1).forEach((next, i) => {
-      const before = sorted[i] as Message;
-      for (let sequence = before.sequence + 1; sequence < next.sequence; sequence++) {
-        const share = (sequence - before.sequence) / (next.sequence - before.sequence);
-        all.push({ ...before, sequence, atUs: before.atUs + (next.atUs - before.atUs) * share, receipts: new Map() });
-      }
+interface Asked {
+  readonly operation: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly answer: unknown;
+  /** From the start of the phase that is read, whichever it was asked in. */
+  readonly askedUs: number;
+  readonly answeredUs: number;
+}
+
+/** Requests of all phases that were not refused, in the order of time. */
+function requests(evidence: CellEvidence, phase: PhaseRecord): Asked[] {
+  return evidence.phases.flatMap((other) => {
+    const offsetUs = Number(BigInt(other.startedNs) - BigInt(phase.startedNs)) / 1000;
+    const planned = evidence.lab.phases.find((p) => p.name === other.phase)?.events ?? [];
+    return (evidence.events[other.phase] ?? []).flatMap((event, i): Asked[] => {
+      const what = planned[i]?.what;
+      if (!event.request || event.request.refused !== null || what?.kind !== 'request') return [];
+      const askedUs = offsetUs + event.beganUs;
+      return [{ operation: what.operation, params: what.params, answer: event.request.answer, askedUs, answeredUs: askedUs + event.tookUs }];
     });
+  }).sort((a, b) => a.askedUs - b.askedUs);
+}
+
+/** Who is to have a message: what clients asked for says so, not the system that is judged. In between a change nobody is certain. */
+function membership(evidence: CellEvidence, phase: PhaseRecord, config: ReplicationFile): (atUs: number) => string[] {
+  const first = (config.requests ?? []).filter((r) => r.operation === 'EstablishSVG').flatMap((r) => (r.params?.['consumers'] ?? []) as string[]);
+  const changes = requests(evidence, phase).filter((r) => r.operation === 'ModifyLSAGConfig' || r.operation === 'EstablishSVG');
+  return (atUs) => {
+    const members = new Set(first);
+    for (const { operation, params, askedUs, answeredUs } of changes) {
+      const part = (key: 'add' | 'remove') => (operation === 'EstablishSVG' ? (key === 'add' ? (params['consumers'] as string[]) : []) : ((params[key] as { consumers?: string[] } | undefined)?.consumers ?? []));
+      if (atUs >= answeredUs) for (const c of part('add')) members.add(c);
+      if (atUs >= askedUs) for (const c of part('remove')) members.delete(c);
+    }
+    return [...members];
+  };
+}
+
+/** What GetLSAGMetrics answered. */
+function answersOf(evidence: CellEvidence, phase: PhaseRecord): Trail['answers'] {
+  return requests(evidence, phase).flatMap(({ operation, answer, answeredUs }) => (operation === 'GetLSAGMetrics' ? [{ atUs: answeredUs, consumers: (answer as { consumers: readonly Membership[] }).consumers }] : []));
+}
+
+/** With the messages that reached nobody: those that a producer said it would generate, and has not left records of. */
+function withLost(messages: readonly Message[], evidence: CellEvidence, phase: PhaseRecord): Message[] {
+  const all = [...messages];
+  const seen = new Set(messages.map((m) => `${m.source} ${m.sequence}`));
+  for (const { operation, answer } of requests(evidence, phase)) {
+    if (operation !== 'Send') continue;
+    const { stream, startNs, count, periodNs } = answer as { stream: number; startNs: string; count: number; periodNs: number };
+    const startUs = Number(BigInt(startNs) - BigInt(phase.startedNs)) / 1000;
+    for (let sequence = 0; sequence < count; sequence++) {
+      if (!seen.has(`${stream} ${sequence}`)) all.push({ source: stream, sequence, atUs: startUs + (sequence * periodNs) / 1000, epoch: 0, receipts: new Map(), expected: [], clockBoundUs: 0 });
+    }
   }
   return all.sort((a, b) => a.atUs - b.atUs);
 }

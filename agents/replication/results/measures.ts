@@ -47,10 +47,15 @@ export function orderErrors(trail: Trail): number {
   return errors;
 }
 
-/** R0-16: microseconds between when a replica was due and when it was sent. */
+/** R0-16: microseconds between when a replica was to be sent, by the directive where it says so in times of this node, and when it was. */
 export function holdErrors(trail: Trail, startMs: number, { fromUs, toUs }: Window): number[] {
   const [from, to] = [fromUs, toUs].map((us) => BigInt(Math.round(startMs * 1000 + us)) * 1000n) as [bigint, bigint];
-  return [...trail.replicas.values()].flat().filter((r) => r.dueNs > 0n && r.sentNs >= from && r.sentNs < to).sort((a, b) => (a.sentNs < b.sentNs ? -1 : 1)).map((r) => Math.abs(Number(r.sentNs - r.dueNs)) / 1000);
+  const rule = rulings(trail);
+  return [...trail.replicas].flatMap(([node, replicas]) => replicas.filter((r) => r.dueNs > 0n && r.sentNs >= from && r.sentNs < to).map((r) => {
+    const told = rule(r.graph, r.epoch, node)?.[r.slot];
+    const due = told?.hold === 'relative' ? r.arrivedNs + BigInt(told.holdNs) : r.dueNs;
+    return { at: r.sentNs, us: Math.abs(Number(r.sentNs - due)) / 1000 };
+  })).sort((a, b) => (a.at < b.at ? -1 : 1)).map(({ us }) => us);
 }
 
 /** A stall of the machine is no relapse: this share of the messages that follow must be within the limit. */

@@ -51,29 +51,36 @@ export class Latencies {
   }
 }
 
-/** Spread of messages that several consumers reported: largest minus smallest latency of each. */
+/** Latencies of messages that several consumers reported, message by message. */
 export class Spreads {
   readonly #windowMs: number;
-  readonly #messages = new Map<number, { atMs: number; least: number; most: number; count: number }>();
+  readonly #messages = new Map<string, { readonly atMs: number; readonly by: Map<number, number> }>();
 
   constructor(windowMs: number) {
     this.#windowMs = windowMs;
   }
 
-  add(sequence: number, us: number, nowMs: number): void {
-    const seen = this.#messages.get(sequence);
-    if (!seen) this.#messages.set(sequence, { atMs: nowMs, least: us, most: us, count: 1 });
-    else {
-      seen.least = Math.min(seen.least, us);
-      seen.most = Math.max(seen.most, us);
-      seen.count += 1;
+  add(source: number, sequence: number, consumer: number, us: number, nowMs: number): void {
+    const key = `${source} ${sequence}`;
+    let seen = this.#messages.get(key);
+    if (!seen) {
+      this.#messages.set(key, (seen = { atMs: nowMs, by: new Map() }));
+      // Oldest first: a map keeps the order in which its keys came.
+      for (const [old, { atMs }] of this.#messages) {
+        if (atMs >= nowMs - this.#windowMs) break;
+        this.#messages.delete(old);
+      }
     }
+    seen.by.set(consumer, us);
   }
 
-  /** Of messages that at least `consumers` reported; undefined: there are none. */
-  quantile(quantile: number, consumers: number, nowMs: number, withinMs = this.#windowMs): number | undefined {
-    for (const [sequence, { atMs }] of this.#messages) if (atMs < nowMs - this.#windowMs) this.#messages.delete(sequence);
-    const spreads = [...this.#messages.values()].filter((m) => m.count >= consumers && m.atMs >= nowMs - withinMs).map((m) => m.most - m.least).sort((a, b) => a - b);
+  /** Largest less smallest latency of messages that all of these consumers reported; undefined: there are none. */
+  quantile(quantile: number, consumers: readonly number[], nowMs: number, withinMs = this.#windowMs): number | undefined {
+    const spreads = [...this.#messages.values()].flatMap(({ atMs, by }) => {
+      const own = atMs >= nowMs - withinMs ? consumers.map((c) => by.get(c)) : [];
+      const known = own.filter((us) => us !== undefined);
+      return known.length === 0 || known.length < own.length ? [] : [Math.max(...known) - Math.min(...known)];
+    }).sort((a, b) => a - b);
     return spreads[Math.min(spreads.length - 1, Math.floor(quantile * spreads.length))];
   }
 }

@@ -45,7 +45,7 @@ export class Measurements {
     for (const [peer, values] of Object.entries(latencies)) {
       for (const ns of this.#afterFirst(`${peer} ${from}`, values)) this.#latencies.add(Number(peer), from, ns / 1000, nowMs);
     }
-    for (const [sequence, ns] of application) this.#spreads.add(sequence, ns / 1000, nowMs);
+    for (const [source, sequence, ns] of application) this.#spreads.add(source, sequence, from, ns / 1000, nowMs);
     if (statistics) this.#costs.set(from, costOf(statistics, this.#costs.get(from)));
   }
 
@@ -88,8 +88,8 @@ export class Measurements {
     return off.length === alive.length ? alive : alive.filter((id) => !off.includes(id));
   }
 
-  /** Of messages that all consumers have reported; undefined: there are none. */
-  spreadUs(quantile: number, consumers: number, withinMs?: number): number | undefined {
+  /** Of messages that all of these consumers have reported; undefined: there are none. */
+  spreadUs(quantile: number, consumers: readonly NodeId[], withinMs?: number): number | undefined {
     return this.#spreads.quantile(quantile, consumers, performance.now(), withinMs);
   }
 }

@@ -163,7 +163,7 @@ export class Rdn {
     const intervalUs = Math.max(50_000, (pairs.length / this.#config.probesPerSecond) * 1e6);
     const probes = pairs.flatMap(([from, to]): ProbeTarget[] => (from === id ? [{ peer: to, intervalUs }] : []));
     const sampleEvery = Math.max(1, Math.ceil(gateway.messagesPerSecond / SAMPLES_PER_SECOND));
-    await this.#members.get(id)?.call.settle({ term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
+    await this.#members.get(id)?.call.settle({ svg: gateway.svg, term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
       log('warn', 'settle', { node: this.#nodes.get(id)?.name, why: (error as Error).message });
     });
   }
@@ -190,7 +190,10 @@ export class Rdn {
     let changed = 0;
     let failed = false;
     const found: Route[] = [];
-    for (const [index, producer] of gateway.producers.entries()) {
+    const all = this.#config.nodes.filter((n) => n.role === 'producer');
+    for (const producer of gateway.producers) {
+      // A producer's graphs keep their numbers, whoever comes and goes: PPNs remember them.
+      const index = all.findIndex((n) => n.id === producer);
       const next = route(producer, index, { gateway, healthy, knowledge, marginUs: this.#config.marginUs, thorough: trigger !== 'period' || this.#counters.iterations % THOROUGH_EVERY === 0 }, this.#routes.get(producer));
       this.#routes.set(producer, next);
       found.push(next);
@@ -201,20 +204,37 @@ export class Rdn {
       if (sent === null) failed = true;
       else changed += sent;
     }
+    await this.#dismiss(gateway);
     if (changed > 0) this.#changedMs = performance.now();
-    logIteration(this.#nodes, found, { trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: performance.now() - startedMs, spreadUs: this.#measured.spreadUs(0.5, this.#consumers().length, gateway.periodMs) ?? null });
+    logIteration(this.#nodes, found, { trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: performance.now() - startedMs, spreadUs: this.#measured.spreadUs(0.5, this.#connected(this.#consumers()), gateway.periodMs) ?? null });
     if (this.#gateway !== gateway) return;
     this.#strained = this.#isStrained(gateway);
     const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : this.#strained || strained ? gateway.periodMs / HASTE : gateway.periodMs);
     this.#timer = setTimeout(() => void this.#iterate(this.#strained || strained ? 'limit' : 'period'), pauseMs);
   }
 
-  /** Have consumers come near the narrowest class's limit since the last change? Nothing seen since: as it was before. */
+  /** Producers that belong to the gateway no more have nobody to send to. */
+  async #dismiss({ svg, term, producers }: Gateway): Promise<void> {
+    for (const producer of [...this.#routes.keys()].filter((id) => !producers.includes(id))) {
+      this.#routes.delete(producer);
+      this.#aimed.delete(producer);
+      await this.#members.get(producer)?.call.aim({ svg, term, peers: [] }).catch(() => undefined);
+    }
+  }
+
+  /** Have consumers of a class come near its limit since the last change? Nothing seen since: as it was before. */
   #isStrained({ classes, periodMs }: Gateway): boolean {
-    const limits = Object.values(classes).flatMap((c) => (c.variationUs === null ? [] : [c.variationUs]));
     const sinceMs = Math.min(periodMs, performance.now() - this.#changedMs - REPORTED_AFTER_MS);
-    const spread = limits.length === 0 || sinceMs <= 0 ? undefined : this.#measured.spreadUs(0.9, this.#consumers().length, sinceMs);
-    return spread === undefined ? this.#strained && limits.length > 0 : spread > NEAR * Math.min(...limits);
+    const limited = Object.values(classes).flatMap(({ variationUs, consumers }) => (variationUs === null ? [] : [{ variationUs, consumers }]));
+    const seen = sinceMs <= 0 ? [] : limited.flatMap(({ variationUs, consumers }) => {
+      const spread = this.#measured.spreadUs(0.9, this.#connected(consumers), sinceMs);
+      return spread === undefined ? [] : [spread > NEAR * variationUs];
+    });
+    return seen.length === 0 ? this.#strained && limited.length > 0 : seen.includes(true);
+  }
+
+  #connected(ids: readonly NodeId[]): NodeId[] {
+    return ids.filter((id) => this.#members.has(id));
   }
 
   #consumers(): NodeId[] {
@@ -223,7 +243,7 @@ export class Rdn {
 
   /** PPNs first, then the entry, then the producer: no message is ever in an epoch that a node on its way does not know. */
   async #apply(gateway: Gateway, { producer, graphs, aims }: Route): Promise<number> {
-    const { term } = gateway;
+    const { svg, term } = gateway;
     const limits = Object.values(gateway.classes).flatMap((c) => (c.variationUs === null ? [] : [c.variationUs]));
     const toleranceUs = Math.max(TOLERANCE_US, Math.min(...limits, Infinity) === Infinity ? 0 : Math.min(...limits) / 10);
     let sent = 0;
@@ -244,14 +264,14 @@ export class Rdn {
       await Promise.all(moved.map(async ([ppn, destinations]) => {
         const member = this.#members.get(ppn);
         if (!member) throw new Error(`${this.#nodes.get(ppn)?.name} is gone`);
-        await member.call.install({ term, graph: graph.id, epoch, destinations });
+        await member.call.install({ svg, term, graph: graph.id, epoch, destinations });
         told.set(ppn, destinations);
         this.#counters.directivesSent += 1;
         sent += 1;
       }));
       const gate = this.#members.get(entry);
       if (!gate) throw new Error('the entry is gone');
-      await gate.call.activate({ term, graph: graph.id, epoch });
+      await gate.call.activate({ svg, term, graph: graph.id, epoch });
       this.#active.set(graph.id, { entry, epoch });
       logDirectives(this.#nodes, graph, epoch);
     }
@@ -259,7 +279,7 @@ export class Rdn {
     if (aims.length > 0 && this.#aimed.get(producer) !== aim) {
       const member = this.#members.get(producer);
       if (!member) return sent;
-      await member.call.aim({ term, peers: aims });
+      await member.call.aim({ svg, term, peers: aims });
       this.#aimed.set(producer, aim);
       sent += 1;
     }
@@ -270,7 +290,7 @@ export class Rdn {
     const name = (id: NodeId) => this.#nodes.get(id)?.name ?? String(id);
     const graphs = [...this.#routes.values()].flatMap((r) => r.graphs);
     const used = new Set(graphs.flatMap((g) => g.ppns.filter((_, p) => g.tree.parent[p] !== UNUSED)));
-    const [median, p99] = [0.5, 0.99].map((q) => this.#measured.spreadUs(q, this.#consumers().length));
+    const [median, p99] = [0.5, 0.99].map((q) => this.#measured.spreadUs(q, this.#connected(this.#consumers())));
     return {
       iterations: this.#counters.iterations, epoch: this.#epoch, entries: [...this.#active.values()].map((a) => name(a.entry)), used: [...used].map(name),
       healthy: (this.#gateway?.ppns ?? []).filter((p) => this.#members.has(p)).map(name),

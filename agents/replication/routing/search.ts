@@ -320,5 +320,6 @@ function relieve(problem: Problem, start: Tree): Found {
     }
     evaluation = after;
   }
-  return { tree, evaluation };
+  const pruned = prune(ppns, tree);
+  return { tree: pruned, evaluation: evaluate(problem, pruned) };
 }
