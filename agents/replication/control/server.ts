@@ -11,7 +11,7 @@ import { GATEWAY_PORT, RDN_PORT, type GatewayFunctions, type NodeId, type RdnCon
 
 const DEFAULT_RATE = 100;
 const DEFAULT_SIZE = '200B';
-const REACH_RDN_MS = 8000;
+const REACH_MS = 8000;
 
 interface Lpg {
   readonly cell: string;
@@ -58,7 +58,10 @@ export class ControlPlane {
     for (const node of this.#config.nodes.filter((n) => n.role === 'gateway')) {
       this.#links.push(connect<GatewayFunctions>({
         address: node.bind, port: GATEWAY_PORT, secret, self: this.#config.self.name, peer: node.name, local: {},
-        onPeer: (peer) => { this.#switch = peer; },
+        onPeer: (peer) => {
+          this.#switch = peer;
+          void peer.closed.then(() => { if (this.#switch === peer) this.#switch = undefined; });
+        },
       }));
     }
   }
@@ -192,16 +195,19 @@ export class ControlPlane {
   /** Tasks by direction between virtual networks; what no task names is refused where the use is exclusive (R0-30, R0-32). */
   async #tasks({ svg, directions, exclusive = false }: Params<'SVGPacketProcessingRequirements'>) {
     this.#svg(svg);
-    await this.#gateway().call.settle({ directions, exclusive });
+    await (await this.#gateway()).call.settle({ directions, exclusive });
     return { svg, directions, exclusive };
   }
 
   async #processed({ svg }: Params<'GetSVGPacketProcessingMetrics'>) {
     this.#svg(svg);
-    return { svg, directions: await this.#gateway().call.metrics() };
+    return { svg, directions: await (await this.#gateway()).call.metrics() };
   }
 
-  #gateway(): Peer<GatewayFunctions> {
+  /** It may be just starting, as the control plane is. */
+  async #gateway(): Promise<Peer<GatewayFunctions>> {
+    const deadline = performance.now() + REACH_MS;
+    while (!this.#switch && this.#config.nodes.some((n) => n.role === 'gateway') && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
     return this.#switch ?? refuse('Unreachable', 'no gateway between virtual networks answers');
   }
 
@@ -273,7 +279,7 @@ export class ControlPlane {
 
   /** The leading RDN learns what it has to do; another one takes over where it cannot be reached. */
   async #lead(svg: Svg): Promise<void> {
-    const deadline = performance.now() + REACH_RDN_MS;
+    const deadline = performance.now() + REACH_MS;
     while (!svg.rdns.some((name) => this.#rdns.has(name))) {
       if (performance.now() > deadline) refuse('Unreachable', `none of ${svg.rdns.join(', ')} answers`);
       await new Promise((resolve) => setTimeout(resolve, 50));

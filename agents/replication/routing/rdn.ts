@@ -22,6 +22,8 @@ const THOROUGH_EVERY = 8;
 const FIRST_MEASUREMENTS_MS = 6000;
 /** Of somebody who joins. */
 const NEW_MEASUREMENTS_MS = 1500;
+/** Intervals between probes: the first one says nothing, and one may be lost. */
+const PROBES_AWAITED = 4;
 const POLL_MS = 100;
 /** Messages that consumers report, per second. */
 const SAMPLES_PER_SECOND = 40;
@@ -134,15 +136,15 @@ export class Rdn {
     // A successor numbers on where nobody has been: directives of older terms cannot be mistaken for its own.
     if (first) this.#epoch = Math.max(this.#epoch, gateway.term * 100_000);
     await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway)));
-    await this.#untilMeasured(gateway, first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS);
+    await this.#untilMeasured(gateway, first, Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, PROBES_AWAITED * this.#probeIntervalUs(gateway) / 1000));
     await this.#iterate(first ? 'first' : 'members');
   }
 
-  /** Until all pairs that a graph may use have been measured, or for a while. */
-  async #untilMeasured(gateway: Gateway, patienceMs: number): Promise<void> {
+  /** Until all pairs that a graph may use have been measured, or for a while. `all`: those of nodes that are still to come, too. */
+  async #untilMeasured(gateway: Gateway, all: boolean, patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs;
     while (performance.now() < deadline && this.#gateway === gateway) {
-      if (gateway.ppns.some((p) => this.#members.has(p)) && this.#pairs(gateway).every(([from, to]) => !this.#members.has(from) || !this.#members.has(to) || this.#measured.isMeasured(from, to))) return;
+      if (gateway.ppns.some((p) => this.#members.has(p)) && this.#pairs(gateway).every(([from, to]) => (!all && (!this.#members.has(from) || !this.#members.has(to))) || this.#measured.isMeasured(from, to))) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
@@ -158,9 +160,14 @@ export class Rdn {
     ];
   }
 
+  /** So that all pairs together keep to the rate. */
+  #probeIntervalUs(gateway: Gateway): number {
+    return Math.max(50_000, (this.#pairs(gateway).length / this.#config.probesPerSecond) * 1e6);
+  }
+
   async #settle(id: NodeId, gateway: Gateway): Promise<void> {
     const pairs = this.#pairs(gateway);
-    const intervalUs = Math.max(50_000, (pairs.length / this.#config.probesPerSecond) * 1e6);
+    const intervalUs = this.#probeIntervalUs(gateway);
     const probes = pairs.flatMap(([from, to]): ProbeTarget[] => (from === id ? [{ peer: to, intervalUs }] : []));
     const sampleEvery = Math.max(1, Math.ceil(gateway.messagesPerSecond / SAMPLES_PER_SECOND));
     await this.#members.get(id)?.call.settle({ svg: gateway.svg, term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
