@@ -153,6 +153,9 @@ export interface Gateway extends Term {
   readonly quantile: number;
 }
 
+/** Of all classes. */
+export const consumersOf = ({ classes }: Pick<Gateway, 'classes'>): NodeId[] => [...new Set(Object.values(classes).flatMap((c) => c.consumers))];
+
 export interface Membership {
   readonly consumer: string;
   readonly estimatedUs: number | null;

@@ -32,6 +32,12 @@ export interface Replica {
   readonly sentNs: bigint;
 }
 
+/** Streams of one producer: the numbers of its messages' sources follow from its own. */
+const STREAMS = 16;
+export const MOST_STREAMS = STREAMS - 1;
+export const sourceOf = (producer: number, stream: number): number => producer * STREAMS + stream;
+export const producerOf = (source: number): number => Math.floor(source / STREAMS);
+
 export const DELIVERY_BYTES = 56;
 export const REPLICA_BYTES = 56;
 

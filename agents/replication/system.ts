@@ -1,5 +1,6 @@
 /** The replication system as the testbed sees it: schema, admission, and what each node's agent is told. Pure. */
 import { parseDurationUs, parseFraction, parseSizeBytes } from '../../src/core/units.ts';
+import { ipToText } from '../../src/capture/headers.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { expandAll } from '../../src/topology/ranges.ts';
@@ -56,15 +57,14 @@ function fabricOf({ gateway }: ReplicationFile, { fabric }: Lab, problems: Syste
   let next = addressNumber(gateway['translate-from']);
   const hosts = (segment: number | undefined) => fabric.nodes.flatMap((n) => n.interfaces.flatMap((i) => (i.segment === segment && i.addresses[0] !== undefined ? [{ name: n.name, mac: i.mac, own: i.addresses[0].split('/')[0] as string, node: n }] : [])));
   const networks = Object.entries(gateway.networks).map(([name, portName]) => {
-    const own = hosts(port(portName)?.segment).filter((h) => h.node.labels['vpc'] === name).map(({ name: host, mac, own: address }) => ({ name: host, mac, own: address, translated: addressText(next++) }));
+    const own = hosts(port(portName)?.segment).filter((h) => h.node.labels['vpc'] === name).map(({ name: host, mac, own: address }) => ({ name: host, mac, own: address, translated: ipToText(next++) }));
     if (own.length === 0) problems.push({ path: ['gateway', 'networks', name], message: `no host with the label vpc=${name} is at port "${portName}"` });
-    return { name, port: portName, router: own[0] ? addressText(Math.floor(addressNumber(own[0].own) / 256) * 256 + 1) : '0.0.0.0', hosts: own };
+    return { name, port: portName, router: own[0] ? ipToText(Math.floor(addressNumber(own[0].own) / 256) * 256 + 1) : '0.0.0.0', hosts: own };
   });
   return { mac: port(gateway.network)?.mac ?? '', provider: { port: gateway.network, hosts: hosts(port(gateway.network)?.segment).map(({ own, mac }) => ({ address: own, mac })) }, networks };
 }
 
 const addressNumber = (text: string): number => text.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
-const addressText = (n: number): string => [24, 16, 8, 0].map((shift) => Math.floor(n / 2 ** shift) % 256).join('.');
 
 function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly NodeInfo[], fabric: Fabric | null): AgentSpec {
   const agentConfig: AgentConfig = {

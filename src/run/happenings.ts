@@ -12,9 +12,8 @@ import { isDelayed, without, type Happening, type Lab, type LinkChange, type Pha
 
 /** What an event adds to its record. */
 type Outcome = Pick<EventRecord, 'request'>;
-const NOTHING_MORE: Outcome = {};
 
-const PLANNING: ReadonlySet<Happening['kind']> = new Set(['configure', 'leave', 'join', 'impair']);
+const IN_TURN: ReadonlySet<Happening['kind']> = new Set(['configure', 'leave', 'join', 'impair']);
 
 export class Happenings {
   readonly #ctx: Context;
@@ -48,7 +47,7 @@ export class Happenings {
     return Promise.all(phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {
       await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
       const beganMs = performance.now();
-      const answered = await (PLANNING.has(what.kind) ? inTurn(what) : this.#make(what));
+      const answered = await (IN_TURN.has(what.kind) ? inTurn(what) : this.#make(what));
       return { ...answered, what: describeHappening(what), plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
     }));
   }
@@ -66,25 +65,25 @@ export class Happenings {
     switch (what.kind) {
       case 'impair':
         await this.#impair(what.link, what.changes);
-        return NOTHING_MORE;
+        break;
       case 'request': return { request: await this.#ask(what) };
       case 'kill':
         this.#supervisor?.kill(what.node, what.downUs / 1000);
-        return NOTHING_MORE;
+        break;
       case 'pause':
         this.#supervisor?.pause(what.node);
-        return NOTHING_MORE;
+        break;
       case 'resume':
         this.#supervisor?.resume(what.node);
-        return NOTHING_MORE;
+        break;
       case 'down':
       case 'up':
         await this.#setLink(what.end.node, what.end.interface, what.kind);
-        return NOTHING_MORE;
+        break;
       case 'configure':
         this.#lab = reconfigured(this.#lab, what.patches);
         await this.#tell();
-        return NOTHING_MORE;
+        break;
       case 'leave':
       case 'join': {
         const changed = what.nodes.filter((node) => this.#absent.has(node) === (what.kind === 'join'));
@@ -94,9 +93,10 @@ export class Happenings {
         }
         await this.#plug(changed, what.kind === 'leave' ? 'down' : 'up');
         await this.#tell();
-        return NOTHING_MORE;
+        break;
       }
     }
+    return {};
   }
 
   async #impair(link: string, changes: readonly LinkChange[]): Promise<void> {

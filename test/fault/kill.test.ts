@@ -50,6 +50,8 @@ for (const moment of ['✓ deploy', '[1/1]', '✓ linktest']) {
 test('SIGKILL at arbitrary moments of a deployment leaves nothing after destroy', async () => {
   using files = scratch();
   const topology = files.file('lab.yaml', smallLab('t-kill-any'));
+  // `--all` removes dead labs of others too: they must not count as part of the machine.
+  assert.equal(netrig(['destroy', '--all']).status, 0);
   const before = machineState();
   for (const delayMs of [350, 400, 450, 500, 550, 600, 700]) {
     const deploy = startNetrig(['deploy', topology]);

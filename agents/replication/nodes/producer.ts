@@ -4,14 +4,13 @@ import { Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { Member } from './member.ts';
 import type { NodeId } from '../protocol.ts';
+import { MOST_STREAMS, sourceOf } from '../records.ts';
 import type { NodeRole } from '../role.ts';
 import { validated } from '../control/operations.ts';
 import { Type } from 'typebox';
 
 /** Time to get the first message ready. */
 const LEAD_NS = 5_000_000n;
-/** Numbers that a producer's streams may have. */
-const MOST_STREAMS = 15;
 
 const sendSchema = Type.Object({
   rate: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }), for: Type.String(), size: Type.Optional(Type.String()),
@@ -26,8 +25,7 @@ export async function startProducer(setup: AgentSetup<AgentConfig>): Promise<Nod
       for (let id = 1; id <= streams; id++) member.loop.aim(streamId(id), to);
     },
   });
-  /** Streams of all producers are told apart by it. */
-  const streamId = (n: number): number => setup.config.self.id * 16 + n;
+  const streamId = (n: number): number => sourceOf(setup.config.self.id, n);
   return {
     counters: () => ({ ...member.counters, streams }),
     problem: () => member.problem,

@@ -7,7 +7,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/traffic/run.ts';
 import type { NodeInfo, ReplicationFile } from '../config.ts';
 import { DATA_PORT, type Membership } from '../protocol.ts';
-import { deliveriesOf, replicasOf, type Delivery, type Replica } from '../records.ts';
+import { deliveriesOf, producerOf, replicasOf, type Delivery, type Replica } from '../records.ts';
 import { nodesOf } from '../system.ts';
 
 /** First copy of a message at a consumer. */
@@ -67,7 +67,7 @@ export interface Trail {
   readonly iterations: readonly IterationLog[];
   /** Flows that PPNs asked for: "PPN address:port". */
   readonly lookUps: readonly { readonly atMs: number; readonly key: string }[];
-  /** Largest difference between the agent's and the capture's stamp of the same receipt; null: nothing was captured. */
+  /** Between the agent's and the capture's stamp of every receipt that was captured. */
   readonly captureDifferencesUs: readonly number[];
 }
 
@@ -95,6 +95,7 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const dated = <T>(event: string): T[] => control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
   const directives = dated<DirectiveLog>('directives');
   const members = membership(evidence, phase, config);
+  const byId = new Map(nodes.map((n) => [n.id, n]));
   const clock = clocks(evidence, phase, nodes);
   const captureDifferencesUs: number[] = [];
   const copies = new Map<string, { message: Delivery; receipts: Map<string, Receipt>; bound: number }>();
@@ -105,7 +106,7 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
         const key = `${delivery.source} ${delivery.sequence}`;
         let copy = copies.get(key);
         if (!copy) copies.set(key, (copy = { message: delivery, receipts: new Map(), bound: 0 }));
-        const producer = nodes.find((n) => n.id === Math.floor(delivery.source / 16));
+        const producer = byId.get(producerOf(delivery.source));
         const [sent, got] = [clock(producer?.name ?? consumer.name, delivery.generatedNs), clock(consumer.name, delivery.kernelNs)];
         copy.bound = Math.max(copy.bound, sent.boundUs + got.boundUs);
         const before = copy.receipts.get(consumer.name);
@@ -113,14 +114,14 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
         if (stamp !== undefined) captureDifferencesUs.push(Math.abs(Number(stamp - delivery.kernelNs)) / 1000);
         const receipt: Receipt = {
           latencyUs: got.atUs - sent.atUs + (stamp === undefined ? 0 : Number(stamp - delivery.kernelNs) / 1000), applicationUs: got.atUs - sent.atUs + Number(delivery.applicationNs - delivery.kernelNs) / 1000,
-          from: nodes.find((n) => n.id === delivery.sender)?.name ?? String(delivery.sender), copies: (before?.copies ?? 0) + 1,
+          from: byId.get(delivery.sender)?.name ?? String(delivery.sender), copies: (before?.copies ?? 0) + 1,
         };
         copy.receipts.set(consumer.name, before && before.latencyUs <= receipt.latencyUs ? { ...before, copies: receipt.copies } : receipt);
       }
     }
   }
   const messages = [...copies.values()].map(({ message, receipts, bound }): Message => {
-    const producer = nodes.find((n) => n.id === Math.floor(message.source / 16));
+    const producer = byId.get(producerOf(message.source));
     return { source: message.source, sequence: message.sequence, atUs: clock(producer?.name ?? '', message.generatedNs).atUs, epoch: message.epoch, receipts, expected: [], clockBoundUs: bound };
   }).sort((a, b) => a.atUs - b.atUs);
   return {
@@ -188,7 +189,18 @@ function withLost(messages: readonly Message[], evidence: CellEvidence, phase: P
   return all.sort((a, b) => a.atUs - b.atUs);
 }
 
+const logs = new WeakMap<CellEvidence, Map<string, Record<string, unknown>[]>>();
+
+/** Read once for all phases. */
 function linesOf(evidence: CellEvidence, node: string): Record<string, unknown>[] {
+  let nodes = logs.get(evidence);
+  if (!nodes) logs.set(evidence, (nodes = new Map<string, Record<string, unknown>[]>()));
+  let lines = nodes.get(node);
+  if (!lines) nodes.set(node, (lines = readLines(evidence, node)));
+  return lines;
+}
+
+function readLines(evidence: CellEvidence, node: string): Record<string, unknown>[] {
   const path = join(evidence.folder, 'agents', `replication.${node}.jsonl`);
   if (!existsSync(path)) return [];
   return readFileSync(path, 'utf8').split('\n').flatMap((line) => {

@@ -7,7 +7,7 @@ import { isSame } from './directives.ts';
 import { logDirectives, logIteration } from './journal.ts';
 import { Measurements } from './measurements.ts';
 import { UNUSED } from './graph.ts';
-import { RDN_PORT, type Destination, type Gateway, type GatewayStatus, type MemberFunctions, type Membership, type NodeId, type ProbeTarget, type RdnControlFunctions, type RdnFunctions } from '../protocol.ts';
+import { consumersOf, RDN_PORT, type Destination, type Gateway, type GatewayStatus, type MemberFunctions, type Membership, type NodeId, type ProbeTarget, type RdnControlFunctions, type RdnFunctions } from '../protocol.ts';
 import { route, type Route } from './router.ts';
 
 /** A period shorter than this would be all measuring and no sending. */
@@ -30,6 +30,7 @@ const SAMPLES_PER_SECOND = 40;
 /** Holds are sent again when they are off by this much, or by a tenth of the allowed variation if that is more. */
 const TOLERANCE_US = 30;
 
+type Pair = readonly [from: NodeId, to: NodeId];
 type Trigger = 'first' | 'period' | 'members' | 'failure' | 'limit';
 
 export class Rdn {
@@ -97,7 +98,7 @@ export class Rdn {
     this.#members.set(node.id, peer);
     // It remembers nothing, whoever it was before.
     this.#forget(node.id);
-    if (this.#gateway) void this.#settle(node.id, this.#gateway);
+    if (this.#gateway) void this.#settle(node.id, this.#gateway, this.#pairs(this.#gateway));
     void peer.closed.then(() => {
       if (this.#members.get(node.id) !== peer) return;
       this.#members.delete(node.id);
@@ -135,39 +136,40 @@ export class Rdn {
     if (!gateway) return;
     // A successor numbers on where nobody has been: directives of older terms cannot be mistaken for its own.
     if (first) this.#epoch = Math.max(this.#epoch, gateway.term * 100_000);
-    await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway)));
-    await this.#untilMeasured(gateway, first, Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, PROBES_AWAITED * this.#probeIntervalUs(gateway) / 1000));
+    const pairs = this.#pairs(gateway);
+    await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway, pairs)));
+    await this.#untilMeasured(gateway, pairs, first, Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, PROBES_AWAITED * this.#probeIntervalUs(pairs) / 1000));
     await this.#iterate(first ? 'first' : 'members');
   }
 
   /** Until all pairs that a graph may use have been measured, or for a while. `all`: those of nodes that are still to come, too. */
-  async #untilMeasured(gateway: Gateway, all: boolean, patienceMs: number): Promise<void> {
+  async #untilMeasured(gateway: Gateway, pairs: readonly Pair[], all: boolean, patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs;
     while (performance.now() < deadline && this.#gateway === gateway) {
-      if (gateway.ppns.some((p) => this.#members.has(p)) && this.#pairs(gateway).every(([from, to]) => (!all && (!this.#members.has(from) || !this.#members.has(to))) || this.#measured.isMeasured(from, to))) return;
+      if (gateway.ppns.some((p) => this.#members.has(p)) && pairs.every(([from, to]) => (!all && (!this.#members.has(from) || !this.#members.has(to))) || this.#measured.isMeasured(from, to))) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
   /** R0-14: producer to PPN, PPN to PPN, PPN to consumer. */
-  #pairs({ producers, ppns, classes, scheme }: Gateway): [NodeId, NodeId][] {
-    const consumers = [...new Set(Object.values(classes).flatMap((c) => c.consumers))];
-    if (scheme === 'unicast') return producers.flatMap((m) => consumers.map((c): [NodeId, NodeId] => [m, c]));
+  #pairs(gateway: Gateway): Pair[] {
+    const { producers, ppns, scheme } = gateway;
+    const consumers = consumersOf(gateway);
+    if (scheme === 'unicast') return producers.flatMap((m) => consumers.map((c): Pair => [m, c]));
     return [
-      ...producers.flatMap((m) => ppns.map((p): [NodeId, NodeId] => [m, p])),
-      ...ppns.flatMap((p) => ppns.filter((q) => q !== p).map((q): [NodeId, NodeId] => [p, q])),
-      ...ppns.flatMap((p) => consumers.map((c): [NodeId, NodeId] => [p, c])),
+      ...producers.flatMap((m) => ppns.map((p): Pair => [m, p])),
+      ...ppns.flatMap((p) => ppns.filter((q) => q !== p).map((q): Pair => [p, q])),
+      ...ppns.flatMap((p) => consumers.map((c): Pair => [p, c])),
     ];
   }
 
   /** So that all pairs together keep to the rate. */
-  #probeIntervalUs(gateway: Gateway): number {
-    return Math.max(50_000, (this.#pairs(gateway).length / this.#config.probesPerSecond) * 1e6);
+  #probeIntervalUs(pairs: readonly Pair[]): number {
+    return Math.max(50_000, (pairs.length / this.#config.probesPerSecond) * 1e6);
   }
 
-  async #settle(id: NodeId, gateway: Gateway): Promise<void> {
-    const pairs = this.#pairs(gateway);
-    const intervalUs = this.#probeIntervalUs(gateway);
+  async #settle(id: NodeId, gateway: Gateway, pairs: readonly Pair[]): Promise<void> {
+    const intervalUs = this.#probeIntervalUs(pairs);
     const probes = pairs.flatMap(([from, to]): ProbeTarget[] => (from === id ? [{ peer: to, intervalUs }] : []));
     const sampleEvery = Math.max(1, Math.ceil(gateway.messagesPerSecond / SAMPLES_PER_SECOND));
     await this.#members.get(id)?.call.settle({ svg: gateway.svg, term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
@@ -245,7 +247,7 @@ export class Rdn {
   }
 
   #consumers(): NodeId[] {
-    return [...new Set(Object.values(this.#gateway?.classes ?? {}).flatMap((c) => c.consumers))];
+    return this.#gateway ? consumersOf(this.#gateway) : [];
   }
 
   /** PPNs first, then the entry, then the producer: no message is ever in an epoch that a node on its way does not know. */

@@ -1,7 +1,7 @@
 /** Measurements and requirements to trees and directives: one iteration of an RDN, without its messages. Pure. */
 import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, UNUSED, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
 import { orderOf, planDirectives, slowestOf, star, type Planned } from './directives.ts';
-import type { Gateway, NodeId } from '../protocol.ts';
+import { consumersOf, type Gateway, type NodeId } from '../protocol.ts';
 import { lowerBound, search } from './search.ts';
 
 /** A new tree must be this much faster than the one that rules: graphs that flap cost more than they gain. */
@@ -58,7 +58,7 @@ export interface RoutingInput {
 /** `before`: what rules now for this producer. */
 export function route(producer: NodeId, index: number, input: RoutingInput, before: Route | undefined): Route {
   const { gateway, healthy, knowledge, marginUs } = input;
-  const all = [...new Set(Object.values(gateway.classes).flatMap((c) => c.consumers))];
+  const all = consumersOf(gateway);
   const none = (reason: string): Route => ({ producer, graphs: [], aims: [], feasible: false, reason, boundUs: Infinity });
   if (gateway.scheme === 'unicast') return { ...none('no graph: the producer sends to all'), aims: all, feasible: true };
   const consumers = all.filter((c) => healthy.some((from) => knowledge.latencyUs(from, c) !== undefined));
