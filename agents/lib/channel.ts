@@ -1,6 +1,6 @@
 /**
  * How the agents of one system talk to each other: typed calls both ways over TLS with a pre-shared key (RFC 4279), so
- * that only agents of the same run can connect or listen in. A peer that is silent for a second is gone.
+ * that only agents of the same run can connect or listen in. A peer that is silent for too long is gone.
  */
 import { createHmac } from 'node:crypto';
 import { connect as connectTls, createServer, type Server, type TLSSocket } from 'node:tls';
@@ -9,6 +9,7 @@ import { createBirpc, type BirpcReturn } from 'birpc';
 import { Refusal } from './rpc.ts';
 
 const HEARTBEAT_MS = 200;
+/** Unless options say otherwise. */
 const SILENCE_MS = 1000;
 const RECONNECT_MS = 200;
 /** Taking the lead takes as long as the first measurements. */
@@ -27,18 +28,19 @@ export interface Peer<Remote extends Functions> {
   close(): void;
 }
 
-function open<Remote extends Functions>(socket: TLSSocket, name: string, local: Functions): Peer<Remote> {
+function open<Remote extends Functions>(socket: TLSSocket, name: string, local: Functions, silenceMs: number): Peer<Remote> {
   socket.setNoDelay(true);
-  let heardMs = performance.now();
+  // In heartbeats, not in time: what came while this process did not run has not been read yet.
+  let silent = 0;
   const heartbeat = setInterval(() => {
-    if (performance.now() - heardMs > SILENCE_MS) socket.destroy();
+    if (++silent > silenceMs / HEARTBEAT_MS) socket.destroy();
     else socket.write('\n');
   }, HEARTBEAT_MS);
   const call = createBirpc<Remote>(local as Record<string, unknown>, {
     post: (line: string) => { if (!socket.destroyed) socket.write(`${line}\n`); },
     on: (receive) => {
       createInterface({ input: socket }).on('line', (line) => {
-        heardMs = performance.now();
+        silent = 0;
         if (line !== '') receive(line);
       }).on('error', () => undefined);
     },
@@ -68,9 +70,11 @@ export interface ListenOptions<Remote extends Functions> {
   /** What a peer may call; undefined: it is not expected here. */
   readonly serve: (name: string) => Functions | undefined;
   readonly onPeer: (peer: Peer<Remote>) => void;
+  /** A peer that says nothing for so long is gone (default a second). */
+  readonly silenceMs?: number;
 }
 
-export async function listen<Remote extends Functions>({ address, port, secret, serve, onPeer }: ListenOptions<Remote>): Promise<{ close(): void }> {
+export async function listen<Remote extends Functions>({ address, port, secret, serve, onPeer, silenceMs = SILENCE_MS }: ListenOptions<Remote>): Promise<{ close(): void }> {
   const names = new WeakMap<TLSSocket, string>();
   const sockets = new Set<TLSSocket>();
   const server: Server = createServer({
@@ -88,7 +92,7 @@ export async function listen<Remote extends Functions>({ address, port, secret, 
     }
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    onPeer(open<Remote>(socket, name, local));
+    onPeer(open<Remote>(socket, name, local, silenceMs));
   });
   // A wrong key, a port scan: their own problem.
   server.on('tlsClientError', () => undefined);
@@ -108,20 +112,21 @@ export interface ConnectOptions<Remote extends Functions> {
   readonly peer: string;
   readonly local: Functions;
   readonly onPeer: (peer: Peer<Remote>) => void;
+  readonly silenceMs?: number;
 }
 
 /** Connects, and again whenever the connection is lost, until it is closed. */
-export function connect<Remote extends Functions>({ address, port, secret, self, peer, local, onPeer }: ConnectOptions<Remote>): { close(): void } {
+export function connect<Remote extends Functions>({ address, port, secret, self, peer, local, onPeer, silenceMs = SILENCE_MS }: ConnectOptions<Remote>): { close(): void } {
   let closing = false;
   let current: TLSSocket | undefined;
   let timer: NodeJS.Timeout | undefined;
   const attempt = () => {
     const socket = connectTls({ ...TLS, host: address, port, pskCallback: () => ({ psk: keyOf(secret), identity: self }), checkServerIdentity: () => undefined });
     current = socket;
-    const patience = setTimeout(() => { socket.destroy(); }, SILENCE_MS);
+    const patience = setTimeout(() => { socket.destroy(); }, silenceMs);
     socket.once('secureConnect', () => {
       clearTimeout(patience);
-      onPeer(open<Remote>(socket, peer, local));
+      onPeer(open<Remote>(socket, peer, local, silenceMs));
     });
     socket.on('error', () => undefined);
     socket.once('close', () => {

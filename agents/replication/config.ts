@@ -19,6 +19,8 @@ export const replicationSchema = closed({
   'fan-out': opt(Type.Integer({ minimum: 1, maximum: 4096, description: 'Destinations that one PPN serves (default 2).' })),
   buffer: opt(size('What a PPN may hold (default 4MB).')),
   overflow: opt(Type.Enum(['drop', 'early'], { description: 'When the buffer is full: drop the new replica (default), or send the earliest one before its time.' })),
+  silence: opt(duration('A node that says nothing for so long is taken for dead (default 1s).')),
+  release: opt(Type.Enum(['loop', 'kernel'], { description: 'Who keeps the time of what is held: the packet loop (default), or the kernel (qdisc fq; where it is missing, the packet loop).' })),
   'probe-rate': opt(Type.Integer({ minimum: 1, description: 'Measurement messages a second, all pairs together (default 1000).' })),
   margin: opt(duration('absolute: how long after the slowest path a message is due, so that jitter is absorbed (default 500us).')),
   'clock-criterion': opt(duration('PPNs whose clocks are shown to be off by more than this are not used (default 1ms).')),
@@ -59,6 +61,8 @@ export interface AgentConfig {
   readonly quantile: number;
   readonly fanOut: number;
   readonly buffer: { readonly bytes: number; readonly overflow: 'drop' | 'early' };
+  readonly silenceMs: number;
+  readonly release: 'loop' | 'kernel';
   readonly probesPerSecond: number;
   readonly marginUs: number;
   readonly clockCriterionUs: number;

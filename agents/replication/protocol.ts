@@ -25,6 +25,13 @@ export interface Directive {
   readonly destinations: readonly Destination[];
 }
 
+/** New messages of the producer, which this node is the entry for, belong to this epoch of the graph. */
+export interface Activation {
+  readonly producer: NodeId;
+  readonly graph: number;
+  readonly epoch: number;
+}
+
 export interface ProbeTarget {
   readonly peer: NodeId;
   readonly intervalUs: number;
@@ -52,7 +59,7 @@ export interface MemberFunctions {
   /** PPN. Resolves when the packet loop has it. */
   install(directive: Directive & Term): Promise<void>;
   /** Entry PPN: new messages of the graph belong to this epoch. */
-  activate(graph: { readonly graph: number; readonly epoch: number } & Term): Promise<void>;
+  activate(graph: Activation & Term): Promise<void>;
   /** Producer: where messages go from now on. */
   aim(at: { readonly peers: readonly NodeId[] } & Term): Promise<void>;
   /** Consumer. */
@@ -84,7 +91,10 @@ export interface Report {
 
 /** Counters of the packet loop since its start. */
 export interface LoopStatistics {
+  /** When they were taken, by the machine's monotonic clock. */
+  readonly uptimeMs: number;
   readonly received: number;
+  readonly receivedBytes: number;
   readonly delivered: number;
   readonly replicated: number;
   readonly generated: number;
@@ -102,6 +112,8 @@ export interface LoopStatistics {
   readonly unsent: number;
   /** Records that were lost on the way to the log. */
   readonly untraced: number;
+  /** Replicas given to the kernel to send in time, of which it did not say when it did. */
+  readonly unstamped: number;
   readonly dwellNs: number;
   readonly dwellCount: number;
   readonly elapsedNs: number;
@@ -124,7 +136,11 @@ export interface RdnFunctions {
 /** Requirements of one class of consumers, microseconds; null: none (R0 section 3.6). */
 export interface ClassLimits {
   readonly consumers: readonly NodeId[];
+  /** Largest less smallest latency of a message, in a share of messages (R0-1, R0-3). */
   readonly variationUs: number | null;
+  readonly share: number;
+  /** Standard deviation of a message's latencies (R0-3). */
+  readonly deviationUs: number | null;
   readonly latencyUs: number | null;
 }
 
@@ -172,7 +188,7 @@ export interface GatewayStatus {
   readonly feasible: boolean;
   /** Why the requirements cannot be met, and what the best is. */
   readonly reason: string | null;
-  readonly spreadUs: { readonly median: number; readonly p99: number } | null;
+  readonly spreadUs: { readonly median: number; readonly p99: number; readonly deviation: number } | null;
 }
 
 /** What the switch between virtual networks does for the control plane server. */
@@ -182,10 +198,20 @@ export interface GatewayFunctions {
   metrics(): Promise<Readonly<Record<string, { readonly passed: number; readonly refused: number }>>>;
 }
 
+/** State of the control plane server, kept by RDNs: it outlives its process. */
+export interface Memory {
+  readonly version: number;
+  /** As the control plane writes it. */
+  readonly state: unknown;
+}
+
 /** What an RDN does for the control plane server. */
 export interface RdnControlFunctions {
   /** Leads the gateway from now on; null: stands by. Resolves when its first graph rules. */
   lead(gateway: Gateway | null): Promise<void>;
+  /** Keeps what the control plane must not forget; the newest is handed out again. */
+  remember(memory: Memory): void;
+  recall(): Memory | null;
   status(): GatewayStatus;
   metrics(): Promise<readonly Membership[]>;
 }

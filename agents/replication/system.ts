@@ -13,7 +13,7 @@ export const system: SystemDefinition<ReplicationFile> = {
   entry: new URL('./main.ts', import.meta.url),
   page: new URL('./results/page.ts', import.meta.url),
   checks: new URL('./results/check.ts', import.meta.url),
-  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'cells', 'gateway', 'requests'],
+  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'silence', 'release', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'cells', 'gateway', 'requests'],
   realtime: false,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
@@ -74,6 +74,8 @@ function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly Node
     quantile: parseFraction(config.quantile ?? '50%'),
     fanOut: config['fan-out'] ?? 2,
     buffer: { bytes: parseSizeBytes(config.buffer ?? '4MB'), overflow: config.overflow ?? 'drop' },
+    silenceMs: parseDurationUs(config.silence ?? '1s') / 1000,
+    release: config.release ?? 'loop',
     probesPerSecond: config['probe-rate'] ?? 1000,
     marginUs: parseDurationUs(config.margin ?? '500us'),
     clockCriterionUs: parseDurationUs(config['clock-criterion'] ?? '1ms'),

@@ -4,7 +4,9 @@ import { parseHTML } from 'linkedom';
 
 const { document } = parseHTML('<html><body></body></html>');
 /** Distinguishable without colour vision; the page defines them for both schemes. */
-const SERIES_COLOURS = ['var(--series-1)', 'var(--series-2)', 'var(--series-3)', 'var(--series-4)', 'var(--series-5)', 'var(--series-6)'];
+const SERIES_COLOURS = Array.from({ length: 8 }, (_, i) => `var(--series-${i + 1})`);
+/** Of a series by its number; they repeat after eight. */
+export const seriesColour = (i: number): string => SERIES_COLOURS[i % SERIES_COLOURS.length] as string;
 
 export interface Point { readonly x: number; readonly y: number; readonly series: string }
 export interface Mark { readonly x: number; readonly label: string }
@@ -18,7 +20,7 @@ export function render(options: Plot.PlotOptions, description: string): string {
   return element.outerHTML;
 }
 
-export const colourScale = (series: readonly string[]) => ({ domain: [...series], range: series.map((_, i) => SERIES_COLOURS[i % SERIES_COLOURS.length] as string) });
+export const colourScale = (series: readonly string[]) => ({ domain: [...series], range: series.map((_, i) => seriesColour(i)) });
 
 export interface TimeSeries {
   readonly points: readonly Point[];

@@ -1,6 +1,7 @@
 /** What a system adds to the report of its runs: SystemDefinition.page names a module that exports `page`. */
 import type { VNode } from 'preact';
 import { html } from 'htm/preact';
+import { seriesColour } from './charts.ts';
 import type { JudgedRun } from './judge.ts';
 
 export interface ReportPage {
@@ -13,4 +14,4 @@ export const raw = (markup: string): VNode => html`<div dangerouslySetInnerHTML=
 
 /** Names of series beside their colours. */
 export const key = (series: readonly string[], extra?: string): VNode =>
-  html`<div class="key">${series.map((s, i) => html`<span><i style="background:var(--series-${(i % 6) + 1})"></i>${s}</span>`)}${extra && html`<span>${extra}</span>`}</div>`;
+  html`<div class="key">${series.map((s, i) => html`<span><i style="background:${seriesColour(i)}"></i>${s}</span>`)}${extra && html`<span>${extra}</span>`}</div>`;

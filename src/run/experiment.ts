@@ -62,8 +62,8 @@ export async function runExperiment(outer: Context, site: Site, experiment: Expe
           ctx.events.emit({ type: 'cell-started', cell: lab.cell, index: ++index, of: total, repeat });
           const { clean } = await runCell(ctx, deployment, lab, repeat, results, prober);
           if (clean) continue;
-          // What a dead agent left in its node would be in the next cell's evidence.
-          ctx.events.emit({ type: 'note', level: 'warn', text: 'an agent left its node unclean: deploying anew' });
+          // What a dead agent or an event left would be in the next cell's evidence.
+          ctx.events.emit({ type: 'note', level: 'warn', text: 'nodes or links are not as they were: deploying anew' });
           await destroyRig(deployment.rig);
           deployment = undefined;
         }

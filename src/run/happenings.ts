@@ -52,13 +52,11 @@ export class Happenings {
     }));
   }
 
-  /** The next cell of this deployment finds all hosts plugged in, and links as declared. */
-  async restore(): Promise<void> {
-    await this.#plug([...this.#absent], 'up').catch(() => undefined);
-    for (const id of this.#impaired) {
-      const declared = this.#lab.fabric.links.find((l) => l.id === id)?.impairments ?? [];
-      await this.#impair(id, declared.flatMap((to, i) => (isDelayed(to) ? [{ direction: i as 0 | 1, to }] : []))).catch(() => undefined);
-    }
+  /** The next cell of this deployment finds all hosts plugged in, and links as declared; false: it would not. */
+  async restore(): Promise<boolean> {
+    const declared = (id: string) => (this.#lab.fabric.links.find((l) => l.id === id)?.impairments ?? []).flatMap((to, i) => (isDelayed(to) ? [{ direction: i as 0 | 1, to }] : []));
+    const done = await Promise.allSettled([this.#plug([...this.#absent], 'up'), ...[...this.#impaired].map((id) => this.#impair(id, declared(id)))]);
+    return done.every((d) => d.status === 'fulfilled');
   }
 
   async #make(what: Happening): Promise<Outcome> {

@@ -66,7 +66,7 @@ export const sameFabric = (a: Lab, b: Lab): boolean => isDeepStrictEqual(a.fabri
 
 /**
  * Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists.
- * Not clean: an agent left something in its node.
+ * Not clean: an agent left something in its node, or a link is not as it was declared.
  */
 export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, repeat: number, results: string, proberBundle: string): Promise<{ clean: boolean }> {
   const folder = cellFolder(results, lab.cell, repeat);
@@ -82,12 +82,13 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   const voided: string[] = [];
   let supervisor: Supervisor | undefined;
   let agents: readonly AgentRecord[] = [];
+  let restored = true;
   try {
     supervisor = await startAgents(ctx, rig, lab, folder);
     await startCaptures(rig, lab, folder, captures);
     // Where a program takes seconds to start, its start would be measured.
     if (clocks) await stage(ctx, 'quiet', () => load.untilQuiet(QUIET_TIMEOUT_MS, ctx.signal));
-    await drivePhases(ctx, deployment, lab, supervisor, { folder, proberBundle, load });
+    restored = await drivePhases(ctx, deployment, lab, supervisor, { folder, proberBundle, load });
     voided.push(...((await supervisor?.voids()) ?? []));
     for (const machine of rig.machines.values()) voided.push(...machine.lost.slice(lostBefore.get(machine.name)).map((why) => `the connection to ${machine.name} was lost at ${why}`));
   } finally {
@@ -101,7 +102,7 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   }
   // Written last: its presence says that the repeat is whole.
   await writePart(folder, 'voided', voided);
-  return { clean: agents.every((a) => a.clean) };
+  return { clean: restored && agents.every((a) => a.clean) };
 }
 
 async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Promise<Supervisor | undefined> {
@@ -130,13 +131,14 @@ interface Drive {
   readonly load: LoadSampler;
 }
 
-/** Traffic and events of all phases, one after the other. */
-async function drivePhases(ctx: Context, { rig, clocks, netem }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, proberBundle, load }: Drive): Promise<void> {
+/** Traffic and events of all phases, one after the other. false: events have left hosts or links other than declared. */
+async function drivePhases(ctx: Context, { rig, clocks, netem }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, proberBundle, load }: Drive): Promise<boolean> {
   const wires = new WireRates(rig, lab);
   const happenings = new Happenings(ctx, rig, lab, supervisor, netem);
   const phases: PhaseRecord[] = [];
   const events: Record<string, readonly EventRecord[]> = {};
   const ahead = new Map<string, number>();
+  let restored = false;
   const input = {
     host: (node: string) => rig.node(node), network: (node: string) => rig.network(node), prober: (node: string) => rig.script(node, proberBundle),
     clockAheadMs: (node: string) => ahead.get(rig.carrier(node).name) ?? 0, isRemote: (node: string) => !rig.carrier(node).isHere,
@@ -156,8 +158,9 @@ async function drivePhases(ctx: Context, { rig, clocks, netem }: Deployment, lab
       await writePart(folder, 'events', events);
     }
   } finally {
-    await happenings.restore();
+    restored = await happenings.restore();
   }
+  return restored;
 }
 
 function summarizePhase(record: PhaseRecord): string {

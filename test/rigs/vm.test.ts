@@ -268,6 +268,22 @@ describe('a rig of virtual machines', { skip: impossible }, () => {
     nothingLeft('after a full disk');
   });
 
+  onRig('message replication over three clocks: whole, along its graph, released by the kernel, every latency with its bound', () => {
+    const { status, stdout, stderr } = netrig(run(join(ROOT, 'topologies/replication-rig.yaml'), '--filter', 'scheme=kernel'), {}, 300_000);
+    assert.ok(status === 0 || status === 3 || status === 1, stdout + stderr);
+    const verdicts = verdictsOf(stdout);
+    for (const id of ['R0-5', 'R0-6']) assert.equal(verdicts.find((v) => v.target.startsWith(id))?.outcome, 'pass', id);
+    const cell = join(/report: (\S+)/.exec(stdout)?.[1] ?? '', '../cells/kernel/r1');
+    const agents = JSON.parse(readFileSync(join(cell, 'agents.json'), 'utf8')) as { node: string; counters: Record<string, number> }[];
+    for (const ppn of agents.filter((a) => /^p\d/.test(a.node))) {
+      assert.equal(ppn.counters['kernelRelease'], 1, `${ppn.node}: the kernel releases`);
+      assert.equal(ppn.counters['unstamped'], 0, `${ppn.node}: and says when`);
+    }
+    const { samples } = JSON.parse(readFileSync(join(cell, 'clocks.json'), 'utf8')) as ClockRecord;
+    assert.ok(samples.length > 0 && samples.every((s) => s.boundNs > 0), 'clocks were compared');
+    nothingLeft('after replication');
+  });
+
   onRig('the Gatekeeper experiment has the verdicts that it has in namespaces', () => {
     const { status, stdout, stderr } = netrig([...run(join(ROOT, 'topologies/gatekeeper-rx.yaml')), '--filter', 'load=udp', '--set', 'link=2Mbit'], {}, 380_000);
     assert.ok(status === 0 || status === 3, `${status}\n${stderr}\n${stdout}`);

@@ -6,8 +6,8 @@ import { clocksOff } from '../../agents/replication/routing/clockcheck.ts';
 import { isSame, planDirectives } from '../../agents/replication/routing/directives.ts';
 import { exactSearch } from '../../agents/replication/routing/exact.ts';
 import { evaluate, flaw, isConsumer, UNUSED, type Problem, type Tree } from '../../agents/replication/routing/graph.ts';
-import { Latencies, Spreads } from '../../agents/replication/routing/latencies.ts';
-import { conformance, orderErrors, recovery } from '../../agents/replication/results/measures.ts';
+import { deviationOf, Latencies, Spreads } from '../../agents/replication/routing/latencies.ts';
+import { conformance, orderErrors, recovery, unmeasured } from '../../agents/replication/results/measures.ts';
 import { OPERATIONS, validated } from '../../agents/replication/control/operations.ts';
 import { distance, place, type Candidate } from '../../agents/replication/control/placement.ts';
 import type { Gateway } from '../../agents/replication/protocol.ts';
@@ -80,13 +80,14 @@ test('R0-17 a hold is cut to what the buffer allows, and the plan says so', () =
   assert.ok(Math.max(...plan.holds) <= 300);
 });
 
-function known(latency: (from: number, to: number) => number | undefined, bufferBytes = 1e9): Knowledge {
-  return { latencyUs: latency, dwellUs: () => 40, elapsedUs: () => 10, bufferBytes: () => bufferBytes };
+function known(latency: (from: number, to: number) => number | undefined, bufferBytes = 1e9, bytesPerSecond = 0): Knowledge {
+  return { latencyUs: latency, dwellUs: () => 40, elapsedUs: () => 10, bytesPerSecond: () => bytesPerSecond, bufferBytes: () => bufferBytes };
 }
 
+const limits = { variationUs: null, share: 0.9, deviationUs: null, latencyUs: null };
 const gateway = (over: Partial<Gateway> = {}): Gateway => ({
   term: 1, svg: 'g', firstGraph: 1, scheme: 'relative', producers: [1], ppns: [2, 3, 4, 5], fanOut: 3, messageBytes: 200, messagesPerSecond: 100, periodMs: 1000, quantile: 0.5, duplicates: [],
-  classes: { all: { consumers: [10, 11, 12, 13], variationUs: 1000, latencyUs: null } }, ...over,
+  classes: { all: { ...limits, consumers: [10, 11, 12, 13], variationUs: 1000 } }, ...over,
 });
 const flat = known((from, to) => 100 + 10 * Math.abs(from - to));
 const input = (over: Partial<Parameters<typeof route>[2]> = {}) => ({ gateway: gateway(), healthy: [2, 3, 4, 5], knowledge: flat, marginUs: 500, thorough: true, ...over });
@@ -119,8 +120,31 @@ test('R0-24 duplicates go over PPNs that the first path does not use, and are du
   assert.equal(r.aims.length, 2);
 });
 
+test('R0-24 the first tree leaves PPNs for the second', () => {
+  // The best tree would use both: each has a consumer beside it.
+  const beside = known((from, to) => (from === 2 && to === 10) || (from === 3 && to === 11) ? 100 : 1000);
+  const r = route(1, 0, input({ gateway: gateway({ classes: { all: { ...limits, consumers: [10, 11] } }, duplicates: [10, 11], ppns: [2, 3] }), healthy: [2, 3], knowledge: beside }), undefined);
+  assert.deepEqual(r.graphs.map((g) => [...g.plan.destinations.keys()].length), [1, 1]);
+  assert.equal(new Set(r.aims).size, 2);
+  assert.equal(r.reason, null);
+});
+
+test('R0-24 without second paths there are no second copies, and it is said', () => {
+  const r = route(1, 0, input({ gateway: gateway({ duplicates: [10, 11], ppns: [2], fanOut: 4 }), healthy: [2] }), undefined);
+  assert.equal(r.graphs.length, 1);
+  assert.equal(r.feasible, false);
+  assert.match(r.reason ?? '', /too few PPNs for second paths/);
+});
+
+test('R0-3 a standard deviation may be required, and what remains of it is said', () => {
+  const wide = known((from, to) => (to === 13 ? 5000 : 100 + 10 * Math.abs(from - to)));
+  const classes = { all: { ...limits, consumers: [10, 11, 12, 13], deviationUs: 200 } };
+  assert.equal(route(1, 0, input({ knowledge: wide, gateway: gateway({ classes }) }), undefined).feasible, true, 'holds take it away');
+  assert.match(route(1, 0, input({ knowledge: wide, gateway: gateway({ classes, scheme: 'plain' }) }), undefined).reason ?? '', /a standard deviation of \d+ us remains, not 200/);
+});
+
 test('what cannot be met is said, with the best there is', () => {
-  const r = route(1, 0, input({ gateway: gateway({ classes: { gold: { consumers: [10, 11], variationUs: 100, latencyUs: 50 } } }) }), undefined);
+  const r = route(1, 0, input({ gateway: gateway({ classes: { gold: { ...limits, consumers: [10, 11], variationUs: 100, latencyUs: 50 } } }) }), undefined);
   assert.equal(r.feasible, false);
   assert.match(r.reason ?? '', /class gold: \d+ us is the least that its slowest consumer can have, not 50/);
   assert.match(route(1, 0, input({ gateway: gateway({ fanOut: 1 }), healthy: [2] }), undefined).reason ?? '', /1 PPNs with a fan-out of 1 cannot serve 4 consumers/);
@@ -132,6 +156,27 @@ test('R0-17 holds shrink with the buffer', () => {
   const most = (knowledge: Knowledge) => Math.max(...route(1, 0, input({ knowledge }), undefined).graphs[0]!.plan.holds);
   assert.ok(most(far) > 15_000);
   assert.ok(most(near) < 5000);
+});
+
+test('R0-17 holds shrink when more comes than was announced', () => {
+  const holds = (bytesPerSecond: number) => {
+    const plan = route(1, 0, input({ knowledge: known((_, to) => (to === 13 ? 20_000 : 100), 100_000, bytesPerSecond) }), undefined).graphs[0]!.plan;
+    return { most: Math.max(...plan.holds), cut: plan.cut };
+  };
+  assert.equal(holds(0).cut, false);
+  assert.equal(holds(20_000).cut, false, 'no more than announced');
+  const rush = holds(10e6);
+  assert.ok(rush.cut && rush.most <= 50_000 / 10 + 1e-6, `half of 100 kB is 5 ms of 10 MB/s for one destination: ${rush.most}`);
+});
+
+test('R0-3 spreads and deviations are of messages that all consumers reported', () => {
+  const spreads = new Spreads(1000);
+  for (const [consumer, us] of [[1, 100], [2, 200], [3, 300]] as const) spreads.add(7, 1, consumer, us, 0);
+  spreads.add(7, 2, 1, 900, 0);
+  assert.equal(spreads.quantile(0.9, [1, 2, 3], 0), 200);
+  assert.equal(spreads.deviation([1, 2, 3], 0), 100);
+  assert.equal(spreads.deviation([1, 2, 4], 0), undefined);
+  assert.equal(deviationOf([1, Infinity]), Infinity);
 });
 
 const host = (name: string, cell: string, runs: 'ppn' | 'rdn'): Candidate => ({ name, cell, runs });
@@ -217,7 +262,7 @@ test('requests are typed: what is wrong is named', () => {
 const replica = (over: object) => ({ graph: 1, epoch: 5, sequence: 1, source: 161, peer: 10, slot: 0, bytes: 200, arrivedNs: 0n, dueNs: 0n, sentNs: 1n, ...over });
 const trail = (replicas: ReturnType<typeof replica>[]) => ({
   nodes: [{ id: 2, name: 'p', role: 'ppn', address: '', bind: '', cell: null }, { id: 10, name: 'c1', role: 'consumer', address: '', bind: '', cell: null }, { id: 11, name: 'c2', role: 'consumer', address: '', bind: '', cell: null }] as const,
-  messages: [], answers: [], iterations: [], lookUps: [], captureDifferencesUs: [], replicas: new Map([['p', replicas]]),
+  messages: [], answers: [], iterations: [], lookUps: [], captureDifferencesUs: [], probes: [], replicas: new Map([['p', replicas]]),
   directives: [{ atMs: 0, graph: 1, epoch: 4, entry: 'p', destinations: { p: [{ to: 'c1', hold: 'relative', holdNs: 0 }, { to: 'c2', hold: 'relative', holdNs: 0 }] }, consumers: ['c1', 'c2'], edgesUs: [] }] as const,
 });
 
@@ -228,6 +273,15 @@ test('R0-6, R0-15 a replica that no directive orders, one that is sent twice, an
   assert.equal(conformance(trail([replica({ epoch: 3 })])), 1, 'before any directive');
   assert.equal(orderErrors(trail([replica({}), replica({ peer: 11, slot: 1, sentNs: 2n })])), 0);
   assert.equal(orderErrors(trail([replica({ sentNs: 3n }), replica({ peer: 11, slot: 1, sentNs: 2n })])), 1);
+});
+
+test('R0-14 a path in use that was not measured since the last iteration is found', () => {
+  const iteration = (atMs: number) => ({ atMs, trigger: 'period', changed: 0, feasible: true, reason: null, estimatedUs: {}, largestUs: 0, boundUs: 0, tookMs: 1 });
+  const ruling = { ...trail([]).directives[0], edgesUs: [['p', 'c1', 100], ['p', 'c2', 100]] as const };
+  const seen = (...probes: [number, string][]) => unmeasured({ ...trail([]), directives: [ruling], iterations: [iteration(1000), iteration(2000), iteration(3000)], probes: probes.map(([atMs, to]) => ({ atMs, from: 'p', to })) }, 0, 10_000);
+  assert.equal(seen([1500, 'c1'], [1500, 'c2'], [2500, 'c1'], [2500, 'c2']), 0);
+  assert.equal(seen([1500, 'c1'], [1500, 'c2'], [2500, 'c1']), 1, 'c2 before the last');
+  assert.equal(seen(), 4);
 });
 
 test('recovery: from the event until nine of ten messages keep the limit', () => {

@@ -1,7 +1,7 @@
 /** Operations of the control plane server (R0 section 5): what they take, and the errors that they are refused with. */
 import { Type, type Static, type TObject, type TSchema } from 'typebox';
 import Value from 'typebox/value';
-import { DURATION_PATTERN, SIZE_PATTERN } from '../../../src/core/units.ts';
+import { DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN } from '../../../src/core/units.ts';
 import { Refusal } from '../../lib/rpc.ts';
 
 /**
@@ -18,7 +18,7 @@ export const refuse = (code: RefusalCode, message: string): never => {
 const object = <P extends Record<string, TSchema>>(properties: P): TObject<P> => Type.Object(properties, { additionalProperties: false });
 const nodes = Type.Array(Type.String(), { minItems: 1 });
 const duration = Type.String({ pattern: DURATION_PATTERN });
-const limits = { variation: Type.Optional(duration), latency: Type.Optional(duration) };
+const limits = { variation: Type.Optional(duration), share: Type.Optional(Type.String({ pattern: PERCENT_PATTERN })), deviation: Type.Optional(duration), latency: Type.Optional(duration) };
 
 /** What an application group needs. Classes have consumers and limits of their own; all get every message. */
 const requirements = {
@@ -47,6 +47,9 @@ export const OPERATIONS = {
   GetSVGPacketProcessingMetrics: object({ svg: Type.String() }),
   ConfigureSVGForLPG: object({ svg: Type.String(), lpg: Type.String(), account: Type.Optional(Type.String()) }),
 } as const;
+
+/** Those that change nothing. */
+export const QUESTIONS: ReadonlySet<Operation> = new Set(['LatencySensitiveApplicationGroupRequirements', 'GetLSAGMetrics', 'GetSVGPacketProcessingMetrics']);
 
 export type Operation = keyof typeof OPERATIONS;
 export type Params<O extends Operation> = Static<(typeof OPERATIONS)[O]>;

@@ -4,7 +4,7 @@ import { connect, type Peer } from '../../lib/channel.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../role.ts';
 import type { AgentConfig, NodeInfo, Role } from '../config.ts';
-import { isOperation, OPERATIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
+import { isOperation, OPERATIONS, QUESTIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
 import { classesOf, consumerCount, describe, gatewayOf, narrowed, ppnsFor, type Svg } from './svg.ts';
 import { distance, place } from './placement.ts';
 import { GATEWAY_PORT, RDN_PORT, type GatewayFunctions, type NodeId, type RdnControlFunctions } from '../protocol.ts';
@@ -13,11 +13,21 @@ const DEFAULT_RATE = 100;
 const DEFAULT_SIZE = '200B';
 const REACH_MS = 8000;
 
+/** RDNs that may remember what a predecessor of this process did are waited for. */
+const RECALL_MS = 3000;
+
 interface Lpg {
   readonly cell: string;
   readonly owner: string;
-  readonly shared: Set<string>;
-  readonly members: Map<string, string>;
+  readonly shared: readonly string[];
+  /** Virtual network by node. */
+  readonly members: Readonly<Record<string, string>>;
+}
+
+/** All that must not be forgotten when this process ends. */
+interface State {
+  readonly svgs: readonly Svg[];
+  readonly lpgs: readonly (readonly [string, Lpg])[];
 }
 
 export class ControlPlane {
@@ -30,6 +40,8 @@ export class ControlPlane {
   readonly #counters = { requests: 0, refused: 0, takeovers: 0, migrations: 0 };
   #switch: Peer<GatewayFunctions> | undefined;
   #stopped = false;
+  #version = 0;
+  #recalled = false;
 
   constructor(config: AgentConfig) {
     this.#config = config;
@@ -44,7 +56,7 @@ export class ControlPlane {
     this.#connectGateway(secret);
     for (const rdn of this.#config.nodes.filter((n) => n.role === 'rdn')) {
       this.#links.push(connect<RdnControlFunctions>({
-        address: rdn.address, port: RDN_PORT, secret, self: this.#config.self.name, peer: rdn.name, local: {},
+        address: rdn.address, port: RDN_PORT, secret, silenceMs: this.#config.silenceMs, self: this.#config.self.name, peer: rdn.name, local: {},
         onPeer: (peer) => {
           this.#rdns.set(rdn.name, peer);
           this.#found(rdn.name, peer);
@@ -57,7 +69,7 @@ export class ControlPlane {
   #connectGateway(secret: string): void {
     for (const node of this.#config.nodes.filter((n) => n.role === 'gateway')) {
       this.#links.push(connect<GatewayFunctions>({
-        address: node.bind, port: GATEWAY_PORT, secret, self: this.#config.self.name, peer: node.name, local: {},
+        address: node.bind, port: GATEWAY_PORT, secret, silenceMs: this.#config.silenceMs, self: this.#config.self.name, peer: node.name, local: {},
         onPeer: (peer) => {
           this.#switch = peer;
           void peer.closed.then(() => { if (this.#switch === peer) this.#switch = undefined; });
@@ -71,13 +83,40 @@ export class ControlPlane {
     for (const link of this.#links) link.close();
   }
 
+  /** What RDNs remember of a predecessor of this process becomes its own. true: there was one. */
+  async recall(): Promise<boolean> {
+    const rdns = this.#config.nodes.filter((n) => n.role === 'rdn').length;
+    const deadline = performance.now() + RECALL_MS;
+    while (this.#rdns.size < rdns && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+    const memories = await Promise.all([...this.#rdns.values()].map((rdn) => rdn.call.recall().catch(() => null)));
+    const newest = memories.filter((m) => m !== null).sort((a, b) => b.version - a.version)[0];
+    if (newest) {
+      const { svgs, lpgs } = newest.state as State;
+      this.#version = newest.version;
+      for (const svg of svgs) this.#svgs.set(svg.name, { ...svg });
+      for (const [name, lpg] of lpgs) this.#lpgs.set(name, lpg);
+      log('warn', 'recalled', { version: newest.version, svgs: svgs.map((s) => s.name) });
+    }
+    this.#recalled = true;
+    for (const svg of this.#svgs.values()) await this.#lead(svg).catch((error: unknown) => log('error', 'recalled', { svg: svg.name, why: (error as Error).message }));
+    return newest !== undefined;
+  }
+
+  async #remember(): Promise<void> {
+    this.#version += 1;
+    const state: State = { svgs: [...this.#svgs.values()], lpgs: [...this.#lpgs] };
+    await Promise.all([...this.#rdns.values()].map((rdn) => rdn.call.remember({ version: this.#version, state }).catch(() => undefined)));
+  }
+
   /** Typed requests; refusals carry their code. */
   async request(operation: string, params: unknown): Promise<unknown> {
     this.#counters.requests += 1;
     if (!isOperation(operation)) return refuse('UnknownOperation', `operations: ${Object.keys(OPERATIONS).join(', ')}`);
     const startedMs = performance.now();
     try {
+      while (!this.#recalled) await new Promise((resolve) => setTimeout(resolve, 50));
       const answer = await this.#perform(operation, validated(OPERATIONS[operation], params));
+      if (!QUESTIONS.has(operation)) await this.#remember();
       log('info', 'operation', { operation, tookMs: Math.round(performance.now() - startedMs) });
       return answer;
     } catch (error) {
@@ -170,15 +209,16 @@ export class ControlPlane {
   #createLpg({ lpg, cell, account }: Params<'CreateLPGAndPolicy'>) {
     if (this.#lpgs.has(lpg)) refuse('AlreadyExists', `a placement group "${lpg}" exists`);
     if (!this.#config.nodes.some((n) => n.cell === cell)) refuse('UnknownNode', `no host is in cell "${cell}"`);
-    this.#lpgs.set(lpg, { cell, owner: account, shared: new Set(), members: new Map() });
+    this.#lpgs.set(lpg, { cell, owner: account, shared: [], members: {} });
     return { lpg, cell };
   }
 
   #shareLpg({ lpg, account, with: other }: Params<'ShareLPG'>) {
     const group = this.#lpg(lpg);
     if (group.owner !== account) refuse('NotShared', `"${lpg}" belongs to another account`);
-    group.shared.add(other);
-    return { lpg, shared: [...group.shared] };
+    const shared = [...new Set([...group.shared, other])];
+    this.#lpgs.set(lpg, { ...group, shared });
+    return { lpg, shared };
   }
 
   #launch({ lpg, account, vpc, nodes }: Params<'LaunchVMsOfVPCInLPG'>) {
@@ -188,8 +228,9 @@ export class ControlPlane {
       const node = this.#byName.get(name) ?? refuse('UnknownNode', `no node "${name}"`);
       if (node.cell !== group.cell) refuse('NoCapacity', `${name} is in cell ${node.cell ?? 'unknown'}, the group in ${group.cell}`);
     }
-    for (const name of nodes) group.members.set(name, vpc);
-    return { lpg, members: Object.fromEntries(group.members) };
+    const members = { ...group.members, ...Object.fromEntries(nodes.map((name) => [name, vpc])) };
+    this.#lpgs.set(lpg, { ...group, members });
+    return { lpg, members };
   }
 
   /** Tasks by direction between virtual networks; what no task names is refused where the use is exclusive (R0-30, R0-32). */
@@ -227,7 +268,7 @@ export class ControlPlane {
   }
 
   #mayUse(group: Lpg, lpg: string, account: string): void {
-    if (group.owner !== account && !group.shared.has(account)) refuse('NotShared', `"${lpg}" is not shared with account "${account}"`);
+    if (group.owner !== account && !group.shared.includes(account)) refuse('NotShared', `"${lpg}" is not shared with account "${account}"`);
   }
 
   #svg(name: string): Svg {
@@ -298,6 +339,9 @@ export class ControlPlane {
 
   /** One that comes back leads nothing: it may have been replaced. Where nobody could replace it, it leads again. */
   #found(name: string, peer: Peer<RdnControlFunctions>): void {
+    // Whoever leads goes on leading until it is known what it leads.
+    if (!this.#recalled) return;
+    void this.#remember();
     for (const svg of this.#svgs.values()) {
       const [leader] = svg.rdns;
       if (!svg.rdns.includes(name) || (leader !== name && leader !== undefined && this.#rdns.has(leader))) continue;
@@ -305,6 +349,7 @@ export class ControlPlane {
       svg.term += 1;
       this.#counters.takeovers += 1;
       log('warn', 'takeover', { svg: svg.name, from: leader, to: name, term: svg.term });
+      void this.#remember();
       void this.#lead(svg).catch((error: unknown) => log('error', 'takeover', { why: (error as Error).message }));
       return;
     }
@@ -313,13 +358,14 @@ export class ControlPlane {
 
   #lost(name: string, peer: Peer<RdnControlFunctions>): void {
     if (this.#rdns.get(name) === peer) this.#rdns.delete(name);
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#recalled) return;
     for (const svg of this.#svgs.values()) {
       if (svg.rdns[0] !== name) continue;
       this.#rotate(svg);
       if (svg.rdns[0] === name) continue;
       this.#counters.takeovers += 1;
       log('warn', 'takeover', { svg: svg.name, from: name, to: svg.rdns[0], term: svg.term });
+      void this.#remember();
       void this.#lead(svg).catch((error: unknown) => log('error', 'takeover', { why: (error as Error).message }));
     }
   }
@@ -332,8 +378,9 @@ export async function startControl({ config, secret }: AgentSetup<AgentConfig>):
     counters: () => control.counters,
     stop: () => control.stop(),
     request: (operation, params) => control.request(operation, params),
-    // What the topology's client asks for before traffic starts.
+    // What the topology's client asks for before traffic starts: once, however often this process does.
     ready: async () => {
+      if (await control.recall()) return;
       for (const { operation, params } of config.requests) {
         const answer = await control.request(operation, params);
         log('info', 'answer', { operation, answer });

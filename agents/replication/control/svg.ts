@@ -1,5 +1,6 @@
 /** A gateway as its control plane keeps it, and what follows from that. Pure. */
-import { parseDurationUs } from '../../../src/core/units.ts';
+import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
+import { ppnsNeeded } from '../routing/graph.ts';
 import type { AgentConfig } from '../config.ts';
 import type { ClassLimits, Gateway, NodeId } from '../protocol.ts';
 import type { Requirements } from './operations.ts';
@@ -28,35 +29,45 @@ export interface Svg {
   term: number;
 }
 
-interface Limits { readonly variation?: string; readonly latency?: string }
+interface Limits {
+  readonly variation?: string;
+  /** Of messages that keep to it. */
+  readonly share?: string;
+  readonly deviation?: string;
+  readonly latency?: string;
+}
 
-const limitsOf = ({ variation, latency }: Limits): Pick<ClassLimits, 'variationUs' | 'latencyUs'> => ({
-  variationUs: variation === undefined ? null : parseDurationUs(variation), latencyUs: latency === undefined ? null : parseDurationUs(latency),
+const DEFAULT_SHARE = 0.9;
+type Given = Pick<ClassLimits, 'variationUs' | 'share' | 'deviationUs' | 'latencyUs'>;
+const NONE: Given = { variationUs: null, share: DEFAULT_SHARE, deviationUs: null, latencyUs: null };
+
+/** Those that are given. */
+const limitsOf = ({ variation, share, deviation, latency }: Limits): Partial<Given> => ({
+  ...(variation === undefined ? {} : { variationUs: parseDurationUs(variation) }),
+  ...(share === undefined ? {} : { share: parseFraction(share) }),
+  ...(deviation === undefined ? {} : { deviationUs: parseDurationUs(deviation) }),
+  ...(latency === undefined ? {} : { latencyUs: parseDurationUs(latency) }),
 });
 
 /** Classes as they were asked for; who is in none is in one of its own. `ids` refuses names that are no consumers. */
 export function classesOf(consumers: readonly NodeId[], { classes = {}, ...all }: Requirements, ids: (names: readonly string[]) => NodeId[]): Record<string, ClassLimits> {
-  const common: Limits = { ...(all.variation === undefined ? {} : { variation: all.variation }), ...(all.latency === undefined ? {} : { latency: all.latency }) };
-  const named = Object.entries(classes).map(([name, c]): [string, ClassLimits] => [name, { consumers: ids(c.consumers), ...limitsOf({ ...common, ...c }) }]);
+  const common = { ...NONE, ...limitsOf(all) };
+  const named = Object.entries(classes).map(([name, c]): [string, ClassLimits] => [name, { consumers: ids(c.consumers), ...common, ...limitsOf(c) }]);
   const grouped = new Set(named.flatMap(([, c]) => c.consumers));
   const rest = consumers.filter((c) => !grouped.has(c));
-  return Object.fromEntries(rest.length > 0 || named.length === 0 ? [...named, [EVERYBODY, { consumers: rest, ...limitsOf(common) }]] : named);
+  return Object.fromEntries(rest.length > 0 || named.length === 0 ? [...named, [EVERYBODY, { consumers: rest, ...common }]] : named);
 }
 
 /** With other limits, where some are given: of a class before those of all. */
 export function narrowed(classes: Readonly<Record<string, ClassLimits>>, all: Limits, own: Readonly<Record<string, Limits>> = {}): Record<string, ClassLimits> {
-  return Object.fromEntries(Object.entries(classes).map(([name, c]) => {
-    const { variationUs, latencyUs } = limitsOf({ ...all, ...own[name] });
-    return [name, { ...c, variationUs: variationUs ?? c.variationUs, latencyUs: latencyUs ?? c.latencyUs }];
-  }));
+  return Object.fromEntries(Object.entries(classes).map(([name, c]) => [name, { ...c, ...limitsOf(all), ...limitsOf(own[name] ?? {}) }]));
 }
 
 export const consumerCount = ({ classes }: Svg): number => Object.values(classes).reduce((n, c) => n + c.consumers.length, 0);
 
 /** As many as the fan-out needs: every PPN has that many places, and all but the entry take one (R0-18, R0-19). */
 export function ppnsFor({ fanOut, nodes }: AgentConfig, consumers: number, duplicates: number): number {
-  const needed = (n: number) => (n === 0 ? 0 : fanOut === 1 ? n : Math.max(1, Math.ceil((n - 1) / (fanOut - 1))));
-  return Math.min(nodes.filter((n) => n.role === 'ppn').length, needed(consumers) + needed(duplicates) + SPARE_PPNS);
+  return Math.min(nodes.filter((n) => n.role === 'ppn').length, ppnsNeeded(consumers, fanOut) + ppnsNeeded(duplicates, fanOut) + SPARE_PPNS);
 }
 
 /** What its RDN is told. */

@@ -17,7 +17,7 @@ export async function startGateway({ config, secret, ovsDir }: AgentSetup<AgentC
   await gateway.settle(NO_TASKS);
   const functions: GatewayFunctions = { settle: (tasks) => gateway.settle(tasks), metrics: () => gateway.metrics() };
   const listening = await listen<object>({
-    address: config.self.bind, port: GATEWAY_PORT, secret,
+    address: config.self.bind, port: GATEWAY_PORT, secret, silenceMs: config.silenceMs,
     serve: (name) => (config.nodes.find((n) => n.name === name)?.role === 'control' ? functions : undefined),
     onPeer: () => undefined,
   });

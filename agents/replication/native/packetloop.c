@@ -21,6 +21,7 @@
  *   stream ID PERIOD_NS COUNT BYTES START_NS PEER...   generate messages from START_NS (epoch) on
  *   aim ID PEER...                        where a stream's messages go from now on
  *   clock NS                              this node's clock is wrong by so much (an injected fault)
+ *   release kernel                        what is held goes to the kernel early, which sends it in time (qdisc fq)
  *   trace 0|1
  * Answers: "M ADDRESS PORT" (a flow without a graph), "P ID:NS ..." (one-way latencies of probes),
  * "D base64" and "R base64" (records of deliveries and of replicas), "S {...}" (statistics), "E message".
@@ -29,6 +30,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -41,13 +44,15 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "siphash.h"
 
 enum {
 	MAX_PEERS = 4096, MAX_GRAPHS = 64, EPOCHS_KEPT = 8, MAX_FLOWS = 1024, MAX_STREAMS = 16, MAX_WAITING = 256,
 	BATCH = 32, MESSAGE_MAX = 9000, HEADER_BYTES = 56, MAGIC = 0x4e52, DATA = 1, PROBE = 2,
-	OUTPUT_MAX = 4 << 20, RECORDS = 512, ERROR_BUCKETS = 24
+	OUTPUT_MAX = 4 << 20, RECORDS = 512, ERROR_BUCKETS = 24, STAMPS = 8192
 };
-static const int64_t SPIN_NS = 60000, FLUSH_NS = 200000000, STATISTICS_NS = 500000000;
+/* HANDOVER: a thread that wakes up late by less than this still has its replicas sent in time by the kernel. */
+static const int64_t SPIN_NS = 60000, HANDOVER_NS = 5000000, FLUSH_NS = 200000000, STATISTICS_NS = 500000000;
 
 struct header {
 	uint16_t magic;
@@ -100,7 +105,7 @@ static char output[OUTPUT_MAX], latencies[65536];
 static size_t output_used, latencies_used;
 
 static struct {
-	uint64_t received, delivered, replicated, generated, probes, forged, undirected, stale, waited, overflowed, late, unsent, untraced;
+	uint64_t received, received_bytes, delivered, replicated, generated, probes, forged, undirected, stale, waited, overflowed, late, unsent, untraced, unstamped;
 	uint64_t dwell_ns, dwell_count, elapsed_ns, elapsed_count, held_most, error[ERROR_BUCKETS];
 } stats;
 
@@ -183,33 +188,12 @@ static void flush_records(void)
 	}
 }
 
-/* SipHash-2-4 (Aumasson, Bernstein 2012): forged and damaged messages are told from true ones at a third of a microsecond. */
-#define ROTL(x, b) (uint64_t)((x) << (b) | (x) >> (64 - (b)))
-#define ROUND do { \
-	v0 += v1; v1 = ROTL(v1, 13); v1 ^= v0; v0 = ROTL(v0, 32); v2 += v3; v3 = ROTL(v3, 16); v3 ^= v2; \
-	v0 += v3; v3 = ROTL(v3, 21); v3 ^= v0; v2 += v1; v1 = ROTL(v1, 17); v1 ^= v2; v2 = ROTL(v2, 32); } while (0)
-
-static uint64_t siphash(const unsigned char *in, size_t length)
-{
-	uint64_t v0 = key[0] ^ 0x736f6d6570736575ULL, v1 = key[1] ^ 0x646f72616e646f6dULL;
-	uint64_t v2 = key[0] ^ 0x6c7967656e657261ULL, v3 = key[1] ^ 0x7465646279746573ULL;
-	uint64_t last = (uint64_t)length << 56, word;
-	for (; length >= 8; length -= 8, in += 8) {
-		memcpy(&word, in, 8);
-		v3 ^= word; ROUND; ROUND; v0 ^= word;
-	}
-	for (size_t i = 0; i < length; i++) last |= (uint64_t)in[i] << 8 * i;
-	v3 ^= last; ROUND; ROUND; v0 ^= last;
-	v2 ^= 0xff; ROUND; ROUND; ROUND; ROUND;
-	return v0 ^ v1 ^ v2 ^ v3;
-}
-
 static uint64_t tag_of(unsigned char *data, size_t length)
 {
 	struct header *h = (struct header *)data;
 	uint64_t kept = h->tag, tag;
 	h->tag = 0;
-	tag = siphash(data, length);
+	tag = siphash(key, data, length);
 	h->tag = kept;
 	return tag;
 }
@@ -265,43 +249,152 @@ static struct held heap_pop(void)
 	return top;
 }
 
-static void trace_replica(const struct held *h, int64_t due_ns, int64_t sent_ns)
+static void trace_replica(struct replica record)
 {
-	const struct header *m = (const struct header *)h->message->data;
 	if (!tracing) return;
-	replicas[replica_count++] = (struct replica){
-		.graph = h->graph, .epoch = h->epoch, .sequence = be64toh(m->sequence), .source = ntohl(m->source), .peer = h->peer,
-		.slot = (uint32_t)h->slot, .bytes = (uint32_t)h->message->length, .arrived_ns = h->message->arrived_real, .due_ns = due_ns, .sent_ns = sent_ns };
+	replicas[replica_count++] = record;
 	if (replica_count == RECORDS) flush_records();
 }
 
-static void send_replica(const struct held *h, int64_t due_real)
+static struct replica record_of(const struct held *h, int64_t due_ns, int64_t sent_ns)
+{
+	const struct header *m = (const struct header *)h->message->data;
+	return (struct replica){
+		.graph = h->graph, .epoch = h->epoch, .sequence = be64toh(m->sequence), .source = ntohl(m->source), .peer = h->peer,
+		.slot = (uint32_t)h->slot, .bytes = (uint32_t)h->message->length, .arrived_ns = h->message->arrived_real, .due_ns = due_ns, .sent_ns = sent_ns };
+}
+
+static void address_replica(const struct held *h)
 {
 	struct header *m = (struct header *)h->message->data;
 	m->graph = htonl(h->graph);
 	m->epoch = htonl(h->epoch);
-	int64_t began = transmit(data_fd, h->message->data, h->message->length, h->peer);
 	stats.replicated++;
-	trace_replica(h, due_real, began);
+}
+
+static void send_replica(const struct held *h, int64_t due_real)
+{
+	address_replica(h);
+	trace_replica(record_of(h, due_real, transmit(data_fd, h->message->data, h->message->length, h->peer)));
+}
+
+static void count_lateness(int64_t late_ns)
+{
+	int bucket = 0;
+	for (int64_t us = late_ns / 1000; us > 0 && bucket < ERROR_BUCKETS - 1; us >>= 1) bucket++;
+	if (late_ns >= 0) stats.error[bucket]++;
+}
+
+/* What the kernel is to send at a set time, until it says when it did; by the number that it counts sendings with. */
+static struct { int awaited; struct replica record; } stamps[STAMPS];
+static uint32_t stamp_next;
+static int timed_fd = -1;
+
+/* The kernel counts from zero again: after a sending that failed nobody knows what it counted. */
+static void count_stamps_anew(void)
+{
+	int off = 0, on = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY;
+	for (int i = 0; i < STAMPS; i++) {
+		if (stamps[i].awaited) stats.unstamped++;
+		stamps[i].awaited = 0;
+	}
+	stamp_next = 0;
+	setsockopt(timed_fd, SOL_SOCKET, SO_TIMESTAMPING, &off, sizeof off);
+	if (setsockopt(timed_fd, SOL_SOCKET, SO_TIMESTAMPING, &on, sizeof on) < 0) die("SO_TIMESTAMPING");
+}
+
+static void hand_over(const struct held *h, int64_t due_real)
+{
+	unsigned char *data = h->message->data;
+	struct header *m = (struct header *)data;
+	union { char room[CMSG_SPACE(sizeof(uint64_t))]; struct cmsghdr align; } control = { 0 };
+	struct iovec iov = { data, h->message->length };
+	address_replica(h);
+	m->sender = htonl(self_id);
+	m->sent_ns = htobe64((uint64_t)due_real);
+	m->tag = tag_of(data, h->message->length);
+	if (h->peer >= MAX_PEERS || !peers[h->peer].sin_port) {
+		stats.unsent++;
+		return;
+	}
+	struct msghdr message = { .msg_name = &peers[h->peer], .msg_namelen = sizeof peers[h->peer], .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	uint64_t at = (uint64_t)h->release_ns;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_TXTIME;
+	c->cmsg_len = CMSG_LEN(sizeof at);
+	memcpy(CMSG_DATA(c), &at, sizeof at);
+	if (sendmsg(timed_fd, &message, 0) < 0) {
+		stats.unsent++;
+		count_stamps_anew();
+		return;
+	}
+	if (stamps[stamp_next % STAMPS].awaited) stats.unstamped++;
+	stamps[stamp_next % STAMPS].awaited = 1;
+	stamps[stamp_next % STAMPS].record = record_of(h, due_real, 0);
+	stamp_next++;
+}
+
+/* When the kernel really sent: the records of held replicas end with it. */
+static void read_stamps(void)
+{
+	char data[64], control[256];
+	for (;;) {
+		struct iovec iov = { data, sizeof data };
+		struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+		if (recvmsg(timed_fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return;
+		int64_t sent = 0;
+		struct sock_extended_err which = { 0 };
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+			if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING) {
+				struct timespec t;
+				memcpy(&t, CMSG_DATA(c), sizeof t);
+				sent = t.tv_sec * 1000000000LL + t.tv_nsec + clock_error_ns;
+			} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) {
+				memcpy(&which, CMSG_DATA(c), sizeof which);
+			}
+		}
+		if (which.ee_origin != SO_EE_ORIGIN_TIMESTAMPING || sent == 0 || !stamps[which.ee_data % STAMPS].awaited) continue;
+		stamps[which.ee_data % STAMPS].awaited = 0;
+		struct replica record = stamps[which.ee_data % STAMPS].record;
+		record.sent_ns = sent;
+		count_lateness(sent - record.due_ns);
+		trace_replica(record);
+	}
+}
+
+static struct held take_first(void)
+{
+	struct held h = heap_pop();
+	held_bytes -= h.message->length;
+	return h;
 }
 
 static void release_first(int64_t mono, int64_t real)
 {
-	struct held h = heap_pop();
-	int64_t late = mono - h.release_ns;
-	int bucket = 0;
-	for (int64_t us = late / 1000; us > 0 && bucket < ERROR_BUCKETS - 1; us >>= 1) bucket++;
-	if (late >= 0) stats.error[bucket]++;
-	held_bytes -= h.message->length;
-	send_replica(&h, real - late);
+	struct held h = take_first();
+	count_lateness(mono - h.release_ns);
+	send_replica(&h, real - (mono - h.release_ns));
 	drop_message(h.message);
+}
+
+/* So long before its time a replica is taken out of the heap: to spin for the rest, or to give it to the kernel. */
+static int64_t lead_ns(void)
+{
+	return timed_fd < 0 ? SPIN_NS : HANDOVER_NS;
 }
 
 static void release_due(void)
 {
 	while (heap_size > 0) {
 		int64_t mono = clock_ns(CLOCK_MONOTONIC);
-		if (heap[0].release_ns - mono > SPIN_NS) return;
+		if (heap[0].release_ns - mono > lead_ns()) return;
+		if (timed_fd >= 0) {
+			struct held h = take_first();
+			hand_over(&h, real_ns() + h.release_ns - mono);
+			drop_message(h.message);
+			continue;
+		}
 		while (mono < heap[0].release_ns) mono = clock_ns(CLOCK_MONOTONIC);
 		release_first(mono, real_ns());
 	}
@@ -454,6 +547,7 @@ static void accept_message(const unsigned char *data, size_t length, int64_t arr
 	memcpy(m->data, data, length);
 	h = (struct header *)m->data;
 	stats.received++;
+	stats.received_bytes += length;
 	uint32_t id = ntohl(h->graph), epoch = ntohl(h->epoch);
 	if (!relay) {
 		deliver(m, h, real);
@@ -551,6 +645,16 @@ static int bound_socket(const char *address, uint16_t at)
 
 static char *own_address;
 
+/* fq keeps to the monotonic clock. */
+static void release_by_kernel(void)
+{
+	struct sock_txtime txtime = { .clockid = CLOCK_MONOTONIC };
+	if (timed_fd >= 0) return;
+	timed_fd = bound_socket(own_address, 0);
+	if (setsockopt(timed_fd, SOL_SOCKET, SO_TXTIME, &txtime, sizeof txtime) < 0) die("SO_TXTIME");
+	count_stamps_anew();
+}
+
 static struct stream *stream_of(uint32_t id, int make)
 {
 	for (int i = 0; i < MAX_STREAMS; i++)
@@ -594,7 +698,7 @@ static void obey(char *line)
 {
 	char *command = strtok(line, " "), *word[5] = { 0 };
 	if (!command) return;
-	int wanted = !strcmp(command, "stream") ? 5 : !strcmp(command, "probe") || !strcmp(command, "flow") ? 3 : !strcmp(command, "trace") || !strcmp(command, "clock") || !strcmp(command, "aim") || !strcmp(command, "key") ? 1 : 2;
+	int wanted = !strcmp(command, "stream") ? 5 : !strcmp(command, "probe") || !strcmp(command, "flow") ? 3 : !strcmp(command, "trace") || !strcmp(command, "clock") || !strcmp(command, "aim") || !strcmp(command, "key") || !strcmp(command, "release") ? 1 : 2;
 	for (int i = 0; i < wanted; i++) {
 		if (!(word[i] = strtok(NULL, " "))) {
 			emit("E incomplete: %s\n", command);
@@ -663,6 +767,8 @@ static void obey(char *line)
 		if (s) aim(s);
 	} else if (!strcmp(command, "clock")) {
 		clock_error_ns = strtoll(word[0], NULL, 10);
+	} else if (!strcmp(command, "release") && !strcmp(word[0], "kernel")) {
+		release_by_kernel();
 	} else if (!strcmp(command, "trace")) {
 		tracing = id != 0;
 	} else {
@@ -694,9 +800,9 @@ static int read_commands(void)
 
 static void report(void)
 {
-	emit("S {\"received\":%llu,\"delivered\":%llu,\"replicated\":%llu,\"generated\":%llu,\"probes\":%llu,\"forged\":%llu,\"undirected\":%llu,\"stale\":%llu,\"waited\":%llu,\"overflowed\":%llu,\"late\":%llu,\"unsent\":%llu,\"untraced\":%llu,"
+	emit("S {\"uptimeMs\":%lld,\"received\":%llu,\"receivedBytes\":%llu,\"unstamped\":%llu,\"delivered\":%llu,\"replicated\":%llu,\"generated\":%llu,\"probes\":%llu,\"forged\":%llu,\"undirected\":%llu,\"stale\":%llu,\"waited\":%llu,\"overflowed\":%llu,\"late\":%llu,\"unsent\":%llu,\"untraced\":%llu,"
 		"\"dwellNs\":%llu,\"dwellCount\":%llu,\"elapsedNs\":%llu,\"elapsedCount\":%llu,\"heldBytes\":%zu,\"heldMostBytes\":%llu,\"bufferBytes\":%zu,\"flows\":%d,\"releaseErrorUs\":[",
-		(unsigned long long)stats.received, (unsigned long long)stats.delivered, (unsigned long long)stats.replicated, (unsigned long long)stats.generated, (unsigned long long)stats.probes, (unsigned long long)stats.forged,
+		(long long)clock_ns(CLOCK_MONOTONIC) / 1000000, (unsigned long long)stats.received, (unsigned long long)stats.received_bytes, (unsigned long long)stats.unstamped, (unsigned long long)stats.delivered, (unsigned long long)stats.replicated, (unsigned long long)stats.generated, (unsigned long long)stats.probes, (unsigned long long)stats.forged,
 		(unsigned long long)stats.undirected, (unsigned long long)stats.stale, (unsigned long long)stats.waited, (unsigned long long)stats.overflowed, (unsigned long long)stats.late, (unsigned long long)stats.unsent, (unsigned long long)stats.untraced,
 		(unsigned long long)stats.dwell_ns, (unsigned long long)stats.dwell_count, (unsigned long long)stats.elapsed_ns, (unsigned long long)stats.elapsed_count, held_bytes, (unsigned long long)stats.held_most, buffer_bytes, flow_count);
 	for (int i = 0; i < ERROR_BUCKETS; i++) emit("%s%llu", i ? "," : "", (unsigned long long)stats.error[i]);
@@ -744,18 +850,21 @@ int main(int argc, char **argv)
 		}
 		drain();
 		next = sooner(flush_ns, report_ns);
-		if (heap_size > 0) next = sooner(next, heap[0].release_ns - SPIN_NS);
+		if (heap_size > 0) next = sooner(next, heap[0].release_ns - lead_ns());
 		for (uint32_t p = 0; p < peer_limit; p++) if (probe_interval_ns[p]) next = sooner(next, probe_next_ns[p]);
 		int64_t offset = real_ns() - clock_ns(CLOCK_MONOTONIC);
 		for (int s = 0; s < MAX_STREAMS; s++) if (streams[s].left > 0) next = sooner(next, streams[s].next_ns - offset - SPIN_NS);
 		int64_t wait = next - clock_ns(CLOCK_MONOTONIC);
 		if (wait < 0) wait = 0;
 		struct timespec timeout = { wait / 1000000000LL, wait % 1000000000LL };
-		struct pollfd fds[2] = { { .fd = data_fd, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
-		if (ppoll(fds, 2, &timeout, NULL) < 0 && errno != EINTR) die("ppoll");
+		/* Stamps are in the error queue of the socket: no event to ask for. */
+		struct pollfd fds[3] = { { .fd = data_fd, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = timed_fd } };
+		if (ppoll(fds, 3, &timeout, NULL) < 0 && errno != EINTR) die("ppoll");
+		if (fds[2].revents & POLLERR) read_stamps();
 		if (fds[0].revents & POLLIN) receive();
 		if (fds[1].revents && !read_commands()) break;
 	}
+	if (timed_fd >= 0) read_stamps();
 	flush_records();
 	report();
 	fcntl(STDOUT_FILENO, F_SETFL, 0);

@@ -97,6 +97,11 @@ export class PacketLoop {
     this.#say(`clock ${Math.round(errorNs)}`);
   }
 
+  /** What is held goes to the kernel, which must have the qdisc fq there. */
+  releaseByKernel(): void {
+    this.#say('release kernel');
+  }
+
   buffer(bytes: number, overflow: 'drop' | 'early'): void {
     this.#say(`buffer ${bytes} ${overflow}`);
   }
@@ -127,6 +132,7 @@ export class PacketLoop {
     const rest = line.slice(2);
     switch (line[0]) {
       case 'P':
+        log('debug', 'probes', { latencies: rest });
         for (const entry of rest.split(' ')) {
           const [peer, ns] = entry.split(':');
           this.#events.onLatency?.(Number(peer), Number(ns));

@@ -3,13 +3,14 @@ import { connect, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { PacketLoop, type LoopEvents } from './loop.ts';
-import { RDN_PORT, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Sample, type Term } from '../protocol.ts';
+import { RDN_PORT, type Activation, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Sample, type Term } from '../protocol.ts';
 
 const REPORT_MS = 200;
 
 /** What a role does beside. */
 export interface MemberRole {
   readonly events?: LoopEvents;
+  readonly onActivate?: (at: Activation) => void;
   readonly onAim?: (peers: readonly NodeId[]) => void;
   readonly onSettle?: (settings: MemberSettings) => void;
   readonly metrics?: () => ConsumerMetrics;
@@ -26,7 +27,6 @@ export class Member {
   readonly #timer: NodeJS.Timeout;
   /** Of each gateway: the last term that was heard of, and who leads in it. */
   readonly #terms = new Map<string, { term: number; leader: string }>();
-  #leader: string | null = null;
   #refused = 0;
   readonly #settings = new Map<string, MemberSettings>();
 
@@ -53,7 +53,7 @@ export class Member {
     const member = new Member(loop, role, latencies);
     for (const rdn of config.nodes.filter((n) => n.role === 'rdn')) {
       member.#links.push(connect<RdnFunctions>({
-        address: rdn.address, port: RDN_PORT, secret, self: config.self.name, peer: rdn.name, local: member.#commandedBy(rdn.name),
+        address: rdn.address, port: RDN_PORT, secret, silenceMs: config.silenceMs, self: config.self.name, peer: rdn.name, local: member.#commandedBy(rdn.name),
         onPeer: (peer) => {
           member.#rdns.set(rdn.name, peer);
           void peer.closed.then(() => { if (member.#rdns.get(rdn.name) === peer) member.#rdns.delete(rdn.name); });
@@ -63,9 +63,9 @@ export class Member {
     return member;
   }
 
-  /** The RDN that commanded last; undefined: it cannot be reached now. */
-  get leader(): Peer<RdnFunctions> | undefined {
-    return this.#leader === null ? undefined : this.#rdns.get(this.#leader);
+  /** RDNs that lead the gateways of this node, as far as they can be reached now. */
+  get leaders(): Peer<RdnFunctions>[] {
+    return [...new Set([...this.#terms.values()].map((t) => t.leader))].flatMap((name) => this.#rdns.get(name) ?? []);
   }
 
   get counters(): Readonly<Record<string, number>> {
@@ -100,6 +100,7 @@ export class Member {
       activate: async (graph) => {
         checked(graph);
         this.loop.activate(graph.graph, graph.epoch);
+        this.#role.onActivate?.(graph);
       },
       aim: async (at) => {
         checked(at);
@@ -121,7 +122,6 @@ export class Member {
     }
     if (last?.leader !== rdn) log('info', 'led by', { svg, rdn, term });
     this.#terms.set(svg, { term, leader: rdn });
-    this.#leader = rdn;
   }
 
   /** Probes are what all gateways of this node want; of a path, as often as the most demanding one. */

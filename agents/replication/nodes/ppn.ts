@@ -1,6 +1,7 @@
 /** Packet processing node: its packet loop obeys the last directive until it is replaced; flows are looked up once. */
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
+import { paceByKernel } from './kernelrelease.ts';
 import { Member } from './member.ts';
 import type { NodeRole } from '../role.ts';
 
@@ -27,25 +28,45 @@ function watchTimers(): { readonly lateUs: readonly number[]; stop(): void } {
 
 export async function startPpn(setup: AgentSetup<AgentConfig>): Promise<NodeRole> {
   let stopped = false;
+  /** Graphs of flows that were looked up, by "address port". */
+  const flows = new Map<string, number>();
+  const assign = (address: string, port: number, graph: number): void => {
+    flows.set(`${address} ${port}`, graph);
+    member.loop.flow(address, port, graph);
+  };
   const lookUp = async (address: string, port: number): Promise<void> => {
-    const graph = await member.leader?.call.resolve({ address, port }).catch(() => null);
+    const answers = await Promise.all(member.leaders.map((leader) => leader.call.resolve({ address, port }).catch(() => null)));
+    const graph = answers.find((answer) => typeof answer === 'number');
     if (stopped) return;
-    if (typeof graph === 'number') {
-      member.loop.flow(address, port, graph);
+    if (graph !== undefined) {
+      assign(address, port, graph);
       log('info', 'flow', { flow: `${address}:${port}`, graph });
     } else {
       setTimeout(() => void lookUp(address, port), ASK_AGAIN_MS).unref();
     }
   };
-  const member = await Member.start('relay', setup, { events: { onFlow: (address, port) => void lookUp(address, port) } });
+  const addressOf = new Map(setup.config.nodes.map((n) => [n.id, n.address]));
+  const member = await Member.start('relay', setup, {
+    events: { onFlow: (address, port) => void lookUp(address, port) },
+    // Its entry has another graph now: flows that are known follow, and are not asked for again.
+    onActivate: ({ producer, graph }) => {
+      for (const [flow, before] of flows) {
+        const [address = '', port] = flow.split(' ');
+        if (address === addressOf.get(producer) && before !== graph) assign(address, Number(port), graph);
+      }
+    },
+  });
+  const pacing = setup.config.release === 'kernel' ? await paceByKernel(setup.config.self.bind) : null;
+  if (pacing) member.loop.releaseByKernel();
   const timers = watchTimers();
   return {
-    counters: () => ({ ...member.counters, ...Object.fromEntries(timers.lateUs.map((n, i) => [`timerErrorUs${2 ** i}`, n])) }),
+    counters: () => ({ ...member.counters, kernelRelease: pacing ? 1 : 0, ...Object.fromEntries(timers.lateUs.map((n, i) => [`timerErrorUs${2 ** i}`, n])) }),
     problem: () => member.problem,
     stop: async () => {
       stopped = true;
       timers.stop();
       await member.stop();
+      await pacing?.stop();
     },
   };
 }

@@ -5,20 +5,23 @@ import { quantileOf } from '../../../src/checks/statistics.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/parts.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
-import { conformance, holdErrors, orderErrors, recovery } from './measures.ts';
+import { deviationOf } from '../routing/latencies.ts';
+import { conformance, holdErrors, orderErrors, recovery, unmeasured } from './measures.ts';
 import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
 
 const METRICS = {
   spread: 'Largest less smallest latency of a message, a quantile of them; a replica that never came counts as infinitely late (R0-1).',
-  pooled: 'Largest less smallest latency of all messages and consumers (R0-2).',
+  pooled: 'Largest less smallest latency of all messages and consumers; with a quantile, that quantile less the smallest (R0-2).',
   deviation: 'Standard deviation of a message\'s latencies, mean of them (R0-3).',
   latency: 'A quantile of all latencies (R0-4).',
+  entry: 'A quantile of the time from generation to arrival at the entry PPN: what a latency from there would leave out (R0-35).',
   misses: 'Share of replicas that are later than the deadline (R0-4).',
   undelivered: 'Replicas that never came (R0-5).',
   metrics: 'Largest difference between what GetLSAGMetrics answered of a consumer (messages, mean latency) and what its records say, as a share (R0-22).',
   copies: 'Copies beyond the first (R0-24).',
   conformance: 'Replicas that no directive orders (R0-6).',
   estimate: 'Largest difference of a consumer\'s median latency from what its RDN expected (R0-7).',
+  unmeasured: 'Paths in use that no measurement message had taken since the iteration before (R0-14).',
   directives: 'Graphs that an RDN sent or changed (R0-9).',
   period: 'A quantile of the time between iterations (R0-10, R0-13).',
   order: 'Replicas that left out of their directive\'s order (R0-15).',
@@ -40,7 +43,7 @@ const keys = {
 };
 type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
 
-const COUNTS: readonly string[] = ['undelivered', 'copies', 'conformance', 'directives', 'order', 'lookups', 'iterations'];
+const COUNTS: readonly string[] = ['undelivered', 'copies', 'conformance', 'directives', 'unmeasured', 'order', 'lookups', 'iterations'];
 
 const latencyVariation: Check<Keys> = {
   name: 'latency-variation',
@@ -59,6 +62,7 @@ const latencyVariation: Check<Keys> = {
     // Of what the nodes did, whether messages came or not.
     switch (target.metric) {
       case 'directives': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
+      case 'unmeasured': return trail.probes.length === 0 ? missing('no node left records of measurement messages') : exact(unmeasured(trail, startMs + window.fromUs / 1000, startMs + window.toUs / 1000));
       case 'lookups': return trail.lookUps.length === 0 ? missing('no PPN asked for a flow') : exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
       case 'period': {
         const times = during(trail.iterations).map((i) => i.atMs);
@@ -83,8 +87,16 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
   const exact = (value: number): Figures => ({ kind: 'exact', value });
   switch (target.metric) {
     case 'spread': return { kind: 'quantile', quantile, values: judged.map(spreadOf) };
-    case 'pooled': return exact(judged.flat().reduce((a, b) => Math.max(a, b), 0) - judged.flat().reduce((a, b) => Math.min(a, b), Infinity));
-    case 'deviation': return { kind: 'samples', values: judged.map(deviation) };
+    case 'pooled': {
+      const all = judged.flat();
+      const least = all.reduce((a, b) => Math.min(a, b), Infinity);
+      return target.quantile === undefined ? exact(all.reduce((a, b) => Math.max(a, b), 0) - least) : { kind: 'quantile', quantile, values: all.map((us) => us - least) };
+    }
+    case 'entry': {
+      const values = messages.flatMap((m) => m.entryUs ?? []);
+      return values.length === 0 ? missing('no PPN left records of these messages') : { kind: 'quantile', quantile, values };
+    }
+    case 'deviation': return { kind: 'samples', values: judged.map(deviationOf) };
     case 'latency': return { kind: 'quantile', quantile, values: judged.flat() };
     case 'slowest': return { kind: 'quantile', quantile, values: judged.map((l) => Math.max(...l)) };
     case 'misses': {
@@ -112,13 +124,6 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
 /** Of those that were to have it; Infinity: it never came. */
 const latenciesOf = (m: Message, only: ReadonlySet<string> | undefined): number[] => m.expected.filter((c) => !only || only.has(c)).map((c) => m.receipts.get(c)?.latencyUs ?? Infinity);
 export const spreadOf = (latencies: readonly number[]): number => (latencies.includes(Infinity) ? Infinity : Math.max(...latencies) - Math.min(...latencies));
-
-function deviation(latencies: readonly number[]): number {
-  if (latencies.includes(Infinity)) return Infinity;
-  if (latencies.length < 2) return 0;
-  const mean = latencies.reduce((a, b) => a + b, 0) / latencies.length;
-  return Math.sqrt(latencies.reduce((sum, us) => sum + (us - mean) ** 2, 0) / (latencies.length - 1));
-}
 
 /** R0-7: the consumer's median latency against the median of what was expected meanwhile. */
 function estimateError(messages: readonly Message[], { iterations }: Trail, only: ReadonlySet<string> | undefined, fromMs: number, toMs: number): Figures {

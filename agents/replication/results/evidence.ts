@@ -26,6 +26,8 @@ export interface Message {
   /** Generation, from the start of the phase. */
   readonly atUs: number;
   readonly epoch: number;
+  /** From generation to arrival at its entry PPN; null: no PPN sent it on (R0-35). */
+  readonly entryUs: number | null;
   readonly receipts: ReadonlyMap<string, Receipt>;
   /** Consumers that were to have it. */
   readonly expected: readonly string[];
@@ -57,6 +59,13 @@ export interface IterationLog {
   readonly tookMs: number;
 }
 
+/** A measurement message that came, dated when its node wrote it down. */
+export interface ProbeLog {
+  readonly atMs: number;
+  readonly from: string;
+  readonly to: string;
+}
+
 export interface Trail {
   readonly nodes: readonly NodeInfo[];
   readonly messages: readonly Message[];
@@ -67,6 +76,7 @@ export interface Trail {
   readonly iterations: readonly IterationLog[];
   /** Flows that PPNs asked for: "PPN address:port". */
   readonly lookUps: readonly { readonly atMs: number; readonly key: string }[];
+  readonly probes: readonly ProbeLog[];
   /** Between the agent's and the capture's stamp of every receipt that was captured. */
   readonly captureDifferencesUs: readonly number[];
 }
@@ -120,13 +130,20 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
       }
     }
   }
+  const replicas = new Map(nodes.filter((n) => n.role === 'ppn').map((n) => [n.name, (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [...replicasOf(Buffer.from(records, 'base64'))])]));
+  const entered = entries(replicas, clock);
+  const producerName = (source: number): string => byId.get(producerOf(source))?.name ?? '';
   const messages = [...copies.values()].map(({ message, receipts, bound }): Message => {
-    const producer = byId.get(producerOf(message.source));
-    return { source: message.source, sequence: message.sequence, atUs: clock(producer?.name ?? '', message.generatedNs).atUs, epoch: message.epoch, receipts, expected: [], clockBoundUs: bound };
+    const { atUs } = clock(producerName(message.source), message.generatedNs);
+    const entryUs = entered.get(`${message.source} ${message.sequence}`);
+    return { source: message.source, sequence: message.sequence, atUs, epoch: message.epoch, entryUs: entryUs === undefined ? null : entryUs - atUs, receipts, expected: [], clockBoundUs: bound };
   }).sort((a, b) => a.atUs - b.atUs);
+  const probes = nodes.flatMap((to) => (lines(to.name).filter((l) => l['event'] === 'probes') as { at: number; latencies: string }[]).flatMap(({ at, latencies }) => {
+    const senders = new Set(latencies.split(' ').map((entry) => Number(entry.split(':')[0])));
+    return [...senders].map((id): ProbeLog => ({ atMs: at - aheadMs(evidence, to.name), from: byId.get(id)?.name ?? String(id), to: to.name }));
+  }));
   return {
-    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs) })), directives, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'), captureDifferencesUs,
-    replicas: new Map(nodes.filter((n) => n.role === 'ppn').map((n) => [n.name, (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [...replicasOf(Buffer.from(records, 'base64'))])])),
+    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })), directives, replicas, probes, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'), captureDifferencesUs,
     lookUps: dated<{ atMs: number; ppn: string; flow: string }>('resolve').map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
   };
 }
@@ -154,18 +171,40 @@ function requests(evidence: CellEvidence, phase: PhaseRecord): Asked[] {
   }).sort((a, b) => a.askedUs - b.askedUs);
 }
 
-/** Who is to have a message: what clients asked for says so, not the system that is judged. In between a change nobody is certain. */
-function membership(evidence: CellEvidence, phase: PhaseRecord, config: ReplicationFile): (atUs: number) => string[] {
-  const first = (config.requests ?? []).filter((r) => r.operation === 'EstablishSVG').flatMap((r) => (r.params?.['consumers'] ?? []) as string[]);
-  const changes = requests(evidence, phase).filter((r) => r.operation === 'ModifyLSAGConfig' || r.operation === 'EstablishSVG');
-  return (atUs) => {
-    const members = new Set(first);
-    for (const { operation, params, askedUs, answeredUs } of changes) {
-      const part = (key: 'add' | 'remove') => (operation === 'EstablishSVG' ? (key === 'add' ? (params['consumers'] as string[]) : []) : ((params[key] as { consumers?: string[] } | undefined)?.consumers ?? []));
-      if (atUs >= answeredUs) for (const c of part('add')) members.add(c);
-      if (atUs >= askedUs) for (const c of part('remove')) members.delete(c);
+/** When messages came to the first PPN that sent them on, from the start of the phase; by "source sequence". */
+function entries(replicas: Trail['replicas'], clock: ReturnType<typeof clocks>): ReadonlyMap<string, number> {
+  const first = new Map<string, number>();
+  for (const [node, own] of replicas) {
+    for (const { source, sequence, arrivedNs } of own) {
+      const key = `${source} ${sequence}`;
+      const { atUs } = clock(node, arrivedNs);
+      if (atUs < (first.get(key) ?? Infinity)) first.set(key, atUs);
     }
-    return [...members];
+  }
+  return first;
+}
+
+interface Group {
+  readonly producers: Set<string>;
+  readonly consumers: Set<string>;
+}
+
+/** Who is to have a producer's message: what clients asked for says so, not the system that is judged. In between a change nobody is certain. */
+function membership(evidence: CellEvidence, phase: PhaseRecord, config: ReplicationFile): (atUs: number, producer: string) => string[] {
+  const before = (config.requests ?? []).map(({ operation, params = {} }) => ({ operation, params, askedUs: -Infinity, answeredUs: -Infinity }));
+  const changes = [...before, ...requests(evidence, phase)].filter((r) => r.operation === 'ModifyLSAGConfig' || r.operation === 'EstablishSVG');
+  return (atUs, producer) => {
+    const groups = new Map<unknown, Group>();
+    for (const { operation, params, askedUs, answeredUs } of changes) {
+      const group = groups.get(params['svg']) ?? { producers: new Set<string>(), consumers: new Set<string>() };
+      groups.set(params['svg'], group);
+      const part = (key: 'add' | 'remove') => (operation !== 'EstablishSVG' ? params[key] : key === 'add' ? params : {}) as { producers?: string[]; consumers?: string[] } | undefined;
+      for (const kind of ['producers', 'consumers'] as const) {
+        if (atUs >= answeredUs) for (const name of part('add')?.[kind] ?? []) group[kind].add(name);
+        if (atUs >= askedUs) for (const name of part('remove')?.[kind] ?? []) group[kind].delete(name);
+      }
+    }
+    return [...new Set([...groups.values()].filter((g) => g.producers.has(producer)).flatMap((g) => [...g.consumers]))];
   };
 }
 
@@ -183,7 +222,7 @@ function withLost(messages: readonly Message[], evidence: CellEvidence, phase: P
     const { stream, startNs, count, periodNs } = answer as { stream: number; startNs: string; count: number; periodNs: number };
     const startUs = Number(BigInt(startNs) - BigInt(phase.startedNs)) / 1000;
     for (let sequence = 0; sequence < count; sequence++) {
-      if (!seen.has(`${stream} ${sequence}`)) all.push({ source: stream, sequence, atUs: startUs + (sequence * periodNs) / 1000, epoch: 0, receipts: new Map(), expected: [], clockBoundUs: 0 });
+      if (!seen.has(`${stream} ${sequence}`)) all.push({ source: stream, sequence, atUs: startUs + (sequence * periodNs) / 1000, epoch: 0, entryUs: null, receipts: new Map(), expected: [], clockBoundUs: 0 });
     }
   }
   return all.sort((a, b) => a.atUs - b.atUs);

@@ -58,6 +58,24 @@ export function holdErrors(trail: Trail, startMs: number, { fromUs, toUs }: Wind
   })).sort((a, b) => (a.at < b.at ? -1 : 1)).map(({ us }) => us);
 }
 
+/** Nodes write down what they have received several times a second. */
+const WRITTEN_AFTER_MS = 400;
+
+/** R0-14: of the iterations' paths that carry messages, those that were not measured since the iteration before. */
+export function unmeasured({ iterations, directives, probes }: Trail, fromMs: number, toMs: number): number {
+  const seen = Map.groupBy(probes, (p) => `${p.from} ${p.to}`);
+  let count = 0;
+  for (const [i, { atMs }] of iterations.entries()) {
+    if (i === 0 || atMs < fromMs || atMs >= toMs) continue;
+    const since = Math.min(iterations[i - 1]!.atMs, atMs - WRITTEN_AFTER_MS);
+    const ruling = [...Map.groupBy(directives.filter((d) => d.atMs < since), (d) => d.graph).values()].flatMap((own) => own.at(-1) ?? []);
+    for (const [from, to] of ruling.flatMap((d) => d.edgesUs)) {
+      if (!seen.get(`${from} ${to}`)?.some((p) => p.atMs > since && p.atMs <= atMs + WRITTEN_AFTER_MS)) count += 1;
+    }
+  }
+  return count;
+}
+
 /** A stall of the machine is no relapse: this share of the messages that follow must be within the limit. */
 const WITHIN = 0.9;
 const FOLLOWING = 40;

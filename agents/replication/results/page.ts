@@ -57,12 +57,13 @@ function fairness(parts: readonly Part[]): VNode {
     const spreads = messages.map((m) => spreadOf(latencies(m)));
     const all = messages.flatMap(latencies);
     const q = (values: number[], at: number) => (quantileOf(values, at) === Infinity ? 'never' : formatDurationUs(quantileOf(values, at)));
+    const entered = messages.flatMap((m) => (m.entryUs === null ? [] : [m.entryUs]));
     const lost = all.filter((us) => us === Infinity).length;
-    return html`<tr><td>${name}</td><td class="figure">${messages.length}</td><td class="figure">${q(spreads, 0.5)}</td><td class="figure">${q(spreads, 0.99)}</td><td class="figure">${q(all, 0.5)}</td><td class="figure">${q(all, 0.99)}</td><td class="figure">${lost}</td><td class="figure">${formatDurationUs(Math.max(...messages.map((m) => m.clockBoundUs)))}</td></tr>`;
+    return html`<tr><td>${name}</td><td class="figure">${messages.length}</td><td class="figure">${q(spreads, 0.5)}</td><td class="figure">${q(spreads, 0.99)}</td><td class="figure">${q(all, 0.5)}</td><td class="figure">${q(all, 0.99)}</td><td class="figure">${entered.length === 0 ? '–' : q(entered, 0.5)}</td><td class="figure">${lost}</td><td class="figure">${formatDurationUs(Math.max(...messages.map((m) => m.clockBoundUs)))}</td></tr>`;
   });
   return html`<section><h2>Fairness</h2>
-    <p class="soft">From generation at the producer to the kernel's stamp at the consumer; first copies; first repeat. A replica that never came is infinitely late.</p>
-    <div class="scroll"><table><thead><tr><th scope="col">cell</th><th scope="col">messages</th><th scope="col">spread, half</th><th scope="col">99 %</th><th scope="col">latency, half</th><th scope="col">99 %</th><th scope="col">replicas lost</th><th scope="col">clocks known to ±</th></tr></thead><tbody>${rows}</tbody></table></div>
+    <p class="soft">From generation at the producer to the kernel's stamp at the consumer; first copies; first repeat. A latency from the entry PPN would leave out what it takes to get there (R0-35). A replica that never came is infinitely late.</p>
+    <div class="scroll"><table><thead><tr><th scope="col">cell</th><th scope="col">messages</th><th scope="col">spread, half</th><th scope="col">99 %</th><th scope="col">latency, half</th><th scope="col">99 %</th><th scope="col">until the entry</th><th scope="col">replicas lost</th><th scope="col">clocks known to ±</th></tr></thead><tbody>${rows}</tbody></table></div>
     ${key(series)}
     <div class="cells">
       <figure><figcaption>Spread: largest less smallest latency of a message</figcaption>${raw(cumulative(parts.map((p) => ({ series: p.name, values: p.messages.map((m) => spreadOf(latencies(m))) })), 'spread', 'Distribution of the spread of messages'))}</figure>
@@ -147,11 +148,12 @@ function exactness({ cells }: JudgedRun): VNode | null {
   const counts = [sums('releaseErrorUs'), sums('timerErrorUs')];
   if (counts[0]!.every((n) => n === 0)) return null;
   const buckets = Array.from({ length: BUCKETS }, (_, i) => formatDurationUs(2 ** i));
+  const byKernel = agents.filter((a) => a.counters['kernelRelease'] === 1).length;
   const bars = counts.flatMap((own, s) => {
     const total = own.reduce((a, b) => a + b, 0);
     return own.map((n, i): ErrorBar => ({ series: series[s]!, bucket: buckets[i]!, share: total === 0 ? 0 : (100 * n) / total }));
   });
   return html`<section><h2>How exactly replicas are held</h2>
-    <p class="soft">Lateness of ${counts[0]!.reduce((a, b) => a + b, 0)} releases, all cells, beside that of ${counts[1]!.reduce((a, b) => a + b, 0)} timers of the PPNs' event loops on the same machine at the same time.</p>
+    <p class="soft">${byKernel > 0 && html`${byKernel} PPNs had their kernel release what they held (qdisc fq), by its own stamps. `}Lateness of ${counts[0]!.reduce((a, b) => a + b, 0)} releases, all cells, beside that of ${counts[1]!.reduce((a, b) => a + b, 0)} timers of the PPNs' event loops on the same machine at the same time.</p>
     ${key(series)}${raw(releaseErrors(bars, buckets, series, 'Histogram of lateness'))}</section>`;
 }

@@ -95,6 +95,9 @@ export function evaluateInOrder(problem: Problem, { entry }: Tree, children: Chi
   return { children, arrival, latency, largest, smallest };
 }
 
+/** Every PPN has `fanOut` places, and all but the entry take one. */
+export const ppnsNeeded = (consumers: number, fanOut: number): number => (consumers === 0 ? 0 : fanOut === 1 ? consumers : Math.max(1, Math.ceil((consumers - 1) / (fanOut - 1))));
+
 /** When the replica of a slot has left, after the message arrived. */
 export const departure = ({ dwellUs, elapsedUs }: Problem, ppn: number, slot: number): number => dwellUs[ppn]! + (slot + 1) * elapsedUs[ppn]!;
 

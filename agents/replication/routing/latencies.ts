@@ -76,11 +76,29 @@ export class Spreads {
 
   /** Largest less smallest latency of messages that all of these consumers reported; undefined: there are none. */
   quantile(quantile: number, consumers: readonly number[], nowMs: number, withinMs = this.#windowMs): number | undefined {
-    const spreads = [...this.#messages.values()].flatMap(({ atMs, by }) => {
-      const own = atMs >= nowMs - withinMs ? consumers.map((c) => by.get(c)) : [];
-      const known = own.filter((us) => us !== undefined);
-      return known.length === 0 || known.length < own.length ? [] : [Math.max(...known) - Math.min(...known)];
-    }).sort((a, b) => a - b);
+    const spreads = this.#complete(consumers, nowMs, withinMs).map((own) => Math.max(...own) - Math.min(...own)).sort((a, b) => a - b);
     return spreads[Math.min(spreads.length - 1, Math.floor(quantile * spreads.length))];
   }
+
+  /** Mean of messages' standard deviations. */
+  deviation(consumers: readonly number[], nowMs: number, withinMs = this.#windowMs): number | undefined {
+    const deviations = this.#complete(consumers, nowMs, withinMs).map(deviationOf);
+    return deviations.length === 0 ? undefined : deviations.reduce((sum, us) => sum + us, 0) / deviations.length;
+  }
+
+  #complete(consumers: readonly number[], nowMs: number, withinMs: number): number[][] {
+    return [...this.#messages.values()].flatMap(({ atMs, by }) => {
+      const own = atMs >= nowMs - withinMs ? consumers.map((c) => by.get(c)) : [];
+      const known = own.filter((us) => us !== undefined);
+      return known.length === 0 || known.length < own.length ? [] : [known];
+    });
+  }
+}
+
+/** Standard deviation of a sample; Infinity where a member of it is. */
+export function deviationOf(values: readonly number[]): number {
+  if (values.includes(Infinity)) return Infinity;
+  if (values.length < 2) return 0;
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, us) => sum + (us - mean) ** 2, 0) / (values.length - 1));
 }

@@ -11,12 +11,16 @@ const WINDOW_PERIODS = 4;
 /** Two reports of every node, at least. */
 const LEAST_RECENT_MS = 500;
 const SMOOTHING = 0.1;
+/** Of a rate of messages, from one statistics to the next. */
+const RATE_DECAY = 0.8;
 /** Of a PPN that has not sent anything yet. */
 const DWELL_US = 50;
 const ELAPSED_US = 15;
 
 interface Cost {
   readonly statistics: LoopStatistics;
+  /** Bytes of messages a second: what came, not what was announced. */
+  readonly bytesPerSecond: number;
   readonly dwellUs: number;
   readonly elapsedUs: number;
 }
@@ -73,6 +77,7 @@ export class Measurements {
       latencyUs: (from, to) => this.#latencies.settled(from, to, gateway.quantile, nowMs, recentMs),
       dwellUs: (ppn) => this.#costs.get(ppn)?.dwellUs ?? DWELL_US,
       elapsedUs: (ppn) => this.#costs.get(ppn)?.elapsedUs ?? ELAPSED_US,
+      bytesPerSecond: (ppn) => this.#costs.get(ppn)?.bytesPerSecond ?? 0,
       bufferBytes: (ppn) => this.#costs.get(ppn)?.statistics.bufferBytes ?? this.#config.buffer.bytes,
     };
   }
@@ -88,6 +93,11 @@ export class Measurements {
     return off.length === alive.length ? alive : alive.filter((id) => !off.includes(id));
   }
 
+  /** As spreadUs: mean standard deviation. */
+  deviationUs(consumers: readonly NodeId[], withinMs?: number): number | undefined {
+    return this.#spreads.deviation(consumers, performance.now(), withinMs);
+  }
+
   /** Of messages that all of these consumers have reported; undefined: there are none. */
   spreadUs(quantile: number, consumers: readonly NodeId[], withinMs?: number): number | undefined {
     return this.#spreads.quantile(quantile, consumers, performance.now(), withinMs);
@@ -95,6 +105,7 @@ export class Measurements {
 }
 
 function costOf(statistics: LoopStatistics, before: Cost | undefined): Cost {
+  if (before?.statistics.uptimeMs === statistics.uptimeMs) return before;
   const mean = (ns: 'dwellNs' | 'elapsedNs', count: 'dwellCount' | 'elapsedCount', last: number): number => {
     const n = statistics[count] - (before?.statistics[count] ?? 0);
     if (n <= 0) return last;
@@ -102,5 +113,9 @@ function costOf(statistics: LoopStatistics, before: Cost | undefined): Cost {
     const us = Math.min((statistics[ns] - (before?.statistics[ns] ?? 0)) / n / 1000, 2 * last + 20);
     return last + SMOOTHING * (us - last);
   };
-  return { statistics, dwellUs: mean('dwellNs', 'dwellCount', before?.dwellUs ?? DWELL_US), elapsedUs: mean('elapsedNs', 'elapsedCount', before?.elapsedUs ?? ELAPSED_US) };
+  const tookMs = statistics.uptimeMs - (before?.statistics.uptimeMs ?? statistics.uptimeMs);
+  // Rises at once and falls slowly: buffers are for the worst.
+  const rate = tookMs > 0 ? ((statistics.receivedBytes - (before?.statistics.receivedBytes ?? 0)) * 1000) / tookMs : 0;
+  const bytesPerSecond = Math.max(rate, RATE_DECAY * (before?.bytesPerSecond ?? 0));
+  return { statistics, bytesPerSecond, dwellUs: mean('dwellNs', 'dwellCount', before?.dwellUs ?? DWELL_US), elapsedUs: mean('elapsedNs', 'elapsedCount', before?.elapsedUs ?? ELAPSED_US) };
 }

@@ -7,7 +7,7 @@ import { isSame } from './directives.ts';
 import { logDirectives, logIteration } from './journal.ts';
 import { Measurements } from './measurements.ts';
 import { UNUSED } from './graph.ts';
-import { consumersOf, RDN_PORT, type Destination, type Gateway, type GatewayStatus, type MemberFunctions, type Membership, type NodeId, type ProbeTarget, type RdnControlFunctions, type RdnFunctions } from '../protocol.ts';
+import { consumersOf, RDN_PORT, type Destination, type Gateway, type GatewayStatus, type MemberFunctions, type Membership, type Memory, type NodeId, type ProbeTarget, type RdnControlFunctions, type RdnFunctions } from '../protocol.ts';
 import { route, type Route } from './router.ts';
 
 /** A period shorter than this would be all measuring and no sending. */
@@ -40,6 +40,8 @@ export class Rdn {
   readonly #measured: Measurements;
   #server: { close(): void } | undefined;
   #gateway: Gateway | null = null;
+  readonly #settled = new Set<NodeId>();
+  #memory: Memory | null = null;
   readonly #routes = new Map<NodeId, Route>();
   /** What each PPN was last told, by graph. */
   readonly #installed = new Map<number, Map<NodeId, readonly Destination[]>>();
@@ -62,7 +64,7 @@ export class Rdn {
 
   async start(secret: string): Promise<void> {
     this.#server = await listen<MemberFunctions>({
-      address: this.#config.self.bind, port: RDN_PORT, secret,
+      address: this.#config.self.bind, port: RDN_PORT, secret, silenceMs: this.#config.silenceMs,
       serve: (name) => {
         const node = this.#config.nodes.find((n) => n.name === name);
         if (node?.role === 'control') return this.#control();
@@ -126,7 +128,11 @@ export class Rdn {
   }
 
   #control(): RdnControlFunctions {
-    return { lead: (gateway) => this.#lead(gateway), status: () => this.#status(), metrics: () => this.#metrics() };
+    return {
+      remember: (memory) => { if (memory.version > (this.#memory?.version ?? 0)) this.#memory = memory; },
+      recall: () => this.#memory,
+      lead: (gateway) => this.#lead(gateway), status: () => this.#status(), metrics: () => this.#metrics(),
+    };
   }
 
   async #lead(gateway: Gateway | null): Promise<void> {
@@ -168,7 +174,11 @@ export class Rdn {
     return Math.max(50_000, (pairs.length / this.#config.probesPerSecond) * 1e6);
   }
 
+  /** Nodes of the gateway, and those that were and are to stop measuring. */
   async #settle(id: NodeId, gateway: Gateway, pairs: readonly Pair[]): Promise<void> {
+    const belongs = [gateway.producers, gateway.ppns, consumersOf(gateway)].some((ids) => ids.includes(id));
+    if (!belongs && !this.#settled.delete(id)) return;
+    if (belongs) this.#settled.add(id);
     const intervalUs = this.#probeIntervalUs(pairs);
     const probes = pairs.flatMap(([from, to]): ProbeTarget[] => (from === id ? [{ peer: to, intervalUs }] : []));
     const sampleEvery = Math.max(1, Math.ceil(gateway.messagesPerSecond / SAMPLES_PER_SECOND));
@@ -234,12 +244,12 @@ export class Rdn {
   /** Have consumers of a class come near its limit since the last change? Nothing seen since: as it was before. */
   #isStrained({ classes, periodMs }: Gateway): boolean {
     const sinceMs = Math.min(periodMs, performance.now() - this.#changedMs - REPORTED_AFTER_MS);
-    const limited = Object.values(classes).flatMap(({ variationUs, consumers }) => (variationUs === null ? [] : [{ variationUs, consumers }]));
-    const seen = sinceMs <= 0 ? [] : limited.flatMap(({ variationUs, consumers }) => {
-      const spread = this.#measured.spreadUs(0.9, this.#connected(consumers), sinceMs);
-      return spread === undefined ? [] : [spread > NEAR * variationUs];
+    const seen = sinceMs <= 0 ? [] : Object.values(classes).flatMap(({ variationUs, share, deviationUs, consumers }) => {
+      const own = this.#connected(consumers);
+      const near = (measuredUs: number | undefined, limitUs: number | null): boolean[] => (measuredUs === undefined || limitUs === null ? [] : [measuredUs > NEAR * limitUs]);
+      return [...near(this.#measured.spreadUs(share, own, sinceMs), variationUs), ...near(this.#measured.deviationUs(own, sinceMs), deviationUs)];
     });
-    return seen.length === 0 ? this.#strained && limited.length > 0 : seen.includes(true);
+    return seen.length === 0 ? this.#strained : seen.includes(true);
   }
 
   #connected(ids: readonly NodeId[]): NodeId[] {
@@ -253,7 +263,7 @@ export class Rdn {
   /** PPNs first, then the entry, then the producer: no message is ever in an epoch that a node on its way does not know. */
   async #apply(gateway: Gateway, { producer, graphs, aims }: Route): Promise<number> {
     const { svg, term } = gateway;
-    const limits = Object.values(gateway.classes).flatMap((c) => (c.variationUs === null ? [] : [c.variationUs]));
+    const limits = Object.values(gateway.classes).flatMap((c) => [c.variationUs, c.deviationUs].filter((us) => us !== null));
     const toleranceUs = Math.max(TOLERANCE_US, Math.min(...limits, Infinity) === Infinity ? 0 : Math.min(...limits) / 10);
     let sent = 0;
     for (const graph of graphs) {
@@ -280,12 +290,14 @@ export class Rdn {
       }));
       const gate = this.#members.get(entry);
       if (!gate) throw new Error('the entry is gone');
-      await gate.call.activate({ svg, term, graph: graph.id, epoch });
+      await gate.call.activate({ svg, term, producer, graph: graph.id, epoch });
       this.#active.set(graph.id, { entry, epoch });
       logDirectives(this.#nodes, graph, epoch);
     }
     const aim = aims.join(' ');
-    if (aims.length > 0 && this.#aimed.get(producer) !== aim) {
+    // A graph that cannot be made leaves the last one in force; without consumers there is nobody to send to.
+    const isWanted = aims.length > 0 || consumersOf(gateway).length === 0;
+    if (isWanted && this.#aimed.get(producer) !== aim) {
       const member = this.#members.get(producer);
       if (!member) return sent;
       await member.call.aim({ svg, term, peers: aims });
@@ -299,12 +311,14 @@ export class Rdn {
     const name = (id: NodeId) => this.#nodes.get(id)?.name ?? String(id);
     const graphs = [...this.#routes.values()].flatMap((r) => r.graphs);
     const used = new Set(graphs.flatMap((g) => g.ppns.filter((_, p) => g.tree.parent[p] !== UNUSED)));
-    const [median, p99] = [0.5, 0.99].map((q) => this.#measured.spreadUs(q, this.#connected(this.#consumers())));
+    const measured = this.#connected(this.#consumers());
+    const [median, p99] = [0.5, 0.99].map((q) => this.#measured.spreadUs(q, measured));
+    const deviation = this.#measured.deviationUs(measured);
     return {
       iterations: this.#counters.iterations, epoch: this.#epoch, entries: [...this.#active.values()].map((a) => name(a.entry)), used: [...used].map(name),
       healthy: (this.#gateway?.ppns ?? []).filter((p) => this.#members.has(p)).map(name),
       feasible: [...this.#routes.values()].every((r) => r.feasible), reason: [...this.#routes.values()].map((r) => r.reason).filter(Boolean).join('; ') || null,
-      spreadUs: median === undefined || p99 === undefined ? null : { median, p99 },
+      spreadUs: median === undefined || p99 === undefined || deviation === undefined ? null : { median, p99, deviation },
     };
   }
 

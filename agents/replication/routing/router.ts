@@ -1,5 +1,6 @@
 /** Measurements and requirements to trees and directives: one iteration of an RDN, without its messages. Pure. */
-import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, UNUSED, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
+import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, ppnsNeeded, UNUSED, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
+import { deviationOf } from './latencies.ts';
 import { orderOf, planDirectives, slowestOf, star, type Planned } from './directives.ts';
 import { consumersOf, type Gateway, type NodeId } from '../protocol.ts';
 import { lowerBound, search } from './search.ts';
@@ -16,6 +17,8 @@ export interface Knowledge {
   latencyUs(from: NodeId, to: NodeId): number | undefined;
   dwellUs(ppn: NodeId): number;
   elapsedUs(ppn: NodeId): number;
+  /** Bytes of messages that came to a PPN, a second. */
+  bytesPerSecond(ppn: NodeId): number;
   /** Bytes that a PPN may hold. */
   bufferBytes(ppn: NodeId): number;
 }
@@ -63,10 +66,9 @@ export function route(producer: NodeId, index: number, input: RoutingInput, befo
   if (gateway.scheme === 'unicast') return { ...none('no graph: the producer sends to all'), aims: all, feasible: true };
   const consumers = all.filter((c) => healthy.some((from) => knowledge.latencyUs(from, c) !== undefined));
   if (consumers.length === 0) return none('no consumer is measured yet');
-  const first = choose(producer, consumers, new Set(), input, before?.graphs[0]);
-  if (!first) return none(`${healthy.length} PPNs with a fan-out of ${gateway.fanOut} cannot serve ${consumers.length} consumers`);
   const twice = gateway.duplicates.filter((c) => consumers.includes(c));
-  const second = twice.length === 0 ? undefined : chooseSecond(producer, twice, first.tree, input, before?.graphs[1]);
+  const { first, second } = choosePaths(producer, consumers, twice, input, before);
+  if (!first) return none(`${healthy.length} PPNs with a fan-out of ${gateway.fanOut} cannot serve ${consumers.length} consumers`);
   const chosen = second ? [first, second] : [first];
   // Copies of a message are due at the same time, whichever way they come.
   const floors = new Map<number, number>();
@@ -76,8 +78,9 @@ export function route(producer: NodeId, index: number, input: RoutingInput, befo
     const naming = { ppns: healthy, consumers: c.consumers };
     return { id: gateway.firstGraph + 2 * index + i, ...naming, ...c, plan: planDirectives(c.problem, c.tree, c.evaluation, gateway.scheme, naming, classesOf(gateway, c.consumers), limits, floors) };
   });
-  const { feasible, reason } = judge(gateway, graphs[0]!, classesOf(gateway, consumers), all.length - consumers.length);
-  return { producer, graphs, aims: graphs.map((g) => healthy[g.tree.entry]!), feasible, reason, boundUs: lowerBound(first.problem) };
+  const reasons = flaws(gateway, graphs[0]!, classesOf(gateway, consumers), all.length - consumers.length);
+  if (twice.length > 0 && !second) reasons.push('there are too few PPNs for second paths');
+  return { producer, graphs, aims: graphs.map((g) => healthy[g.tree.entry]!), feasible: reasons.length === 0, reason: reasons.join('; ') || null, boundUs: lowerBound(first.problem) };
 }
 
 interface Choice {
@@ -153,35 +156,58 @@ function carriedOver(before: Graph, ppns: readonly NodeId[], consumers: readonly
   return { tree: { entry: now(before.tree.entry), parent, exit: before.tree.exit.map(now) }, children };
 }
 
-/** On other PPNs than the first tree's as far as there are enough of them, so that no single one is in both paths (R0-24). */
-function chooseSecond(producer: NodeId, consumers: readonly NodeId[], first: Tree, input: RoutingInput, before: Graph | undefined): Choice | undefined {
-  const used = new Set([...first.parent.keys()].filter((p) => first.parent[p] !== UNUSED));
-  for (const excluded of [used, new Set([first.entry]), new Set<number>()]) {
+/** A tree, and one for duplicates; where the best tree leaves no PPNs for a second, one that does. */
+function choosePaths(producer: NodeId, consumers: readonly NodeId[], twice: readonly NodeId[], input: RoutingInput, before: Route | undefined): { first: Choice | undefined; second: Choice | undefined } {
+  const pair = (excluded: ReadonlySet<number>) => {
+    const first = choose(producer, consumers, excluded, input, before?.graphs[0]);
+    return { first, second: first && twice.length > 0 ? chooseSecond(producer, twice, first, input, before?.graphs[1]) : undefined };
+  };
+  const best = pair(new Set());
+  if (twice.length === 0 || best.second) return best;
+  const { healthy, knowledge, gateway } = input;
+  const distance = (p: number): number => Math.max(...twice.map((c) => (knowledge.latencyUs(producer, healthy[p]!) ?? Infinity) + (knowledge.latencyUs(healthy[p]!, c) ?? Infinity)));
+  const far = [...healthy.keys()].sort((a, b) => distance(b) - distance(a) || b - a);
+  const spared = pair(new Set(far.slice(0, ppnsNeeded(twice.length, gateway.fanOut))));
+  return spared.first && spared.second ? spared : best;
+}
+
+/**
+ * On other PPNs than the first tree's; where there are too few, at least with another entry and other exits (R0-24). undefined:
+ * there are no second paths, and a copy over the first one helps nobody.
+ */
+function chooseSecond(producer: NodeId, consumers: readonly NodeId[], { tree, consumers: all }: Choice, input: RoutingInput, before: Graph | undefined): Choice | undefined {
+  const used = new Set([...tree.parent.keys()].filter((p) => tree.parent[p] !== UNUSED));
+  const ends = new Set([tree.entry, ...consumers.map((c) => tree.exit[all.indexOf(c)]!)]);
+  for (const excluded of [used, ends]) {
     const choice = choose(producer, consumers, excluded, input, before);
     if (choice) return choice;
   }
   return undefined;
 }
 
-/** So that what all PPNs hold fits: bytes are rate × size × hold × destinations (R0-17). */
+/** So that what all PPNs hold fits: bytes are rate × size × hold × destinations. What comes counts where it is more than was announced (R0-17). */
 function mostHold(problem: Problem, tree: Tree, ppns: readonly NodeId[], { messagesPerSecond, messageBytes }: Gateway, knowledge: Knowledge): number {
   let most = Infinity;
   for (let p = 0; p < problem.ppns; p++) {
     const destinations = tree.exit.reduce((n, exit) => n + (exit === p ? 1 : 0), 0);
-    if (destinations > 0) most = Math.min(most, (knowledge.bufferBytes(ppns[p]!) * BUFFER_SHARE * 1e6) / (destinations * Math.max(1, messagesPerSecond * messageBytes)));
+    const bytesPerSecond = Math.max(1, messagesPerSecond * messageBytes, knowledge.bytesPerSecond(ppns[p]!));
+    if (destinations > 0) most = Math.min(most, (knowledge.bufferBytes(ppns[p]!) * BUFFER_SHARE * 1e6) / (destinations * bytesPerSecond));
   }
   return most;
 }
 
-function judge({ classes, scheme }: Gateway, { plan, consumers }: Graph, classOf: readonly number[], unmeasured: number): { feasible: boolean; reason: string | null } {
+/** What of the requirements this graph cannot meet. */
+function flaws({ classes, scheme }: Gateway, { plan, consumers }: Graph, classOf: readonly number[], unmeasured: number): string[] {
   const reasons: string[] = [];
   for (const [k, [name, limits]] of Object.entries(classes).entries()) {
     const own = consumers.flatMap((_, i) => (classOf[i] === k ? [plan.estimated[i]!] : []));
     if (own.length === 0) continue;
     const [largest, spread] = [Math.max(...own), Math.max(...own) - Math.min(...own)];
     if (limits.latencyUs !== null && largest > limits.latencyUs) reasons.push(`class ${name}: ${Math.round(largest)} us is the least that its slowest consumer can have, not ${limits.latencyUs}`);
+    const deviation = deviationOf(own);
+    if (limits.deviationUs !== null && deviation > limits.deviationUs) reasons.push(`class ${name}: a standard deviation of ${Math.round(deviation)} us remains, not ${limits.deviationUs}`);
     if (limits.variationUs !== null && spread > limits.variationUs) reasons.push(`class ${name}: a spread of ${Math.round(spread)} us remains (${scheme}${plan.cut ? ', buffers limit the holds' : ''}), not ${limits.variationUs}`);
   }
   if (unmeasured > 0) reasons.push(`${unmeasured} consumers cannot be reached`);
-  return { feasible: reasons.length === 0, reason: reasons.join('; ') || null };
+  return reasons;
 }
