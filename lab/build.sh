@@ -1,9 +1,27 @@
 #!/bin/sh
-# Builds the native helpers, the testbed's and those of systems, into build/.
+# Builds the native helpers, the testbed's and those of systems, into build/. X.flags beside X.c: what it is linked with.
+# Programs for the kernel (X.bpf.c) come first: others may contain them. Without clang those of such a system are left out.
 set -e
 cd "$(dirname "$0")/.."
 mkdir -p build
-for source in native/*.c agents/*/native/*.c; do
+for source in agents/*/native/*.bpf.c; do
   [ -e "$source" ] || continue
-  gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source"
+  if ! command -v clang >/dev/null; then
+    echo "no clang: $source is not built (lab/setup.sh --with-$(echo "$source" | cut -d/ -f2))" >&2
+    continue
+  fi
+  clang -O2 -g -target bpf -Wall -Werror -I"/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "build/$(basename "$source" .c).o"
+done
+for source in native/*.c agents/*/native/*.c; do
+  case "$source" in *.bpf.c) continue ;; esac
+  [ -e "$source" ] || continue
+  flags=
+  if [ -e "${source%.c}.flags" ]; then
+    flags=$(cat "${source%.c}.flags")
+    needs=$(echo "$flags" | grep -o 'build/[^"\\]*' || true)
+    [ -z "$needs" ] || [ -e "$needs" ] || continue
+  fi
+  # Flags are words.
+  # shellcheck disable=SC2086
+  gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source" $flags
 done

@@ -10,10 +10,17 @@ as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 packages=(openvswitch-switch iperf3 mgen tcpdump iproute2 ethtool procps nftables gcc libc6-dev)
 for option in "$@"; do
   case "$option" in
-    --with-tests) packages+=(tshark mininet chromium fonts-dejavu-core) ;;
+    --with-tests)
+      packages+=(tshark mininet chromium fonts-dejavu-core)
+      for list in agents/*/debian.txt; do [ ! -e "$list" ] || mapfile -t -O "${#packages[@]}" packages < "$list"; done ;;
     # Virtual machines, containers and clocks of a rig.
     --with-rigs) packages+=(qemu-system-x86 mmdebstrap squashfs-tools cpio kmod openssh-client docker.io linuxptp) ;;
-    *) say "unknown option $option (--with-tests, --with-rigs)" >&2; exit 2 ;;
+    # What a system needs beside: agents/NAME/debian.txt.
+    --with-*)
+      list="agents/${option#--with-}/debian.txt"
+      [ -e "$list" ] || { say "unknown option $option (--with-tests, --with-rigs$(for l in agents/*/debian.txt; do [ ! -e "$l" ] || printf ', --with-%s' "$(basename "$(dirname "$l")")"; done))" >&2; exit 2; }
+      mapfile -t -O "${#packages[@]}" packages < "$list" ;;
+    *) say "unknown option $option" >&2; exit 2 ;;
   esac
 done
 command -v npm >/dev/null || packages+=(npm)

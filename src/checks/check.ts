@@ -15,6 +15,8 @@ export type Figures = { readonly clockBoundUs?: number } & (
   | { readonly kind: 'single'; readonly value: number }
   /** Counted, or the worst of all that was seen: observed, not estimated. The worst of several repeats counts. */
   | { readonly kind: 'exact'; readonly value: number; readonly detail?: string }
+  /** So many of so many independent ones: the interval is the binomial's (Wilson 1927). Repeats are added up. */
+  | { readonly kind: 'share'; readonly of: number; readonly count: number }
   | { readonly kind: 'missing'; readonly reason: string });
 
 export const missing = (reason: string): Figures => ({ kind: 'missing', reason });

@@ -8,7 +8,7 @@ import type { TargetFile } from '../topology/schema.ts';
 import { isBounded, isBuiltIn, unitOfTarget, type Unit } from '../topology/units.ts';
 import type { Checks, Figures } from './check.ts';
 import { figuresOf } from './figures.ts';
-import { batches, decide, meanInterval, quantileOf, ratio, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
+import { batches, decide, meanInterval, quantileOf, ratio, shareInterval, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
 
 export interface Verdict {
   readonly cell: string;
@@ -157,6 +157,10 @@ function combine(figures: readonly Exclude<Figures, { kind: 'missing' }>[], { at
     const worst = atLeast !== undefined && Math.min(...values) < atLeast ? Math.min(...values) : Math.max(...values);
     return { value: worst, low: worst, high: worst, n: figures.length };
   }
+  if (first.kind === 'share') {
+    const sum = (of: 'count' | 'of') => figures.reduce((n, f) => n + (f as typeof first)[of], 0);
+    return shareInterval(sum('count'), sum('of'));
+  }
   const never = figures.some((f) => f.kind === 'single' && f.value === Infinity);
   if (never) return { value: Infinity, low: Infinity, high: Infinity, n: figures.length };
   if (figures.length > 1) return interval(figures.map((f) => figureOf(f)));
@@ -171,6 +175,7 @@ function combine(figures: readonly Exclude<Figures, { kind: 'missing' }>[], { at
 /** One repeat as one number. */
 function figureOf(f: Exclude<Figures, { kind: 'missing' }>): number {
   if (f.kind === 'samples') return mean([...f.values]);
+  if (f.kind === 'share') return f.count / f.of;
   return f.kind === 'quantile' ? quantileOf(f.values, f.quantile) : f.value;
 }
 

@@ -1,5 +1,5 @@
 /** Where things are in a checkout. */
-import { globSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 /** Native helpers and bundled scripts. */
@@ -7,5 +7,14 @@ export const BUILD_DIR = join(import.meta.dirname, '../../build');
 
 const PROJECT = join(BUILD_DIR, '..');
 
-/** Native helpers, the testbed's and those of systems: what lab/build.sh makes of the same folders. */
-export const helpers = (): string[] => ['native', 'agents/*/native'].flatMap((folder) => globSync(`${folder}/*.c`, { cwd: PROJECT })).map((file) => basename(file, '.c')).sort();
+export interface Helper {
+  readonly name: string;
+  /** System whose packages it is built with, where they are not everybody's (agents/NAME/debian.txt). */
+  readonly system: string | null;
+}
+
+/** Native helpers, the testbed's and those of systems: what lab/build.sh makes of the same folders. Programs for the kernel are parts of others. */
+export const helpers = (): Helper[] => ['native', 'agents/*/native'].flatMap((folder) => globSync(`${folder}/*.c`, { cwd: PROJECT })).filter((file) => !file.endsWith('.bpf.c')).map((file): Helper => {
+  const [top, system = ''] = file.split('/');
+  return { name: basename(file, '.c'), system: top === 'agents' && existsSync(join(PROJECT, 'agents', system, 'debian.txt')) ? system : null };
+}).sort((a, b) => (a.name < b.name ? -1 : 1));

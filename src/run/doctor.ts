@@ -31,10 +31,11 @@ export async function examine(machine: Machine): Promise<Finding[]> {
     findings.push({ what: program, state: path ? 'ok' : required ? 'missing' : 'limited', found: path ?? 'not installed', remedy: path ? '' : consequence || `apt install ${pkg}` });
   }
   const needed = helpers();
-  const built = await findPrograms(machine, needed.map((helper) => join(machine.runtime.nativeDir, helper)));
-  for (const helper of needed) {
-    const there = built.has(join(machine.runtime.nativeDir, helper));
-    findings.push({ what: `helper ${helper}`, state: there ? 'ok' : 'missing', found: there ? 'built' : 'not built', remedy: there ? '' : 'npm run build' });
+  const built = await findPrograms(machine, needed.map((helper) => join(machine.runtime.nativeDir, helper.name)));
+  for (const { name, system } of needed) {
+    const there = built.has(join(machine.runtime.nativeDir, name));
+    const remedy = system === null ? 'npm run build' : `the system "${system}" cannot run: lab/setup.sh --with-${system}`;
+    findings.push({ what: `helper ${name}`, state: there ? 'ok' : system === null ? 'missing' : 'limited', found: there ? 'built' : 'not built', remedy: there ? '' : remedy });
   }
   const info = await describeMachine(machine, { ovsKernel: false, netem: false });
   findings.push({ what: 'cores', state: info.cores >= 2 ? 'ok' : 'limited', found: `${info.cores} × ${info.cpu}`, remedy: info.cores >= 2 ? '' : 'figures above some 50 Mbit/s will be inconclusive' });

@@ -2,7 +2,7 @@
 import { parseSizeBytes } from '../../../src/core/units.ts';
 import { connect, type Peer } from '../../lib/channel.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
-import type { NodeRole } from '../role.ts';
+import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, NodeInfo, Role } from '../config.ts';
 import { isOperation, OPERATIONS, QUESTIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
 import { classesOf, consumerCount, describe, gatewayOf, narrowed, ppnsFor, type Svg } from './svg.ts';

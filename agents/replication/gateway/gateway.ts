@@ -5,7 +5,7 @@ import { listen } from '../../lib/channel.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { GATEWAY_PORT, type GatewayFunctions } from '../protocol.ts';
-import type { NodeRole } from '../role.ts';
+import type { NodeRole } from '../../lib/role.ts';
 import { countsOf, flowsOf, NO_TASKS, type Fabric, type Tasks } from './flows.ts';
 
 const BRIDGE = 'br0';

@@ -4,7 +4,7 @@ import type { AgentConfig } from '../config.ts';
 import { Member } from './member.ts';
 import type { ConsumerMetrics, Sample } from '../protocol.ts';
 import { deliveriesOf, type Delivery } from '../records.ts';
-import type { NodeRole } from '../role.ts';
+import type { NodeRole } from '../../lib/role.ts';
 
 /** Sequence numbers that are remembered of a stream, so that later copies are known. */
 const REMEMBERED = 16_384;

@@ -3,7 +3,7 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { paceByKernel } from './kernelrelease.ts';
 import { Member } from './member.ts';
-import type { NodeRole } from '../role.ts';
+import type { NodeRole } from '../../lib/role.ts';
 
 /** A flow whose graph is not known yet is asked for again. */
 const ASK_AGAIN_MS = 200;

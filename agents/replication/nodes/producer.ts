@@ -5,7 +5,7 @@ import type { AgentConfig } from '../config.ts';
 import { Member } from './member.ts';
 import type { NodeId } from '../protocol.ts';
 import { MOST_STREAMS, sourceOf } from '../records.ts';
-import type { NodeRole } from '../role.ts';
+import type { NodeRole } from '../../lib/role.ts';
 import { validated } from '../control/operations.ts';
 import { Type } from 'typebox';
 

@@ -1,8 +1,8 @@
 /** What a run left of its messages: deliveries, replicas, directives and iterations, dated from the start of a phase. */
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readCapture } from '../../../src/capture/reader.ts';
 import { offsetAt } from '../../../src/clocks/samples.ts';
+import { agentLog, logAheadMs } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/traffic/run.ts';
 import type { NodeInfo, ReplicationFile } from '../config.ts';
@@ -100,8 +100,8 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   if (!system) return 'this cell has no replication system';
   const config = system.config as unknown as ReplicationFile;
   const nodes = nodesOf(config, evidence.lab, system.on);
-  const lines = (node: string): Record<string, unknown>[] => linesOf(evidence, node);
-  const control = nodes.filter((n) => n.role === 'rdn').flatMap((n) => lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - aheadMs(evidence, n.name) })));
+  const lines = (node: string) => agentLog(evidence, 'replication', node);
+  const control = nodes.filter((n) => n.role === 'rdn').flatMap((n) => lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - logAheadMs(evidence, n.name) })));
   const dated = <T>(event: string): T[] => control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
   const directives = dated<DirectiveLog>('directives');
   const members = membership(evidence, phase, config);
@@ -140,7 +140,7 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   }).sort((a, b) => a.atUs - b.atUs);
   const probes = nodes.flatMap((to) => (lines(to.name).filter((l) => l['event'] === 'probes') as { at: number; latencies: string }[]).flatMap(({ at, latencies }) => {
     const senders = new Set(latencies.split(' ').map((entry) => Number(entry.split(':')[0])));
-    return [...senders].map((id): ProbeLog => ({ atMs: at - aheadMs(evidence, to.name), from: byId.get(id)?.name ?? String(id), to: to.name }));
+    return [...senders].map((id): ProbeLog => ({ atMs: at - logAheadMs(evidence, to.name), from: byId.get(id)?.name ?? String(id), to: to.name }));
   }));
   return {
     nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })), directives, replicas, probes, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'), captureDifferencesUs,
@@ -228,31 +228,6 @@ function withLost(messages: readonly Message[], evidence: CellEvidence, phase: P
   return all.sort((a, b) => a.atUs - b.atUs);
 }
 
-const logs = new WeakMap<CellEvidence, Map<string, Record<string, unknown>[]>>();
-
-/** Read once for all phases. */
-function linesOf(evidence: CellEvidence, node: string): Record<string, unknown>[] {
-  let nodes = logs.get(evidence);
-  if (!nodes) logs.set(evidence, (nodes = new Map<string, Record<string, unknown>[]>()));
-  let lines = nodes.get(node);
-  if (!lines) nodes.set(node, (lines = readLines(evidence, node)));
-  return lines;
-}
-
-function readLines(evidence: CellEvidence, node: string): Record<string, unknown>[] {
-  const path = join(evidence.folder, 'agents', `replication.${node}.jsonl`);
-  if (!existsSync(path)) return [];
-  return readFileSync(path, 'utf8').split('\n').flatMap((line) => {
-    try {
-      return line === '' ? [] : [JSON.parse(line) as Record<string, unknown>];
-    } catch {
-      return []; // the last line of an agent that was killed
-    }
-  });
-}
-
-const aheadMs = ({ agents }: CellEvidence, node: string): number => agents.find((a) => a.node === node)?.clockAheadMs ?? 0;
-
 /** A node's stamps on the reference's clock, from the start of the phase; zero bound where all share one kernel. */
 function clocks(evidence: CellEvidence, phase: PhaseRecord, nodes: readonly NodeInfo[]): (node: string, ns: bigint) => { atUs: number; boundUs: number } {
   const startNs = BigInt(phase.startedNs);
@@ -262,7 +237,7 @@ function clocks(evidence: CellEvidence, phase: PhaseRecord, nodes: readonly Node
   return (node, ns) => {
     const atUs = Number(ns - startNs) / 1000;
     const machine = machines.get(node) ?? '';
-    if (reference === null) return { atUs: atUs - aheadMs(evidence, node) * 1000, boundUs: 0 };
+    if (reference === null) return { atUs: atUs - logAheadMs(evidence, node) * 1000, boundUs: 0 };
     if (machine === reference) return { atUs, boundUs: 0 };
     const atMs = Math.round(Number(ns / 1_000_000n) / 100) * 100;
     const key = `${machine} ${atMs}`;

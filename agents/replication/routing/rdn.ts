@@ -1,7 +1,7 @@
 /** Routing decisions node: gathers measurements, iterates, and sends directives where they change (R0 section 3.1). */
 import { listen, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
-import type { NodeRole } from '../role.ts';
+import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, NodeInfo } from '../config.ts';
 import { isSame } from './directives.ts';
 import { logDirectives, logIteration } from './journal.ts';

