@@ -64,7 +64,7 @@ async function measure(load: Load): Promise<string[][]> {
   let supervisor: Supervisor | undefined;
   let generator: ReturnType<ReturnType<Rig['node']>['spawn']> | undefined;
   try {
-    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), nativeDir: () => BUILD_DIR, ovsDir: () => null, folder });
+    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), nativeDir: () => BUILD_DIR, ovsDir: () => null, labDir: () => folder, folder });
     const frames = join(folder, 'frames.cfg');
     writeFileSync(frames, Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s)))).flat().join('\n'));
     // Twice what the link takes.

@@ -18,6 +18,8 @@ export interface AgentSetup<Config> {
   readonly nativeDir: string;
   /** Sockets and database of the node's Open vSwitch; null where it has none. */
   readonly ovsDir: string | null;
+  /** Folder for the agent's own files, which it makes; it is removed with the lab. */
+  readonly workDir: string;
   /** Shared by the agents of one system in one run; never logged. Hexadecimal. */
   readonly secret: string;
 }

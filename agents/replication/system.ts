@@ -3,6 +3,9 @@ import { parseDurationUs, parseFraction, parseSizeBytes } from '../../src/core/u
 import { ipToText } from '../../src/capture/headers.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
+import { suggest } from '../../src/topology/validate.ts';
+import { requestProblems } from '../../src/systems/operations.ts';
+import { OPERATIONS, PRODUCER_OPERATIONS } from './control/operations.ts';
 import { expandAll } from '../../src/topology/ranges.ts';
 import type { Fabric } from './gateway/flows.ts';
 import { replicationSchema, type AgentConfig, type NodeInfo, type ReplicationFile, type Role } from './config.ts';
@@ -15,16 +18,47 @@ export const system: SystemDefinition<ReplicationFile> = {
   checks: new URL('./results/check.ts', import.meta.url),
   fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'silence', 'release', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'cells', 'gateway', 'requests'],
   realtime: false,
+  requests(config, lab, on, node, operation, params) {
+    const nodes = nodesOf(config, lab, on);
+    const role = nodes.find((n) => n.name === node)?.role;
+    if (role === 'control') return controlProblems(operation, params, nodes);
+    return requestProblems(role === 'producer' ? PRODUCER_OPERATIONS : {}, operation, params);
+  },
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
     const nodes = nodesOf(config, lab, on, problems);
     for (const name of Object.keys(config['clock-errors'] ?? {})) if (!nodes.some((n) => n.name === name)) problems.push({ path: ['clock-errors', name], message: `no node "${name}"` });
     if (parseDurationUs(config.period ?? '1s') < 200_000) problems.push({ path: ['period'], message: 'a period is at least 200ms' });
+    for (const [i, { operation, params = {} }] of (config.requests ?? []).entries()) problems.push(...controlProblems(operation, params, nodes).map((p) => ({ ...p, path: ['requests', i, ...p.path] })));
     const fabric = fabricOf(config, lab, problems);
     if (problems.length > 0) return { agents: [], problems };
     return { agents: nodes.map((self) => agentSpec(config, self, nodes, fabric)), problems };
   },
 };
+
+/** What is wrong with a request to the control plane server, as far as the file can tell. */
+function controlProblems(operation: string, params: Readonly<Record<string, unknown>>, nodes: readonly NodeInfo[]): SystemProblem[] {
+  const found = requestProblems(OPERATIONS, operation, params);
+  return found.length > 0 ? found : unknownNodes(params, nodes, ['params']);
+}
+
+const LISTS: Readonly<Record<string, Role>> = { producers: 'producer', consumers: 'consumer', duplicates: 'consumer' };
+
+/** Names in lists of producers and consumers, wherever they are in the parameters. */
+function unknownNodes(params: Readonly<Record<string, unknown>>, nodes: readonly NodeInfo[], path: readonly string[]): SystemProblem[] {
+  return Object.entries(params).flatMap(([key, value]): SystemProblem[] => {
+    const role = LISTS[key];
+    if (role !== undefined && Array.isArray(value)) {
+      const known = nodes.filter((n) => n.role === role).map((n) => n.name);
+      return (value as string[]).flatMap((name, i): SystemProblem[] => {
+        if (known.includes(name)) return [];
+        const near = suggest(name, known);
+        return [{ path: [...path, key, String(i)], message: `"${name}" is no ${role}`, hint: name.includes('{') ? 'requests name every node; ranges are of topologies' : near ? `did you mean "${near}"?` : `there are: ${known.join(', ')}` }];
+      });
+    }
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? unknownNodes(value as Record<string, unknown>, nodes, [...path, key]) : [];
+  });
+}
 
 /** Numbered in the order of their roles and names: the same topology, the same numbers. */
 export function nodesOf(config: ReplicationFile, lab: Lab, on: readonly string[], problems: SystemProblem[] = []): NodeInfo[] {

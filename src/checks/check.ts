@@ -1,6 +1,7 @@
 /** What a check is: the testbed has some, and systems bring theirs (SystemDefinition.checks names a module that exports `checks`). */
 import type { TProperties } from 'typebox';
 import type { CellEvidence } from '../evidence/cell.ts';
+import type { Lab } from '../topology/model.ts';
 import type { SystemTarget } from '../topology/schema.ts';
 import type { Unit } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
@@ -34,6 +35,8 @@ export interface Check<Keys = unknown> {
   readonly keys: TProperties;
   /** What its figure is measured in. */
   unit(target: SystemTarget & Keys): Unit;
+  /** What is wrong with a target in this lab, beyond its schema. Paths into the target. */
+  problems?(target: SystemTarget & Keys, lab: Lab): { readonly path: readonly (string | number)[]; readonly message: string; readonly hint?: string }[];
   /** Pure: reads nothing but the evidence folder. */
   figures(target: SystemTarget & Keys, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures;
 }

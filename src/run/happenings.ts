@@ -48,7 +48,7 @@ export class Happenings {
       await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
       const beganMs = performance.now();
       const answered = await (IN_TURN.has(what.kind) ? inTurn(what) : this.#make(what));
-      return { ...answered, what: describeHappening(what), plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
+      return { ...answered, what: `${describeHappening(what)}${answered.request?.refused ? ` – refused: ${answered.request.refused}` : ''}`, plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
     }));
   }
 
@@ -107,6 +107,10 @@ export class Happenings {
   async #ask({ system, node, operation, params, expected }: Happening & { kind: 'request' }): Promise<RequestRecord> {
     if (!this.#supervisor) throw new NetrigError('AGENT_FAILED', `no agent to ask for ${operation}`);
     const { answer, refused } = await this.#supervisor.request(system, node, operation, params);
+    if (refused !== expected) {
+      const text = refused === null ? `${node} answered ${operation}, which was to be refused (${expected})` : `${node} refused ${operation}: ${refused}: ${String(answer)}`;
+      this.#ctx.events.emit({ type: 'note', level: 'warn', text });
+    }
     return { node, operation, expected, refused, answer };
   }
 

@@ -10,7 +10,7 @@ import { startCapture, type RunningCapture } from '../capture/live.ts';
 import { ONE_CLOCK } from '../clocks/samples.ts';
 import type { ClockWatch } from '../clocks/watch.ts';
 import { stage, throwIfAborted, type Context } from '../core/context.ts';
-import { formatRate } from '../core/units.ts';
+import { formatDurationUs, formatRate } from '../core/units.ts';
 import { cellFolder, writePart, type AgentRecord, type EventRecord } from '../evidence/cell.ts';
 import { requireGoodLinks, testLinks, type LinkMeasurement } from '../fabric/linktest.ts';
 import { ovsDir } from '../fabric/plan.ts';
@@ -111,6 +111,7 @@ async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Pr
   const switches = new Set(lab.fabric.nodes.filter((n) => n.kind === 'ovs-bridge').map((n) => n.name));
   return stage(ctx, 'agents', () => Supervisor.start(ctx, systems, {
     host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), folder: join(folder, 'agents'), nativeDir: (node) => rig.carrier(node).runtime.nativeDir,
+    labDir: (node) => join(rig.carrier(node).runtime.stateRoot, lab.name),
     ovsDir: (node) => (switches.has(node) ? ovsDir(rig.carrier(node).runtime.stateRoot, lab.name, node) : null),
   }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
 }
@@ -164,6 +165,7 @@ async function drivePhases(ctx: Context, { rig, clocks, netem }: Deployment, lab
 }
 
 function summarizePhase(record: PhaseRecord): string {
+  if (record.flows.length === 0) return `no flows of the testbed's own; ${formatDurationUs(record.durationUs)}`;
   const failed = record.flows.filter((f) => !f.ok);
   const total = record.flows.reduce((sum, f) => sum + f.receivedBytes, 0);
   const rate = formatRate((total * 8e6) / record.durationUs);

@@ -7,6 +7,8 @@ export interface SystemProblem {
   readonly path: readonly (string | number)[];
   readonly message: string;
   readonly hint?: string;
+  /** The key itself is wrong, not its value. */
+  readonly atKey?: boolean;
 }
 
 export interface AgentSpec {
@@ -28,6 +30,8 @@ export interface SystemDefinition<Config = unknown> {
   readonly fixed: readonly string[];
   /** Run the agents at real-time priority: theirs is a control loop in milliseconds. */
   readonly realtime: boolean;
+  /** What a node's agent may be asked for by `request` events; absent: nothing is known of it before it is asked. */
+  requests?(config: Config, lab: Lab, on: readonly string[], node: string, operation: string, params: Readonly<Record<string, unknown>>): SystemProblem[];
   /** Pure: the agents of the system in this lab, or what is wrong with the configuration. */
   plan(config: Config, lab: Lab, on: readonly string[]): { agents: AgentSpec[]; problems: SystemProblem[] };
 }

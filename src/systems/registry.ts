@@ -31,7 +31,7 @@ export async function findSystem(name: string): Promise<SystemDefinition | undef
 
 /** Everything that is wrong with the systems of a lab, also after each of its `configure` events, with paths into the topology file. */
 export async function checkSystems(lab: Lab): Promise<Problem[]> {
-  const problems = [...(await checkConfigurations(lab)), ...(await checkSystemTargets(lab))];
+  const problems = [...(await checkConfigurations(lab)), ...(await checkSystemTargets(lab)), ...(await checkRequests(lab))];
   if (problems.length > 0) return problems;
   let current = lab;
   for (const [p, phase] of lab.phases.entries()) {
@@ -41,6 +41,21 @@ export async function checkSystems(lab: Lab): Promise<Problem[]> {
       problems.push(...(await fixedKeys(what.patches, ['traffic', p, 'events'])));
       const found = await checkConfigurations(current);
       problems.push(...found.map((problem) => ({ path: ['traffic', p, 'events'], message: `after the event at ${formatDurationUs(atUs)}: ${problem.message}`, ...(problem.hint ? { hint: problem.hint } : {}) })));
+    }
+  }
+  return problems;
+}
+
+/** Requests that are not expected to be refused, as far as the system knows beforehand. */
+async function checkRequests(lab: Lab): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const [p, phase] of lab.phases.entries()) {
+    for (const { what, index } of phase.events) {
+      if (what.kind !== 'request' || what.expected !== null) continue;
+      const own = lab.systems.find((s) => s.name === what.system);
+      const definition = own && (await findSystem(own.name));
+      const found = definition?.requests?.(own?.config, lab, own?.on ?? [], what.node, what.operation, what.params) ?? [];
+      problems.push(...found.map((problem) => ({ ...problem, path: ['traffic', p, 'events', index, 'request', ...problem.path] })));
     }
   }
   return problems;
@@ -98,7 +113,8 @@ export async function editorSchema(): Promise<object> {
   return schema;
 }
 
-async function checkSystemTargets({ targets }: Lab): Promise<Problem[]> {
+async function checkSystemTargets(lab: Lab): Promise<Problem[]> {
+  const { targets } = lab;
   const checks = await systemChecks(targets);
   return targets.flatMap((target, t): Problem[] => {
     if (isBuiltIn(target)) return [];
@@ -113,6 +129,7 @@ async function checkSystemTargets({ targets }: Lab): Promise<Problem[]> {
     if (!validate) validators.set(`check ${check.name}`, (validate = lazyValidator(schemaOfCheck(check))));
     const problems = validate(target).map((p) => ({ ...p, path: [...path, ...p.path] }));
     if (problems.length === 0) checkUnits(target, check.unit(target), path, problems);
+    if (problems.length === 0) problems.push(...(check.problems?.(target, lab) ?? []).map((p) => ({ ...p, path: [...path, ...p.path] })));
     return problems;
   });
 }

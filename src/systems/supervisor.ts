@@ -32,6 +32,8 @@ export interface SupervisorInput {
   readonly script: (node: string, bundle: string) => Promise<readonly string[]>;
   readonly nativeDir: (node: string) => string;
   readonly ovsDir: (node: string) => string | null;
+  /** Folder of the lab on the node's machine. */
+  readonly labDir: (node: string) => string;
   /** Logs go to `<folder>/<system>.<node>.jsonl`. */
   readonly folder: string;
 }
@@ -129,7 +131,7 @@ export class Supervisor {
         const secret = randomBytes(32).toString('hex');
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
-          const setup = { config, node, secret, nativeDir: input.nativeDir(node), ovsDir: input.ovsDir(node) };
+          const setup = { config, node, secret, nativeDir: input.nativeDir(node), ovsDir: input.ovsDir(node), workDir: join(input.labDir(node), 'agents', `${system.definition.name}.${node}`) };
           const [program, ...script] = (await input.script(node, bundle)) as [string, ...string[]];
           const command = [...(system.definition.realtime ? REALTIME : []), program, ...NODE_FLAGS, ...script];
           supervisor.#agents.push({ system, node, setup, command, log, crashes: [], faults: [], plannedDownMs: null, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, command, log) });

@@ -22,19 +22,21 @@ export interface EventScope {
   readonly current: Map<string, Impairment>;
 }
 
+type Made = Omit<LabEvent, 'index'>;
+
 export function resolveEvents(events: readonly EventFile[], scope: EventScope, path: Path, problems: Problem[]): LabEvent[] {
   return events
     .map((event, e) => ({ event, e }))
     .sort((a, b) => parseDurationUs(a.event.at) - parseDurationUs(b.event.at))
-    .flatMap(({ event, e }) => expand(event, scope, [...path, e], problems))
+    .flatMap(({ event, e }) => expand(event, scope, [...path, e], problems).map((made): LabEvent => ({ ...made, index: e })))
     .sort((a, b) => a.atUs - b.atUs);
 }
 
-function expand(event: EventFile, scope: EventScope, path: Path, problems: Problem[]): LabEvent[] {
+function expand(event: EventFile, scope: EventScope, path: Path, problems: Problem[]): Made[] {
   const atUs = parseDurationUs(event.at);
   const lengthUs = parseDurationUs(('for' in event ? event.for : undefined) ?? '0s');
   if (atUs + lengthUs > scope.phaseUs) problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + for must be at most the duration of the phase' });
-  const pair = (first: Happening, second: Happening): LabEvent[] => [{ atUs, what: first }, { atUs: atUs + lengthUs, what: second }];
+  const pair = (first: Happening, second: Happening): Made[] => [{ atUs, what: first }, { atUs: atUs + lengthUs, what: second }];
   if ('kill' in event) {
     checkAgents(event.kill, scope, [...path, 'kill'], problems);
     const fragile = scope.systems.find((s) => s.on.includes(event.kill) && s.crash !== 'restart');
@@ -62,7 +64,11 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
   if ('impair' in event) return impair(event, atUs, scope, path, problems);
   if ('request' in event) {
     const { system, node, operation, params = {} } = event.request;
-    if (!scope.systems.some((s) => s.name === system && s.on.includes(node))) problems.push({ path: [...path, 'request'], message: `no agent of "${system}" runs on "${node}" in this cell` });
+    const known = scope.systems.find((s) => s.name === system);
+    const near = known ? suggest(node, known.on) : suggest(system, scope.systems.map((s) => s.name));
+    const hint = near ? { hint: `did you mean "${near}"?` } : {};
+    if (!known) problems.push({ path: [...path, 'request', 'system'], message: `this cell has no system "${system}"`, ...hint });
+    else if (!known.on.includes(node)) problems.push({ path: [...path, 'request', 'node'], message: `no agent of "${system}" runs on "${node}"`, ...hint });
     return [{ atUs, what: { kind: 'request', system, node, operation, params, expected: event.expect ?? null } }];
   }
   const kind = 'leave' in event ? 'leave' : 'join';
@@ -70,7 +76,7 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
 }
 
 /** What a link does changes: at once, or in steps from what it did before. */
-function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { links, phaseUs, current }: EventScope, path: Path, problems: Problem[]): LabEvent[] {
+function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { links, phaseUs, current }: EventScope, path: Path, problems: Problem[]): Made[] {
   const link = links.find((l) => l.ends.some((e) => endpointName(e) === event.impair));
   if (!link) {
     problems.push({ path: [...path, 'impair'], message: `no link ends at "${event.impair}"` });
@@ -84,7 +90,7 @@ function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { 
   if (event.jitter !== undefined && directions.some((d) => (link.impairments[d] as Impairment).jitterUs === 0)) problems.push({ path: [...path, 'jitter'], message: 'a link that declares no jitter cannot get it later', hint: 'declare one, if only 1us' });
   const before = directions.map((d) => current.get(`${link.id} ${d}`) ?? (link.impairments[d] as Impairment));
   const steps = Math.max(1, Math.min(MOST_STEPS, Math.floor(overUs / LEAST_EVERY_US)));
-  return Array.from({ length: steps }, (_, i): LabEvent => {
+  return Array.from({ length: steps }, (_, i): Made => {
     const share = (i + 1) / steps;
     const towards = (from: number, to: number | undefined) => (to === undefined ? from : from + (to - from) * share);
     const changes = directions.map((direction, d): LinkChange => {
@@ -99,7 +105,7 @@ function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { 
 }
 
 /** One change every so often: the hosts leave in turn, and each joins again when its turn comes round. */
-function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scope: EventScope, path: Path, problems: Problem[]): LabEvent[] {
+function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scope: EventScope, path: Path, problems: Problem[]): Made[] {
   const names = hosts(event.churn, scope, [...path, 'churn'], problems);
   const everyUs = parseDurationUs(event.every);
   const untilUs = parseDurationUs(event.until);
@@ -107,7 +113,7 @@ function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scop
     problems.push({ path, message: 'churn needs "every" of at least 10ms and "until" after "at", within the phase' });
     return [];
   }
-  const changes: LabEvent[] = [];
+  const changes: Made[] = [];
   for (let i = 0; atUs + i * everyUs < untilUs; i++) {
     const name = names[i % names.length] as string;
     changes.push({ atUs: atUs + i * everyUs, what: { kind: Math.floor(i / names.length) % 2 === 0 ? 'leave' : 'join', nodes: [name] } });

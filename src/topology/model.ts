@@ -120,6 +120,8 @@ export interface LabEvent {
   /** Offset within the phase. */
   readonly atUs: number;
   readonly what: Happening;
+  /** Of the phase's list in the file. */
+  readonly index: number;
 }
 
 export interface Phase {

@@ -13,6 +13,7 @@ import { distance, place, type Candidate } from '../../agents/replication/contro
 import type { Gateway } from '../../agents/replication/protocol.ts';
 import { route, type Knowledge } from '../../agents/replication/routing/router.ts';
 import { lowerBound, search } from '../../agents/replication/routing/search.ts';
+import { system } from '../../agents/replication/system.ts';
 import { problem } from '../support/replication.ts';
 
 const sizes = fc.record({ ppns: fc.integer({ min: 1, max: 12 }), consumers: fc.integer({ min: 1, max: 20 }), fanOut: fc.integer({ min: 1, max: 6 }), seed: fc.nat(), euclidean: fc.boolean() });
@@ -250,6 +251,21 @@ test('R0-30, R0-32 flows: addresses are translated both ways, and a direction pa
 test('R0-30 packets are counted by direction', () => {
   const line = (from: number, to: number, passes: boolean, n: number) => ` cookie=0x${cookieOf(from, to, passes).toString(16)}, duration=1s, table=2, n_packets=${n}, n_bytes=0, priority=20`;
   assert.deepEqual(countsOf([line(1, 2, true, 7), line(2, 1, true, 1), line(2, 1, true, 2), line(2, 1, false, 5), ' cookie=0x0, table=2, n_packets=9'].join('\n'), fabric), { 'A->B': { passed: 7, refused: 0 }, 'B->A': { passed: 3, refused: 5 } });
+});
+
+test('requests in a topology are held against the operations, and name the place', () => {
+  const lab = { fabric: { nodes: ['s', 'r', 'p', 'm', 'c'].map((name, i) => ({ name, kind: 'linux', interfaces: [{ name: 'e', addresses: [`10.0.0.${i + 1}/24`], segment: 0 }], labels: {} })) } } as never;
+  const config = { control: 's', rdns: 'r', ppns: 'p', producers: 'm', consumers: 'c' };
+  const on = ['s', 'r', 'p', 'm', 'c'];
+  const found = (node: string, operation: string, params: Record<string, unknown>) => system.requests!(config, lab, on, node, operation, params).map((p) => `${p.path.join('.')}: ${p.message} (${p.hint ?? ''})`);
+  assert.deepEqual(found('s', 'EstablishSVG', { svg: 'g', producers: ['m'], consumers: ['c'], variation: '1ms' }), []);
+  assert.deepEqual(found('m', 'Send', { rate: 100, for: '1s' }), []);
+  assert.match(found('s', 'EstablishSVG', { svg: 'g', producers: ['m'], consumers: ['c'], varation: '1ms' }).join(), /params.varation: unknown key "varation" \(did you mean "variation"\?\)/);
+  assert.match(found('s', 'EstablishSVGs', {}).join(), /operation: no operation "EstablishSVGs" there \(did you mean "EstablishSVG"\?\)/);
+  assert.match(found('s', 'EstablishSVG', { svg: 'g', producers: ['m'], consumers: ['c9'] }).join(), /params.consumers.0: "c9" is no consumer/);
+  assert.match(found('m', 'Send', { rate: 100, for: '7sek' }).join(), /params.for: expected a duration/);
+  assert.match(found('c', 'Send', { rate: 100, for: '1s' }).join(), /this node answers none/);
+  assert.match(system.plan({ ...config, requests: [{ operation: 'EstablishSVG', params: { svg: 'g', producers: ['m'], consumers: [] } }] }, lab, on).problems.map((p) => p.path.join('.')).join(), /requests.0.params.consumers/);
 });
 
 test('requests are typed: what is wrong is named', () => {

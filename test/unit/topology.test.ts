@@ -62,7 +62,7 @@ test('events that change links and ask agents are held against what is there', a
   await refused(event('{ at: 0s, impair: "a:f", delay: 2ms }'), /nothing that delays or loses packets/, /declare a delay/);
   await refused(event('{ at: 0s, impair: "a:e", jitter: 2ms }'), /declares no jitter/);
   await refused(event('{ at: 500ms, impair: "a:e", delay: 2ms, over: 900ms }'), /does not fit into its phase/);
-  await refused(event('{ at: 0s, request: { system: replication, node: a, operation: Send } }'), /no agent of "replication" runs on "a"/);
+  await refused(event('{ at: 0s, request: { system: replication, node: a, operation: Send } }'), /this cell has no system "replication"/);
   const { cells } = await parseExperiment('t.yaml', event('{ at: 100ms, impair: "b:e", delay: 3ms, over: 50ms, direction: out }'));
   const steps = cells[0]!.phases[0]!.events.map((e) => [e.atUs, e.what.kind === 'impair' ? e.what.changes.map((c) => [c.direction, c.to.delayUs]) : null]);
   const twice = await parse(event('{ at: 500ms, impair: "a:e", delay: 1ms, over: 20ms, direction: out }, { at: 100ms, impair: "a:e", delay: 9ms, direction: out }'));

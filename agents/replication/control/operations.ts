@@ -1,7 +1,8 @@
 /** Operations of the control plane server (R0 section 5): what they take, and the errors that they are refused with. */
-import { Type, type Static, type TObject, type TSchema } from 'typebox';
+import { Type, type Static, type TSchema } from 'typebox';
 import Value from 'typebox/value';
-import { DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN } from '../../../src/core/units.ts';
+import { SIZE_PATTERN } from '../../../src/core/units.ts';
+import { closed, duration, opt, pattern, percent } from '../../../src/topology/parts.ts';
 import { Refusal } from '../../lib/rpc.ts';
 
 /**
@@ -15,41 +16,47 @@ export const refuse = (code: RefusalCode, message: string): never => {
   throw new Refusal(code, message);
 };
 
-const object = <P extends Record<string, TSchema>>(properties: P): TObject<P> => Type.Object(properties, { additionalProperties: false });
 const nodes = Type.Array(Type.String(), { minItems: 1 });
-const duration = Type.String({ pattern: DURATION_PATTERN });
-const limits = { variation: Type.Optional(duration), share: Type.Optional(Type.String({ pattern: PERCENT_PATTERN })), deviation: Type.Optional(duration), latency: Type.Optional(duration) };
+const limits = {
+  variation: opt(duration('Largest less smallest latency of a message.')), share: opt(percent('Of messages that keep to it (default 90%).')),
+  deviation: opt(duration('Standard deviation of a message\'s latencies.')), latency: opt(duration('Latency of a message.')),
+};
 
 /** What an application group needs. Classes have consumers and limits of their own; all get every message. */
 const requirements = {
   producers: nodes, consumers: nodes, ...limits,
-  classes: Type.Optional(Type.Record(Type.String(), object({ consumers: nodes, ...limits }))),
-  duplicates: Type.Optional(Type.Array(Type.String(), { description: 'Consumers that get every message over two paths.' })),
-  rate: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Messages a second that are expected.' })),
-  size: Type.Optional(Type.String({ pattern: SIZE_PATTERN })),
-  account: Type.Optional(Type.String()),
+  classes: opt(Type.Record(Type.String(), closed({ consumers: nodes, ...limits }))),
+  duplicates: opt(Type.Array(Type.String(), { description: 'Consumers that get every message over two paths.' })),
+  rate: opt(Type.Number({ exclusiveMinimum: 0, description: 'Messages a second that are expected.' })),
+  size: opt(pattern(SIZE_PATTERN, 'a size such as "200B"', 'Of a message.')),
+  account: opt(Type.String()),
 };
 
 export const OPERATIONS = {
-  LatencySensitiveApplicationGroupRequirements: object(requirements),
-  EstablishSVG: object({ svg: Type.String(), ...requirements, ppns: Type.Optional(Type.Integer({ minimum: 1 })) }),
-  ModifyLSAGConfig: object({ svg: Type.String(), add: Type.Optional(object({ consumers: Type.Optional(nodes), producers: Type.Optional(nodes) })), remove: Type.Optional(object({ consumers: Type.Optional(nodes), producers: Type.Optional(nodes) })) }),
-  ModifyLSAGRequirements: object({ svg: Type.String(), ...limits, classes: Type.Optional(Type.Record(Type.String(), object(limits))) }),
-  GetLSAGMetrics: object({ svg: Type.String(), consumers: Type.Optional(nodes) }),
-  CreateLPGAndPolicy: object({ lpg: Type.String(), cell: Type.String(), account: Type.String(), latency: Type.Optional(duration), variation: Type.Optional(duration) }),
-  ShareLPG: object({ lpg: Type.String(), account: Type.String(), with: Type.String() }),
-  LaunchVMsOfVPCInLPG: object({ lpg: Type.String(), account: Type.String(), vpc: Type.String(), nodes }),
-  SVGPacketProcessingRequirements: object({
+  LatencySensitiveApplicationGroupRequirements: closed(requirements),
+  EstablishSVG: closed({ svg: Type.String(), ...requirements, ppns: opt(Type.Integer({ minimum: 1 })) }),
+  ModifyLSAGConfig: closed({ svg: Type.String(), add: opt(closed({ consumers: opt(nodes), producers: opt(nodes) })), remove: opt(closed({ consumers: opt(nodes), producers: opt(nodes) })) }),
+  ModifyLSAGRequirements: closed({ svg: Type.String(), ...limits, classes: opt(Type.Record(Type.String(), closed(limits))) }),
+  GetLSAGMetrics: closed({ svg: Type.String(), consumers: opt(nodes) }),
+  CreateLPGAndPolicy: closed({ lpg: Type.String(), cell: Type.String(), account: Type.String(), latency: opt(duration('')), variation: opt(duration('')) }),
+  ShareLPG: closed({ lpg: Type.String(), account: Type.String(), with: Type.String() }),
+  LaunchVMsOfVPCInLPG: closed({ lpg: Type.String(), account: Type.String(), vpc: Type.String(), nodes }),
+  SVGPacketProcessingRequirements: closed({
     svg: Type.String(),
-    directions: Type.Record(Type.String({ pattern: '^[^>-]+->[^>-]+$' }), object({ allow: Type.Union([Type.Literal('any'), Type.Array(Type.String({ pattern: '^(udp|tcp):[0-9]{1,5}$' }))]) })),
-    exclusive: Type.Optional(Type.Boolean()),
+    directions: Type.Record(Type.String({ pattern: '^[^>-]+->[^>-]+$' }), closed({ allow: Type.Union([Type.Literal('any'), Type.Array(Type.String({ pattern: '^(udp|tcp):[0-9]{1,5}$' }))]) })),
+    exclusive: opt(Type.Boolean()),
   }),
-  GetSVGPacketProcessingMetrics: object({ svg: Type.String() }),
-  ConfigureSVGForLPG: object({ svg: Type.String(), lpg: Type.String(), account: Type.Optional(Type.String()) }),
+  GetSVGPacketProcessingMetrics: closed({ svg: Type.String() }),
+  ConfigureSVGForLPG: closed({ svg: Type.String(), lpg: Type.String(), account: opt(Type.String()) }),
 } as const;
 
 /** Those that change nothing. */
 export const QUESTIONS: ReadonlySet<Operation> = new Set(['LatencySensitiveApplicationGroupRequirements', 'GetLSAGMetrics', 'GetSVGPacketProcessingMetrics']);
+
+/** Of a producer: messages a second, for so long. */
+export const PRODUCER_OPERATIONS = {
+  Send: closed({ rate: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }), for: duration('How long.'), size: opt(pattern(SIZE_PATTERN, 'a size such as "200B"', 'Of a message.')) }),
+} as const;
 
 export type Operation = keyof typeof OPERATIONS;
 export type Params<O extends Operation> = Static<(typeof OPERATIONS)[O]>;

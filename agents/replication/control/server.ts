@@ -299,7 +299,9 @@ export class ControlPlane {
   /** Hosts for what a gateway is to be; refuses before anything changes. `as`: what it is now. */
   #choose(svg: Svg, as: Svg = svg): void {
     const ppns = svg.ppnsWanted ?? ppnsFor(this.#config, consumerCount(svg), svg.duplicates.length);
-    const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, this.#free(as), new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"`);
+    const free = this.#free(as);
+    const count = (runs: 'ppn' | 'rdn') => free.filter((n) => n.runs === runs).length;
+    const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, free, new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"; free are ${count('ppn')} PPNs and ${count('rdn')} RDNs`);
     svg.ppns = [...found.ppns];
     // Who leads goes on leading where nobody nearer could.
     const [leader] = svg.rdns;

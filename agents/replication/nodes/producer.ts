@@ -6,15 +6,10 @@ import { Member } from './member.ts';
 import type { NodeId } from '../protocol.ts';
 import { MOST_STREAMS, sourceOf } from '../records.ts';
 import type { NodeRole } from '../../lib/role.ts';
-import { validated } from '../control/operations.ts';
-import { Type } from 'typebox';
+import { PRODUCER_OPERATIONS, validated } from '../control/operations.ts';
 
 /** Time to get the first message ready. */
 const LEAD_NS = 5_000_000n;
-
-const sendSchema = Type.Object({
-  rate: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }), for: Type.String(), size: Type.Optional(Type.String()),
-}, { additionalProperties: false });
 
 export async function startProducer(setup: AgentSetup<AgentConfig>): Promise<NodeRole> {
   let peers: readonly NodeId[] = [];
@@ -33,7 +28,7 @@ export async function startProducer(setup: AgentSetup<AgentConfig>): Promise<Nod
     /** Send { rate: messages a second, for: a duration, size: of a message }. */
     request: async (operation, params) => {
       if (operation !== 'Send') throw new Refusal('UnknownOperation', `a producer has the operation Send, not ${operation}`);
-      const { rate, size = '200B', for: duration } = validated(sendSchema, params);
+      const { rate, size = '200B', for: duration } = validated(PRODUCER_OPERATIONS.Send, params);
       if (peers.length === 0) throw new Refusal('NotReady', 'no gateway takes the messages of this producer yet');
       if (streams === MOST_STREAMS) throw new Refusal('NoCapacity', `a producer has ${MOST_STREAMS} streams in a run`);
       streams += 1;

@@ -49,6 +49,15 @@ const latencyVariation: Check<Keys> = {
   name: 'latency-variation',
   keys,
   unit: ({ metric }) => (metric === 'misses' || metric === 'metrics' ? 'fraction' : COUNTS.includes(metric) ? 'count' : 'durationUs'),
+  problems(target, { systems }) {
+    const needs = (keys: readonly ('event' | 'limit' | 'deadline')[]) => keys.flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : []));
+    const known = expandAll((systems.find((s) => s.name === 'replication')?.config as { consumers?: string | string[] } | undefined)?.consumers ?? []);
+    const unknown = expandAll(target.consumers ?? []).filter((c) => !known.includes(c));
+    return [
+      ...(target.metric === 'recovery' || target.metric === 'iterations' ? needs(['event', 'limit']) : target.metric === 'misses' ? needs(['deadline']) : []),
+      ...unknown.map((c) => ({ path: ['consumers'], message: `"${c}" is no consumer`, hint: `there are: ${known.join(', ')}` })),
+    ];
+  },
   figures(target, evidence, phase, window) {
     const trail = trailOf(evidence, phase);
     if (typeof trail === 'string') return missing(trail);
@@ -76,7 +85,7 @@ const latencyVariation: Check<Keys> = {
       }
       case 'stamps': return trail.captureDifferencesUs.length === 0 ? missing('no consumer was captured') : { kind: 'quantile', values: trail.captureDifferencesUs, quantile };
     }
-    if (messages.length === 0) return missing('no message came in the window');
+    if (messages.length === 0) return missing('no message was sent in the window: did its request succeed?');
     const clockBoundUs = Math.max(...messages.map((m) => m.clockBoundUs));
     return { ...ofMessages(target, messages, only, trail, startMs, window, quantile), ...(clockBoundUs > 0 && !COUNTS.includes(target.metric) && target.metric !== 'misses' ? { clockBoundUs } : {}) };
   },

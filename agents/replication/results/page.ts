@@ -123,10 +123,9 @@ function dotOf(directives: readonly DirectiveLog[]): string {
 }
 
 async function graphs(parts: readonly Part[]): Promise<VNode | null> {
-  const found = parts.flatMap(({ name, trail, messages }) => {
-    const carried = [...new Set(messages.slice(-50).flatMap((m) => m.epoch))].sort((a, b) => a - b).at(-1) ?? 0;
-    // The last of every graph until then.
-    const last = [...Map.groupBy(trail.directives.filter((d) => d.epoch <= carried), (d) => d.graph).values()].flatMap((own) => own.at(-1) ?? []);
+  const found = parts.flatMap(({ name, trail, phase, messages }) => {
+    const lastMs = phaseStartMs(phase) + (messages.at(-1)?.atUs ?? 0) / 1000;
+    const last = [...Map.groupBy(trail.directives.filter((d) => d.atMs <= lastMs), (d) => d.graph).values()].flatMap((own) => own.at(-1) ?? []);
     const size = new Set(last.flatMap((d) => d.edgesUs.flat())).size;
     return last.length === 0 || size > 3 * MOST_DRAWN_NODES ? [] : [{ name, last }];
   }).slice(0, MOST_GRAPHS);
