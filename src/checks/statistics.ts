@@ -1,4 +1,5 @@
 /** Intervals and the three-way decision. Pure. */
+import { wilson } from '../core/wilson.ts';
 import { mean, quantileSorted, sampleStandardDeviation } from 'simple-statistics';
 import jStat from 'jstat';
 
@@ -20,16 +21,10 @@ export function meanInterval(values: readonly number[], confidence = 0.95): Esti
   return { value, low: value - half, high: value + half, n };
 }
 
-const Z_95 = 1.959964;
-
-/** Wilson's interval of a share. */
+/** Of independent ones that are or are not something. */
 export function shareInterval(count: number, of: number): Estimate {
-  if (of === 0) return { value: NaN, low: -Infinity, high: Infinity, n: 0 };
-  const p = count / of;
-  const z2 = Z_95 ** 2 / of;
-  const half = (Z_95 / (1 + z2)) * Math.sqrt((p * (1 - p)) / of + z2 / (4 * of));
-  const middle = (p + z2 / 2) / (1 + z2);
-  return { value: p, low: Math.max(0, middle - half), high: Math.min(1, middle + half), n: of };
+  const [low, high] = wilson(count, of);
+  return { value: of === 0 ? NaN : count / of, low, high, n: of };
 }
 
 export const shifted = ({ value, low, high, n }: Estimate, by: number): Estimate => ({ value: value + by, low: low + by, high: high + by, n });

@@ -1,6 +1,7 @@
 /** Measures every declared link, both directions, and says which are not what the topology declares. */
 import { join } from 'node:path';
 import { sleep, type Context } from '../core/context.ts';
+import { wilson } from '../core/wilson.ts';
 import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
 import type { Machine } from '../rig/machine.ts';
@@ -209,7 +210,7 @@ function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeRes
     if (Math.abs(quiet.delayMedianUs - expectedDelayUs) > allowedUs) {
       problems.push(`delay ${formatDurationUs(quiet.delayMedianUs)}, declared ${formatDurationUs(declared.delayUs)} ± ${formatDurationUs(allowedUs)}`);
     }
-    const [low, high] = wilson(quiet.sent - quiet.received, quiet.sent);
+    const [low, high] = wilson(quiet.sent - quiet.received, quiet.sent, Z);
     if (declared.loss < low || declared.loss > high) problems.push(`loss ${quiet.sent - quiet.received} of ${quiet.sent} (${formatPercent(low, 2)}–${formatPercent(high, 2)}), declared ${formatPercent(declared.loss, 2)}`);
   }
   if (loaded && declared.rateBps !== null) {
@@ -224,15 +225,6 @@ function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeRes
     ...base, rateBps: loaded?.rateBps ?? null, offeredBps: loaded?.offeredBps ?? null,
     delayUs: quiet.delayMedianUs, delayP90Us: quiet.delayP90Us, clockBoundUs: quiet.clockBoundUs, lossSent: quiet.sent, lossReceived: quiet.received, problems,
   };
-}
-
-/** Wilson score interval of a binomial share (E. B. Wilson, JASA 1927). */
-export function wilson(hits: number, n: number, z = Z): [low: number, high: number] {
-  if (n === 0) return [0, 1];
-  const p = hits / n;
-  const centre = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
-  const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
-  return [Math.max(0, centre - half), Math.min(1, centre + half)];
 }
 
 /** Throws with all figures if any link is out of tolerance. */

@@ -20,6 +20,8 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** Of crashes that nobody planned. */
 const MAX_RESTARTS = 5;
 const PAUSE_POLL_MS = 20;
+/** What an agent wrote last may still be on its way when it has ended. */
+const DRAIN_TIMEOUT_MS = 3000;
 /** SCHED_FIFO: a control loop must not wait behind the traffic that it controls. The kernel's throttling bounds what it may take. */
 const REALTIME = ['chrt', '--fifo', '1'] as const;
 
@@ -41,6 +43,8 @@ export interface SupervisorInput {
 /** One agent process and its calls in flight. */
 class AgentProcess {
   readonly process: HostProcess;
+  /** All that it wrote down has been read. */
+  readonly drained: Promise<void>;
   readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #label: string;
   #next = 0;
@@ -50,6 +54,7 @@ class AgentProcess {
     this.#label = label;
     this.process = process;
     process.stderr.on('data', (chunk: Buffer) => log.write(chunk));
+    this.drained = new Promise((resolve) => { process.stderr.once('end', resolve).once('close', resolve); });
     createInterface({ input: process.stdout }).on('line', (line) => this.#answer(line));
     void process.exited.then((exit) => {
       this.#gone = true;
@@ -257,6 +262,7 @@ export class Supervisor {
       const timer = setTimeout(() => s.agent.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await s.agent.process.exited;
       clearTimeout(timer);
+      await Promise.race([s.agent.drained, sleep(DRAIN_TIMEOUT_MS).catch(() => undefined)]);
       await new Promise<void>((resolve) => s.log.end(resolve));
       return { system: s.system.definition.name, node: s.node, crashes: s.crashes, counters, cpuSeconds: cpuMicroseconds / 1e6, clean: stopped };
     }));

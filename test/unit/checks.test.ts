@@ -8,7 +8,7 @@ import { batches, decide, meanInterval, quantileOf, ratio, shifted } from '../..
 import type { Check } from '../../src/checks/check.ts';
 import { overall, verdictsOf } from '../../src/checks/verdict.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
-import { wilson } from '../../src/fabric/linktest.ts';
+import { wilson } from '../../src/core/wilson.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import type { TargetFile } from '../../src/topology/schema.ts';
 import { flowCommands, parseFlow } from '../../src/traffic/tools.ts';

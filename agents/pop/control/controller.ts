@@ -1,0 +1,205 @@
+/** Central controller: what it is asked for, and what its law makes of feedback, as versions of policies (R3 sections 2, 3). */
+import { parseFraction } from '../../../src/core/units.ts';
+import { connect, type Peer } from '../../lib/channel.ts';
+import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
+import type { NodeRole } from '../../lib/role.ts';
+import type { AgentConfig, PolicyRequest } from '../config.ts';
+import { CONTROLLER_OPERATIONS, known, validated } from '../operations.ts';
+import { HostNetwork } from '../nodes/host.ts';
+import { MANAGER_PORT, type ControllerFunctions, type ManagerControlFunctions, type ManagerStatus, type Policies, type PopFeedback } from '../protocol.ts';
+import { nextAmounts, type Amounts, type PopState } from './law.ts';
+
+/** Intervals after which feedback is too old to decide by. */
+const STALE_INTERVALS = 3;
+const REACH_MS = 8000;
+
+export class Controller {
+  readonly #config: AgentConfig;
+  readonly #managers = new Map<string, Peer<ManagerControlFunctions>>();
+  readonly #feedback = new Map<string, { report: PopFeedback; atMs: number }>();
+  readonly #links: { close(): void }[] = [];
+  /** By PoP, then service, then PoP that serves instead. */
+  readonly #policies = new Map<string, Policies>();
+  /** What each PoP's manager has. */
+  readonly #applied = new Map<string, number>();
+  readonly #strict: Set<string>;
+  readonly #counters = { versions: 0, policiesMade: 0, policiesChanged: 0, policiesCancelled: 0, feedback: 0 };
+  #version = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #busy = Promise.resolve();
+
+  constructor(config: AgentConfig) {
+    this.#config = config;
+    this.#strict = new Set(config.pops.filter((p) => p.strict).map((p) => p.name));
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return { ...this.#counters, version: this.#version };
+  }
+
+  start(secret: string): void {
+    const local: ControllerFunctions = {
+      feedback: (report) => {
+        this.#counters.feedback += 1;
+        this.#feedback.set(report.pop, { report, atMs: performance.now() });
+      },
+    };
+    for (const pop of this.#config.pops) {
+      const node = this.#config.nodes.find((n) => n.name === pop.manager)!;
+      this.#links.push(connect<ManagerControlFunctions>({
+        address: node.address, port: MANAGER_PORT, secret, self: this.#config.self.name, peer: node.name, local,
+        onPeer: (peer) => void this.#greet(pop.name, peer),
+      }));
+    }
+    if (this.#config.law) this.#timer = setInterval(() => void this.#inTurn(() => this.#decide()), this.#config.intervalMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    for (const link of this.#links) link.close();
+  }
+
+  /** All PoPs have their first policies. */
+  async ready(): Promise<void> {
+    const deadline = performance.now() + REACH_MS;
+    while (this.#managers.size < this.#config.pops.length && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+    if (this.#config.policies.length > 0) await this.#inTurn(() => this.#set(this.#config.policies));
+  }
+
+  async request(operation: string, params: unknown): Promise<unknown> {
+    const name = known(CONTROLLER_OPERATIONS, operation);
+    switch (name) {
+      case 'SetPolicies': {
+        const { policies } = validated(CONTROLLER_OPERATIONS, name, params);
+        return this.#inTurn(() => this.#set(policies.map(({ from, to, service, amount }) => ({ from, to, service: service ?? null, amount: parseFraction(amount) }))));
+      }
+      case 'GetPolicies': return { version: this.#version, pops: Object.fromEntries(await Promise.all([...this.#managers].map(async ([pop, m]): Promise<[string, ManagerStatus | null]> => [pop, await m.call.query().catch(() => null)]))) };
+      case 'PullFeedback': return Object.fromEntries(await Promise.all([...this.#managers].map(async ([pop, m]): Promise<[string, PopFeedback | null]> => [pop, await m.call.pull().catch(() => null)])));
+      case 'Strict': {
+        const { pop, on } = validated(CONTROLLER_OPERATIONS, name, params);
+        this.#known(pop);
+        if (on) this.#strict.add(pop);
+        else this.#strict.delete(pop);
+        return { strict: [...this.#strict] };
+      }
+    }
+  }
+
+  #known(pop: string): void {
+    if (!this.#config.pops.some((p) => p.name === pop)) throw new Refusal('UnknownPoP', `no PoP "${pop}"; there are: ${this.#config.pops.map((p) => p.name).join(', ')}`);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#busy.then(work);
+    this.#busy = done.then(() => undefined, () => undefined);
+    return done;
+  }
+
+  /** A manager that comes back has the last table (R3 section 9.12); a new one gets the last policies. */
+  async #greet(pop: string, peer: Peer<ManagerControlFunctions>): Promise<void> {
+    this.#managers.set(pop, peer);
+    void peer.closed.then(() => { if (this.#managers.get(pop) === peer) this.#managers.delete(pop); });
+    const status = await peer.call.query().catch(() => null);
+    if (!status) return;
+    // A controller that starts anew goes on where the PoPs are.
+    this.#version = Math.max(this.#version, status.version);
+    const known = this.#policies.get(pop);
+    if (!known) this.#policies.set(pop, status.policies);
+    else if (status.version < (this.#applied.get(pop) ?? 0)) await this.#inTurn(() => this.#apply([pop]));
+  }
+
+  async #set(requests: readonly PolicyRequest[]): Promise<{ version: number; changed: number }> {
+    for (const { from, to, service, amount } of requests) {
+      this.#known(from);
+      this.#known(to);
+      if (from === to) throw new Refusal('InvalidRequest', `/policies: ${from} cannot forward to itself`);
+      if (service !== null && !this.#config.services.some((s) => s.name === service)) throw new Refusal('UnknownService', `no service "${service}"; there are: ${this.#config.services.map((s) => s.name).join(', ')}`);
+      if (amount > 1) throw new Refusal('InvalidRequest', `/policies: ${amount * 100}% is more than there is`);
+    }
+    const next = new Map(this.#policies);
+    for (const { from, to, service, amount } of requests) {
+      const own: Record<string, Readonly<Record<string, number>>> = { ...next.get(from) };
+      for (const s of this.#config.services.filter((s) => service === null || s.name === service)) {
+        const others = Object.entries(own[s.name] ?? {}).filter(([pop]) => pop !== to);
+        const shares = Object.fromEntries(amount === 0 ? others : [...others, [to, amount]]);
+        own[s.name] = shares;
+        const sum = Object.values(shares).reduce((a, b) => a + b, 0);
+        if (sum > 1 + 1e-9) throw new Refusal('InvalidRequest', `/policies: ${from} would forward ${Math.round(sum * 100)}% of "${s.name}"`);
+      }
+      next.set(from, own);
+    }
+    const pops = [...new Set(requests.map((r) => r.from))];
+    for (const pop of pops) this.#adopt(pop, next.get(pop)!);
+    return this.#apply(pops);
+  }
+
+  /** Counts what is made, changed and cancelled (R3-28). */
+  #adopt(pop: string, policies: Policies): void {
+    const flat = (all: Policies | undefined) => new Map(Object.entries(all ?? {}).flatMap(([service, shares]) => Object.entries(shares).map(([to, amount]) => [`${service} ${to}`, amount] as const)));
+    const [before, after] = [flat(this.#policies.get(pop)), flat(policies)];
+    for (const [key, amount] of after) {
+      if (!before.has(key)) this.#counters.policiesMade += 1;
+      else if (before.get(key) !== amount) this.#counters.policiesChanged += 1;
+    }
+    for (const key of before.keys()) if (!after.has(key)) this.#counters.policiesCancelled += 1;
+    this.#policies.set(pop, policies);
+  }
+
+  async #apply(pops: readonly string[]): Promise<{ version: number; changed: number }> {
+    this.#version += 1;
+    const version = this.#version;
+    this.#counters.versions += 1;
+    const sentMs = Date.now();
+    const changes = await Promise.all(pops.map(async (pop) => {
+      const manager = this.#managers.get(pop);
+      if (!manager) throw new Refusal('Unreachable', `the manager of ${pop} does not answer`);
+      const { changed } = await manager.call.apply({ version, policies: this.#policies.get(pop) ?? {} });
+      this.#applied.set(pop, version);
+      return changed;
+    }));
+    const changed = changes.reduce((a, b) => a + b, 0);
+    log('info', 'policies', { version, sentMs, appliedMs: Date.now(), changed, policies: Object.fromEntries(pops.map((pop) => [pop, this.#policies.get(pop)])) });
+    return { version, changed };
+  }
+
+  /** One interval of the law. */
+  async #decide(): Promise<void> {
+    const { law, pops, feedbackMs, services } = this.#config;
+    if (!law) return;
+    const nowMs = performance.now();
+    const states = pops.flatMap((pop): PopState[] => {
+      const known = this.#feedback.get(pop.name);
+      if (!known) return [];
+      const { servers, distanceMs, version } = known.report;
+      const latencies = Object.values(servers).flatMap((s) => s.latencyMs ?? []);
+      // Feedback of a PoP decides nothing while its own policies, or those that send to it, are newer.
+      const senders = [pop.name, ...pops.map((p) => p.name).filter((name) => Object.values(this.#policies.get(name) ?? {}).some((shares) => (shares[pop.name] ?? 0) > 0))];
+      const isOlder = version < (this.#applied.get(pop.name) ?? 0) || senders.some((name) => (this.#feedback.get(name)?.report.version ?? -1) < (this.#applied.get(name) ?? 0));
+      return [{ name: pop.name, strict: this.#strict.has(pop.name), loads: Object.values(servers).map((s) => s.load), latencyMs: latencies.length === 0 ? null : Math.max(...latencies), distanceMs, stale: nowMs - known.atMs > STALE_INTERVALS * feedbackMs || isOlder }];
+    });
+    log('debug', 'loads', { loads: Object.fromEntries(states.map((s) => [s.name, s.loads.map((l) => Math.round(l * 1000) / 1000)])), stale: states.filter((s) => s.stale).map((s) => s.name) });
+    const before: Amounts = new Map(states.map(({ name }) => [name, new Map(Object.entries(averaged(this.#policies.get(name), services.length)))]));
+    const after = nextAmounts(states, before, law);
+    if (after === before) return;
+    const changed = [...after].filter(([pop, shares]) => !isSame(shares, before.get(pop)) && this.#managers.has(pop)).map(([pop]) => pop);
+    // The law's amounts are of a PoP's traffic as a whole: every service's flows alike.
+    for (const pop of changed) this.#adopt(pop, Object.fromEntries(services.map((s) => [s.name, Object.fromEntries(after.get(pop)!)])));
+    if (changed.length > 0) await this.#apply(changed).catch((error: unknown) => log('warn', 'decision', { why: (error as Error).message }));
+  }
+}
+
+function averaged(policies: Policies | undefined, services: number): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const shares of Object.values(policies ?? {})) for (const [to, amount] of Object.entries(shares)) sums[to] = (sums[to] ?? 0) + amount / services;
+  return sums;
+}
+
+const isSame = (a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number> | undefined): boolean => a.size === (b?.size ?? 0) && [...a].every(([to, amount]) => b?.get(to) === amount);
+
+export async function startController({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
+  const network = new HostNetwork();
+  if (config.gateway !== null) await network.addDefaultRoute(config.gateway);
+  const controller = new Controller(config);
+  controller.start(secret);
+  return { counters: () => controller.counters, ready: () => controller.ready(), request: (operation, params) => controller.request(operation, params), stop: async () => { controller.stop(); await network.stop(); } };
+}

@@ -1,0 +1,101 @@
+/** The data path of a forwarding unit: native/forwarder.c, which loads the kernel's programs and fills their tables. */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fatal } from '../../lib/rpc.ts';
+import { LONGEST_BYTES, type AgentConfig } from '../config.ts';
+import type { WireSlot } from '../protocol.ts';
+
+export type Program = 'edge_in' | 'server_in' | 'server_out';
+
+/** native/forward.h */
+const FLAGS = { away: 1, keep: 2 } as const;
+
+export class Forwarder {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #waiting: { resolve: (answer: string) => void; reject: (error: Error) => void }[] = [];
+  #closing = false;
+
+  private constructor(process: ChildProcessWithoutNullStreams) {
+    this.#process = process;
+  }
+
+  static async start(nativeDir: string, { self, preserving, memory, encapsulation, pair, slots, returnByTunnel, services, pops, nodes }: AgentConfig, seed: number): Promise<Forwarder> {
+    const file = join(nativeDir, 'forwarder');
+    if (!existsSync(file)) throw new Error('the forwarding unit is not built: lab/setup.sh --with-pop');
+    const child = spawn(file);
+    const forwarder = new Forwarder(child);
+    let complaint = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => { complaint = `${complaint}${text}`.slice(-4000); });
+    child.stdin.on('error', () => undefined);
+    await new Promise<void>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`the forwarding unit exited (${code}): ${complaint.trim()}`)));
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        if (line === 'ready') resolve();
+        else forwarder.#hear(line);
+      });
+    });
+    child.removeAllListeners('exit').on('exit', (code, signal) => { if (!forwarder.#closing) fatal('forwarder', `exited (${signal ?? code}): ${complaint.trim()}`); });
+    const edge = pops.find((p) => p.name === self.pop)!.edge;
+    const door = nodes.find((n) => n.name === edge)!.address;
+    const flag = (on: boolean): number => (on ? 1 : 0);
+    await forwarder.#ask(`settings ${self.address} ${door} ${seed} ${slots} ${encapsulation} ${flag(preserving)} ${flag(pair)} ${flag(memory)} ${flag(returnByTunnel)} ${LONGEST_BYTES}`);
+    for (const { address, table } of services) await forwarder.#ask(`table ${address}/32 ${table}`);
+    return forwarder;
+  }
+
+  async attach(device: string, program: Program): Promise<void> {
+    await this.#ask(`attach ${device} ${program}`);
+  }
+
+  /** Who may send by tunnel, or by first hop. */
+  async trust(addresses: readonly string[]): Promise<void> {
+    for (const address of addresses) await this.#ask(`peer ${address} on`);
+  }
+
+  async setThreat(prefix: string, on: boolean): Promise<void> {
+    await this.#ask(`threat ${prefix} ${on ? 'on' : 'off'}`);
+  }
+
+  /** All slots that are given, then the version rules: no packet meets half of it. */
+  async program(version: number, slots: readonly WireSlot[]): Promise<void> {
+    for (const { table, index, server, target, formers, hand, away, keep } of slots) {
+      this.#process.stdin.write(`slot ${table} ${index} ${server} ${target} ${formers[0]} ${formers[1]} ${hand} ${(away ? FLAGS.away : 0) | (keep ? FLAGS.keep : 0)}\n`);
+    }
+    await this.#ask(`commit ${version}`);
+  }
+
+  /** Runs a program on a frame, without a wire: what the kernel would do with it, how long it takes, and what it makes of it. */
+  async run(program: Program, frame: Buffer, count = 1): Promise<{ action: number; ns: number; frame: Buffer }> {
+    const [, action, ns, hex = ''] = (await this.#ask(`run ${program} ${count} ${frame.toString('hex')}`)).split(' ');
+    return { action: Number(action), ns: Number(ns), frame: Buffer.from(hex, 'hex') };
+  }
+
+  async counters(): Promise<Record<string, number>> {
+    return JSON.parse(await this.#ask('counters')) as Record<string, number>;
+  }
+
+  /** Takes the programs out of the kernel. */
+  async stop(): Promise<void> {
+    this.#closing = true;
+    await this.#ask('detach').catch(() => undefined);
+    const ended = new Promise<void>((resolve) => this.#process.once('exit', () => resolve()));
+    this.#process.stdin.end();
+    await ended;
+  }
+
+  #ask(line: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#process.stdin.write(`${line}\n`);
+    });
+  }
+
+  #hear(line: string): void {
+    const waiting = this.#waiting.shift();
+    if (line.startsWith('E ')) waiting?.reject(new Error(`forwarding unit: ${line.slice(2)}`));
+    else waiting?.resolve(line);
+  }
+}

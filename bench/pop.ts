@@ -1,0 +1,167 @@
+/**
+ * What a forwarding unit costs in front of a PoP: the local path through native/forward.bpf.c (edge and server), beside plain
+ * routing, nftables that choose a server by hash, and an Open vSwitch with the same table of entries, all on one rig in turns.
+ */
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { readFileSync } from 'node:fs';
+import { BUILD_DIR } from '../src/core/paths.ts';
+import { quietContext, sleep } from '../src/core/context.ts';
+import { destroyRig } from '../src/rig/destroy.ts';
+import type { HostProcess } from '../src/rig/host.ts';
+import type { Rig } from '../src/rig/rig.ts';
+import { Site } from '../src/run/site.ts';
+import { parseExperiment } from '../src/topology/load.ts';
+import type { Lab } from '../src/topology/model.ts';
+import { synFrame } from '../test/support/frames.ts';
+import { print, show } from './measure.ts';
+
+const LAB = `name: bench-pop
+topology:
+  nodes: { c: {}, e: { sysctls: { net.ipv4.ip_forward: 1 } }, s: { sysctls: { net.ipv4.ip_forward: 1 } }, o: { kind: ovs-bridge }, d: {}, t: {} }
+  links:
+    - { endpoints: ["c:up", "e:net"] }
+    - { endpoints: ["e:lan", "s:eth0"] }
+    - { endpoints: ["d:eth0", "o:d"] }
+    - { endpoints: ["t:eth0", "o:t"] }
+`;
+const ANYCAST = '203.0.113.1';
+const SLOTS = 1024;
+const REPEATS = 3;
+const SECONDS = 3;
+const TEST_RUNS = 1_000_000;
+
+interface Figures { readonly trainsBps: number; readonly wireBps: number; readonly packets: number; readonly usPerPacket: number }
+interface Way { readonly name: string; readonly from: string; readonly to: string; set(rig: Rig): Promise<() => Promise<void>> }
+
+export async function benchPop(): Promise<void> {
+  const ctx = quietContext();
+  const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
+  await using site = await Site.open(ctx, null, { lease: null });
+  const rig = await site.deploy(ctx, lab, 'bench');
+  try {
+    await prepare(rig, lab);
+    const ways = waysOf(lab);
+    const figures = new Map(ways.map((w) => [w.name, [] as Figures[]]));
+    for (let i = 0; i < REPEATS; i++) {
+      for (const way of ways) {
+        const undo = await way.set(rig);
+        try {
+          figures.get(way.name)!.push(await measure(rig, way));
+        } finally {
+          await undo();
+        }
+      }
+    }
+    const plain = figures.get(ways[0]!.name)!;
+    const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
+    print(['local path', 'TCP in trains [Gbit/s]', 'TCP as on a wire [Gbit/s]', 'UDP 64 B [k/s]', 'CPU [us a packet]', 'of plain routing'], ways.map(({ name }) => {
+      const own = figures.get(name)!;
+      return [name, show(own.map((f) => f.trainsBps / 1e9)), show(own.map((f) => f.wireBps / 1e9)), show(own.map((f) => f.packets / 1000), 0), show(own.map((f) => f.usPerPacket)), `${(100 * mean(own.map((f) => f.wireBps))) / mean(plain.map((f) => f.wireBps)) | 0} %, ${(100 * mean(own.map((f) => f.packets))) / mean(plain.map((f) => f.packets)) | 0} %`];
+    }));
+    process.stdout.write(`edge_in alone, by the kernel's test run: ${show(await testRuns(rig), 0)} ns a packet\n`);
+  } finally {
+    await destroyRig(rig);
+  }
+}
+
+const addressOf = (lab: Lab, node: string, itf: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === itf)!.addresses[0]!.split('/')[0]!;
+
+async function prepare(rig: Rig, lab: Lab): Promise<void> {
+  const ip = (node: string, ...args: string[]) => rig.node(node).exec(['ip', ...args]);
+  for (const server of ['s', 't']) await ip(server, 'address', 'add', `${ANYCAST}/32`, 'dev', 'lo');
+  await ip('c', 'route', 'add', 'default', 'via', addressOf(lab, 'e', 'net'));
+  await ip('s', 'route', 'add', 'default', 'via', addressOf(lab, 'e', 'lan'));
+  await ip('e', 'route', 'add', ANYCAST, 'via', addressOf(lab, 's', 'eth0'));
+  await ip('d', 'route', 'add', ANYCAST, 'via', addressOf(lab, 't', 'eth0'));
+}
+
+function waysOf(lab: Lab): Way[] {
+  const nothing = async () => { await Promise.resolve(); };
+  const [edge, server] = [addressOf(lab, 'e', 'lan'), addressOf(lab, 's', 'eth0')];
+  const nft = `table ip pop {\n chain in {\n  type nat hook prerouting priority -100;\n  ip daddr ${ANYCAST} dnat to jhash ip saddr . th sport mod 2 map { 0 : ${server}, 1 : ${server} }\n }\n}\n`;
+  return [
+    { name: 'plain routing', from: 'c', to: 's', set: async () => nothing },
+    { name: 'forwarding unit (tc BPF)', from: 'c', to: 's', set: async (rig) => {
+      const units = [await unit(rig, 'e', [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 2`), 'commit 1', 'attach net edge_in']), await unit(rig, 's', [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `peer ${edge} on`, 'attach eth0 server_in'])];
+      return async () => { for (const u of units) await u(); };
+    } },
+    { name: 'nftables, DNAT by hash', from: 'c', to: 's', set: async (rig) => {
+      await rig.node('e').exec(['nft', '-f', '-'], { stdin: nft });
+      return async () => { await rig.node('e').exec(['nft', 'delete', 'table', 'ip', 'pop']); };
+    } },
+    { name: 'Open vSwitch, as a switch', from: 'd', to: 't', set: async () => nothing },
+    { name: 'Open vSwitch, hash and entries', from: 'd', to: 't', set: async (rig) => {
+      const dir = `/run/netrig/bench-pop/o.ovs`;
+      const mac = lab.fabric.nodes.find((n) => n.name === 't')!.interfaces[0]!.mac;
+      const flows = [`table=0,priority=10,ip,nw_dst=${ANYCAST},actions=multipath(symmetric_l4,1024,modulo_n,${SLOTS},0,NXM_NX_REG0[0..15]),resubmit(,1)`, ...Array.from({ length: SLOTS }, (_, i) => `table=1,reg0=${i},actions=mod_dl_dst:${mac},output:t`)];
+      const bridge = (await rig.node('o').exec(['ovs-vsctl', `--db=unix:${dir}/db.sock`, 'list-br'])).stdout.trim();
+      const management = `unix:${dir}/${bridge}.mgmt`;
+      await rig.node('o').exec(['ovs-ofctl', 'add-flows', management, '-'], { stdin: flows.join('\n') });
+      return async () => { await rig.node('o').exec(['ovs-ofctl', 'del-flows', management, `ip,nw_dst=${ANYCAST}`]); await rig.node('o').exec(['ovs-ofctl', 'del-flows', management, 'table=1']); };
+    } },
+  ];
+}
+
+/** A forwarder that has been told these lines; ends it. */
+async function unit(rig: Rig, node: string, lines: readonly string[]): Promise<() => Promise<void>> {
+  const forwarder: HostProcess = rig.node(node).spawn([join(BUILD_DIR, 'forwarder')]);
+  const answers = createInterface({ input: forwarder.stdout });
+  forwarder.stderr.resume();
+  forwarder.stdin.write(`${lines.join('\n')}\n`);
+  let expected = lines.filter((l) => !l.startsWith('slot')).length + 1;
+  for await (const line of answers) {
+    if (line.startsWith('E ')) throw new Error(line);
+    if (--expected === 0) break;
+  }
+  return async () => {
+    forwarder.stdin.end('detach\n');
+    await forwarder.exited;
+  };
+}
+
+async function measure(rig: Rig, { from, to }: Way): Promise<Figures> {
+  const device = from === 'c' ? 'up' : 'eth0';
+  const offload = (on: 'on' | 'off') => rig.node(from).exec(['ethtool', '-K', device, 'tso', on, 'gso', on], { allowFailure: true });
+  const server = rig.node(to).spawn(['iperf3', '-s', '-B', ANYCAST]);
+  server.stdout.resume();
+  server.stderr.resume();
+  try {
+    await sleep(300);
+    const run = async (...more: string[]) => (JSON.parse((await rig.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more])).stdout) as { end: { sum_received: { bits_per_second: number; packets: number; lost_packets: number } } }).end.sum_received;
+    // No longer than what fits with the first hop's header: the server's route says so in a PoP.
+    const size = ['-M', '1400'];
+    await offload('on');
+    const trainsBps = (await run(...size)).bits_per_second;
+    await offload('off');
+    const wireBps = (await run(...size)).bits_per_second;
+    const before = busyMs();
+    const udp = await run('-u', '-b', '0', '-l', '64');
+    const cpuMs = busyMs() - before;
+    const packets = (udp.packets - udp.lost_packets) / SECONDS;
+    return { trainsBps, wireBps, packets, usPerPacket: (cpuMs * 1000) / (packets * SECONDS) };
+  } finally {
+    server.kill('SIGKILL');
+    await server.exited;
+  }
+}
+
+/** Of all cores, milliseconds. */
+function busyMs(): number {
+  const [user, nice, system, , , irq, softirq] = readFileSync('/proc/stat', 'utf8').split('\n')[0]!.split(/\s+/).slice(1).map(Number);
+  return ((user ?? 0) + (nice ?? 0) + (system ?? 0) + (irq ?? 0) + (softirq ?? 0)) * 10;
+}
+
+async function testRuns(rig: Rig): Promise<number[]> {
+  const forwarder = rig.node('e').spawn([join(BUILD_DIR, 'forwarder')]);
+  forwarder.stderr.resume();
+  const slots = Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} 10.0.0.9 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 2`);
+  forwarder.stdin.write(`settings 10.0.0.1 10.0.0.1 7 ${SLOTS} gre 1 0 1 0 1448\ntable ${ANYCAST}/32 0\n${slots.join('\n')}\ncommit 1\n`);
+  for (let i = 0; i < REPEATS; i++) forwarder.stdin.write(`run edge_in ${TEST_RUNS} ${synFrame('198.51.100.7', 1234, ANYCAST, 80).toString('hex')}\n`);
+  forwarder.stdin.end();
+  let out = '';
+  forwarder.stdout.setEncoding('utf8').on('data', (text: string) => { out += text; });
+  await once(forwarder.stdout, 'end');
+  return out.trim().split('\n').slice(-REPEATS).map((line) => Number(line.split(' ')[2]));
+}

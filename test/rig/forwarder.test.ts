@@ -1,0 +1,152 @@
+/** The forwarding unit's programs on crafted packets, in this machine's kernel, with real sockets: nothing is attached anywhere. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { createServer, connect, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { Forwarder } from '../../agents/pop/nodes/forwarder.ts';
+import { LONGEST_BYTES, type AgentConfig } from '../../agents/pop/config.ts';
+import type { WireSlot } from '../../agents/pop/protocol.ts';
+import { dissect } from '../../agents/pop/results/packets.ts';
+import { BUILD_DIR } from '../../src/core/paths.ts';
+import { ACK, ethernet, firstHop, ipv4, SYN, synFrame, tcp } from '../support/frames.ts';
+
+const [EDGE, SERVER, OTHER, REMOTE, THIRD, ANYCAST, CLIENT] = ['10.9.0.1', '10.9.0.2', '10.9.0.3', '10.9.1.1', '10.9.2.1', '127.9.3.1', '127.9.3.2'];
+const [AWAY, KEEP, FINAL] = [1, 2, 4];
+const [OK, SHOT] = [0, 2];
+
+const config = (over: Partial<AgentConfig> = {}): AgentConfig => ({
+  self: { name: 's', role: 'server', address: SERVER, pop: 'a' }, nodes: [{ name: 'e', role: 'edge', address: EDGE, pop: 'a' }, { name: 's', role: 'server', address: SERVER, pop: 'a' }],
+  pops: [{ name: 'a', manager: 'm', edge: 'e', servers: ['s'], strict: false }], services: [{ name: 'web', address: ANYCAST, table: 0, servers: ['s'] }],
+  gateway: null, devices: [], bgp: null, preserving: true, memory: true, encapsulation: 'gre', pair: false, slots: 16, returnByTunnel: false, drainMs: null, capacity: 1, workBytes: 0, feedbackMs: 500, intervalMs: 1000, law: null, threats: [], policies: [], ...over,
+});
+
+async function withForwarder(over: Partial<AgentConfig>, work: (forwarder: Forwarder) => Promise<void>): Promise<void> {
+  const forwarder = await Forwarder.start(BUILD_DIR, config(over), 7);
+  try {
+    await forwarder.trust([EDGE, OTHER, REMOTE]);
+    await work(forwarder);
+  } finally {
+    await forwarder.stop();
+  }
+}
+
+/** Where server_in sends what came in a first hop: here, or a PoP, or another server. */
+async function served(forwarder: Forwarder, hop: Parameters<typeof firstHop>[2], inner: Buffer): Promise<string> {
+  const { action, frame } = await forwarder.run('server_in', firstHop(EDGE, SERVER, hop, inner));
+  if (action === SHOT) return 'dropped';
+  const packet = dissect(frame)!;
+  assert.ok(packet.inner.bytes.equals(dissect(ethernet(inner))!.inner.bytes), 'the inner packet is as it was (R3-9)');
+  return packet.kind === 'plain' ? 'here' : packet.to!;
+}
+
+describe('the forwarding unit', { skip: existsSync(join(BUILD_DIR, 'forwarder')) ? false : 'not built: lab/setup.sh --with-pop' }, () => {
+  test('R3-17 the table of section 2: two directions, three kinds of packets', async () => {
+    const server = createServer().listen(0, ANYCAST);
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const connection = connect({ host: ANYCAST, port, localAddress: CLIENT });
+    await once(connection, 'connect');
+    const own = connection.localPort as number;
+    try {
+      // Without a memory: the text's own rules.
+      await withForwarder({ memory: false }, async (f) => {
+        const away = { flags: AWAY | KEEP, target: REMOTE };
+        const back = { flags: KEEP, former: REMOTE };
+        const packet = (from: number, flags: number) => ipv4(6, CLIENT, ANYCAST, tcp(from, port, flags));
+        assert.equal(await served(f, away, packet(own, ACK)), 'here', 'a connection that is here, away');
+        assert.equal(await served(f, back, packet(own, ACK)), 'here', 'a connection that is here, back');
+        assert.equal(await served(f, away, packet(own, SYN)), 'here', 'its first packet again');
+        assert.equal(await served(f, away, packet(1, ACK)), REMOTE, 'none here, no first packet, away');
+        assert.equal(await served(f, back, packet(1, ACK)), REMOTE, 'none here, no first packet, back');
+        assert.equal(await served(f, away, packet(1, SYN)), REMOTE, 'a new one, away');
+        assert.equal(await served(f, back, packet(1, SYN)), 'here', 'a new one, back');
+        assert.equal(await served(f, { ...away, flags: AWAY }, packet(own, ACK)), REMOTE, 'R3-36 here, but drained');
+        assert.equal(await served(f, { flags: FINAL }, packet(1, ACK)), 'here', 'R3-21 what came by tunnel goes nowhere else');
+        assert.equal((await f.counters())['kept'], 2);
+      });
+    } finally {
+      connection.destroy();
+      server.close();
+    }
+  });
+
+  test('servers remember where they sent a connection, until that PoP is no former one any more', () => withForwarder({}, async (f) => {
+    const packet = (flags: number) => ipv4(6, CLIENT, ANYCAST, tcp(2000, 9, flags));
+    assert.equal(await served(f, { flags: AWAY | KEEP, target: REMOTE }, packet(SYN)), REMOTE);
+    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(ACK)), REMOTE, 'from one PoP to another: it stays');
+    assert.equal(await served(f, { flags: KEEP, former: REMOTE }, packet(ACK)), REMOTE, 'back: it stays');
+    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD }, packet(ACK)), 'here', 'R3-36 drained: this server breaks it');
+    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(SYN)), THIRD, 'the port is used again');
+    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(ACK)), THIRD);
+  }));
+
+  test('a server that had the entry before is asked; strangers are not heard', () => withForwarder({}, async (f) => {
+    const inner = ipv4(6, CLIENT, ANYCAST, tcp(3000, 9, ACK));
+    assert.equal(await served(f, { flags: KEEP, hand: OTHER }, inner), OTHER);
+    assert.equal((await f.run('server_in', firstHop('10.66.6.6', SERVER, {}, inner))).action, SHOT);
+    assert.equal((await f.counters())['strangers'], 1);
+  }));
+
+  const slots = (over: Partial<WireSlot>): WireSlot[] => Array.from({ length: 16 }, (_, index) => ({ table: 0, index, server: SERVER, target: '0.0.0.0', formers: ['0.0.0.0', '0.0.0.0'], hand: '0.0.0.0', away: false, keep: true, ...over }));
+  const edge = { self: { name: 'e', role: 'edge', address: EDGE, pop: 'a' } } as const;
+
+  test('R3-18 the edge: first hops with the secondary; a version rules as a whole', () => withForwarder(edge, async (f) => {
+    const frame = synFrame('198.51.100.7', 4000, ANYCAST, 80);
+    await f.program(1, slots({}));
+    const local = dissect((await f.run('edge_in', frame)).frame)!;
+    assert.deepEqual([local.kind, local.from, local.to, local.secondary], ['hop', EDGE, SERVER, null]);
+    await f.program(2, slots({ target: REMOTE, away: true }));
+    const away = dissect((await f.run('edge_in', frame)).frame)!;
+    assert.deepEqual([away.kind, away.to, away.secondary, away.away], ['hop', SERVER, REMOTE, true]);
+    assert.deepEqual((await f.run('edge_in', synFrame('198.51.100.7', 1, '192.0.2.1', 80))).action, OK, 'not anycast: none of its business');
+  }));
+
+  test('plain mode: by tunnel at once, in GRE or in GUE', async () => {
+    for (const encapsulation of ['gre', 'gue'] as const) {
+      await withForwarder({ ...edge, preserving: false, encapsulation }, async (f) => {
+        await f.program(1, slots({ target: REMOTE, away: true }));
+        const packet = dissect((await f.run('edge_in', synFrame('198.51.100.7', 4000, ANYCAST, 80))).frame)!;
+        assert.deepEqual([packet.kind, packet.from, packet.to, packet.inner.sourcePort], [encapsulation, EDGE, REMOTE, 4000]);
+      });
+    }
+  });
+
+  test('R3-21 what comes by tunnel goes to a server, marked as final, whatever the entry says; strangers\' tunnels are not opened', () => withForwarder(edge, async (f) => {
+    await f.program(1, slots({ target: THIRD, away: true }));
+    const inner = ipv4(6, '198.51.100.7', ANYCAST, tcp(4000, 80));
+    const gre = (from: string) => ethernet(ipv4(47, from, EDGE, Buffer.concat([Buffer.from([0, 0, 8, 0]), inner])));
+    const packet = dissect((await f.run('edge_in', gre(REMOTE))).frame)!;
+    assert.deepEqual([packet.kind, packet.to, packet.secondary, packet.away], ['hop', SERVER, null, false]);
+    assert.equal((await f.run('edge_in', gre('10.66.6.6'))).action, SHOT);
+    assert.equal((await f.counters())['strangers'], 1);
+  }));
+
+  test('R3-32 threats are dropped; fragments are counted; what is too long is answered with the size that fits', () => withForwarder(edge, async (f) => {
+    await f.program(1, slots({}));
+    await f.setThreat('198.51.100.0/24', true);
+    assert.equal((await f.run('edge_in', synFrame('198.51.100.7', 1, ANYCAST, 80))).action, SHOT);
+    await f.setThreat('198.51.100.0/24', false);
+    const fragment = synFrame('198.51.100.7', 1, ANYCAST, 80);
+    fragment.writeUInt16BE(0x2000, 14 + 6);
+    assert.equal((await f.run('edge_in', fragment)).action, SHOT);
+    const long = ethernet(ipv4(6, '198.51.100.7', ANYCAST, Buffer.concat([tcp(1, 80, ACK), Buffer.alloc(LONGEST_BYTES)])));
+    long.writeUInt16BE(0x4000, 14 + 6);
+    const { frame } = await f.run('edge_in', long);
+    assert.deepEqual([frame[14 + 9], frame[34], frame[35], frame.readUInt16BE(40)], [1, 3, 4, LONGEST_BYTES], 'ICMP: fragmentation needed, and the size');
+    assert.equal(frame.subarray(30, 34).join('.'), '198.51.100.7', 'to whoever sent it');
+    const { threats, fragments, tooBig } = await f.counters();
+    assert.deepEqual([threats, fragments, tooBig], [1, 1, 1]);
+  }));
+
+  test('path-MTU errors go where the flow lives that they quote', () => withForwarder(edge, async (f) => {
+    // The server's reply was too long for a router on its way: what it quotes went from the anycast address to the client.
+    const quoted = ipv4(6, ANYCAST, '198.51.100.7', tcp(80, 4000, ACK));
+    const error = ethernet(ipv4(1, '192.0.2.254', ANYCAST, Buffer.concat([Buffer.from([3, 4, 0, 0, 0, 0, 5, 0]), quoted])));
+    const table = Array.from({ length: 16 }, (_, index) => ({ ...slots({})[index]!, server: `10.9.0.${100 + index}` }));
+    await f.program(1, table);
+    const flow = dissect((await f.run('edge_in', synFrame('198.51.100.7', 4000, ANYCAST, 80))).frame)!;
+    assert.equal(dissect((await f.run('edge_in', error)).frame)!.to, flow.to);
+  }));
+});
