@@ -115,6 +115,10 @@ export function serveAgent<Config>(agent: Agent<Config>): void {
     else queue = queue.then(async () => { await handle(request); });
   });
   input.on('close', () => {
-    void queue.then(() => agent.stop()).finally(() => { flushLog(); process.exit(0); });
+    void queue.then(() => agent.stop()).finally(() => {
+      flushLog();
+      // Not before the last line is out: a pipe that is full takes it later.
+      process.stderr.write('', () => process.exit(0));
+    });
   });
 }
