@@ -1,0 +1,141 @@
+/** pop-offload: who serves what, what became of connections, and what the packets say (R3 section 8). */
+import { Type, type Static } from 'typebox';
+import { missing, type Check, type Figures } from '../../../src/checks/check.ts';
+import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
+import { expandAll } from '../../../src/topology/ranges.ts';
+import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
+import { configOf, phaseStartUs, trailOf, type Connection } from './evidence.ts';
+import { addedUs, aliveIn, altered, differing, hasty, indirect, loadSeries, malformed, mistaken, needless, reaction, relayed, settling, sigmas, startedIn, strayed, turns, wrongAnswers } from './measures.ts';
+import { packetsAt, type SeenPacket } from './packets.ts';
+
+const METRICS = {
+  share: 'New connections that a PoP takes, a part of all (R3-2 to R3-6).',
+  sigma: 'How far that share is from `policy`, in standard deviations of the binomial (R3-2).',
+  connections: 'New connections.',
+  broken: 'Connections that were reset, refused or not answered, of those that lived in the window and, where it has a `to`, ended in it (R3-15, R3-16).',
+  moved: 'Connections that more than one PoP answered (R3-10).',
+  live: 'Connections that were open at `event`.',
+  mistaken: 'Requests whose client, as the server logged it, had no such connection (R3-14).',
+  differing: 'Bodies that differ from the others of their service (R3-39).',
+  misplaced: 'Connections that a server answered which their service does not have (R3-34).',
+  servers: 'Servers of a PoP that answered (R3-35).',
+  reaction: 'From when a policy was sent (or `event` happened) until the first new connection at the PoP that gets more (R3-30).',
+  queried: 'Entries that GetPolicies told otherwise than the tables had them (R3-38).',
+  latency: 'First answers of a PoP\'s connections, a quantile.',
+  added: 'First answers of a PoP\'s connections less the median of those of the PoP `beside`, a quantile (R3-33).',
+  modifications: 'Entries that a PoP changed (R3-19).',
+  needless: 'Entries that it changed beyond those that had to be (R3-19).',
+  hasty: 'Entries that it changed although another had been changed longer ago (R3-20).',
+  load: 'Load of a PoP, the mean of its servers\' (R3-27).',
+  settling: 'Control intervals from the first load above `limit` until the load keeps it.',
+  turns: 'Turns of what a PoP sheds, from more to less or back.',
+  versions: 'Versions of policies (R3-26, R3-28).',
+  tunnelled: 'Packets in tunnels at a capture (R3-5, R3-32).',
+  relayed: 'Packets that went through more than one tunnel, all captures together (R3-21, R3-22).',
+  altered: 'Packets that tunnels or first hops changed, all captures together (R3-9).',
+  malformed: 'Packets in tunnels of another kind than configured, or between others than edges (R3-8).',
+  strayed: 'Packets in tunnels to another PoP than the one that serves their connection.',
+  hops: 'First hops at a capture that carry a secondary (R3-18).',
+  bare: 'First hops of entries that point away, without a secondary (R3-18).',
+  indirect: 'Replies at a capture of connections that another PoP served (R3-12).',
+} as const;
+
+const keys = {
+  metric: Type.Enum(Object.keys(METRICS) as (keyof typeof METRICS)[], { description: Object.entries(METRICS).map(([name, what]) => `${name}: ${what}`).join(' ') }),
+  pop: opt(text('PoP that is judged.')),
+  beside: opt(text('added: PoP that it is compared with.')),
+  service: opt(oneOrMany(text('Services (default: all).'))),
+  clients: opt(oneOrMany(names('Nodes of clients (default: all).'))),
+  policy: opt(percent('sigma: what the share should be.')),
+  quantile: opt(percent('Quantile (default 50%).')),
+  capture: opt(text('Capture point, "node:interface".')),
+  event: opt(duration('live, settling, reaction: when, within the phase.')),
+  limit: opt(percent('settling: of the load.')),
+};
+type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
+
+const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
+  share: ['pop'], sigma: ['pop', 'policy'], live: ['event'], servers: ['pop'], reaction: ['pop'], latency: ['pop'], added: ['pop', 'beside'], modifications: ['pop'], needless: ['pop'], hasty: ['pop'], load: ['pop'],
+  settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
+};
+const many = (value: string | string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
+
+const popOffload: Check<Keys> = {
+  name: 'pop-offload',
+  keys,
+  unit: ({ metric }) => (metric === 'share' || metric === 'load' ? 'fraction' : metric === 'reaction' || metric === 'latency' || metric === 'added' ? 'durationUs' : 'count'),
+  problems(target, lab) {
+    const config = lab.systems.find((s) => s.name === 'pop')?.config as { pops?: object; services?: object } | undefined;
+    const known = (key: 'pop' | 'beside' | 'service', names: string[]) => (many(target[key]) ?? []).flatMap((name) => (names.includes(name) ? [] : [{ path: [key], message: `no ${key === 'service' ? 'service' : 'PoP'} "${name}"`, hint: `there are: ${names.join(', ')}` }]));
+    const pops = Object.keys(config?.pops ?? {});
+    return [
+      ...(NEEDS[target.metric] ?? []).flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : [])),
+      ...known('pop', pops), ...known('beside', pops), ...known('service', Object.keys(config?.services ?? {})),
+      ...(target.capture !== undefined && !lab.captures.some((c) => `${c.at.node}:${c.at.interface}` === target.capture) ? [{ path: ['capture'], message: `nothing is captured at "${target.capture}"` }] : []),
+    ];
+  },
+  figures(target, evidence, phase, window) {
+    const trail = trailOf(evidence, phase);
+    if (typeof trail === 'string') return missing(trail);
+    const { pop = '', metric } = target;
+    const [services, clients] = [many(target.service), many(target.clients)];
+    const exact = (value: number | undefined, otherwise: string): Figures => (value === undefined ? missing(otherwise) : { kind: 'exact', value });
+    const chosen = trail.connections.filter((c) => (services?.includes(c.service) ?? true) && (clients?.includes(c.client) ?? true));
+    const fresh = startedIn(chosen, window);
+    const during = <T extends { readonly atUs: number }>(list: readonly T[]): T[] => list.filter((e) => e.atUs >= window.fromUs && e.atUs < window.toUs);
+    const versions = trail.policies.filter((p) => p.sentUs >= window.fromUs && p.sentUs < window.toUs);
+    const quantile = parseFraction(target.quantile ?? '50%');
+    const at = (): SeenPacket[] | undefined => {
+      const packets = target.capture === undefined ? undefined : packetsAt(evidence, target.capture, phaseStartUs(phase));
+      const addresses = services === undefined ? undefined : new Set(trail.services.filter((s) => services.includes(s.name)).map((s) => s.address));
+      const sources = clients === undefined ? undefined : new Set(trail.nodes.filter((n) => clients.includes(n.name)).map((n) => n.address));
+      return packets && during(packets).filter((p) => (addresses?.has(p.inner.destination) ?? true) && (sources?.has(p.inner.source) ?? true));
+    };
+    const counted = (count: (packets: SeenPacket[]) => number): Figures => {
+      const packets = at();
+      return exact(packets && count(packets), `nothing was captured at ${target.capture}`);
+    };
+    const points = (): SeenPacket[][] => evidence.captures.flatMap((c) => { const packets = packetsAt(evidence, c.at, phaseStartUs(phase)); return packets ? [during(packets)] : []; });
+    const taken = (list: readonly Connection[]): number => list.filter((c) => c.pops[0] === pop).length;
+    const ofPop = <T extends { readonly pop: string }>(list: readonly T[]): T[] => list.filter((e) => e.pop === pop);
+    switch (metric) {
+      case 'share': return fresh.length === 0 ? missing('no connection began in the window') : { kind: 'share', count: taken(fresh), of: fresh.length };
+      case 'sigma': return fresh.length === 0 ? missing('no connection began in the window') : exact(sigmas(taken(fresh), fresh.length, parseFraction(target.policy ?? '0%')), '');
+      case 'connections': return exact(fresh.length, '');
+      case 'broken': return chosen.length === 0 ? missing('there were no connections') : exact(aliveIn(chosen, window).filter((c) => c.fate !== 'ok' && (target.to === undefined || c.endedUs < window.toUs)).length, '');
+      case 'moved': return chosen.length === 0 ? missing('there were no connections') : exact(aliveIn(chosen, window).filter((c) => c.pops.length > 1).length, '');
+      case 'live': { const t = parseDurationUs(target.event ?? '0s'); return exact(chosen.filter((c) => c.startedUs < t && c.endedUs > t && (pop === '' || c.pops[0] === pop)).length, ''); }
+      case 'mistaken': return trail.accesses.length === 0 ? missing('no server left a log') : exact(mistaken(trail, window), '');
+      case 'differing': return fresh.length === 0 ? missing('no connection began in the window') : exact(differing(fresh), '');
+      case 'misplaced': { const own = new Map(trail.services.map((s) => [s.name, s.servers])); return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, ''); }
+      case 'servers': return exact(new Set(during(ofPop(trail.accesses)).map((a) => a.server)).size, '');
+      case 'reaction': return exact(reaction(trail.policies, chosen, pop, window, target.event === undefined ? undefined : parseDurationUs(target.event)), `no policy that gives ${pop} more was sent in the window`);
+      case 'queried': return trail.answers.length === 0 ? missing('nobody asked for policies') : exact(wrongAnswers(trail), '');
+      case 'latency': return taken(fresh) === 0 ? missing(`no connection was served by ${pop}`) : { kind: 'quantile', quantile, values: fresh.filter((c) => c.fate === 'ok' && c.pops[0] === pop).map((c) => c.firstUs) };
+      case 'added': { const values = addedUs(fresh, pop, target.beside ?? ''); return values.length === 0 ? missing(`no connection was served by ${pop}`) : { kind: 'quantile', quantile, values }; }
+      case 'modifications': return exact(during(ofPop(trail.journal)).length, '');
+      case 'needless': { const dumps = ofPop(trail.tables); return dumps.length === 0 ? missing(`the manager of ${pop} left no tables`) : exact(needless(dumps, trail.slots), ''); }
+      case 'hasty': {
+        const journals = [...Map.groupBy(ofPop(trail.journal), (j) => j.service).values()];
+        return journals.length === 0 ? missing(`the manager of ${pop} changed nothing`) : exact(journals.reduce((sum, own) => sum + hasty(own.toSorted((a, b) => a.number - b.number), trail.slots), 0), '');
+      }
+      case 'load': { const values = during(loadSeries(trail.loads, pop, trail.feedbackUs)).map((l) => l.load); return values.length === 0 ? missing(`no server of ${pop} left its load`) : { kind: 'samples', values }; }
+      case 'settling': return exact(settling(during(loadSeries(trail.loads, pop, trail.intervalUs)), parseDurationUs(target.event ?? '0s'), parseFraction(target.limit ?? '100%')), `the load of ${pop} was never above the limit`);
+      case 'turns': return exact(turns(versions, pop), '');
+      case 'versions': return exact(pop === '' ? versions.length : versions.filter((v) => v.policies[pop] !== undefined || Object.values(v.policies).some((s) => Object.values(s).some((shares) => shares[pop] !== undefined))).length, '');
+      case 'tunnelled': return counted((packets) => packets.filter((p) => p.kind === 'gre' || p.kind === 'gue').length);
+      case 'malformed': return counted((packets) => malformed(packets, trail, configOf(evidence)?.encapsulation ?? 'gre'));
+      case 'strayed': return counted((packets) => strayed(packets, trail));
+      case 'hops': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.secondary !== null).length);
+      case 'bare': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.away && p.secondary === null).length);
+      case 'indirect': return counted((packets) => indirect(packets, trail, pop));
+      case 'relayed': return points().length === 0 ? missing('nothing was captured') : exact(relayed(points()), '');
+      case 'altered': {
+        const { altered: count, compared } = altered(points(), new Set(trail.services.map((s) => s.address)));
+        return compared === 0 ? missing('no packet was captured both before and inside a tunnel or a first hop') : exact(count, '');
+      }
+    }
+  },
+};
+
+export const checks: readonly Check[] = [popOffload];

@@ -1,0 +1,147 @@
+/** What a run left of its connections, policies and loads, dated from the start of a phase. */
+import { agentLog, logAheadMs, type LogLine } from '../../../src/evidence/agentlog.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import type { PhaseRecord } from '../../../src/traffic/run.ts';
+import type { NodeInfo, Pop, PopFile, Service } from '../config.ts';
+import type { ConnectionRow, Fate } from '../nodes/client.ts';
+import type { ManagerStatus, Policies } from '../protocol.ts';
+import { feedbackUsOf, intervalUsOf, nodesOf, popsOf, servicesOf } from '../system.ts';
+
+export interface Connection {
+  readonly client: string;
+  readonly service: string;
+  /** "address:port" of the client. */
+  readonly end: string;
+  readonly startedUs: number;
+  readonly endedUs: number;
+  readonly fate: Fate;
+  readonly requests: number;
+  /** By its answers. */
+  readonly servers: readonly string[];
+  /** PoPs of those servers; the first one took it. */
+  readonly pops: readonly string[];
+  readonly firstUs: number;
+  readonly hash: string;
+}
+
+/** A request as a server logged it. */
+export interface Access {
+  readonly atUs: number;
+  readonly server: string;
+  readonly pop: string;
+  /** "address:port" of the client, as the server saw it. */
+  readonly end: string;
+  readonly path: string;
+}
+
+export interface PolicyChange {
+  readonly version: number;
+  readonly sentUs: number;
+  readonly appliedUs: number;
+  readonly policies: Readonly<Record<string, Policies>>;
+}
+
+/** Entries of a PoP's tables after a version: by service, the PoP that each points to; '' is here. */
+export interface TableDump {
+  readonly atUs: number;
+  readonly pop: string;
+  readonly version: number;
+  readonly tables: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Of a PoP's journal (R3-20), in its order. */
+export interface JournalEntry {
+  readonly atUs: number;
+  readonly pop: string;
+  readonly service: string;
+  readonly number: number;
+  readonly slot: number;
+  readonly from: string | null;
+  readonly to: string | null;
+}
+
+export interface LoadPoint {
+  readonly atUs: number;
+  readonly server: string;
+  readonly pop: string;
+  readonly load: number;
+}
+
+/** What GetPolicies answered of a PoP's entries (R3-38). */
+export interface Answer {
+  readonly atUs: number;
+  readonly entries: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, number>>>>>>;
+}
+
+export interface Trail {
+  readonly nodes: readonly NodeInfo[];
+  readonly pops: readonly Pop[];
+  readonly services: readonly Service[];
+  readonly connections: readonly Connection[];
+  readonly accesses: readonly Access[];
+  readonly policies: readonly PolicyChange[];
+  readonly tables: readonly TableDump[];
+  readonly journal: readonly JournalEntry[];
+  readonly loads: readonly LoadPoint[];
+  readonly answers: readonly Answer[];
+  readonly slots: number;
+  readonly feedbackUs: number;
+  /** Of the controller's decisions. */
+  readonly intervalUs: number;
+}
+
+const trails = new WeakMap<CellEvidence, Map<string, Trail | string>>();
+
+/** A text says why there is none. Read once for all targets of a phase. */
+export function trailOf(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
+  let phases = trails.get(evidence);
+  if (!phases) trails.set(evidence, (phases = new Map<string, Trail | string>()));
+  let trail = phases.get(phase.phase);
+  if (trail === undefined) phases.set(phase.phase, (trail = readTrail(evidence, phase)));
+  return trail;
+}
+
+export const phaseStartUs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n);
+
+/** Configuration of the system in this cell; undefined: it has none. */
+export const configOf = (evidence: CellEvidence): PopFile | undefined => evidence.lab.systems.find((s) => s.name === 'pop')?.config as unknown as PopFile | undefined;
+
+function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
+  const config = configOf(evidence);
+  if (!config) return 'this cell has no PoP system';
+  const nodes = nodesOf(config, evidence.lab, evidence.lab.systems.find((s) => s.name === 'pop')!.on);
+  const startMs = phaseStartUs(phase) / 1000;
+  const popOf = new Map(nodes.map((n) => [n.name, n.pop ?? '']));
+  const of = (role: NodeInfo['role']): NodeInfo[] => nodes.filter((n) => n.role === role);
+  const us = (ms: number, node: string): number => (ms - logAheadMs(evidence, node) - startMs) * 1000;
+  const events = <T>(role: NodeInfo['role'], event: string, read: (line: LogLine, node: NodeInfo) => T[]): T[] => of(role).flatMap((node) => agentLog(evidence, 'pop', node.name).filter((l) => l['event'] === event).flatMap((line) => read(line, node)));
+  const connections = events('client', 'connections', ({ list }, node) => (list as ConnectionRow[]).map(([service, port, startedMs, endedMs, fate, requests, servers, firstMs, , hash]): Connection => {
+    const names = servers === '' ? [] : servers.split(' ');
+    return { client: node.name, service, end: `${node.address}:${port}`, startedUs: us(startedMs, node.name), endedUs: us(endedMs, node.name), fate, requests, servers: names, pops: [...new Set(names.map((s) => popOf.get(s) ?? ''))], firstUs: firstMs * 1000, hash };
+  })).sort((a, b) => a.startedUs - b.startedUs);
+  type AccessRow = [t: number, client: string, port: number, server: string, status: number, path: string];
+  const accesses = events('server', 'access', ({ list }, node) => (list as AccessRow[]).map(([t, client, port, , , path]): Access => ({ atUs: us(t * 1000, node.name), server: node.name, pop: node.pop ?? '', end: `${client}:${port}`, path }))).sort((a, b) => a.atUs - b.atUs);
+  const controller = config.controller;
+  const policies = events('controller', 'policies', (line) => {
+    const { version, sentMs, appliedMs, policies: changed } = line as unknown as { version: number; sentMs: number; appliedMs: number; policies: Record<string, Policies> };
+    return [{ version, sentUs: us(sentMs, controller), appliedUs: us(appliedMs, controller), policies: changed }];
+  });
+  const journal = events('manager', 'modifications', (line, node) => {
+    const { at, service, list } = line as unknown as { at: number; service: string; list: [number, number, string | null, string | null][] };
+    return list.map(([number, slot, from, to]): JournalEntry => ({ atUs: us(at, node.name), pop: node.pop ?? '', service, number, slot, from, to }));
+  });
+  const tables = events('manager', 'tables', (line, node) => {
+    const { at, version, tables: dumped } = line as unknown as { at: number; version: number; tables: Record<string, string> };
+    return [{ atUs: us(at, node.name), pop: node.pop ?? '', version, tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])) }];
+  });
+  const loads = events('server', 'load', (line, node) => [{ atUs: us(line['at'] as number, node.name), server: node.name, pop: node.pop ?? '', load: line['load'] as number }]);
+  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, tables, journal, loads, answers: answersOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
+}
+
+function answersOf(evidence: CellEvidence, phase: PhaseRecord): Answer[] {
+  return (evidence.events[phase.phase] ?? []).flatMap(({ beganUs, request }): Answer[] => {
+    if (request?.operation !== 'GetPolicies' || request.refused !== null) return [];
+    const { pops } = request.answer as { pops: Record<string, ManagerStatus | null> };
+    return [{ atUs: beganUs, entries: Object.fromEntries(Object.entries(pops).flatMap(([pop, status]) => (status ? [[pop, status.entries] as const] : []))) }];
+  });
+}

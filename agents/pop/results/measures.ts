@@ -1,0 +1,175 @@
+/** What PoPs did with connections and packets, held against what was asked of them. Pure. */
+import { quantileOf } from '../../../src/checks/statistics.ts';
+import type { Window } from '../../../src/checks/check.ts';
+import { flowOf, identityOf, type SeenPacket } from './packets.ts';
+import type { Connection, JournalEntry, LoadPoint, PolicyChange, TableDump, Trail } from './evidence.ts';
+
+/** Connections that were alive at any time of the window. */
+export const aliveIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] => connections.filter((c) => c.startedUs < toUs && c.endedUs >= fromUs);
+export const startedIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] => connections.filter((c) => c.startedUs >= fromUs && c.startedUs < toUs);
+
+/** How far a share is from its policy, in standard deviations of the binomial. */
+export function sigmas(count: number, of: number, policy: number): number {
+  return of === 0 ? Infinity : Math.abs(count / of - policy) / Math.sqrt((policy * (1 - policy)) / of);
+}
+
+/** R3-14: requests whose client, as the server saw it, made no connection then. */
+export function mistaken({ accesses, connections }: Pick<Trail, 'accesses' | 'connections'>, { fromUs, toUs }: Window): number {
+  const lives = Map.groupBy(connections, (c) => c.end);
+  /** nginx dates by the millisecond, and writes when it is done. */
+  const slackUs = 5000;
+  return accesses.filter((a) => a.atUs >= fromUs && a.atUs < toUs && !lives.get(a.end)?.some((c) => a.atUs >= c.startedUs - slackUs && a.atUs <= c.endedUs + slackUs && c.servers.includes(a.server))).length;
+}
+
+/** R3-39: bodies that differ from the most frequent one of the service. */
+export function differing(connections: readonly Connection[]): number {
+  return [...Map.groupBy(connections.filter((c) => c.fate === 'ok'), (c) => c.service).values()].reduce((sum, own) => {
+    const counts = [...Map.groupBy(own, (c) => c.hash).values()].map((same) => same.length);
+    return sum + own.length - Math.max(...counts);
+  }, 0);
+}
+
+/** R3-30, R3-31: from when a policy was sent that gives a PoP more, or from an event, until the first new connection there; the longest. undefined: there was none. */
+export function reaction(policies: readonly PolicyChange[], connections: readonly Connection[], pop: string, { fromUs, toUs }: Window, eventUs?: number): number | undefined {
+  const firstAfter = (us: number): number => (connections.find((c) => c.startedUs >= us && c.pops[0] === pop)?.startedUs ?? Infinity) - us;
+  if (eventUs !== undefined) return firstAfter(eventUs);
+  const given = (p: PolicyChange): number => Object.values(p.policies).flatMap((services) => Object.values(services)).reduce((sum, shares) => sum + (shares[pop] ?? 0), 0);
+  const waits = policies.flatMap((p, i) => {
+    if (p.sentUs < fromUs || p.sentUs >= toUs || given(p) <= (i > 0 ? given(policies[i - 1]!) : 0)) return [];
+    return [firstAfter(p.sentUs)];
+  });
+  return waits.length === 0 ? undefined : Math.max(...waits);
+}
+
+/** R3-19: entries that were changed beyond those that had to be, from one dump of a PoP's tables to the next. */
+export function needless(dumps: readonly TableDump[], slots: number): number {
+  let excess = 0;
+  for (const [i, dump] of dumps.entries()) {
+    for (const [service, after] of Object.entries(dump.tables)) {
+      const before = dumps[i - 1]?.tables[service] ?? new Array<string>(slots).fill('');
+      const count = (table: readonly string[], pop: string) => table.filter((p) => p === pop).length;
+      const grown = [...new Set([...before, ...after])].reduce((sum, pop) => sum + Math.max(0, count(after, pop) - count(before, pop)), 0);
+      excess += after.filter((pop, slot) => pop !== before[slot]).length - grown;
+    }
+  }
+  return excess;
+}
+
+/** R3-20: entries that were changed although one that was eligible had been changed longer ago. Of one table, in the order of its journal. */
+export function hasty(journal: readonly JournalEntry[], slots: number): number {
+  const modified = new Array<number>(slots).fill(0);
+  const target = new Array<string | null>(slots).fill(null);
+  let violations = 0;
+  for (const { slot, from, to, number } of journal) {
+    // Entries that point where this one did could have been taken instead.
+    if (target.some((t, other) => t === from && other !== slot && modified[other]! < modified[slot]!)) violations += 1;
+    target[slot] = to;
+    modified[slot] = number;
+  }
+  return violations;
+}
+
+/** Load of a PoP, as the mean of its servers, an interval at a time. */
+export function loadSeries(loads: readonly LoadPoint[], pop: string, intervalUs: number): { readonly atUs: number; readonly load: number }[] {
+  const own = Map.groupBy(loads.filter((l) => l.pop === pop), (l) => Math.floor(l.atUs / intervalUs));
+  return [...own].sort(([a], [b]) => a - b).map(([i, points]) => ({ atUs: (i + 1) * intervalUs, load: points.reduce((sum, p) => sum + p.load, 0) / points.length }));
+}
+
+/** A measured load scatters: this part of the intervals that follow must keep the limit. */
+const KEPT = 0.8;
+
+/** Control intervals from the first one above a limit until the load keeps it. undefined: it was never above. Infinity: it does not. */
+export function settling(series: readonly { readonly atUs: number; readonly load: number }[], fromUs: number, limit: number): number | undefined {
+  const after = series.filter((s) => s.atUs >= fromUs);
+  const onset = after.findIndex((s) => s.load > limit);
+  if (onset < 0) return undefined;
+  for (let i = onset + 1; i < after.length; i++) {
+    const rest = after.slice(i);
+    if (rest[0]!.load <= limit && rest.filter((s) => s.load <= limit).length >= KEPT * rest.length) return i - onset;
+  }
+  return Infinity;
+}
+
+/** Turns of what a PoP sheds, from more to less or back: one that settles has none. */
+export function turns(policies: readonly PolicyChange[], pop: string): number {
+  const totals = policies.flatMap((p) => (p.policies[pop] === undefined ? [] : [Object.values(p.policies[pop]).map((shares) => Object.values(shares).reduce((a, b) => a + b, 0)).reduce((a, b) => Math.max(a, b), 0)]));
+  const signs = totals.slice(1).map((t, i) => Math.sign(t - totals[i]!)).filter((s) => s !== 0);
+  return signs.slice(1).filter((s, i) => s !== signs[i]).length;
+}
+
+const isTunnelled = (p: SeenPacket): boolean => p.kind === 'gre' || p.kind === 'gue';
+
+/** R3-21, R3-22: packets that went through more than one tunnel. */
+export function relayed(points: readonly (readonly SeenPacket[])[]): number {
+  const tunnels = new Map<string, Set<string>>();
+  for (const p of points.flat()) {
+    if (!isTunnelled(p)) continue;
+    const id = identityOf(p.inner);
+    const own = tunnels.get(id) ?? new Set<string>();
+    tunnels.set(id, own.add(`${p.from} ${p.to}`));
+  }
+  return [...tunnels.values()].filter((own) => own.size > 1).length;
+}
+
+/** R3-9: packets that are not the same in a tunnel or a first hop as they came from the client. */
+export function altered(points: readonly (readonly SeenPacket[])[], services: ReadonlySet<string>): { altered: number; compared: number } {
+  const plain = new Map<string, Buffer>();
+  const all = points.flat();
+  for (const p of all) if (p.kind === 'plain' && services.has(p.inner.destination)) plain.set(identityOf(p.inner), p.inner.bytes);
+  let [different, compared] = [0, 0];
+  for (const p of all) {
+    const original = p.kind === 'plain' ? undefined : plain.get(identityOf(p.inner));
+    if (!original) continue;
+    compared += 1;
+    const length = Math.min(original.length, p.inner.bytes.length);
+    if (!original.subarray(0, length).equals(p.inner.bytes.subarray(0, length))) different += 1;
+  }
+  return { altered: different, compared };
+}
+
+/** R3-8: tunnels of another kind than configured, or between others than edges. */
+export function malformed(packets: readonly SeenPacket[], { nodes }: Pick<Trail, 'nodes'>, encapsulation: 'gre' | 'gue'): number {
+  const edges = new Set(nodes.filter((n) => n.role === 'edge').map((n) => n.address));
+  return packets.filter((p) => isTunnelled(p) && (p.kind !== encapsulation || !edges.has(p.from ?? '') || !edges.has(p.to ?? ''))).length;
+}
+
+/** Ports are used again: a packet belongs to the connection that lived when it was sent. Clients date by the millisecond. */
+const isDuring = (p: SeenPacket, c: Connection): boolean => p.atUs >= c.startedUs - 1000 && p.atUs <= c.endedUs + 1000;
+
+/** Packets in tunnels to another PoP than the one that serves their connection: the mis-steered ones. */
+export function strayed(packets: readonly SeenPacket[], { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>): number {
+  const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop]));
+  const address = new Map(services.map((s) => [s.name, s.address]));
+  const lives = Map.groupBy(connections, (c) => `${c.end} ${address.get(c.service)}:80 6`);
+  return packets.filter((p) => {
+    if (!isTunnelled(p)) return false;
+    const own = lives.get(flowOf(p.inner))?.find((c) => isDuring(p, c));
+    return own !== undefined && own.pops[0] !== undefined && popOf.get(p.to ?? '') !== own.pops[0];
+  }).length;
+}
+
+/** R3-12: replies at a place that were served elsewhere, in a tunnel or not. */
+export function indirect(packets: readonly SeenPacket[], { connections, services }: Pick<Trail, 'connections' | 'services'>, pop: string): number {
+  const anycast = new Set(services.map((s) => s.address));
+  const lives = Map.groupBy(connections, (c) => c.end);
+  return packets.filter((p) => {
+    if (!anycast.has(p.inner.source)) return false;
+    const own = lives.get(`${p.inner.destination}:${p.inner.destinationPort}`)?.find((c) => isDuring(p, c));
+    return own !== undefined && own.pops.length > 0 && !own.pops.includes(pop);
+  }).length;
+}
+
+/** Medians of first answers: of a PoP's connections, less what others take. */
+export function addedUs(connections: readonly Connection[], pop: string, beside: string): number[] {
+  const at = (name: string): number[] => connections.filter((c) => c.fate === 'ok' && c.pops[0] === name).map((c) => c.firstUs);
+  const base = quantileOf(at(beside), 0.5);
+  return at(pop).map((us) => us - base);
+}
+
+/** R3-38: entries that an answer told otherwise than the tables had them. */
+export function wrongAnswers({ answers, tables }: Pick<Trail, 'answers' | 'tables'>): number {
+  return answers.reduce((sum, { atUs, entries }) => sum + Object.entries(entries).reduce((own, [pop, services]) => {
+    const dump = tables.filter((t) => t.pop === pop && t.atUs <= atUs).at(-1);
+    return own + Object.entries(services).reduce((n, [service, counts]) => n + Object.entries(counts).reduce((m, [to, count]) => m + (dump ? Math.abs(count - (dump.tables[service] ?? []).filter((t) => t === to).length) : to === '' ? 0 : count), 0), 0);
+  }, 0), 0);
+}
