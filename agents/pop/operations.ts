@@ -15,7 +15,7 @@ export const CONTROLLER_OPERATIONS = {
   Strict: closed({ pop: text('PoP.'), on: Type.Boolean() }),
 } as const;
 
-const prefix = pattern('^[0-9]+([.][0-9]+){3}/[0-9]+$', 'a prefix such as "198.51.100.0/24"', 'Sources.');
+const prefix = pattern('^[0-9]{1,3}([.][0-9]{1,3}){3}/([12]?[0-9]|3[0-2])$', 'a prefix such as "198.51.100.0/24"', 'Sources.');
 
 export const EDGE_OPERATIONS = {
   /** Of its anycast addresses, by BGP. */

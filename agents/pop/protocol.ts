@@ -21,6 +21,9 @@ export interface WireSlot {
 export interface UnitFunctions {
   /** Takes effect as a whole. Resolves to the version that rules then. */
   program(update: { readonly version: number; readonly slots: readonly WireSlot[] }): Promise<number>;
+  /** Edges keep what their management server must not forget. */
+  remember(text: string): void;
+  recall(): string | null;
 }
 
 /** What a server has seen since its last report (R3 section 3.1). */
@@ -65,11 +68,11 @@ export interface ManagerUnitFunctions {
 
 /** What it does for the controller. */
 export interface ManagerControlFunctions {
-  /** Policies of the PoP from now on. Resolves when all its units have them; older versions are refused. */
+  /** Policies of the PoP from now on. Resolves when all its units have them. Refused: OutOfDate (an older version), Unreachable (a unit does not take them; it is tried again). */
   apply(update: { readonly version: number; readonly policies: Policies }): Promise<{ readonly changed: number }>;
-  query(): ManagerStatus;
+  query(): Promise<ManagerStatus>;
   /** Feedback now, not at the next interval (R3-29). */
-  pull(): PopFeedback | null;
+  pull(): PopFeedback;
 }
 
 /** What the controller does for management servers. */

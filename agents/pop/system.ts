@@ -8,6 +8,9 @@ import { expandAll } from '../../src/topology/ranges.ts';
 import { OPERATIONS } from './operations.ts';
 import { popSchema, type AgentConfig, type BgpSpeaker, type LawConfig, type NodeInfo, type Pop, type PopFile, type Role, type RuleConfig, type Service } from './config.ts';
 
+/** native/forward.h */
+const MOST_SERVICES = 16;
+
 export const system: SystemDefinition<PopFile> = {
   name: 'pop',
   configSchema: popSchema,
@@ -31,6 +34,7 @@ export const system: SystemDefinition<PopFile> = {
     const nodes = nodesOf(config, lab, on, problems);
     const pops = popsOf(config);
     const services = servicesOf(config, problems);
+    if (services.length > MOST_SERVICES) problems.push({ path: ['services'], message: `${services.length} services, of at most ${MOST_SERVICES}`, hint: 'each has a forwarding table of its own' });
     const slots = config.slots ?? 1024;
     if ((slots & (slots - 1)) !== 0) problems.push({ path: ['slots'], message: `${slots} is no power of two`, hint: 'the packet id\'s last bits choose a slot: 256, 1024, …' });
     for (const [i, { from, to, service }] of (config.policies ?? []).entries()) {
@@ -38,8 +42,8 @@ export const system: SystemDefinition<PopFile> = {
       if (service !== undefined && !services.some((s) => s.name === service)) problems.push({ path: ['policies', i, 'service'], message: `no service "${service}"`, hint: `services: ${services.map((s) => s.name).join(', ')}` });
     }
     for (const [i, prefix] of (config.threats ?? []).entries()) {
-      const [address = '', length] = prefix.split('/');
-      if (!isIPv4(address) || !(Number(length) >= 0 && Number(length) <= 32)) problems.push({ path: ['threats', i], message: `"${prefix}" is no prefix`, hint: 'for example 198.51.100.0/24' });
+      const [address = '', length = ''] = prefix.split('/');
+      if (!isIPv4(address) || !/^[0-9]{1,2}$/.test(length) || Number(length) > 32 || prefix.split('/').length !== 2) problems.push({ path: ['threats', i], message: `"${prefix}" is no prefix`, hint: 'for example 198.51.100.0/24' });
     }
     if (problems.length > 0) return { agents: [], problems };
     const net = new Net(lab, nodes, pops);

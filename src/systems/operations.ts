@@ -11,7 +11,7 @@ const validators = new WeakMap<TSchema, Validator>();
 /** Paths into { operation, params }. */
 export function requestProblems(operations: Operations, operation: string, params: unknown): SystemProblem[] {
   const names = Object.keys(operations);
-  const schema = operations[operation];
+  const schema = Object.hasOwn(operations, operation) ? operations[operation] : undefined;
   if (!schema) {
     const near = suggest(operation, names);
     return [{ path: ['operation'], message: `no operation "${operation}" there`, hint: near ? `did you mean "${near}"?` : names.length > 0 ? `operations: ${names.join(', ')}` : 'this node answers none' }];

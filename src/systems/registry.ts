@@ -31,7 +31,10 @@ export async function findSystem(name: string): Promise<SystemDefinition | undef
 
 /** Everything that is wrong with the systems of a lab, also after each of its `configure` events, with paths into the topology file. */
 export async function checkSystems(lab: Lab): Promise<Problem[]> {
-  const problems = [...(await checkConfigurations(lab)), ...(await checkSystemTargets(lab)), ...(await checkRequests(lab))];
+  const invalid = [...(await checkConfigurations(lab)), ...(await checkSystemTargets(lab))];
+  if (invalid.length > 0) return invalid;
+  // Only where the configuration is sound can it be told who answers what.
+  const problems = await checkRequests(lab);
   if (problems.length > 0) return problems;
   let current = lab;
   for (const [p, phase] of lab.phases.entries()) {

@@ -15,8 +15,10 @@ import type { PlannedSystem } from './registry.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 5000;
-/** An operation may have to wait for other nodes; so may a start. */
+/** An operation may have to wait for other nodes. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** So may a start; and on an emulated machine several programs that start at once take many seconds. */
+const START_TIMEOUT_MS = 60_000;
 /** Of crashes that nobody planned. */
 const MAX_RESTARTS = 5;
 const PAUSE_POLL_MS = 20;
@@ -142,8 +144,8 @@ export class Supervisor {
           supervisor.#agents.push({ system, node, setup, command, log, crashes: [], faults: [], plannedDownMs: null, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, command, log) });
         }
       }
-      await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup)));
-      await Promise.all(supervisor.#agents.map((s) => s.agent.call('start', undefined, REQUEST_TIMEOUT_MS)));
+      await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup, START_TIMEOUT_MS)));
+      await Promise.all(supervisor.#agents.map((s) => s.agent.call('start', undefined, START_TIMEOUT_MS)));
       for (const s of supervisor.#agents) supervisor.#watch(s);
       return supervisor;
     } catch (error) {
@@ -177,8 +179,8 @@ export class Supervisor {
     if (this.#stopping) return;
     try {
       s.agent = this.#spawn(s.system.definition, s.node, s.command, s.log);
-      await s.agent.call('configure', s.setup);
-      await s.agent.call('start');
+      await s.agent.call('configure', s.setup, START_TIMEOUT_MS);
+      await s.agent.call('start', undefined, START_TIMEOUT_MS);
       this.#watch(s);
     } catch (error) {
       s.faults.push(`restart failed: ${(error as Error).message}`);

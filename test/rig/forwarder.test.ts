@@ -78,7 +78,10 @@ describe('the forwarding unit', { skip: existsSync(join(BUILD_DIR, 'forwarder'))
     assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(ACK)), REMOTE, 'from one PoP to another: it stays');
     assert.equal(await served(f, { flags: KEEP, former: REMOTE }, packet(ACK)), REMOTE, 'back: it stays');
     assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD }, packet(ACK)), 'here', 'R3-36 drained: this server breaks it');
-    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(SYN)), THIRD, 'the port is used again');
+    assert.equal(await served(f, { flags: KEEP, former: REMOTE }, packet(SYN)), REMOTE, 'its first packet once more: it began there');
+    const again = tcp(2000, 9, SYN);
+    again.writeUInt32BE(77, 4);
+    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, ipv4(6, CLIENT, ANYCAST, again)), THIRD, 'the port is used again');
     assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(ACK)), THIRD);
   }));
 
@@ -121,6 +124,17 @@ describe('the forwarding unit', { skip: existsSync(join(BUILD_DIR, 'forwarder'))
     assert.deepEqual([packet.kind, packet.to, packet.secondary, packet.away], ['hop', SERVER, null, false]);
     assert.equal((await f.run('edge_in', gre('10.66.6.6'))).action, SHOT);
     assert.equal((await f.counters())['strangers'], 1);
+  }));
+
+  test('nobody outside is the edge or one of its servers, nor speaks to those; the kernel tells what rules', () => withForwarder(edge, async (f) => {
+    await f.own([SERVER]);
+    await f.program(1, slots({ target: REMOTE, away: true }));
+    const inner = ipv4(6, '198.51.100.7', ANYCAST, tcp(4000, 80));
+    for (const frame of [firstHop('198.51.100.7', SERVER, { flags: AWAY, target: '198.51.100.9' }, inner), synFrame(EDGE, 1, ANYCAST, 80), synFrame(SERVER, 1, ANYCAST, 80)]) assert.equal((await f.run('edge_in', frame)).action, SHOT);
+    assert.deepEqual(await f.dump(0), Array.from({ length: 16 }, () => REMOTE));
+    // A reply that claims to return by a tunnel, where none does.
+    const reply = ethernet(ipv4(47, REMOTE, EDGE, Buffer.concat([Buffer.from([0, 0, 8, 0]), ipv4(6, ANYCAST, '198.51.100.7', tcp(80, 4000))])));
+    assert.equal((await f.run('edge_in', reply)).action, SHOT);
   }));
 
   test('R3-32 threats are dropped; fragments are counted; what is too long is answered with the size that fits', () => withForwarder(edge, async (f) => {

@@ -11,13 +11,18 @@ import { nextAmounts, type Amounts, type PopState } from './law.ts';
 
 /** Intervals after which feedback is too old to decide by. */
 const STALE_INTERVALS = 3;
+/** Loads scatter: so many reports under the same policies are averaged. */
+const REPORTS = 2;
 const REACH_MS = 8000;
 
 export class Controller {
   readonly #config: AgentConfig;
   readonly #managers = new Map<string, Peer<ManagerControlFunctions>>();
-  readonly #feedback = new Map<string, { report: PopFeedback; atMs: number }>();
+  /** The last ones of every PoP. */
+  readonly #feedback = new Map<string, { readonly report: PopFeedback; readonly atMs: number }[]>();
   readonly #links: { close(): void }[] = [];
+  /** Of managers that have come: what they know has been heard when these are done. */
+  readonly #greetings: Promise<void>[] = [];
   /** By PoP, then service, then PoP that serves instead. */
   readonly #policies = new Map<string, Policies>();
   /** What each PoP's manager has. */
@@ -41,14 +46,14 @@ export class Controller {
     const local: ControllerFunctions = {
       feedback: (report) => {
         this.#counters.feedback += 1;
-        this.#feedback.set(report.pop, { report, atMs: performance.now() });
+        this.#feedback.set(report.pop, [...(this.#feedback.get(report.pop) ?? []), { report, atMs: performance.now() }].slice(-REPORTS));
       },
     };
     for (const pop of this.#config.pops) {
       const node = this.#config.nodes.find((n) => n.name === pop.manager)!;
       this.#links.push(connect<ManagerControlFunctions>({
         address: node.address, port: MANAGER_PORT, secret, self: this.#config.self.name, peer: node.name, local,
-        onPeer: (peer) => void this.#greet(pop.name, peer),
+        onPeer: (peer) => this.#greetings.push(this.#greet(pop.name, peer)),
       }));
     }
     if (this.#config.law) this.#timer = setInterval(() => void this.#inTurn(() => this.#decide()), this.#config.intervalMs);
@@ -63,7 +68,9 @@ export class Controller {
   async ready(): Promise<void> {
     const deadline = performance.now() + REACH_MS;
     while (this.#managers.size < this.#config.pops.length && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
-    if (this.#config.policies.length > 0) await this.#inTurn(() => this.#set(this.#config.policies));
+    await Promise.all(this.#greetings);
+    // One that starts anew goes on where the PoPs are.
+    if (this.#config.policies.length > 0 && this.#version === 0) await this.#inTurn(() => this.#set(this.#config.policies));
   }
 
   async request(operation: string, params: unknown): Promise<unknown> {
@@ -101,11 +108,10 @@ export class Controller {
     void peer.closed.then(() => { if (this.#managers.get(pop) === peer) this.#managers.delete(pop); });
     const status = await peer.call.query().catch(() => null);
     if (!status) return;
-    // A controller that starts anew goes on where the PoPs are.
     this.#version = Math.max(this.#version, status.version);
     const known = this.#policies.get(pop);
     if (!known) this.#policies.set(pop, status.policies);
-    else if (status.version < (this.#applied.get(pop) ?? 0)) await this.#inTurn(() => this.#apply([pop]));
+    else if (JSON.stringify(status.policies) !== JSON.stringify(known)) await this.#inTurn(() => this.#apply(new Map([[pop, known]]))).catch((error: unknown) => log('warn', 'apply', { pop, why: (error as Error).message }));
   }
 
   async #set(requests: readonly PolicyRequest[]): Promise<{ version: number; changed: number }> {
@@ -114,12 +120,13 @@ export class Controller {
       this.#known(to);
       if (from === to) throw new Refusal('InvalidRequest', `/policies: ${from} cannot forward to itself`);
       if (service !== null && !this.#config.services.some((s) => s.name === service)) throw new Refusal('UnknownService', `no service "${service}"; there are: ${this.#config.services.map((s) => s.name).join(', ')}`);
+      if (service !== null && amount > 0 && !this.#serves(to, service)) throw new Refusal('InvalidRequest', `/policies: ${to} has no server for "${service}"`);
       if (amount > 1) throw new Refusal('InvalidRequest', `/policies: ${amount * 100}% is more than there is`);
     }
     const next = new Map(this.#policies);
     for (const { from, to, service, amount } of requests) {
       const own: Record<string, Readonly<Record<string, number>>> = { ...next.get(from) };
-      for (const s of this.#config.services.filter((s) => service === null || s.name === service)) {
+      for (const s of this.#config.services.filter((s) => (service === null ? amount === 0 || this.#serves(to, s.name) : s.name === service))) {
         const others = Object.entries(own[s.name] ?? {}).filter(([pop]) => pop !== to);
         const shares = Object.fromEntries(amount === 0 ? others : [...others, [to, amount]]);
         own[s.name] = shares;
@@ -128,9 +135,7 @@ export class Controller {
       }
       next.set(from, own);
     }
-    const pops = [...new Set(requests.map((r) => r.from))];
-    for (const pop of pops) this.#adopt(pop, next.get(pop)!);
-    return this.#apply(pops);
+    return this.#apply(new Map(requests.map((r) => [r.from, next.get(r.from)!])));
   }
 
   /** Counts what is made, changed and cancelled (R3-28). */
@@ -145,20 +150,24 @@ export class Controller {
     this.#policies.set(pop, policies);
   }
 
-  async #apply(pops: readonly string[]): Promise<{ version: number; changed: number }> {
+  /** What a PoP does not take is not adopted for it. */
+  async #apply(policies: ReadonlyMap<string, Policies>): Promise<{ version: number; changed: number }> {
     this.#version += 1;
     const version = this.#version;
     this.#counters.versions += 1;
     const sentMs = Date.now();
-    const changes = await Promise.all(pops.map(async (pop) => {
+    const done = await Promise.allSettled([...policies].map(async ([pop, own]) => {
       const manager = this.#managers.get(pop);
       if (!manager) throw new Refusal('Unreachable', `the manager of ${pop} does not answer`);
-      const { changed } = await manager.call.apply({ version, policies: this.#policies.get(pop) ?? {} });
+      const { changed } = await manager.call.apply({ version, policies: own });
       this.#applied.set(pop, version);
+      this.#adopt(pop, own);
       return changed;
     }));
-    const changed = changes.reduce((a, b) => a + b, 0);
-    log('info', 'policies', { version, sentMs, appliedMs: Date.now(), changed, policies: Object.fromEntries(pops.map((pop) => [pop, this.#policies.get(pop)])) });
+    const changed = done.reduce((sum, d) => sum + (d.status === 'fulfilled' ? d.value : 0), 0);
+    log('info', 'policies', { version, sentMs, appliedMs: Date.now(), changed, policies: Object.fromEntries([...policies].filter((_, i) => done[i]?.status === 'fulfilled')) });
+    const failed = done.find((d) => d.status === 'rejected');
+    if (failed) throw failed.reason;
     return { version, changed };
   }
 
@@ -168,23 +177,34 @@ export class Controller {
     if (!law) return;
     const nowMs = performance.now();
     const states = pops.flatMap((pop): PopState[] => {
-      const known = this.#feedback.get(pop.name);
+      const reports = this.#feedback.get(pop.name) ?? [];
+      const known = reports.at(-1);
       if (!known) return [];
       const { servers, distanceMs, version } = known.report;
+      const same = reports.filter((r) => r.report.version === version);
+      const loads = Object.keys(servers).map((name) => {
+        const own = same.flatMap((r) => r.report.servers[name]?.load ?? []);
+        return own.reduce((a, b) => a + b, 0) / own.length;
+      });
       const latencies = Object.values(servers).flatMap((s) => s.latencyMs ?? []);
       // Feedback of a PoP decides nothing while its own policies, or those that send to it, are newer.
       const senders = [pop.name, ...pops.map((p) => p.name).filter((name) => Object.values(this.#policies.get(name) ?? {}).some((shares) => (shares[pop.name] ?? 0) > 0))];
-      const isOlder = version < (this.#applied.get(pop.name) ?? 0) || senders.some((name) => (this.#feedback.get(name)?.report.version ?? -1) < (this.#applied.get(name) ?? 0));
-      return [{ name: pop.name, strict: this.#strict.has(pop.name), loads: Object.values(servers).map((s) => s.load), latencyMs: latencies.length === 0 ? null : Math.max(...latencies), distanceMs, stale: nowMs - known.atMs > STALE_INTERVALS * feedbackMs || isOlder }];
+      const isOlder = version < (this.#applied.get(pop.name) ?? 0) || senders.some((name) => (this.#feedback.get(name)?.at(-1)?.report.version ?? -1) < (this.#applied.get(name) ?? 0));
+      return [{ name: pop.name, strict: this.#strict.has(pop.name), loads, latencyMs: latencies.length === 0 ? null : Math.max(...latencies), distanceMs, stale: nowMs - known.atMs > STALE_INTERVALS * feedbackMs || isOlder }];
     });
     log('debug', 'loads', { loads: Object.fromEntries(states.map((s) => [s.name, s.loads.map((l) => Math.round(l * 1000) / 1000)])), stale: states.filter((s) => s.stale).map((s) => s.name) });
     const before: Amounts = new Map(states.map(({ name }) => [name, new Map(Object.entries(averaged(this.#policies.get(name), services.length)))]));
     const after = nextAmounts(states, before, law);
     if (after === before) return;
     const changed = [...after].filter(([pop, shares]) => !isSame(shares, before.get(pop)) && this.#managers.has(pop)).map(([pop]) => pop);
-    // The law's amounts are of a PoP's traffic as a whole: every service's flows alike.
-    for (const pop of changed) this.#adopt(pop, Object.fromEntries(services.map((s) => [s.name, Object.fromEntries(after.get(pop)!)])));
-    if (changed.length > 0) await this.#apply(changed).catch((error: unknown) => log('warn', 'decision', { why: (error as Error).message }));
+    // The law's amounts are of a PoP's traffic as a whole: every service's flows alike, where the other PoP has it.
+    const policies = new Map(changed.map((pop): [string, Policies] => [pop, Object.fromEntries(services.map((s) => [s.name, Object.fromEntries([...after.get(pop)!].filter(([to]) => this.#serves(to, s.name)))]))]));
+    if (changed.length > 0) await this.#apply(policies).catch((error: unknown) => log('warn', 'decision', { why: (error as Error).message }));
+  }
+
+  #serves(pop: string, service: string): boolean {
+    const servers = this.#config.services.find((s) => s.name === service)?.servers ?? [];
+    return this.#config.pops.find((p) => p.name === pop)?.servers.some((s) => servers.includes(s)) ?? false;
   }
 }
 

@@ -62,8 +62,11 @@ export function nextAmounts(states: readonly PopState[], amounts: Amounts, law: 
   const room = new Map(states.filter((s) => !s.strict && !s.stale && holds(law.receiver, s.loads, below)).map((s) => [s.name, (law.goal - combinedLoad(s.loads)) * s.loads.length]));
   const next = new Map([...amounts].map(([from, shares]) => [from, new Map(shares)]));
   const sharesOf = (from: string): Map<string, number> => next.get(from) ?? next.set(from, new Map()).get(from)!;
+  /** Nobody is there any more: what is sent there comes back at once. */
+  const deserted = states.filter((s) => s.loads.length === 0 && !s.stale).map((s) => s.name);
   const isOver = (s: PopState): boolean => holds(law.donor, s.loads, above) || (law.latencyMs !== null && s.latencyMs !== null && s.latencyMs > law.latencyMs);
   let changed = false;
+  for (const shares of next.values()) for (const to of deserted) changed = shares.delete(to) || changed;
   // The most loaded one chooses first.
   for (const s of states.filter((s) => !s.stale).sort((a, b) => combinedLoad(b.loads) - combinedLoad(a.loads) || (a.name < b.name ? -1 : 1))) {
     const own = demand.get(s.name)!;
@@ -86,12 +89,14 @@ export function nextAmounts(states: readonly PopState[], amounts: Amounts, law: 
       // Nobody has room: those that send to it take some back, each as much as it brings.
       if (wanted >= LEAST_CHANGE && nearest.length === 0) changed = sendBack(s, excess, states, demand, amounts, next, law.step) || changed;
     } else if (shed > 0 && load < law.receiver.load) {
-      let back = Math.min(((law.goal - load) * s.loads.length) / own, law.step, shed);
+      // Of the room that others have not been given meanwhile.
+      let back = Math.min((room.get(s.name) ?? 0) / own, law.step, shed);
       // From the farthest first.
       for (const [to, amount] of [...sharesOf(s.name)].sort(([a], [b]) => (s.distanceMs[b] ?? 0) - (s.distanceMs[a] ?? 0) || (a < b ? -1 : 1))) {
         const less = Math.min(amount, back);
         if (less < LEAST_CHANGE && less < amount) continue;
         setShare(sharesOf(s.name), to, amount - less);
+        room.set(s.name, (room.get(s.name) ?? 0) - less * own);
         back -= less;
         changed = true;
       }

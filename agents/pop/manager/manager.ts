@@ -5,12 +5,15 @@ import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, Pop } from '../config.ts';
 import { MANAGER_PORT, type ControllerFunctions, type ManagerControlFunctions, type ManagerStatus, type ManagerUnitFunctions, type Policies, type PopFeedback, type ServerFeedback, type UnitFunctions, type WireSlot } from '../protocol.ts';
-import { countOf, drained, emptyTable, isKept, nextDrainMs, retarget, withServers, type Table } from './table.ts';
+import { countOf, decode, drained, emptyTable, encode, isKept, nextDrainMs, retarget, withServers, type Table } from './table.ts';
 import { HostNetwork } from '../nodes/host.ts';
 
 const NOBODY = '0.0.0.0';
 /** A server that reports itself unhealthy so often in a row is not used. */
 const UNHEALTHY_REPORTS = 2;
+const SERVERS_MS = 2000;
+const RECALL_MS = 6000;
+const RETRY_MS = 500;
 const DISTANCE_MS = 500;
 /** Measurements of the distance that a PoP may miss, until it is taken for dead. */
 const MISSED_BY_THE_DEAD = 2;
@@ -34,6 +37,7 @@ export class Manager {
   readonly #dead = new Set<string>();
   readonly #counters = { policies: 0, modifications: 0, pushes: 0, serversLost: 0 };
   #controller: Peer<ControllerFunctions> | undefined;
+  #recalled = false;
   #policies: Policies = {};
   /** Of the policies. */
   #version = 0;
@@ -42,6 +46,10 @@ export class Manager {
   #versionSinceMs = -Infinity;
   #pushing = Promise.resolve();
   #drainTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  /** All units had the last push. */
+  #upToDate = false;
   #timers: NodeJS.Timeout[] = [];
   #server: { close(): void } | undefined;
 
@@ -74,7 +82,9 @@ export class Manager {
   }
 
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#drainTimer);
+    clearTimeout(this.#retryTimer);
     for (const timer of this.#timers) clearInterval(timer);
     this.#server?.close();
   }
@@ -99,7 +109,17 @@ export class Manager {
   }
 
   #forController(): ManagerControlFunctions {
-    return { apply: (update) => this.#apply(update.version, update.policies), query: () => this.#status(), pull: () => this.#feedback() };
+    return {
+      apply: async (update) => {
+        await this.#untilRecalled();
+        return this.#apply(update.version, update.policies);
+      },
+      query: async () => {
+        await this.#untilRecalled();
+        return this.#status();
+      },
+      pull: () => this.#feedback(),
+    };
   }
 
   #greet(peer: Peer<UnitFunctions & ControllerFunctions>): void {
@@ -123,7 +143,30 @@ export class Manager {
     }
     this.#units.set(peer.name, { peer, version: 0, sent: new Map() });
     void peer.closed.then(() => { if (this.#units.get(peer.name)?.peer === peer) this.#units.delete(peer.name); });
-    void this.#push();
+    void this.#welcome(peer);
+  }
+
+  /** An edge may remember what a predecessor of this process made: connections depend on it. */
+  async #welcome(peer: Peer<UnitFunctions>): Promise<void> {
+    const text = this.#recalled ? null : await peer.call.recall().catch(() => null);
+    if (text !== null && !this.#recalled) {
+      const { version, policies, tables } = decode(text);
+      this.#version = version;
+      this.#policies = policies;
+      for (const [service, table] of Object.entries(tables)) this.#tables.set(service, table);
+      log('warn', 'recalled', { version });
+    }
+    // Servers that were there are waited for: without them entries would lead nowhere.
+    const deadline = performance.now() + SERVERS_MS;
+    while (!this.#recalled && this.#servers.size < this.#pop.servers.length && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#recalled = true;
+    this.#serversChanged();
+  }
+
+  /** What a predecessor knew is known, or its edge has been silent for long. */
+  async #untilRecalled(): Promise<void> {
+    const deadline = performance.now() + RECALL_MS;
+    while (!this.#recalled && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   /** Servers of this PoP that have a service. */
@@ -137,6 +180,7 @@ export class Manager {
   }
 
   #serversChanged(): void {
+    if (!this.#recalled) return;
     for (const [service, table] of this.#tables) this.#tables.set(service, withServers(table, this.#homes(service), new Set(this.#homes(service).filter((name) => this.#isAlive(name))), Date.now(), this.#config.drainMs));
     void this.#push();
   }
@@ -149,6 +193,7 @@ export class Manager {
     this.#policies = policies;
     this.#counters.policies += 1;
     const changed = await this.#retarget();
+    if (!this.#upToDate) throw new Refusal('Unreachable', `not every unit of ${this.#pop.name} has version ${version} yet`);
     this.#versionSinceMs = performance.now();
     return { changed };
   }
@@ -166,7 +211,6 @@ export class Manager {
     }
     this.#counters.modifications += changed;
     await this.#push();
-    log('info', 'tables', { version, tables: Object.fromEntries([...this.#tables].map(([service, table]) => [service, table.slots.map((s) => s.target ?? '').join(',')])) });
     return changed;
   }
 
@@ -178,17 +222,24 @@ export class Manager {
       const slots = this.#wire(nowMs);
       this.#revision += 1;
       const revision = this.#revision;
-      await Promise.all([...this.#units.values()].map(async (unit) => {
+      const memory = encode({ version: this.#version, policies: this.#policies, tables: Object.fromEntries(this.#tables) });
+      const done = await Promise.all([...this.#units.values()].map(async (unit): Promise<boolean> => {
         const changes = slots.filter((s) => unit.sent.get(`${s.table} ${s.index}`) !== JSON.stringify(s));
-        if (changes.length === 0) return;
         try {
-          unit.version = await unit.peer.call.program({ version: revision, slots: changes });
+          if (changes.length > 0) unit.version = await unit.peer.call.program({ version: revision, slots: changes });
           for (const s of changes) unit.sent.set(`${s.table} ${s.index}`, JSON.stringify(s));
+          await unit.peer.call.remember(memory);
           this.#counters.pushes += 1;
+          return true;
         } catch (error) {
           log('warn', 'push', { unit: unit.peer.name, why: (error as Error).message });
+          return false;
         }
       }));
+      this.#upToDate = done.length > 0 && done.every(Boolean);
+      clearTimeout(this.#retryTimer);
+      // A unit that comes is pushed to anyway.
+      if (done.includes(false) && !this.#stopped) this.#retryTimer = setTimeout(() => void this.#push(), RETRY_MS);
       this.#awaitDrain(nowMs);
     });
     return this.#pushing;
@@ -208,17 +259,16 @@ export class Manager {
     })));
   }
 
-  #feedback(): PopFeedback | null {
+  /** Without servers it is said that there are none: nobody must be sent there. */
+  #feedback(): PopFeedback {
     const servers = Object.fromEntries([...this.#servers].flatMap(([name, { last }]) => (last ? [[name, last] as const] : [])));
-    if (Object.keys(servers).length === 0) return null;
     // Otherwise measured under the policies before, at least in part.
     const settled = [...this.#servers.values()].every((s) => s.lastMs - this.#config.feedbackMs >= this.#versionSinceMs);
     return { pop: this.#pop.name, version: settled ? this.#version : -1, servers, distanceMs: Object.fromEntries(this.#distanceMs) };
   }
 
   #report(): void {
-    const feedback = this.#feedback();
-    if (feedback) void this.#controller?.call.feedback.asEvent(feedback).catch(() => undefined);
+    void this.#controller?.call.feedback.asEvent(this.#feedback()).catch(() => undefined);
   }
 
   #status(): ManagerStatus {
@@ -240,7 +290,7 @@ export class Manager {
     else if (reached) this.#dead.delete(pop);
     if (was === this.#dead.has(pop)) return;
     log('warn', 'reach', { pop, reached });
-    void this.#retarget();
+    if (this.#recalled) void this.#retarget();
   }
 
   /** By the time that a connection takes: a round trip. */

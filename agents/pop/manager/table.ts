@@ -3,6 +3,8 @@
  * first; where connections may still live; which server is an entry's primary. Pure.
  */
 
+import type { Policies } from '../protocol.ts';
+
 export interface Former {
   readonly pop: string;
   /** Connections there are kept until then; Infinity: until they end. */
@@ -40,6 +42,8 @@ export interface Modification {
 
 /** What the data path has room for (native/forward.h). */
 const MOST_FORMERS = 2;
+/** A server that is gone is asked about its connections for so long. */
+const LOST_MS = 10_000;
 
 export function emptyTable(slots: number): Table {
   return { modifications: 0, slots: Array.from({ length: slots }, (): Slot => ({ server: null, target: null, formers: [], keepUntilMs: Infinity, hand: null, modified: 0 })) };
@@ -120,8 +124,20 @@ export function withServers(table: Table, homes: readonly string[], alive: Reado
   const slots = table.slots.map((slot, i): Slot => {
     const other = chosen[i] === null ? least() : null;
     const server = chosen[i] ?? (other === null ? null : take(other));
-    const hand = server !== slot.server && slot.server !== null && alive.has(slot.server) ? { server: slot.server, untilMs } : slot.hand && alive.has(slot.hand.server) && slot.hand.server !== server ? slot.hand : null;
+    // One that is lost may only have been silent: it is asked for a while.
+    const hand = server !== slot.server && slot.server !== null ? { server: slot.server, untilMs: alive.has(slot.server) ? untilMs : nowMs + LOST_MS } : slot.hand && slot.hand.server !== server ? slot.hand : null;
     return server === slot.server && hand === slot.hand ? slot : { ...slot, server, hand };
   });
   return slots.every((slot, i) => slot === table.slots[i]) ? table : { ...table, slots };
 }
+
+/** What its management server must not forget; times that never come survive it. */
+export interface Memory {
+  readonly version: number;
+  readonly policies: Policies;
+  readonly tables: Readonly<Record<string, Table>>;
+}
+
+export const encode = (memory: Memory): string => JSON.stringify(memory, (_, value: unknown) => (value === Infinity ? NEVER : value));
+export const decode = (text: string): Memory => JSON.parse(text, (_, value: unknown) => (value === NEVER ? Infinity : value)) as Memory;
+const NEVER = 'never';

@@ -30,7 +30,7 @@ MAP(configuration, BPF_MAP_TYPE_ARRAY, 1, __u32, struct settings);
 MAP(slots, BPF_MAP_TYPE_ARRAY, 2 * MAX_TABLES * MAX_SLOTS, __u32, struct slot);
 MAP(active, BPF_MAP_TYPE_ARRAY, 1, __u32, __u32);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_NUMBER, __u32, __u64);
-/* Who may send by tunnel, or (servers) by first hop. */
+/* PEER or OWN, by address. */
 MAP(peers, BPF_MAP_TYPE_HASH, MAX_PEERS, __u32, __u32);
 MAP(homes, BPF_MAP_TYPE_LRU_HASH, MAX_FLOWS, struct flow, struct home);
 /* Anycast prefixes to their tables, and sources whose packets are dropped. */
@@ -66,6 +66,7 @@ INLINE const struct settings *settings_now(void)
 struct seen {
 	struct flow flow;
 	__u8 initial, error, fragment;
+	__u32 first;
 };
 
 /* Reads an IPv4 packet at an offset of the frame. 0: it is none that can be read. */
@@ -101,6 +102,7 @@ INLINE int see(struct __sk_buff *skb, __u32 at, struct seen *s)
 		__u8 flags = 0;
 		if (bpf_skb_load_bytes(skb, at + sizeof ip + 13, &flags, 1) < 0) return 0;
 		s->initial = (flags & 0x12) == 0x02;
+		if (s->initial && bpf_skb_load_bytes(skb, at + sizeof ip + 4, &s->first, sizeof s->first) < 0) return 0;
 	}
 	return 1;
 }
@@ -240,6 +242,12 @@ INLINE const struct slot *slot_of(const struct settings *c, __u32 table, __u32 i
 	return bpf_map_lookup_elem(&slots, &index);
 }
 
+INLINE __u32 kind_of(__u32 address)
+{
+	__u32 *kind = bpf_map_lookup_elem(&peers, &address);
+	return kind ? *kind : 0;
+}
+
 INLINE __u32 *table_of(__u32 address)
 {
 	struct prefix key = { 32, address };
@@ -250,7 +258,7 @@ INLINE __u32 *table_of(__u32 address)
 INLINE int from_tunnel(struct __sk_buff *skb, const struct settings *c, __u32 sender, int had)
 {
 	struct seen s;
-	if (!bpf_map_lookup_elem(&peers, &sender)) {
+	if (kind_of(sender) != PEER) {
 		count(COUNT_strangers);
 		return TC_ACT_SHOT;
 	}
@@ -258,7 +266,7 @@ INLINE int from_tunnel(struct __sk_buff *skb, const struct settings *c, __u32 se
 	__u32 *table = table_of(s.flow.destination);
 	if (!table) {
 		/* A reply that returns by the tunnel is routed to its client (R3-13). */
-		if (!table_of(s.flow.source)) return failed();
+		if (!c->back || !table_of(s.flow.source)) return failed();
 		count(COUNT_returned);
 		return resize(skb, -had, 0) < 0 ? failed() : TC_ACT_OK;
 	}
@@ -276,12 +284,22 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 	struct iphdr ip;
 	struct seen s;
 	if (!c || skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) < 0 || ip.ihl != 5) return TC_ACT_OK;
-	if (ip.daddr == c->self && ip.protocol == IPPROTO_GRE) return from_tunnel(skb, c, ip.saddr, sizeof(struct gre_tunnel));
-	if (ip.daddr == c->self && ip.protocol == IPPROTO_UDP) {
+	int tunnelled = ip.protocol == IPPROTO_GRE;
+	if (ip.protocol == IPPROTO_UDP) {
 		__be16 port = 0;
-		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof ip + 2, &port, sizeof port) < 0 || port != bpf_htons(GUE_PORT)) return TC_ACT_OK;
-		return from_tunnel(skb, c, ip.saddr, sizeof(struct gue_tunnel));
+		tunnelled = bpf_skb_load_bytes(skb, ETH_HLEN + sizeof ip + 2, &port, sizeof port) == 0 && port == bpf_htons(GUE_PORT);
 	}
+	/* Nobody outside is this edge or one of its servers, nor speaks to those in first hops. */
+	if (ip.saddr == c->self || kind_of(ip.saddr) == OWN || (tunnelled && kind_of(ip.daddr) == OWN)) {
+		count(COUNT_strangers);
+		return TC_ACT_SHOT;
+	}
+	if (ip.daddr == c->self && tunnelled && (ip.frag_off & bpf_htons(0x3fff))) {
+		count(COUNT_fragments);
+		return TC_ACT_SHOT;
+	}
+	if (ip.daddr == c->self && ip.protocol == IPPROTO_GRE) return from_tunnel(skb, c, ip.saddr, sizeof(struct gre_tunnel));
+	if (ip.daddr == c->self && tunnelled) return from_tunnel(skb, c, ip.saddr, sizeof(struct gue_tunnel));
 	__u32 *table = table_of(ip.daddr);
 	if (!table) return TC_ACT_OK;
 	count(COUNT_received);
@@ -354,9 +372,12 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 	__u64 now = bpf_ktime_get_ns();
 	struct home *home = c->memory ? bpf_map_lookup_elem(&homes, &s->flow) : 0;
 	int connected = s->flow.protocol == IPPROTO_TCP && !s->initial;
-	if (home && !s->initial && now - home->seen_ns < IDLE_NS) {
+	/* Its first packet once more: the other side may have answered already. */
+	if (home && s->initial && home->remote && home->first == s->first && is_among(h, home->remote)) return home->remote;
+	/* Only UDP is forgotten: a connection may be silent for as long as it likes. */
+	if (home && !s->initial && (connected || s->error || now - home->seen_ns < IDLE_NS)) {
 		home->seen_ns = now;
-		if (home->remote == 0) return 0;
+		if (home->remote == 0 && (!away || (h->flags & HOP_KEEP))) return 0;
 		if (is_among(h, home->remote)) {
 			if (home->remote != away) count(COUNT_remembered);
 			return home->remote;
@@ -374,7 +395,7 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 	__u32 to = connected || s->error ? (h->target ? h->target : h->former[0]) : away;
 	/* UDP has no beginning: its first packet seen decides. */
 	if (c->memory && !s->error && (s->initial || s->flow.protocol == IPPROTO_UDP) && (to || s->flow.protocol == IPPROTO_UDP)) {
-		struct home made = { .remote = to, .seen_ns = now };
+		struct home made = { .remote = to, .first = s->first, .seen_ns = now };
 		bpf_map_update_elem(&homes, &s->flow, &made, BPF_ANY);
 	} else if (home && s->initial) {
 		bpf_map_delete_elem(&homes, &s->flow);
@@ -390,7 +411,7 @@ SEC("tc") int server_in(struct __sk_buff *skb)
 	if (!c || skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof h) < 0) return TC_ACT_OK;
 	if (h.ip.ihl != 5 || h.ip.daddr != c->self || h.ip.protocol != IPPROTO_UDP || h.udp.dest != bpf_htons(GUE_PORT)) return TC_ACT_OK;
 	__u32 sender = h.ip.saddr;
-	if (!bpf_map_lookup_elem(&peers, &sender)) {
+	if (kind_of(sender) != PEER) {
 		count(COUNT_strangers);
 		return TC_ACT_SHOT;
 	}

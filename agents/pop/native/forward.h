@@ -38,9 +38,13 @@ struct flow {
 
 /* Where a flow lives. remote 0: here. */
 struct home {
-	unsigned int remote, pad;
+	/* first: sequence number that the connection began with. */
+	unsigned int remote, first;
 	unsigned long long seen_ns;
 };
+
+/* In `peers`: who may send by tunnel, or by first hop; and, at an edge, its own servers. */
+enum { PEER = 1, OWN = 2 };
 
 #define COUNTERS(X) \
 	X(received) X(local) X(tunnelled) X(arrived) X(served) X(forwarded) X(kept) X(remembered) X(threats) X(fragments) X(tooBig) X(strangers) \

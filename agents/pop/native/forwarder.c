@@ -7,9 +7,12 @@
  * Commands, one a line; each but slot is answered with "ok" or "E why", in their order:
  *   settings SELF DOOR SEED SLOTS ENCAP PRESERVING PAIR MEMORY BACK LONGEST
  *   attach DEVICE edge_in|server_in|server_out
- *   peer ADDRESS on|off          threat ADDRESS/LENGTH on|off         table ADDRESS/LENGTH ID
+ *   peer ADDRESS on|off          who may send by tunnel or first hop
+ *   own ADDRESS on|off           a server of this PoP, at its edge
+ *   threat ADDRESS/LENGTH on|off         table ADDRESS/LENGTH ID
  *   slot TABLE INDEX SERVER TARGET FORMER FORMER HAND FLAGS     into the set of tables that does not rule yet
  *   commit VERSION               from now on it rules, as a whole; answered with "ok VERSION"
+ *   dump TABLE                   targets of the entries that rule, in the kernel: "ok ADDRESS,..." (0.0.0.0: here)
  *   counters                     answered with a JSON object
  *   run PROGRAM COUNT HEX        runs a program on a frame, without a wire: "ok ACTION NANOSECONDS HEX" (what it made of it)
  *   detach                       takes its programs out of the kernel
@@ -145,6 +148,25 @@ static int commit(void)
 	return 0;
 }
 
+/* What the kernel has, not what was meant. */
+static int dump(const char *which)
+{
+	unsigned int zero = 0, ruling_now = 0, table = (unsigned int)strtoul(which, NULL, 10);
+	struct settings s;
+	if (table >= MAX_TABLES) return errno = ERANGE, refuse("table");
+	if (bpf_map_lookup_elem(map("active"), &zero, &ruling_now) < 0 || bpf_map_lookup_elem(map("configuration"), &zero, &s) < 0) return refuse("dump");
+	printf("ok ");
+	for (unsigned int i = 0; i < s.slots; i++) {
+		unsigned int index = (ruling_now * MAX_TABLES + table) * MAX_SLOTS + i;
+		struct slot slot = { 0 };
+		char text[INET_ADDRSTRLEN];
+		bpf_map_lookup_elem(map("slots"), &index, &slot);
+		printf("%s%s", i ? "," : "", inet_ntop(AF_INET, &(unsigned int){ slot.flags & SLOT_AWAY ? slot.target : 0 }, text, sizeof text));
+	}
+	printf("\n");
+	return 0;
+}
+
 static void counters(void)
 {
 	static const char *const names[] = {
@@ -180,7 +202,7 @@ static int run(char **w)
 
 static int obey(char *line, int *answered)
 {
-	static const struct { const char *name; int words; } known[] = { { "settings", 10 }, { "attach", 2 }, { "peer", 2 }, { "threat", 2 }, { "table", 2 }, { "slot", 8 }, { "commit", 1 }, { "counters", 0 }, { "detach", 0 }, { "run", 3 } };
+	static const struct { const char *name; int words; } known[] = { { "settings", 10 }, { "attach", 2 }, { "peer", 2 }, { "threat", 2 }, { "table", 2 }, { "slot", 8 }, { "commit", 1 }, { "counters", 0 }, { "detach", 0 }, { "run", 3 }, { "own", 2 }, { "dump", 1 } };
 	char *w[11] = { 0 }, *command = strtok(line, " ");
 	struct prefix prefix;
 	unsigned int number;
@@ -191,7 +213,7 @@ static int obey(char *line, int *answered)
 	switch (which) {
 	case 0: return configure(w);
 	case 1: return attach(w[0], w[1]);
-	case 2: return address_of(w[0], &number) < 0 ? -1 : set("peers", &number, &(unsigned int){ 1 }, !strcmp(w[1], "on"));
+	case 2: return address_of(w[0], &number) < 0 ? -1 : set("peers", &number, &(unsigned int){ PEER }, !strcmp(w[1], "on"));
 	case 3: return prefix_of(w[0], &prefix) < 0 ? -1 : set("threats", &prefix, &(unsigned int){ 1 }, !strcmp(w[1], "on"));
 	case 4: number = (unsigned int)strtoul(w[1], NULL, 10); return prefix_of(w[0], &prefix) < 0 ? -1 : set("tables", &prefix, &number, 1);
 	case 5:
@@ -205,7 +227,9 @@ static int obey(char *line, int *answered)
 	case 6: if (commit() < 0) return -1; printf("ok %s\n", w[0]); *answered = 1; return 0;
 	case 7: counters(); *answered = 1; return 0;
 	case 8: detach(); return 0;
-	default: if (run(w) < 0) return -1; *answered = 1; return 0;
+	case 9: if (run(w) < 0) return -1; *answered = 1; return 0;
+	case 10: return address_of(w[0], &number) < 0 ? -1 : set("peers", &number, &(unsigned int){ OWN }, !strcmp(w[1], "on"));
+	default: if (dump(w[0]) < 0) return -1; *answered = 1; return 0;
 	}
 }
 

@@ -7,20 +7,22 @@ import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig } from '../config.ts';
 import { CLIENT_OPERATIONS, known, validated } from '../operations.ts';
-import { HostNetwork, sendAsOnAWire, setSysctls } from './host.ts';
+import { HostNetwork } from './host.ts';
 
 const LOG_MS = 250;
 const ROWS_A_LINE = 500;
 const ANSWER_TIMEOUT_MS = 5000;
+/** When the run ends. */
+const LAST_ANSWERS_MS = 1500;
 const TICK_MS = 5;
 const FLOOD_BYTES = 64;
 const FLOOD_FLOWS = 64;
 
 /**
- * How a connection ended. ok: every request was answered. reset: the other side broke it. refused: it never opened.
- * timeout: a request was not answered.
+ * How a connection ended. ok: every request was answered, with what was asked for. reset: the other side broke it. refused: it
+ * never opened. timeout: a request was not answered, or not yet when the run ended. failed: the answer was an error.
  */
-export type Fate = 'ok' | 'reset' | 'refused' | 'timeout';
+export type Fate = 'ok' | 'reset' | 'refused' | 'timeout' | 'failed';
 
 /** As logged and read by results/evidence.ts. */
 export type ConnectionRow = readonly [service: string, port: number, startedMs: number, endedMs: number, fate: Fate, requests: number, servers: string, firstMs: number, slowestMs: number, hash: string];
@@ -37,6 +39,7 @@ class Connection {
   #slowestMs = 0;
   #hash = '';
   #opened = false;
+  #pending = false;
   #closed = false;
   readonly #servers = new Set<string>();
 
@@ -49,6 +52,7 @@ class Connection {
   /** One request; the fate where it ended the connection. */
   async ask(last: boolean): Promise<Fate | null> {
     const beganMs = performance.now();
+    this.#pending = true;
     const fate = await new Promise<Fate | null>((resolve) => {
       const request = httpRequest({ host: this.#address, port: 80, path: this.#path, agent: this.#agent, headers: { 'Accept-Encoding': 'gzip', Connection: last ? 'close' : 'keep-alive' }, timeout: ANSWER_TIMEOUT_MS }, (response) => {
         const hash = createHash('sha256');
@@ -57,22 +61,24 @@ class Connection {
         response.on('data', (chunk: Buffer) => hash.update(chunk));
         response.on('end', () => {
           this.#hash = hash.digest('hex').slice(0, 12);
-          resolve(null);
+          resolve(response.statusCode === 200 ? null : 'failed');
         });
         response.on('error', () => resolve('reset'));
       });
       request.on('socket', (socket) => {
-        if (socket.connecting) {
-          socket.once('connect', () => { this.#port = socket.localPort ?? 0; this.#opened = true; });
-          return;
-        }
         // A connection that was broken meanwhile is not made anew.
-        if (this.#port !== 0 && socket.localPort !== this.#port) { request.destroy(); resolve('reset'); }
+        if (this.#opened && socket.localPort !== this.#port) {
+          request.destroy();
+          resolve('reset');
+        } else if (socket.connecting) {
+          socket.once('connect', () => { this.#port = socket.localPort ?? 0; this.#opened = true; });
+        }
       });
       request.on('timeout', () => { resolve('timeout'); request.destroy(); });
       request.on('error', () => resolve(this.#opened ? 'reset' : 'refused'));
       request.end();
     });
+    this.#pending = false;
     const tookMs = performance.now() - beganMs;
     if (fate === null) {
       this.#requests += 1;
@@ -84,7 +90,12 @@ class Connection {
 
   /** Broken while nobody asked anything? A keep-alive socket that the agent has no more. */
   get isBroken(): boolean {
-    return this.#opened && !this.#closed && Object.keys(this.#agent.freeSockets).length === 0;
+    return this.#opened && !this.#closed && !this.#pending && Object.keys(this.#agent.freeSockets).length === 0;
+  }
+
+  /** Of one that the run ends. */
+  get fateNow(): Fate {
+    return this.isBroken ? 'reset' : this.#pending ? 'timeout' : 'ok';
   }
 
   end(fate: Fate): ConnectionRow {
@@ -95,12 +106,12 @@ class Connection {
 }
 
 export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<NodeRole> {
-  // Thousands of connections to one address.
-  setSysctls({ 'net.ipv4.tcp_tw_reuse': 1, 'net.ipv4.ip_local_port_range': '1024 65535' });
-  await sendAsOnAWire(config.devices);
   const network = new HostNetwork();
+  // Thousands of connections to one address.
+  network.setSysctls({ 'net.ipv4.tcp_tw_reuse': 1, 'net.ipv4.ip_local_port_range': '1024 65535' });
+  await network.sendAsOnAWire(config.devices);
   if (config.gateway !== null) await network.addDefaultRoute(config.gateway);
-  const counters = { connections: 0, ok: 0, reset: 0, refused: 0, timeout: 0, open: 0, flooded: 0 };
+  const counters = { connections: 0, ok: 0, reset: 0, refused: 0, timeout: 0, failed: 0, open: 0, flooded: 0 };
   let rows: ConnectionRow[] = [];
   const open = new Set<Connection>();
   const state = { stopped: false };
@@ -171,7 +182,10 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
     },
     stop: async () => {
       state.stopped = true;
-      for (const connection of open) finish(connection, 'ok');
+      // What was asked a moment ago may still be answered.
+      const deadline = performance.now() + LAST_ANSWERS_MS;
+      while ([...open].some((c) => c.fateNow === 'timeout') && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+      for (const connection of open) finish(connection, connection.fateNow);
       clearInterval(writes);
       flush();
       await network.stop();

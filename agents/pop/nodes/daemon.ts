@@ -6,11 +6,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fatal, log } from '../../lib/rpc.ts';
 
 const STOP_MS = 3000;
+const WATCH_MS = 500;
 
 export interface Daemon {
   readonly pid: number;
   stop(): Promise<void>;
+  /** As a crash would end it, with its children. */
+  kill(): Promise<void>;
 }
+
+export const childrenOf = (pid: number): number[] => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -43,7 +48,10 @@ export async function startDaemon(workDir: string, program: string, args: readon
   const old = leftOver(file, program);
   if (old !== undefined && adopt) {
     log('info', 'adopted', { program, pid: old });
-    return { pid: old, stop: async () => { await end(old); rmSync(file, { force: true }); } };
+    // Nobody tells when it ends: it is looked after.
+    const watch = setInterval(() => { if (!isAlive(old)) fatal(program, 'the one that was adopted has ended'); }, WATCH_MS);
+    const stop = async (): Promise<void> => { clearInterval(watch); await end(old); rmSync(file, { force: true }); };
+    return { pid: old, stop, kill: stop };
   }
   if (old !== undefined) await end(old);
   rmSync(file, { force: true });
@@ -61,6 +69,11 @@ export async function startDaemon(workDir: string, program: string, args: readon
   writeFileSync(file, `${pid}\n`);
   return {
     pid,
+    kill: async () => {
+      closing = true;
+      for (const victim of [pid, ...childrenOf(pid)]) process.kill(victim, 'SIGKILL');
+      await exited;
+    },
     stop: async () => {
       closing = true;
       if (child.exitCode === null && child.signalCode === null) await end(pid);

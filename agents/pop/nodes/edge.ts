@@ -1,44 +1,63 @@
 /** Forwarding unit in front of a PoP, which advertises the anycast addresses (R3 section 2). */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { connect } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { type AgentConfig } from '../config.ts';
-import { MANAGER_PORT, type UnitFunctions } from '../protocol.ts';
+import { MANAGER_PORT, type UnitFunctions, type WireSlot } from '../protocol.ts';
 import { EDGE_OPERATIONS, known, validated } from '../operations.ts';
 import { startBgp } from './bgp.ts';
 import { Forwarder } from './forwarder.ts';
-import { ASYMMETRIC, perDevice, setSysctls } from './host.ts';
+import { HostNetwork } from './host.ts';
 
 const COUNT_MS = 250;
+const MEMORY = 'memory.json';
+
+/** What a manager, and an agent of this edge before this one, left here. */
+const readMemory = (workDir: string): string | null => (existsSync(join(workDir, MEMORY)) ? readFileSync(join(workDir, MEMORY), 'utf8') : null);
 
 /** Of a name: each PoP hashes differently, so that one's choice says nothing of another's (R3 section 9.4). */
 const seedOf = (name: string): number => Buffer.from(name).reduce((h, byte) => (Math.imul(h, 31) + byte) >>> 0, 7);
 
 export async function startEdge({ config, secret, nativeDir, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
-  const { self, pops, nodes, devices, bgp, threats } = config;
+  const { self, pops, nodes, services, devices, bgp, threats } = config;
   const pop = pops.find((p) => p.name === self.pop)!;
   mkdirSync(workDir, { recursive: true });
-  setSysctls({ ...ASYMMETRIC, ...perDevice(devices) });
+  const network = new HostNetwork();
+  network.forwardAsymmetrically(devices);
   const forwarder = await Forwarder.start(nativeDir, config, seedOf(pop.name));
   // Tunnels begin and end at edges (R3-8), by their addresses at least; nobody else's are opened.
   await forwarder.trust(nodes.filter((n) => n.pop !== pop.name && n.role === 'edge').map((n) => n.address));
+  await forwarder.own(nodes.filter((n) => n.pop === pop.name && n.role === 'server').map((n) => n.address));
   for (const prefix of threats) await forwarder.setThreat(prefix, true);
 
   let version = 0;
-  let programming = Promise.resolve();
+  let memory = readMemory(workDir);
+  let programming: Promise<unknown> = Promise.resolve();
+  const popAt = new Map(nodes.filter((n) => n.role === 'edge' && n.name !== self.name).map((n) => [n.address, n.pop ?? '']));
+  const program = async (update: { version: number; slots: readonly WireSlot[] }): Promise<number> => {
+    await forwarder.program(update.version, update.slots);
+    // Not before: until then what a predecessor left in the kernel goes on by its last table (R3 section 9.12).
+    if (version === 0) for (const device of devices) await forwarder.attach(device, 'edge_in');
+    version = update.version;
+    // What the kernel has: checks believe it, not those who meant it.
+    const tables = await Promise.all(services.map(async ({ name, table }) => [name, (await forwarder.dump(table)).map((address) => popAt.get(address) ?? '').join(',')] as const));
+    log('info', 'tables', { version, tables: Object.fromEntries(tables) });
+    return version;
+  };
   const functions: UnitFunctions = {
-    program: async (update) => {
-      // One after the other: a later version never ends before an earlier one.
-      programming = programming.then(async () => {
-        await forwarder.program(update.version, update.slots);
-        // Not before: until then what a predecessor left in the kernel goes on by its last table (R3 section 9.12).
-        if (version === 0) for (const device of devices) await forwarder.attach(device, 'edge_in');
-      });
-      await programming;
-      version = update.version;
-      return version;
+    // One after the other: a later version never ends before an earlier one.
+    program: (update) => {
+      const done = programming.then(() => program(update));
+      programming = done.catch(() => undefined);
+      return done;
     },
+    remember: (text) => {
+      memory = text;
+      writeFileSync(join(workDir, MEMORY), text);
+    },
+    recall: () => memory,
   };
   const info = nodes.find((n) => n.name === pop.manager)!;
   const link = connect<object>({ address: info.address, port: MANAGER_PORT, secret, self: self.name, peer: info.name, local: functions, onPeer: () => log('info', 'managed', { by: info.name }) });
@@ -59,13 +78,17 @@ export async function startEdge({ config, secret, nativeDir, workDir }: AgentSet
       link.close();
       await speaker?.stop();
       await forwarder.stop();
+      await network.stop();
+      // Of this run: the next one begins by knowing nothing.
+      rmSync(join(workDir, MEMORY), { force: true });
     },
   };
 }
 
 /** A router between clients and PoPs. */
 export async function startRouter({ config, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
-  setSysctls({ ...ASYMMETRIC, ...perDevice(config.devices) });
+  const network = new HostNetwork();
+  network.forwardAsymmetrically(config.devices);
   const speaker = config.bgp ? await startBgp(workDir, config.self.address, config.bgp) : null;
-  return { counters: () => ({}), stop: () => speaker?.stop() };
+  return { counters: () => ({}), stop: async () => { await speaker?.stop(); await network.stop(); } };
 }

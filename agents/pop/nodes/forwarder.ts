@@ -55,6 +55,16 @@ export class Forwarder {
     for (const address of addresses) await this.#ask(`peer ${address} on`);
   }
 
+  /** Servers of this PoP: nobody outside is one of them, or speaks to them in first hops. */
+  async own(addresses: readonly string[]): Promise<void> {
+    for (const address of addresses) await this.#ask(`own ${address} on`);
+  }
+
+  /** Where the entries of a table point that rule in the kernel; "0.0.0.0": here. */
+  async dump(table: number): Promise<string[]> {
+    return (await this.#ask(`dump ${table}`)).slice('ok '.length).split(',');
+  }
+
   async setThreat(prefix: string, on: boolean): Promise<void> {
     await this.#ask(`threat ${prefix} ${on ? 'on' : 'off'}`);
   }

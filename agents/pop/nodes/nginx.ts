@@ -112,6 +112,11 @@ export async function startNginx(workDir: string, options: NginxOptions): Promis
   const timer = setInterval(() => tail.read(), READ_MS);
   return {
     pid: daemon.pid,
+    kill: async () => {
+      await daemon.kill();
+      clearInterval(timer);
+      tail.read();
+    },
     stop: async () => {
       await daemon.stop();
       clearInterval(timer);

@@ -5,9 +5,10 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { LONGEST_BYTES, type AgentConfig } from '../config.ts';
 import { MANAGER_PORT, type ManagerUnitFunctions, type ServerFeedback, type UnitFunctions } from '../protocol.ts';
+import { childrenOf } from './daemon.ts';
 import { known, SERVER_OPERATIONS } from '../operations.ts';
 import { Forwarder } from './forwarder.ts';
-import { ASYMMETRIC, HostNetwork, perDevice, setSysctls } from './host.ts';
+import { HostNetwork } from './host.ts';
 import { startNginx, type Access } from './nginx.ts';
 
 const LOG_MS = 250;
@@ -23,8 +24,7 @@ function cpuSeconds(pid: number): number {
       return 0;
     }
   };
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-  return [pid, ...children].reduce((sum, p) => sum + own(p), 0);
+  return [pid, ...childrenOf(pid)].reduce((sum, p) => sum + own(p), 0);
 }
 
 export async function startServer({ config, secret, nativeDir, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
@@ -32,8 +32,9 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
   const pop = pops.find((p) => p.name === self.pop)!;
   const addresses = services.filter((s) => s.servers.includes(self.name)).map((s) => s.address);
   mkdirSync(workDir, { recursive: true });
-  setSysctls({ ...ASYMMETRIC, ...perDevice(devices), 'net.core.somaxconn': 8192, 'net.ipv4.tcp_max_syn_backlog': 8192, 'net.ipv4.tcp_syncookies': 0 });
   const network = new HostNetwork();
+  network.forwardAsymmetrically(devices);
+  network.setSysctls({ 'net.core.somaxconn': 8192, 'net.ipv4.tcp_max_syn_backlog': 8192, 'net.ipv4.tcp_syncookies': 0 });
   for (const address of addresses) await network.addAddress(address);
   // What clients send is carried in one more header, and what is sent to them may have to be (R3 section 9.5).
   if (gateway !== null) await network.addDefaultRoute(gateway, LONGEST_BYTES);
@@ -63,6 +64,8 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
   const functions: UnitFunctions = {
     // A server needs no slots: what a packet's entry says comes with it.
     program: async (update) => { version = update.version; return version; },
+    remember: () => undefined,
+    recall: () => null,
   };
   const info = nodes.find((n) => n.name === pop.manager)!;
   const link = connect<ManagerUnitFunctions>({ address: info.address, port: MANAGER_PORT, secret, self: self.name, peer: info.name, local: functions, onPeer: (peer) => { manager = peer; } });
@@ -98,7 +101,7 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
       known(SERVER_OPERATIONS, operation);
       link.close();
       clearInterval(reports);
-      await nginx.stop();
+      await nginx.kill();
       write();
       return null;
     },

@@ -42,8 +42,8 @@ export function loadsOverTime(points: readonly LoadLine[], pops: readonly string
 
 export interface FateBar { readonly part: string; readonly fate: string; readonly count: number }
 
-export const FATES = ['kept', 'moved', 'reset', 'refused', 'timeout'] as const;
-const FATE_COLOURS = ['var(--pass)', 'var(--series-4)', 'var(--fail)', 'var(--series-2)', 'var(--inconclusive)'];
+export const FATES = ['kept', 'moved', 'reset', 'refused', 'timeout', 'failed'] as const;
+const FATE_COLOURS = ['var(--pass)', 'var(--series-4)', 'var(--fail)', 'var(--series-2)', 'var(--inconclusive)', 'var(--series-5)'];
 
 const DECADES = [0, 1, 10, 100, 1000, 10_000, 100_000];
 

@@ -5,7 +5,7 @@ import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
 import { configOf, phaseStartUs, trailOf, type Connection } from './evidence.ts';
-import { addedUs, aliveIn, altered, differing, hasty, indirect, loadSeries, malformed, mistaken, needless, reaction, relayed, settling, sigmas, startedIn, strayed, turns, wrongAnswers } from './measures.ts';
+import { addedUs, aliveIn, altered, differing, hasty, indirect, loadSeries, malformed, mistaken, modifications, needless, reaction, relayed, settling, sigmas, split, startedIn, strayed, turns, wrongAnswers } from './measures.ts';
 import { packetsAt, type SeenPacket } from './packets.ts';
 
 const METRICS = {
@@ -14,6 +14,8 @@ const METRICS = {
   connections: 'New connections.',
   broken: 'Connections that were reset, refused or not answered, of those that lived in the window and, where it has a `to`, ended in it (R3-15, R3-16).',
   moved: 'Connections that more than one PoP answered (R3-10).',
+  split: 'Connections whose packets went to more than one PoP, as a capture on both directions of the edge of `pop` has them (R3-10).',
+  replies: 'Replies from anycast addresses, not in a tunnel, at a capture (R3-13).',
   live: 'Connections that were open at `event`.',
   mistaken: 'Requests whose client, as the server logged it, had no such connection (R3-14).',
   differing: 'Bodies that differ from the others of their service (R3-39).',
@@ -25,7 +27,7 @@ const METRICS = {
   added: 'First answers of a PoP\'s connections less the median of those of the PoP `beside`, a quantile (R3-33).',
   modifications: 'Entries that a PoP changed (R3-19).',
   needless: 'Entries that it changed beyond those that had to be (R3-19).',
-  hasty: 'Entries that it changed although another had been changed longer ago (R3-20).',
+  hasty: 'Entries that it changed although another, as good, had been changed longer ago (R3-20).',
   load: 'Load of a PoP, the mean of its servers\' (R3-27).',
   settling: 'Control intervals from the first load above `limit` until the load keeps it.',
   turns: 'Turns of what a PoP sheds, from more to less or back.',
@@ -56,7 +58,7 @@ type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: 
 
 const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
   share: ['pop'], sigma: ['pop', 'policy'], live: ['event'], servers: ['pop'], reaction: ['pop'], latency: ['pop'], added: ['pop', 'beside'], modifications: ['pop'], needless: ['pop'], hasty: ['pop'], load: ['pop'],
-  settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
+  settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], split: ['capture', 'pop'], replies: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
 };
 const many = (value: string | string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
 
@@ -89,7 +91,7 @@ const popOffload: Check<Keys> = {
       const packets = target.capture === undefined ? undefined : packetsAt(evidence, target.capture, phaseStartUs(phase));
       const addresses = services === undefined ? undefined : new Set(trail.services.filter((s) => services.includes(s.name)).map((s) => s.address));
       const sources = clients === undefined ? undefined : new Set(trail.nodes.filter((n) => clients.includes(n.name)).map((n) => n.address));
-      return packets && during(packets).filter((p) => (addresses?.has(p.inner.destination) ?? true) && (sources?.has(p.inner.source) ?? true));
+      return packets && during(packets).filter((p) => (addresses?.has(p.inner.destination) ?? true) && ((sources?.has(p.inner.source) ?? true) || (metric === 'replies' && (sources?.has(p.inner.destination) ?? true))));
     };
     const counted = (count: (packets: SeenPacket[]) => number): Figures => {
       const packets = at();
@@ -102,7 +104,10 @@ const popOffload: Check<Keys> = {
       case 'share': return fresh.length === 0 ? missing('no connection began in the window') : { kind: 'share', count: taken(fresh), of: fresh.length };
       case 'sigma': return fresh.length === 0 ? missing('no connection began in the window') : exact(sigmas(taken(fresh), fresh.length, parseFraction(target.policy ?? '0%')), '');
       case 'connections': return exact(fresh.length, '');
-      case 'broken': return chosen.length === 0 ? missing('there were no connections') : exact(aliveIn(chosen, window).filter((c) => c.fate !== 'ok' && (target.to === undefined || c.endedUs < window.toUs)).length, '');
+      case 'broken': {
+        const alive = aliveIn(chosen, window);
+        return alive.length === 0 ? missing('no connection lived in the window') : exact(alive.filter((c) => c.fate !== 'ok' && (target.to === undefined || c.endedUs < window.toUs)).length, '');
+      }
       case 'moved': return chosen.length === 0 ? missing('there were no connections') : exact(aliveIn(chosen, window).filter((c) => c.pops.length > 1).length, '');
       case 'live': { const t = parseDurationUs(target.event ?? '0s'); return exact(chosen.filter((c) => c.startedUs < t && c.endedUs > t && (pop === '' || c.pops[0] === pop)).length, ''); }
       case 'mistaken': return trail.accesses.length === 0 ? missing('no server left a log') : exact(mistaken(trail, window), '');
@@ -113,19 +118,23 @@ const popOffload: Check<Keys> = {
       case 'queried': return trail.answers.length === 0 ? missing('nobody asked for policies') : exact(wrongAnswers(trail), '');
       case 'latency': return taken(fresh) === 0 ? missing(`no connection was served by ${pop}`) : { kind: 'quantile', quantile, values: fresh.filter((c) => c.fate === 'ok' && c.pops[0] === pop).map((c) => c.firstUs) };
       case 'added': { const values = addedUs(fresh, pop, target.beside ?? ''); return values.length === 0 ? missing(`no connection was served by ${pop}`) : { kind: 'quantile', quantile, values }; }
-      case 'modifications': return exact(during(ofPop(trail.journal)).length, '');
-      case 'needless': { const dumps = ofPop(trail.tables); return dumps.length === 0 ? missing(`the manager of ${pop} left no tables`) : exact(needless(dumps, trail.slots), ''); }
+      case 'modifications':
+      case 'needless':
       case 'hasty': {
-        const journals = [...Map.groupBy(ofPop(trail.journal), (j) => j.service).values()];
-        return journals.length === 0 ? missing(`the manager of ${pop} changed nothing`) : exact(journals.reduce((sum, own) => sum + hasty(own.toSorted((a, b) => a.number - b.number), trail.slots), 0), '');
+        const dumps = ofPop(trail.tables);
+        if (dumps.length === 0) return missing(`the edge of ${pop} left no tables`);
+        if (metric === 'modifications') return exact(modifications(during(dumps), dumps.filter((d) => d.atUs < window.fromUs).at(-1), trail.slots), '');
+        return exact(metric === 'needless' ? needless(dumps, trail.slots) : hasty(dumps, trail.slots), '');
       }
       case 'load': { const values = during(loadSeries(trail.loads, pop, trail.feedbackUs)).map((l) => l.load); return values.length === 0 ? missing(`no server of ${pop} left its load`) : { kind: 'samples', values }; }
       case 'settling': return exact(settling(during(loadSeries(trail.loads, pop, trail.intervalUs)), parseDurationUs(target.event ?? '0s'), parseFraction(target.limit ?? '100%')), `the load of ${pop} was never above the limit`);
-      case 'turns': return exact(turns(versions, pop), '');
+      case 'turns': return exact(turns(trail.policies, pop, window), '');
       case 'versions': return exact(pop === '' ? versions.length : versions.filter((v) => v.policies[pop] !== undefined || Object.values(v.policies).some((s) => Object.values(s).some((shares) => shares[pop] !== undefined))).length, '');
       case 'tunnelled': return counted((packets) => packets.filter((p) => p.kind === 'gre' || p.kind === 'gue').length);
       case 'malformed': return counted((packets) => malformed(packets, trail, configOf(evidence)?.encapsulation ?? 'gre'));
       case 'strayed': return counted((packets) => strayed(packets, trail));
+      case 'split': return counted((packets) => split(packets, trail, pop));
+      case 'replies': return counted((packets) => { const anycast = new Set(trail.services.map((s) => s.address)); return packets.filter((p) => p.kind === 'plain' && anycast.has(p.inner.source)).length; });
       case 'hops': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.secondary !== null).length);
       case 'bare': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.away && p.secondary === null).length);
       case 'indirect': return counted((packets) => indirect(packets, trail, pop));

@@ -1,6 +1,7 @@
 /** What a run left of its connections, policies and loads, dated from the start of a phase. */
 import { agentLog, logAheadMs, type LogLine } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { perPhase } from '../../../src/evidence/perphase.ts';
 import type { PhaseRecord } from '../../../src/traffic/run.ts';
 import type { NodeInfo, Pop, PopFile, Service } from '../config.ts';
 import type { ConnectionRow, Fate } from '../nodes/client.ts';
@@ -41,23 +42,12 @@ export interface PolicyChange {
   readonly policies: Readonly<Record<string, Policies>>;
 }
 
-/** Entries of a PoP's tables after a version: by service, the PoP that each points to; '' is here. */
+/** Entries of a PoP's tables after a version, as its edge read them from the kernel: by service, the PoP that each points to; '' is here. */
 export interface TableDump {
   readonly atUs: number;
   readonly pop: string;
   readonly version: number;
   readonly tables: Readonly<Record<string, readonly string[]>>;
-}
-
-/** Of a PoP's journal (R3-20), in its order. */
-export interface JournalEntry {
-  readonly atUs: number;
-  readonly pop: string;
-  readonly service: string;
-  readonly number: number;
-  readonly slot: number;
-  readonly from: string | null;
-  readonly to: string | null;
 }
 
 export interface LoadPoint {
@@ -81,7 +71,6 @@ export interface Trail {
   readonly accesses: readonly Access[];
   readonly policies: readonly PolicyChange[];
   readonly tables: readonly TableDump[];
-  readonly journal: readonly JournalEntry[];
   readonly loads: readonly LoadPoint[];
   readonly answers: readonly Answer[];
   readonly slots: number;
@@ -90,16 +79,8 @@ export interface Trail {
   readonly intervalUs: number;
 }
 
-const trails = new WeakMap<CellEvidence, Map<string, Trail | string>>();
-
-/** A text says why there is none. Read once for all targets of a phase. */
-export function trailOf(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
-  let phases = trails.get(evidence);
-  if (!phases) trails.set(evidence, (phases = new Map<string, Trail | string>()));
-  let trail = phases.get(phase.phase);
-  if (trail === undefined) phases.set(phase.phase, (trail = readTrail(evidence, phase)));
-  return trail;
-}
+/** A text says why there is none. */
+export const trailOf = perPhase(readTrail);
 
 export const phaseStartUs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n);
 
@@ -126,16 +107,12 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
     const { version, sentMs, appliedMs, policies: changed } = line as unknown as { version: number; sentMs: number; appliedMs: number; policies: Record<string, Policies> };
     return [{ version, sentUs: us(sentMs, controller), appliedUs: us(appliedMs, controller), policies: changed }];
   });
-  const journal = events('manager', 'modifications', (line, node) => {
-    const { at, service, list } = line as unknown as { at: number; service: string; list: [number, number, string | null, string | null][] };
-    return list.map(([number, slot, from, to]): JournalEntry => ({ atUs: us(at, node.name), pop: node.pop ?? '', service, number, slot, from, to }));
-  });
-  const tables = events('manager', 'tables', (line, node) => {
+  const tables = events('edge', 'tables', (line, node) => {
     const { at, version, tables: dumped } = line as unknown as { at: number; version: number; tables: Record<string, string> };
     return [{ atUs: us(at, node.name), pop: node.pop ?? '', version, tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])) }];
   });
   const loads = events('server', 'load', (line, node) => [{ atUs: us(line['at'] as number, node.name), server: node.name, pop: node.pop ?? '', load: line['load'] as number }]);
-  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, tables, journal, loads, answers: answersOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
+  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, tables, loads, answers: answersOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
 }
 
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Answer[] {

@@ -2,7 +2,7 @@
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import type { Window } from '../../../src/checks/check.ts';
 import { flowOf, identityOf, type SeenPacket } from './packets.ts';
-import type { Connection, JournalEntry, LoadPoint, PolicyChange, TableDump, Trail } from './evidence.ts';
+import type { Connection, LoadPoint, PolicyChange, TableDump, Trail } from './evidence.ts';
 
 /** Connections that were alive at any time of the window. */
 export const aliveIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] => connections.filter((c) => c.startedUs < toUs && c.endedUs >= fromUs);
@@ -55,16 +55,27 @@ export function needless(dumps: readonly TableDump[], slots: number): number {
   return excess;
 }
 
-/** R3-20: entries that were changed although one that was eligible had been changed longer ago. Of one table, in the order of its journal. */
-export function hasty(journal: readonly JournalEntry[], slots: number): number {
-  const modified = new Array<number>(slots).fill(0);
-  const target = new Array<string | null>(slots).fill(null);
+/** Entries that were changed, from one dump to the next. */
+export const modifications = (dumps: readonly TableDump[], before: TableDump | undefined, slots: number): number => dumps.reduce((sum, dump, i) => {
+  const last = dumps[i - 1] ?? before;
+  return sum + Object.entries(dump.tables).reduce((n, [service, after]) => n + after.filter((to, slot) => to !== (last?.tables[service] ?? new Array<string>(slots).fill(''))[slot]).length, 0);
+}, 0);
+
+/** R3-20: entries that were changed although one that pointed to the same PoP, and still does, had been changed longer ago. */
+export function hasty(dumps: readonly TableDump[], slots: number): number {
   let violations = 0;
-  for (const { slot, from, to, number } of journal) {
-    // Entries that point where this one did could have been taken instead.
-    if (target.some((t, other) => t === from && other !== slot && modified[other]! < modified[slot]!)) violations += 1;
-    target[slot] = to;
-    modified[slot] = number;
+  for (const service of new Set(dumps.flatMap((d) => Object.keys(d.tables)))) {
+    const modified = new Array<number>(slots).fill(-1);
+    let before = new Array<string>(slots).fill('');
+    for (const [version, dump] of dumps.entries()) {
+      const after = dump.tables[service] ?? before;
+      const oldest = new Map<string, number>();
+      for (const [slot, to] of after.entries()) if (to === before[slot]) oldest.set(to, Math.min(oldest.get(to) ?? Infinity, modified[slot]!));
+      const changed = [...after.keys()].filter((slot) => after[slot] !== before[slot]);
+      violations += changed.filter((slot) => modified[slot]! > (oldest.get(before[slot]!) ?? Infinity)).length;
+      for (const slot of changed) modified[slot] = version;
+      before = [...after];
+    }
   }
   return violations;
 }
@@ -90,9 +101,10 @@ export function settling(series: readonly { readonly atUs: number; readonly load
   return Infinity;
 }
 
-/** Turns of what a PoP sheds, from more to less or back: one that settles has none. */
-export function turns(policies: readonly PolicyChange[], pop: string): number {
-  const totals = policies.flatMap((p) => (p.policies[pop] === undefined ? [] : [Object.values(p.policies[pop]).map((shares) => Object.values(shares).reduce((a, b) => a + b, 0)).reduce((a, b) => Math.max(a, b), 0)]));
+/** Turns of what a PoP sheds in a window, from more to less or back: one that settles has none. It begins with what it shed before. */
+export function turns(policies: readonly PolicyChange[], pop: string, { fromUs, toUs }: Window): number {
+  const total = (p: PolicyChange): number[] => (p.policies[pop] === undefined ? [] : [Object.values(p.policies[pop]).map((shares) => Object.values(shares).reduce((a, b) => a + b, 0)).reduce((a, b) => Math.max(a, b), 0)]);
+  const totals = [policies.filter((p) => p.sentUs < fromUs).flatMap(total).at(-1) ?? 0, ...policies.filter((p) => p.sentUs >= fromUs && p.sentUs < toUs).flatMap(total)];
   const signs = totals.slice(1).map((t, i) => Math.sign(t - totals[i]!)).filter((s) => s !== 0);
   return signs.slice(1).filter((s, i) => s !== signs[i]).length;
 }
@@ -111,20 +123,43 @@ export function relayed(points: readonly (readonly SeenPacket[])[]): number {
   return [...tunnels.values()].filter((own) => own.size > 1).length;
 }
 
-/** R3-9: packets that are not the same in a tunnel or a first hop as they came from the client. */
+/** R3-9: packets of clients that are not the same in a tunnel or a first hop as they came; those of known flows that never came, too. */
 export function altered(points: readonly (readonly SeenPacket[])[], services: ReadonlySet<string>): { altered: number; compared: number } {
   const plain = new Map<string, Buffer>();
+  const flows = new Set<string>();
   const all = points.flat();
-  for (const p of all) if (p.kind === 'plain' && services.has(p.inner.destination)) plain.set(identityOf(p.inner), p.inner.bytes);
+  for (const p of all) {
+    if (p.kind !== 'plain' || !services.has(p.inner.destination)) continue;
+    plain.set(identityOf(p.inner), p.inner.bytes);
+    flows.add(flowOf(p.inner));
+  }
   let [different, compared] = [0, 0];
   for (const p of all) {
-    const original = p.kind === 'plain' ? undefined : plain.get(identityOf(p.inner));
-    if (!original) continue;
+    if (p.kind === 'plain' || !flows.has(flowOf(p.inner))) continue;
     compared += 1;
-    const length = Math.min(original.length, p.inner.bytes.length);
-    if (!original.subarray(0, length).equals(p.inner.bytes.subarray(0, length))) different += 1;
+    const original = plain.get(identityOf(p.inner));
+    const length = Math.min(original?.length ?? 0, p.inner.bytes.length);
+    if (!original || !original.subarray(0, length).equals(p.inner.bytes.subarray(0, length))) different += 1;
   }
   return { altered: different, compared };
+}
+
+/** R3-10: connections whose packets went to more than one PoP, as they came and went at a PoP's edge: what no tunnel took stayed there. */
+export function split(packets: readonly SeenPacket[], { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>, here: string): number {
+  const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop ?? '']));
+  const address = new Map(services.map((s) => [s.name, s.address]));
+  const anycast = new Set(services.map((s) => s.address));
+  const lives = Map.groupBy(connections, (c) => `${c.end} ${address.get(c.service)}:80 6`);
+  const tunnels = new Map<string, string>();
+  for (const p of packets) if (isTunnelled(p)) tunnels.set(identityOf(p.inner), popOf.get(p.to ?? '') ?? '');
+  const pops = new Map<Connection, Set<string>>();
+  for (const p of packets) {
+    if (p.kind !== 'plain' || !anycast.has(p.inner.destination)) continue;
+    const own = lives.get(flowOf(p.inner))?.find((c) => isDuring(p, c));
+    if (!own) continue;
+    pops.set(own, (pops.get(own) ?? new Set<string>()).add(tunnels.get(identityOf(p.inner)) ?? here));
+  }
+  return [...pops.values()].filter((seen) => seen.size > 1).length;
 }
 
 /** R3-8: tunnels of another kind than configured, or between others than edges. */

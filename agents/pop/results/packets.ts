@@ -54,11 +54,13 @@ export function packetsAt(evidence: CellEvidence, at: string, phaseStartUs: numb
   const known = captures.get(key);
   if (known) return known;
   const record = evidence.captures.find((c) => c.at === at && !c.error);
-  if (!record) return undefined;
+  // One that dropped packets proves nothing.
+  if (!record || record.droppedByKernel > 0) return undefined;
+  const aheadUs = (record.clockAheadNs ?? 0) / 1000;
   const packets: SeenPacket[] = [];
   readCapture(join(evidence.folder, record.file), ({ data, offset, captured, seconds, nanoseconds }) => {
     const packet = dissect(data.subarray(offset, offset + captured));
-    if (packet) packets.push({ ...packet, atUs: seconds * 1e6 + nanoseconds / 1000 - phaseStartUs });
+    if (packet) packets.push({ ...packet, atUs: seconds * 1e6 + nanoseconds / 1000 - aheadUs - phaseStartUs });
   });
   captures.set(key, packets);
   return packets;

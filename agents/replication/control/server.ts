@@ -115,8 +115,9 @@ export class ControlPlane {
     const startedMs = performance.now();
     try {
       while (!this.#recalled) await new Promise((resolve) => setTimeout(resolve, 50));
-      const answer = await this.#perform(operation, validated(OPERATIONS[operation], params));
-      if (!QUESTIONS.has(operation)) await this.#remember();
+      const valid = validated(OPERATIONS[operation], params);
+      // Also where it fails on the way: terms and hosts may have changed.
+      const answer = await Promise.resolve(this.#perform(operation, valid)).finally(() => (QUESTIONS.has(operation) ? undefined : this.#remember()));
       log('info', 'operation', { operation, tookMs: Math.round(performance.now() - startedMs) });
       return answer;
     } catch (error) {
@@ -327,7 +328,10 @@ export class ControlPlane {
       if (performance.now() > deadline) refuse('Unreachable', `none of ${svg.rdns.join(', ')} answers`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    if (!this.#rdns.has(svg.rdns[0] as string)) this.#rotate(svg);
+    if (!this.#rdns.has(svg.rdns[0] as string)) {
+      this.#rotate(svg);
+      await this.#remember();
+    }
     await this.#leader(svg).call.lead(gatewayOf(svg, this.#config));
   }
 

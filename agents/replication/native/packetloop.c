@@ -278,11 +278,12 @@ static void send_replica(const struct held *h, int64_t due_real)
 	trace_replica(record_of(h, due_real, transmit(data_fd, h->message->data, h->message->length, h->peer)));
 }
 
+/* Early is as wrong as late. */
 static void count_lateness(int64_t late_ns)
 {
 	int bucket = 0;
-	for (int64_t us = late_ns / 1000; us > 0 && bucket < ERROR_BUCKETS - 1; us >>= 1) bucket++;
-	if (late_ns >= 0) stats.error[bucket]++;
+	for (int64_t us = (late_ns < 0 ? -late_ns : late_ns) / 1000; us > 0 && bucket < ERROR_BUCKETS - 1; us >>= 1) bucket++;
+	stats.error[bucket]++;
 }
 
 /* What the kernel is to send at a set time, until it says when it did; by the number that it counts sendings with. */
@@ -290,16 +291,19 @@ static struct { int awaited; struct replica record; } stamps[STAMPS];
 static uint32_t stamp_next;
 static int timed_fd = -1;
 
-/* The kernel counts from zero again: after a sending that failed nobody knows what it counted. */
+static void open_timed(void);
+
+/* After a sending that failed nobody knows what the kernel counted: a new socket counts from zero, and hears of its own packets only. */
 static void count_stamps_anew(void)
 {
-	int off = 0, on = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY;
+	int on = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY;
 	for (int i = 0; i < STAMPS; i++) {
 		if (stamps[i].awaited) stats.unstamped++;
 		stamps[i].awaited = 0;
 	}
 	stamp_next = 0;
-	setsockopt(timed_fd, SOL_SOCKET, SO_TIMESTAMPING, &off, sizeof off);
+	if (timed_fd >= 0) close(timed_fd);
+	open_timed();
 	if (setsockopt(timed_fd, SOL_SOCKET, SO_TIMESTAMPING, &on, sizeof on) < 0) die("SO_TIMESTAMPING");
 }
 
@@ -373,7 +377,8 @@ static struct held take_first(void)
 static void release_first(int64_t mono, int64_t real)
 {
 	struct held h = take_first();
-	count_lateness(mono - h.release_ns);
+	/* What gives way to the buffer's limit is early on purpose. */
+	if (mono >= h.release_ns) count_lateness(mono - h.release_ns);
 	send_replica(&h, real - (mono - h.release_ns));
 	drop_message(h.message);
 }
@@ -646,13 +651,11 @@ static int bound_socket(const char *address, uint16_t at)
 static char *own_address;
 
 /* fq keeps to the monotonic clock. */
-static void release_by_kernel(void)
+static void open_timed(void)
 {
 	struct sock_txtime txtime = { .clockid = CLOCK_MONOTONIC };
-	if (timed_fd >= 0) return;
 	timed_fd = bound_socket(own_address, 0);
 	if (setsockopt(timed_fd, SOL_SOCKET, SO_TXTIME, &txtime, sizeof txtime) < 0) die("SO_TXTIME");
-	count_stamps_anew();
 }
 
 static struct stream *stream_of(uint32_t id, int make)
@@ -768,7 +771,7 @@ static void obey(char *line)
 	} else if (!strcmp(command, "clock")) {
 		clock_error_ns = strtoll(word[0], NULL, 10);
 	} else if (!strcmp(command, "release") && !strcmp(word[0], "kernel")) {
-		release_by_kernel();
+		if (timed_fd < 0) count_stamps_anew();
 	} else if (!strcmp(command, "trace")) {
 		tracing = id != 0;
 	} else {

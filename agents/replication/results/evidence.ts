@@ -4,6 +4,7 @@ import { readCapture } from '../../../src/capture/reader.ts';
 import { offsetAt } from '../../../src/clocks/samples.ts';
 import { agentLog, logAheadMs } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { perPhase } from '../../../src/evidence/perphase.ts';
 import type { PhaseRecord } from '../../../src/traffic/run.ts';
 import type { NodeInfo, ReplicationFile } from '../config.ts';
 import { DATA_PORT, type Membership } from '../protocol.ts';
@@ -81,16 +82,8 @@ export interface Trail {
   readonly captureDifferencesUs: readonly number[];
 }
 
-const trails = new WeakMap<CellEvidence, Map<string, Trail | string>>();
-
-/** A text says why there is none. Read once for all targets of a phase. */
-export function trailOf(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
-  let phases = trails.get(evidence);
-  if (!phases) trails.set(evidence, (phases = new Map<string, Trail | string>()));
-  let trail = phases.get(phase.phase);
-  if (trail === undefined) phases.set(phase.phase, (trail = readTrail(evidence, phase)));
-  return trail;
-}
+/** A text says why there is none. */
+export const trailOf = perPhase(readTrail);
 
 /** Milliseconds since the epoch of a moment of the phase. */
 export const phaseStartMs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n) / 1000;
