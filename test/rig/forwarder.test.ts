@@ -88,6 +88,8 @@ describe('the forwarding unit', { skip: existsSync(join(BUILD_DIR, 'forwarder'))
   test('a server that had the entry before is asked; strangers are not heard', () => withForwarder({}, async (f) => {
     const inner = ipv4(6, CLIENT, ANYCAST, tcp(3000, 9, ACK));
     assert.equal(await served(f, { flags: KEEP, hand: OTHER }, inner), OTHER);
+    assert.equal(await served(f, { flags: FINAL, hand: OTHER }, inner), OTHER, 'also of what came by tunnel');
+    assert.equal(await served(f, { flags: FINAL, hand: OTHER }, ipv4(6, CLIENT, ANYCAST, tcp(3000, 9, SYN))), 'here', 'a new one is its own');
     assert.equal((await f.run('server_in', firstHop('10.66.6.6', SERVER, {}, inner))).action, SHOT);
     assert.equal((await f.counters())['strangers'], 1);
   }));

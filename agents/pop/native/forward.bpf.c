@@ -274,7 +274,7 @@ INLINE int from_tunnel(struct __sk_buff *skb, const struct settings *c, __u32 se
 	const struct slot *slot = slot_of(c, *table, id);
 	if (!slot) return failed();
 	count(COUNT_arrived);
-	struct hop hop = { .flags = HOP_FINAL, .slot = bpf_htons((__u16)(id & (c->slots - 1))), .target = c->back ? sender : 0 };
+	struct hop hop = { .flags = HOP_FINAL, .slot = bpf_htons((__u16)(id & (c->slots - 1))), .target = c->back ? sender : 0, .hand = slot->hand };
 	return to_server(skb, c, id, slot->server, hop, had);
 }
 
@@ -359,8 +359,10 @@ INLINE int is_among(const struct hop *h, __u32 remote)
 INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struct hop *h, struct seen *s)
 {
 	__u32 away = h->flags & HOP_AWAY ? h->target : 0;
-	if (h->flags & HOP_FINAL) return 0;
 	int known = connection(skb, s);
+	int connected = s->flow.protocol == IPPROTO_TCP && !s->initial;
+	/* It stays in this PoP; which server has it may be another's to know. */
+	if (h->flags & HOP_FINAL) return connected && known == STRANGE ? h->hand : 0;
 	if (known == CONNECTED) {
 		if (!away || (h->flags & HOP_KEEP)) {
 			if (away) count(COUNT_kept);
@@ -371,7 +373,6 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 	}
 	__u64 now = bpf_ktime_get_ns();
 	struct home *home = c->memory ? bpf_map_lookup_elem(&homes, &s->flow) : 0;
-	int connected = s->flow.protocol == IPPROTO_TCP && !s->initial;
 	/* Its first packet once more: the other side may have answered already. */
 	if (home && s->initial && home->remote && home->first == s->first && is_among(h, home->remote)) return home->remote;
 	/* Only UDP is forgotten: a connection may be silent for as long as it likes. */

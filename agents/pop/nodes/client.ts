@@ -12,15 +12,19 @@ import { HostNetwork } from './host.ts';
 const LOG_MS = 250;
 const ROWS_A_LINE = 500;
 const ANSWER_TIMEOUT_MS = 5000;
-/** When the run ends. */
-const LAST_ANSWERS_MS = 1500;
+/** A request that is not answered for so long when the run ends is not answered. */
+const OVERDUE_MS = 1000;
+/** Broken connections are noticed so often. */
+const SWEEP_MS = 500;
+/** No probes of the kernel's own meanwhile. */
+const QUIET_MS = 600_000;
 const TICK_MS = 5;
 const FLOOD_BYTES = 64;
 const FLOOD_FLOWS = 64;
 
 /**
  * How a connection ended. ok: every request was answered, with what was asked for. reset: the other side broke it. refused: it
- * never opened. timeout: a request was not answered, or not yet when the run ended. failed: the answer was an error.
+ * never opened. timeout: a request was not answered, or was overdue when the run ended. failed: the answer was an error.
  */
 export type Fate = 'ok' | 'reset' | 'refused' | 'timeout' | 'failed';
 
@@ -28,7 +32,7 @@ export type Fate = 'ok' | 'reset' | 'refused' | 'timeout' | 'failed';
 export type ConnectionRow = readonly [service: string, port: number, startedMs: number, endedMs: number, fate: Fate, requests: number, servers: string, firstMs: number, slowestMs: number, hash: string];
 
 class Connection {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #agent = new Agent({ keepAlive: true, keepAliveMsecs: QUIET_MS, maxSockets: 1 });
   readonly #address: string;
   readonly #path: string;
   readonly #service: string;
@@ -39,7 +43,7 @@ class Connection {
   #slowestMs = 0;
   #hash = '';
   #opened = false;
-  #pending = false;
+  #askedMs: number | null = null;
   #closed = false;
   readonly #servers = new Set<string>();
 
@@ -52,7 +56,7 @@ class Connection {
   /** One request; the fate where it ended the connection. */
   async ask(last: boolean): Promise<Fate | null> {
     const beganMs = performance.now();
-    this.#pending = true;
+    this.#askedMs = beganMs;
     const fate = await new Promise<Fate | null>((resolve) => {
       const request = httpRequest({ host: this.#address, port: 80, path: this.#path, agent: this.#agent, headers: { 'Accept-Encoding': 'gzip', Connection: last ? 'close' : 'keep-alive' }, timeout: ANSWER_TIMEOUT_MS }, (response) => {
         const hash = createHash('sha256');
@@ -78,7 +82,7 @@ class Connection {
       request.on('error', () => resolve(this.#opened ? 'reset' : 'refused'));
       request.end();
     });
-    this.#pending = false;
+    this.#askedMs = null;
     const tookMs = performance.now() - beganMs;
     if (fate === null) {
       this.#requests += 1;
@@ -90,12 +94,12 @@ class Connection {
 
   /** Broken while nobody asked anything? A keep-alive socket that the agent has no more. */
   get isBroken(): boolean {
-    return this.#opened && !this.#closed && !this.#pending && Object.keys(this.#agent.freeSockets).length === 0;
+    return this.#opened && !this.#closed && this.#askedMs === null && Object.keys(this.#agent.freeSockets).length === 0;
   }
 
-  /** Of one that the run ends. */
-  get fateNow(): Fate {
-    return this.isBroken ? 'reset' : this.#pending ? 'timeout' : 'ok';
+  /** Asked for something long ago. */
+  get isOverdue(): boolean {
+    return this.#askedMs !== null && performance.now() - this.#askedMs > OVERDUE_MS;
   }
 
   end(fate: Fate): ConnectionRow {
@@ -143,6 +147,7 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
       }
     }
   };
+  const sweep = setInterval(() => { for (const connection of open) if (connection.isBroken) finish(connection, 'reset'); }, SWEEP_MS);
   const addressOf = (name: string): string => config.services.find((s) => s.name === name)?.address ?? refuseService(name, config);
   /** So many a second, evenly, for a while. */
   const paced = (rate: number, forMs: number, act: () => void): Promise<void> => new Promise((resolve) => {
@@ -182,10 +187,9 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
     },
     stop: async () => {
       state.stopped = true;
-      // What was asked a moment ago may still be answered.
-      const deadline = performance.now() + LAST_ANSWERS_MS;
-      while ([...open].some((c) => c.fateNow === 'timeout') && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, TICK_MS));
-      for (const connection of open) finish(connection, connection.fateNow);
+      // Servers end at the same time: what breaks now was not broken before.
+      for (const connection of open) finish(connection, connection.isOverdue ? 'timeout' : 'ok');
+      clearInterval(sweep);
       clearInterval(writes);
       flush();
       await network.stop();

@@ -14,7 +14,7 @@ const METRICS = {
   connections: 'New connections.',
   broken: 'Connections that were reset, refused or not answered, of those that lived in the window and, where it has a `to`, ended in it (R3-15, R3-16).',
   moved: 'Connections that more than one PoP answered (R3-10).',
-  split: 'Connections whose packets went to more than one PoP, as a capture on both directions of the edge of `pop` has them (R3-10).',
+  split: 'Connections that one PoP answered and another got packets of, by the tunnels at a capture (R3-10).',
   replies: 'Replies from anycast addresses, not in a tunnel, at a capture (R3-13).',
   live: 'Connections that were open at `event`.',
   mistaken: 'Requests whose client, as the server logged it, had no such connection (R3-14).',
@@ -58,7 +58,7 @@ type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: 
 
 const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
   share: ['pop'], sigma: ['pop', 'policy'], live: ['event'], servers: ['pop'], reaction: ['pop'], latency: ['pop'], added: ['pop', 'beside'], modifications: ['pop'], needless: ['pop'], hasty: ['pop'], load: ['pop'],
-  settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], split: ['capture', 'pop'], replies: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
+  settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], split: ['capture'], replies: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
 };
 const many = (value: string | string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
 
@@ -133,7 +133,7 @@ const popOffload: Check<Keys> = {
       case 'tunnelled': return counted((packets) => packets.filter((p) => p.kind === 'gre' || p.kind === 'gue').length);
       case 'malformed': return counted((packets) => malformed(packets, trail, configOf(evidence)?.encapsulation ?? 'gre'));
       case 'strayed': return counted((packets) => strayed(packets, trail));
-      case 'split': return counted((packets) => split(packets, trail, pop));
+      case 'split': return counted((packets) => split(packets, trail));
       case 'replies': return counted((packets) => { const anycast = new Set(trail.services.map((s) => s.address)); return packets.filter((p) => p.kind === 'plain' && anycast.has(p.inner.source)).length; });
       case 'hops': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.secondary !== null).length);
       case 'bare': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.away && p.secondary === null).length);

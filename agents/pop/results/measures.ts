@@ -144,20 +144,15 @@ export function altered(points: readonly (readonly SeenPacket[])[], services: Re
   return { altered: different, compared };
 }
 
-/** R3-10: connections whose packets went to more than one PoP, as they came and went at a PoP's edge: what no tunnel took stayed there. */
-export function split(packets: readonly SeenPacket[], { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>, here: string): number {
+/** R3-10: connections that more than one PoP answered, or got packets of by tunnel. */
+export function split(packets: readonly SeenPacket[], { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>): number {
   const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop ?? '']));
   const address = new Map(services.map((s) => [s.name, s.address]));
-  const anycast = new Set(services.map((s) => s.address));
   const lives = Map.groupBy(connections, (c) => `${c.end} ${address.get(c.service)}:80 6`);
-  const tunnels = new Map<string, string>();
-  for (const p of packets) if (isTunnelled(p)) tunnels.set(identityOf(p.inner), popOf.get(p.to ?? '') ?? '');
   const pops = new Map<Connection, Set<string>>();
   for (const p of packets) {
-    if (p.kind !== 'plain' || !anycast.has(p.inner.destination)) continue;
-    const own = lives.get(flowOf(p.inner))?.find((c) => isDuring(p, c));
-    if (!own) continue;
-    pops.set(own, (pops.get(own) ?? new Set<string>()).add(tunnels.get(identityOf(p.inner)) ?? here));
+    const own = isTunnelled(p) ? lives.get(flowOf(p.inner))?.find((c) => isDuring(p, c)) : undefined;
+    if (own) pops.set(own, (pops.get(own) ?? new Set<string>(own.pops)).add(popOf.get(p.to ?? '') ?? ''));
   }
   return [...pops.values()].filter((seen) => seen.size > 1).length;
 }
