@@ -14,6 +14,8 @@ const ROWS_A_LINE = 500;
 const ANSWER_TIMEOUT_MS = 5000;
 /** A request that is not answered for so long when the run ends is not answered. */
 const OVERDUE_MS = 1000;
+/** A connection that breaks is broken for certain so much later. */
+const SETTLE_MS = 1500;
 /** Broken connections are noticed so often. */
 const SWEEP_MS = 500;
 /** No probes of the kernel's own meanwhile. */
@@ -118,6 +120,7 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
   const counters = { connections: 0, ok: 0, reset: 0, refused: 0, timeout: 0, failed: 0, open: 0, flooded: 0 };
   let rows: ConnectionRow[] = [];
   const open = new Set<Connection>();
+  const unsettled = new Map<() => void, ConnectionRow>();
   const state = { stopped: false };
   const flush = (): void => {
     for (let i = 0; i < rows.length; i += ROWS_A_LINE) log('debug', 'connections', { list: rows.slice(i, i + ROWS_A_LINE) });
@@ -126,9 +129,19 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
   const writes = setInterval(flush, LOG_MS);
   const finish = (connection: Connection, fate: Fate): void => {
     if (!open.delete(connection)) return;
-    counters[fate] += 1;
     counters.open -= 1;
-    rows.push(connection.end(fate));
+    const row = connection.end(fate);
+    const settle = (): void => {
+      unsettled.delete(settle);
+      counters[fate] += 1;
+      rows.push(row);
+    };
+    if (fate === 'ok') settle();
+    else {
+      // Servers end a moment before clients do when a run ends: what breaks then was not broken by what is judged.
+      unsettled.set(settle, row);
+      setTimeout(() => { if (unsettled.has(settle)) settle(); }, SETTLE_MS).unref();
+    }
   };
   const serve = async (connection: Connection, holdMs: number, everyMs: number): Promise<void> => {
     const untilMs = performance.now() + holdMs;
@@ -188,7 +201,9 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
     stop: async () => {
       state.stopped = true;
       // Servers end at the same time: what breaks now was not broken before.
-      for (const connection of open) finish(connection, connection.isOverdue ? 'timeout' : 'ok');
+      for (const connection of open) rows.push(connection.end(connection.isOverdue ? 'timeout' : 'ok'));
+      open.clear();
+      for (const [, row] of unsettled) rows.push(withFate(row, 'ok'));
       clearInterval(sweep);
       clearInterval(writes);
       flush();
@@ -196,6 +211,8 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
     },
   };
 }
+
+const withFate = ([service, port, startedMs, endedMs, , ...rest]: ConnectionRow, fate: Fate): ConnectionRow => [service, port, startedMs, endedMs, fate, ...rest];
 
 function refuseService(name: string, { services }: AgentConfig): never {
   throw new Refusal('UnknownService', `no service "${name}"; there are: ${services.map((s) => s.name).join(', ')}`);
