@@ -129,7 +129,11 @@ async function measure(rig: Rig, { from, to }: Way): Promise<Figures> {
   server.stderr.resume();
   try {
     await sleep(300);
-    const run = async (...more: string[]) => (JSON.parse((await rig.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more])).stdout) as { end: { sum_received: { bits_per_second: number; packets: number; lost_packets: number } } }).end.sum_received;
+    const run = async (...more: string[]) => {
+      const { end, error } = JSON.parse((await rig.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more], { allowFailure: true })).stdout) as { error?: string; end: { sum_received?: { bits_per_second: number; packets: number; lost_packets: number } } };
+      if (!end.sum_received) throw new Error(`iperf3 from ${from} to ${to}: ${error ?? 'no figures'}`);
+      return end.sum_received;
+    };
     // No longer than what fits with the first hop's header: the server's route says so in a PoP.
     const size = ['-M', '1400'];
     await offload('on');
