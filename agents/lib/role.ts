@@ -10,8 +10,6 @@ export interface NodeRole {
   request?(operation: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** All nodes have been configured. */
   ready?(): Promise<void>;
-  /** Who is there does not change; what a role adopts while it runs, it says here. */
-  update?(config: unknown): Promise<void>;
 }
 
 export class RoleAgent<Config> implements Agent<Config> {
@@ -33,8 +31,9 @@ export class RoleAgent<Config> implements Agent<Config> {
     this.#state = 'running';
   }
 
-  async update(config: Config): Promise<void> {
-    await this.#role?.update?.(config);
+  /** Such systems change by operations; who is there does not, and a host that is unplugged is noticed by its silence. */
+  async update(): Promise<void> {
+    // Nothing to adopt.
   }
 
   status(): AgentStatus {

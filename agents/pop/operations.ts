@@ -1,6 +1,5 @@
 /** What nodes of the PoP system may be asked for, by role: parameters, and how they are checked. */
-import { Type, type Static, type TSchema } from 'typebox';
-import Value from 'typebox/value';
+import { Type, type TSchema } from 'typebox';
 import { closed, duration, opt, pattern, percent, text } from '../../src/topology/parts.ts';
 import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
@@ -40,14 +39,7 @@ export const CLIENT_OPERATIONS = {
 
 export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>> = { controller: CONTROLLER_OPERATIONS, edge: EDGE_OPERATIONS, server: SERVER_OPERATIONS, client: CLIENT_OPERATIONS };
 
-/** The parameters, or a refusal: UnknownOperation, InvalidRequest. */
-export function validated<O extends Readonly<Record<string, TSchema>>, N extends keyof O & string>(operations: O, operation: N, params: unknown): Static<O[N]> {
-  const schema = operations[operation]!;
-  if (Value.Check(schema, params)) return params;
-  const [first] = Value.Errors(schema, params);
-  throw new Refusal('InvalidRequest', `${first?.instancePath || '/'}: ${first?.message ?? 'invalid'}`);
-}
-
+/** Its name, or a refusal: UnknownOperation. */
 export function known<O extends object>(operations: O, operation: string): keyof O & string {
   if (!Object.hasOwn(operations, operation)) throw new Refusal('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`);
   return operation as keyof O & string;

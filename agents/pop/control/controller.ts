@@ -4,7 +4,8 @@ import { connect, type Peer } from '../../lib/channel.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, PolicyRequest } from '../config.ts';
-import { CONTROLLER_OPERATIONS, known, validated } from '../operations.ts';
+import { validated } from '../../lib/params.ts';
+import { CONTROLLER_OPERATIONS, known } from '../operations.ts';
 import { HostNetwork } from '../nodes/host.ts';
 import { MANAGER_PORT, type ControllerFunctions, type ManagerControlFunctions, type ManagerStatus, type Policies, type PopFeedback } from '../protocol.ts';
 import { nextAmounts, type Amounts, type PopState } from './law.ts';
@@ -77,13 +78,13 @@ export class Controller {
     const name = known(CONTROLLER_OPERATIONS, operation);
     switch (name) {
       case 'SetPolicies': {
-        const { policies } = validated(CONTROLLER_OPERATIONS, name, params);
+        const { policies } = validated(CONTROLLER_OPERATIONS[name], params);
         return this.#inTurn(() => this.#set(policies.map(({ from, to, service, amount }) => ({ from, to, service: service ?? null, amount: parseFraction(amount) }))));
       }
       case 'GetPolicies': return { version: this.#version, pops: Object.fromEntries(await Promise.all([...this.#managers].map(async ([pop, m]): Promise<[string, ManagerStatus | null]> => [pop, await m.call.query().catch(() => null)]))) };
       case 'PullFeedback': return Object.fromEntries(await Promise.all([...this.#managers].map(async ([pop, m]): Promise<[string, PopFeedback | null]> => [pop, await m.call.pull().catch(() => null)])));
       case 'Strict': {
-        const { pop, on } = validated(CONTROLLER_OPERATIONS, name, params);
+        const { pop, on } = validated(CONTROLLER_OPERATIONS[name], params);
         this.#known(pop);
         if (on) this.#strict.add(pop);
         else this.#strict.delete(pop);

@@ -6,7 +6,8 @@ import { parseDurationUs } from '../../../src/core/units.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig } from '../config.ts';
-import { CLIENT_OPERATIONS, known, validated } from '../operations.ts';
+import { validated } from '../../lib/params.ts';
+import { CLIENT_OPERATIONS, known } from '../operations.ts';
 import { HostNetwork } from './host.ts';
 
 const LOG_MS = 250;
@@ -177,7 +178,7 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
     request: async (operation, params) => {
       const name = known(CLIENT_OPERATIONS, operation);
       if (name === 'Connect') {
-        const { service, rate, path = '/hello', hold = '0s', every = '1s', ...rest } = validated(CLIENT_OPERATIONS, name, params);
+        const { service, rate, path = '/hello', hold = '0s', every = '1s', ...rest } = validated(CLIENT_OPERATIONS[name], params);
         const address = addressOf(service);
         const forMs = parseDurationUs(rest.for) / 1000;
         // It goes on after the answer: phases end, connections may stay.
@@ -190,7 +191,7 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
         });
         return { service, count: Math.floor((forMs * rate) / 1000), startedMs: Date.now() };
       }
-      const { service, rate, ...rest } = validated(CLIENT_OPERATIONS, name, params);
+      const { service, rate, ...rest } = validated(CLIENT_OPERATIONS[name], params);
       const address = addressOf(service);
       // Many flows: one alone would be in one entry.
       const sockets = Array.from({ length: FLOOD_FLOWS }, () => createSocket('udp4').on('error', () => undefined));

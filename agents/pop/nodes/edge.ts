@@ -6,7 +6,8 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { type AgentConfig } from '../config.ts';
 import { MANAGER_PORT, type UnitFunctions, type WireSlot } from '../protocol.ts';
-import { EDGE_OPERATIONS, known, validated } from '../operations.ts';
+import { validated } from '../../lib/params.ts';
+import { EDGE_OPERATIONS, known } from '../operations.ts';
 import { startBgp } from './bgp.ts';
 import { Forwarder } from './forwarder.ts';
 import { HostNetwork } from './host.ts';
@@ -70,7 +71,7 @@ export async function startEdge({ config, secret, nativeDir, workDir }: AgentSet
     request: async (operation, params) => {
       const name = known(EDGE_OPERATIONS, operation);
       if (name === 'Withdraw' || name === 'Advertise') await speaker?.advertise(name === 'Advertise');
-      else await forwarder.setThreat(validated(EDGE_OPERATIONS, name, params).prefix, name === 'Block');
+      else await forwarder.setThreat(validated(EDGE_OPERATIONS[name], params).prefix, name === 'Block');
       return null;
     },
     stop: async () => {

@@ -1,6 +1,5 @@
 /** Operations of the control plane server (R0 section 5): what they take, and the errors that they are refused with. */
-import { Type, type Static, type TSchema } from 'typebox';
-import Value from 'typebox/value';
+import { Type, type Static } from 'typebox';
 import { SIZE_PATTERN } from '../../../src/core/units.ts';
 import { closed, duration, opt, pattern, percent } from '../../../src/topology/parts.ts';
 import { Refusal } from '../../lib/rpc.ts';
@@ -63,10 +62,3 @@ export type Params<O extends Operation> = Static<(typeof OPERATIONS)[O]>;
 export type Requirements = Params<'LatencySensitiveApplicationGroupRequirements'>;
 
 export const isOperation = (text: string): text is Operation => Object.hasOwn(OPERATIONS, text);
-
-/** InvalidRequest, with the place in the parameters. */
-export function validated<S extends TSchema>(schema: S, params: unknown): Static<S> {
-  if (Value.Check(schema, params)) return params;
-  const [first] = Value.Errors(schema, params);
-  return refuse('InvalidRequest', `${first?.instancePath || '/'}: ${first?.message ?? 'invalid'}`);
-}

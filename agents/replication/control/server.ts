@@ -1,10 +1,11 @@
 /** Control plane server: takes what clients ask for, chooses hosts, and makes RDNs lead (R0 sections 2, 3.9 and 5). */
 import { parseSizeBytes } from '../../../src/core/units.ts';
 import { connect, type Peer } from '../../lib/channel.ts';
+import { validated } from '../../lib/params.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, NodeInfo, Role } from '../config.ts';
-import { isOperation, OPERATIONS, QUESTIONS, refuse, validated, type Operation, type Params, type Requirements } from './operations.ts';
+import { isOperation, OPERATIONS, QUESTIONS, refuse, type Operation, type Params, type Requirements } from './operations.ts';
 import { classesOf, consumerCount, describe, gatewayOf, narrowed, ppnsFor, type Svg } from './svg.ts';
 import { distance, place } from './placement.ts';
 import { GATEWAY_PORT, RDN_PORT, type GatewayFunctions, type NodeId, type RdnControlFunctions } from '../protocol.ts';

@@ -6,7 +6,8 @@ import { Member } from './member.ts';
 import type { NodeId } from '../protocol.ts';
 import { MOST_STREAMS, sourceOf } from '../records.ts';
 import type { NodeRole } from '../../lib/role.ts';
-import { PRODUCER_OPERATIONS, validated } from '../control/operations.ts';
+import { validated } from '../../lib/params.ts';
+import { PRODUCER_OPERATIONS } from '../control/operations.ts';
 
 /** Time to get the first message ready. */
 const LEAD_NS = 5_000_000n;
