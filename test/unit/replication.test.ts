@@ -5,14 +5,14 @@ import { cookieOf, countsOf, flowsOf, NO_TASKS, type Fabric, type Tasks } from '
 import { clocksOff } from '../../agents/replication/routing/clockcheck.ts';
 import { isSame, planDirectives } from '../../agents/replication/routing/directives.ts';
 import { exactSearch } from '../../agents/replication/routing/exact.ts';
-import { evaluate, flaw, isConsumer, UNUSED, type Problem, type Tree } from '../../agents/replication/routing/graph.ts';
+import { evaluate, flaw, isConsumer, UNUSED, wayTo, type Problem, type Tree } from '../../agents/replication/routing/graph.ts';
 import { deviationOf, Latencies, Spreads } from '../../agents/replication/routing/latencies.ts';
 import { conformance, orderErrors, recovery, unmeasured } from '../../agents/replication/results/measures.ts';
 import { validated } from '../../agents/lib/params.ts';
 import { OPERATIONS } from '../../agents/replication/control/operations.ts';
 import { distance, place, type Candidate } from '../../agents/replication/control/placement.ts';
 import type { Gateway } from '../../agents/replication/protocol.ts';
-import { route, type Knowledge } from '../../agents/replication/routing/router.ts';
+import { route, type Knowledge, type Route } from '../../agents/replication/routing/router.ts';
 import { lowerBound, search } from '../../agents/replication/routing/search.ts';
 import { system } from '../../agents/replication/system.ts';
 import { problem } from '../support/replication.ts';
@@ -129,6 +129,21 @@ test('R0-24 the first tree leaves PPNs for the second', () => {
   assert.deepEqual(r.graphs.map((g) => [...g.plan.destinations.keys()].length), [1, 1]);
   assert.equal(new Set(r.aims).size, 2);
   assert.equal(r.reason, null);
+});
+
+test('R0-24 no PPN is on both ways of a consumer, whatever is measured, also where the trees share PPNs', () => {
+  // Consumers that are far away let the tree take long ways to those that are near.
+  const ppns = [2, 3, 4, 5, 6, 7, 8, 9];
+  fc.assert(fc.property(fc.array(fc.array(fc.integer({ min: 100, max: 900 }), { minLength: 200, maxLength: 200 }), { minLength: 2, maxLength: 3 }), (rounds) => {
+    let before: Route | undefined;
+    for (const us of rounds) {
+      const r = route(1, 0, input({ gateway: gateway({ classes: { all: { ...limits, consumers: [10, 11, 12, 13, 14, 15, 16, 17, 18] } }, duplicates: [10, 11], ppns }), healthy: ppns, knowledge: known((from, to) => us[(from * 19 + to) % 200]! + (to > 12 ? 10_000 : 0)) }), before);
+      const [first, second] = r.graphs;
+      const ways = [10, 11].map((c) => [first, second].map((g) => (g ? wayTo(g.tree, g.consumers.indexOf(c)) : [])));
+      for (const [one, other] of ways) assert.ok(!one!.some((p) => other!.includes(p)), `${one!.join(' ')} and ${other!.join(' ')}`);
+      before = r;
+    }
+  }), { numRuns: 20 });
 });
 
 test('R0-24 without second paths there are no second copies, and it is said', () => {

@@ -51,6 +51,13 @@ export interface Evaluation {
   readonly smallest: number;
 }
 
+/** The PPNs that a consumer's messages pass, from its exit back to the entry. */
+export function wayTo({ entry, parent, exit }: Tree, consumer: number): number[] {
+  const way = [exit[consumer]!];
+  while (way.at(-1) !== entry) way.push(parent[way.at(-1)!]!);
+  return way;
+}
+
 /** What every consumer would see without holds. Longest onward path first (R0-15), unless another order is asked for. */
 export function evaluate(problem: Problem, tree: Tree, order: Order = 'longest-first'): Evaluation {
   return evaluateInOrder(problem, tree, ordered(problem, tree, order));

@@ -1,5 +1,5 @@
 /** Measurements and requirements to trees and directives: one iteration of an RDN, without its messages. Pure. */
-import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, ppnsNeeded, UNUSED, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
+import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, ppnsNeeded, UNUSED, wayTo, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
 import { deviationOf } from './latencies.ts';
 import { orderOf, planDirectives, slowestOf, star, type Planned } from './directives.ts';
 import { consumersOf, type Gateway, type NodeId } from '../protocol.ts';
@@ -172,13 +172,13 @@ function choosePaths(producer: NodeId, consumers: readonly NodeId[], twice: read
 }
 
 /**
- * On other PPNs than the first tree's; where there are too few, at least with another entry and other exits (R0-24). undefined:
- * there are no second paths, and a copy over the first one helps nobody.
+ * On PPNs that the first tree does not use or, where there are too few, that are on no way to these consumers: what one
+ * PPN loses, the other copy has (R0-24). undefined: there are no second paths, and a copy over the first one helps nobody.
  */
 function chooseSecond(producer: NodeId, consumers: readonly NodeId[], { tree, consumers: all }: Choice, input: RoutingInput, before: Graph | undefined): Choice | undefined {
   const used = new Set([...tree.parent.keys()].filter((p) => tree.parent[p] !== UNUSED));
-  const ends = new Set([tree.entry, ...consumers.map((c) => tree.exit[all.indexOf(c)]!)]);
-  for (const excluded of [used, ends]) {
+  const ways = new Set(consumers.flatMap((c) => wayTo(tree, all.indexOf(c))));
+  for (const excluded of [used, ways]) {
     const choice = choose(producer, consumers, excluded, input, before);
     if (choice) return choice;
   }

@@ -3,7 +3,7 @@
  * procedure). Deterministic. Degree-limited min-max trees are NP-hard: trees are grown from the entry like Prim's with
  * depth for cost (compact trees: Shi, Turner 2002), consumers are placed by regret, and what is slowest is then moved.
  */
-import { consumerChild, consumerOf, departure, evaluate, flaw, isConsumer, UNUSED, type Child, type Evaluation, type Problem, type Tree } from './graph.ts';
+import { consumerChild, consumerOf, departure, evaluate, flaw, isConsumer, UNUSED, wayTo, type Child, type Evaluation, type Problem, type Tree } from './graph.ts';
 
 export interface Found {
   readonly tree: Tree;
@@ -238,8 +238,7 @@ function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found):
     if (isConsumer(child)) t.exit[consumerOf(child)] = below;
     else t.parent[child] = below;
   };
-  const slow: Child[] = [consumerChild(slowest)];
-  for (let p = tree.exit[slowest]!; p !== tree.entry; p = tree.parent[p]!) slow.push(p);
+  const slow: Child[] = [consumerChild(slowest), ...wayTo(tree, slowest).slice(0, -1)];
   for (const x of slow) {
     for (let p = 0; p < ppns; p++) if (p !== x && p !== sender(tree, x) && (p === tree.entry || tree.parent[p] !== UNUSED)) yield change((t) => hang(t, x, p));
     for (const y of all) {
