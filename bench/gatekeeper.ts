@@ -68,7 +68,7 @@ async function measure(load: Load): Promise<string[][]> {
     const frames = join(folder, 'frames.cfg');
     writeFileSync(frames, Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s)))).flat().join('\n'));
     // Twice what the link takes.
-    generator = rig.node('tx').spawn(['trafgen', '--dev', 'up', '--conf', frames, '--cpus', '1', '--qdisc-path', '--rate', `${Math.round((2 * load.linkBps) / 1e6)}Mbit`, '--no-sock-mem']);
+    generator = rig.node('tx').spawn(['timeout', String((WARM_UP_MS + MEASURED_MS) / 1000 + 5), 'trafgen', '--dev', 'up', '--conf', frames, '--cpus', '1', '--qdisc-path', '--rate', `${Math.round((2 * load.linkBps) / 1e6)}Mbit`, '--no-sock-mem']);
     generator.stdout.resume();
     generator.stderr.resume();
     await sleep(WARM_UP_MS);
@@ -78,7 +78,8 @@ async function measure(load: Load): Promise<string[][]> {
     const receivedBps = ((bytesAfter - bytesBefore) * 8000) / MEASURED_MS;
     return after.map(({ node, counters }) => row(load, node, before.find((b) => b.node === node)?.counters ?? {}, counters, receivedBps));
   } finally {
-    generator?.kill('SIGKILL');
+    // timeout passes it on to trafgen's workers, too.
+    generator?.kill('SIGTERM');
     await supervisor?.stop();
     await destroyRig(rig);
     rmSync(folder, { recursive: true });

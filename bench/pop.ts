@@ -1,7 +1,9 @@
 /**
  * What a forwarding unit costs in front of a PoP: the local path through native/forward.bpf.c (edge and server), beside plain
  * routing, nftables that choose a server by hash, and an Open vSwitch with the same table of entries, all on one rig in turns.
+ * Datagrams come from trafgen and go to a socket that nobody reads: a reader that is woken up costs more than the path.
  */
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,7 +11,7 @@ import { readFileSync } from 'node:fs';
 import { BUILD_DIR } from '../src/core/paths.ts';
 import { quietContext, sleep } from '../src/core/context.ts';
 import { destroyRig } from '../src/rig/destroy.ts';
-import type { HostProcess } from '../src/rig/host.ts';
+import type { Host, HostProcess } from '../src/rig/host.ts';
 import type { Rig } from '../src/rig/rig.ts';
 import { Site } from '../src/run/site.ts';
 import { parseExperiment } from '../src/topology/load.ts';
@@ -19,7 +21,7 @@ import { print, show } from './measure.ts';
 
 const LAB = `name: bench-pop
 topology:
-  nodes: { c: {}, e: { sysctls: { net.ipv4.ip_forward: 1 } }, s: { sysctls: { net.ipv4.ip_forward: 1 } }, o: { kind: ovs-bridge }, d: {}, t: {} }
+  nodes: { c: {}, e: { sysctls: { net.ipv4.ip_forward: 1, net.ipv4.conf.all.accept_local: 1 } }, s: { sysctls: { net.ipv4.ip_forward: 1 } }, o: { kind: ovs-bridge }, d: {}, t: {} }
   links:
     - { endpoints: ["c:up", "e:net"] }
     - { endpoints: ["e:lan", "s:eth0"] }
@@ -27,15 +29,22 @@ topology:
     - { endpoints: ["t:eth0", "o:t"] }
 `;
 const ANYCAST = '203.0.113.1';
+const [NOBODY, FORMER] = ['0.0.0.0', '198.51.100.1'];
+const [PORT, SOURCE_PORTS] = [5001, 256];
 const SLOTS = 1024;
-const REPEATS = 3;
-const SECONDS = 3;
+const REPEATS = 5;
+const SECONDS = 2;
+const SETTLE_MS = 1000;
 const TEST_RUNS = 1_000_000;
 
 interface Figures { readonly trainsBps: number; readonly wireBps: number; readonly packets: number; readonly usPerPacket: number }
-interface Way { readonly name: string; readonly from: string; readonly to: string; set(rig: Rig): Promise<() => Promise<void>> }
+interface Way { readonly name: string; readonly from: string; readonly to: string; /** Address that the service has where it is served. */ readonly at?: string; set(rig: Rig): Promise<() => Promise<void>> }
 
 export async function benchPop(): Promise<void> {
+  if (spawnSync('trafgen', ['--version'], { stdio: 'ignore' }).error !== undefined) {
+    process.stdout.write('trafgen is not there: apt install netsniff-ng\n');
+    return;
+  }
   const ctx = quietContext();
   const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
   await using site = await Site.open(ctx, null, { lease: null });
@@ -48,17 +57,17 @@ export async function benchPop(): Promise<void> {
       for (const way of ways) {
         const undo = await way.set(rig);
         try {
-          figures.get(way.name)!.push(await measure(rig, way));
+          figures.get(way.name)!.push(await measure(rig, lab, way));
         } finally {
           await undo();
         }
       }
     }
     const plain = figures.get(ways[0]!.name)!;
-    const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
-    print(['local path', 'TCP in trains [Gbit/s]', 'TCP as on a wire [Gbit/s]', 'UDP 64 B [k/s]', 'CPU [us a packet]', 'of plain routing'], ways.map(({ name }) => {
+    print(['local path', 'TCP in trains [Gbit/s]', 'TCP as on a wire [Gbit/s]', 'of plain routing', 'UDP 64 B [k/s]', 'of plain routing', 'CPU [us a packet]'], ways.map(({ name }) => {
       const own = figures.get(name)!;
-      return [name, show(own.map((f) => f.trainsBps / 1e9)), show(own.map((f) => f.wireBps / 1e9)), show(own.map((f) => f.packets / 1000), 0), show(own.map((f) => f.usPerPacket)), `${(100 * mean(own.map((f) => f.wireBps))) / mean(plain.map((f) => f.wireBps)) | 0} %, ${(100 * mean(own.map((f) => f.packets))) / mean(plain.map((f) => f.packets)) | 0} %`];
+      const ratio = (of: (f: Figures) => number): string => `${show(own.map((f, i) => (100 * of(f)) / of(plain[i]!)), 0)} %`;
+      return [name, show(own.map((f) => f.trainsBps / 1e9)), show(own.map((f) => f.wireBps / 1e9)), ratio((f) => f.wireBps), show(own.map((f) => f.packets / 1000), 0), ratio((f) => f.packets), show(own.map((f) => f.usPerPacket))];
     }));
     process.stdout.write(`edge_in alone, by the kernel's test run: ${show(await testRuns(rig), 0)} ns a packet\n`);
   } finally {
@@ -66,7 +75,8 @@ export async function benchPop(): Promise<void> {
   }
 }
 
-const addressOf = (lab: Lab, node: string, itf: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === itf)!.addresses[0]!.split('/')[0]!;
+const interfaceOf = (lab: Lab, node: string, name: string) => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === name)!;
+const addressOf = (lab: Lab, node: string, itf: string): string => interfaceOf(lab, node, itf).addresses[0]!.split('/')[0]!;
 
 async function prepare(rig: Rig, lab: Lab): Promise<void> {
   const ip = (node: string, ...args: string[]) => rig.node(node).exec(['ip', ...args]);
@@ -83,11 +93,9 @@ function waysOf(lab: Lab): Way[] {
   const nft = `table ip pop {\n chain in {\n  type nat hook prerouting priority -100;\n  ip daddr ${ANYCAST} dnat to jhash ip saddr . th sport mod 2 map { 0 : ${server}, 1 : ${server} }\n }\n}\n`;
   return [
     { name: 'plain routing', from: 'c', to: 's', set: async () => nothing },
-    { name: 'forwarding unit (tc BPF)', from: 'c', to: 's', set: async (rig) => {
-      const units = [await unit(rig, 'e', [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 2`), 'commit 1', 'attach net edge_in']), await unit(rig, 's', [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `peer ${edge} on`, 'attach eth0 server_in'])];
-      return async () => { for (const u of units) await u(); };
-    } },
-    { name: 'nftables, DNAT by hash', from: 'c', to: 's', set: async (rig) => {
+    { name: 'forwarding unit, settled entries', from: 'c', to: 's', set: (rig) => units(rig, edge, server, NOBODY) },
+    { name: 'forwarding unit, first hops', from: 'c', to: 's', set: (rig) => units(rig, edge, server, FORMER) },
+    { name: 'nftables, DNAT by hash', from: 'c', to: 's', at: server, set: async (rig) => {
       await rig.node('e').exec(['nft', '-f', '-'], { stdin: nft });
       return async () => { await rig.node('e').exec(['nft', 'delete', 'table', 'ip', 'pop']); };
     } },
@@ -102,6 +110,15 @@ function waysOf(lab: Lab): Way[] {
       return async () => { await rig.node('o').exec(['ovs-ofctl', 'del-flows', management, `ip,nw_dst=${ANYCAST}`]); await rig.node('o').exec(['ovs-ofctl', 'del-flows', management, 'table=1']); };
     } },
   ];
+}
+
+/** Both halves of the forwarding unit; all entries are the server's, and have been `former`'s. */
+async function units(rig: Rig, edge: string, server: string, former: string): Promise<() => Promise<void>> {
+  const told = [
+    await unit(rig, 'e', [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`), 'commit 1', 'attach net edge_in']),
+    await unit(rig, 's', [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, `peer ${edge} on`, 'attach eth0 server_in']),
+  ];
+  return async () => { for (const end of told) await end(); };
 }
 
 /** A forwarder that has been told these lines; ends it. */
@@ -121,10 +138,11 @@ async function unit(rig: Rig, node: string, lines: readonly string[]): Promise<(
   };
 }
 
-async function measure(rig: Rig, { from, to }: Way): Promise<Figures> {
+async function measure(rig: Rig, lab: Lab, way: Way): Promise<Figures> {
+  const { from, to, at = ANYCAST } = way;
   const device = from === 'c' ? 'up' : 'eth0';
   const offload = (on: 'on' | 'off') => rig.node(from).exec(['ethtool', '-K', device, 'tso', on, 'gso', on], { allowFailure: true });
-  const server = rig.node(to).spawn(['iperf3', '-s', '-B', ANYCAST]);
+  const server = rig.node(to).spawn(['iperf3', '-s', '-B', at]);
   server.stdout.resume();
   server.stderr.resume();
   try {
@@ -140,15 +158,40 @@ async function measure(rig: Rig, { from, to }: Way): Promise<Figures> {
     const trainsBps = (await run(...size)).bits_per_second;
     await offload('off');
     const wireBps = (await run(...size)).bits_per_second;
-    const before = busyMs();
-    const udp = await run('-u', '-b', '0', '-l', '64');
-    const cpuMs = busyMs() - before;
-    const packets = (udp.packets - udp.lost_packets) / SECONDS;
-    return { trainsBps, wireBps, packets, usPerPacket: (cpuMs * 1000) / (packets * SECONDS) };
+    return { trainsBps, wireBps, ...(await flood(rig, lab, way, device)) };
   } finally {
     server.kill('SIGKILL');
     await server.exited;
   }
+}
+
+/** As many datagrams as one core sends, counted by the interface that they come to. */
+async function flood(rig: Rig, lab: Lab, { from, to }: Way, device: string): Promise<Pick<Figures, 'packets' | 'usPerPacket'>> {
+  const [sender, hop] = [interfaceOf(lab, from, device), from === 'c' ? interfaceOf(lab, 'e', 'net') : interfaceOf(lab, to, 'eth0')];
+  const frame = `{ eth(da=${hop.mac}, sa=${sender.mac}), ipv4(ttl=64, saddr=${sender.addresses[0]!.split('/')[0]}, daddr=${ANYCAST}), udp(sp=dinc(20000, ${20000 + SOURCE_PORTS - 1}), dp=${PORT}), fill(0, 22) }`;
+  const sink = rig.node(to).spawn(['mgen', 'event', `listen udp ${PORT}`, 'output', '/dev/null']);
+  const generator = rig.node(from).spawn(['timeout', String(2 * SECONDS + 5), 'trafgen', '--dev', device, '--conf', '-', '--cpus', '1', '--qdisc-path', '--no-sock-mem']);
+  for (const { stdout, stderr } of [sink, generator]) { stdout.resume(); stderr.resume(); }
+  generator.stdin.end(frame);
+  try {
+    await sleep(SETTLE_MS);
+    sink.kill('SIGSTOP');
+    const [packets, busy, startedMs] = [await received(rig.node(to), 'eth0'), busyMs(), performance.now()];
+    await sleep(SECONDS * 1000);
+    const [count, cpuMs, tookMs] = [(await received(rig.node(to), 'eth0')) - packets, busyMs() - busy, performance.now() - startedMs];
+    if (count === 0) throw new Error(`nothing of a flood from ${from} has come to ${to}`);
+    return { packets: (count * 1000) / tookMs, usPerPacket: (cpuMs * 1000) / count };
+  } finally {
+    // timeout passes it on to trafgen's workers, too.
+    generator.kill('SIGTERM');
+    sink.kill('SIGKILL');
+    await Promise.all([generator.exited, sink.exited]);
+  }
+}
+
+async function received(node: Host, device: string): Promise<number> {
+  const [link] = JSON.parse((await node.exec(['ip', '-j', '-s', 'link', 'show', 'dev', device])).stdout) as [{ stats64: { rx: { packets: number } } }];
+  return link.stats64.rx.packets;
 }
 
 /** Of all cores, milliseconds. */

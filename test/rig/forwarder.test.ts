@@ -1,15 +1,21 @@
-/** The forwarding unit's programs on crafted packets, in this machine's kernel, with real sockets: nothing is attached anywhere. */
+/** The forwarding unit's programs in this machine's kernel: on crafted packets with real sockets, and attached to the links of a lab. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import { Forwarder } from '../../agents/pop/nodes/forwarder.ts';
 import { LONGEST_BYTES, type AgentConfig } from '../../agents/pop/config.ts';
 import type { WireSlot } from '../../agents/pop/protocol.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
+import { quietContext } from '../../src/core/context.ts';
 import { BUILD_DIR } from '../../src/core/paths.ts';
+import { destroyRig } from '../../src/rig/destroy.ts';
+import type { Host } from '../../src/rig/host.ts';
+import { Site } from '../../src/run/site.ts';
+import { parseExperiment } from '../../src/topology/load.ts';
 import { ACK, ethernet, firstHop, ipv4, SYN, synFrame, tcp } from '../support/frames.ts';
 
 const [EDGE, SERVER, OTHER, REMOTE, THIRD, ANYCAST, CLIENT] = ['10.9.0.1', '10.9.0.2', '10.9.0.3', '10.9.1.1', '10.9.2.1', '127.9.3.1', '127.9.3.2'];
@@ -21,6 +27,8 @@ const config = (over: Partial<AgentConfig> = {}): AgentConfig => ({
   pops: [{ name: 'a', manager: 'm', edge: 'e', servers: ['s'], strict: false }], services: [{ name: 'web', address: ANYCAST, table: 0, servers: ['s'] }],
   gateway: null, devices: [], bgp: null, preserving: true, memory: true, encapsulation: 'gre', pair: false, slots: 16, returnByTunnel: false, drainMs: null, capacity: 1, workBytes: 0, feedbackMs: 500, intervalMs: 1000, law: null, threats: [], policies: [], ...over,
 });
+
+const skip = existsSync(join(BUILD_DIR, 'forwarder')) ? false : 'not built: lab/setup.sh --with-pop';
 
 async function withForwarder(over: Partial<AgentConfig>, work: (forwarder: Forwarder) => Promise<void>): Promise<void> {
   const forwarder = await Forwarder.start(BUILD_DIR, config(over), 7);
@@ -41,7 +49,7 @@ async function served(forwarder: Forwarder, hop: Parameters<typeof firstHop>[2],
   return packet.kind === 'plain' ? 'here' : packet.to!;
 }
 
-describe('the forwarding unit', { skip: existsSync(join(BUILD_DIR, 'forwarder')) ? false : 'not built: lab/setup.sh --with-pop' }, () => {
+describe('the forwarding unit', { skip }, () => {
   test('R3-17 the table of section 2: two directions, three kinds of packets', async () => {
     const server = createServer().listen(0, ANYCAST);
     await once(server, 'listening');
@@ -166,3 +174,85 @@ describe('the forwarding unit', { skip: existsSync(join(BUILD_DIR, 'forwarder'))
     assert.equal(dissect((await f.run('edge_in', error)).frame)!.to, flow.to);
   }));
 });
+
+/** A client, an edge that has no route to the service, and a server that has its address. */
+const LAB = `name: test-forwarder
+topology:
+  nodes: { c: {}, e: { sysctls: { net.ipv4.ip_forward: 1, net.ipv4.conf.all.accept_local: 1 } }, s: { sysctls: { net.ipv4.ip_forward: 1 } } }
+  links: [{ endpoints: ["c:up", "e:net"] }, { endpoints: ["e:lan", "s:eth0"] }]
+`;
+
+test('R3-9 on links: entries that are settled, first hops, whoever commanded killed, another in its place, and none', { skip }, async () => {
+  const ctx = quietContext();
+  const lab = (await parseExperiment('test.yaml', LAB)).cells[0]!;
+  const address = (node: string, itf: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === itf)!.addresses[0]!.split('/')[0]!;
+  const [edgeIp, serverIp] = [address('e', 'lan'), address('s', 'eth0')];
+  const service = '203.0.113.1';
+  await using site = await Site.open(ctx, null, { lease: null });
+  const rig = await site.deploy(ctx, lab, 'test');
+  try {
+    await rig.node('s').exec(['ip', 'address', 'add', `${service}/32`, 'dev', 'lo']);
+    await rig.node('s').exec(['ip', 'route', 'add', 'default', 'via', edgeIp]);
+    await rig.node('c').exec(['ip', 'route', 'add', 'default', 'via', address('e', 'net')]);
+    const server = rig.node('s').spawn(['iperf3', '-s', '-B', service]);
+    server.stdout.resume();
+    server.stderr.resume();
+    const isServed = async (): Promise<boolean> => (await rig.node('c').exec(['iperf3', '-c', service, '-n', '2M', '--connect-timeout', '1500'], { allowFailure: true, timeoutMs: 20_000 })).exitCode === 0;
+    const edges = (former: string) => told(rig.node('e'), [`settings ${edgeIp} ${edgeIp} 7 16 gre 1 0 1 0 ${LONGEST_BYTES}`, `table ${service}/32 0`, ...Array.from({ length: 16 }, (_, i) => `slot 0 ${i} ${serverIp} 0.0.0.0 ${former} 0.0.0.0 0.0.0.0 ${KEEP}`), 'commit 1', 'attach net edge_in']);
+    assert.equal(await isServed(), false, 'the edge alone has no way there');
+    const inside = await told(rig.node('s'), [`settings ${serverIp} ${edgeIp} 0 16 gre 1 0 1 0 ${LONGEST_BYTES}`, `table ${service}/32 0`, `peer ${edgeIp} on`, 'attach eth0 server_in']);
+
+    const settled = await edges('0.0.0.0');
+    assert.equal(await isServed(), true);
+    const bare = await settled.counters();
+    assert.ok(bare['direct']! > 50 && bare['direct'] === bare['local'], JSON.stringify(bare));
+    assert.ok(bare['tooBig']! > 0, 'whoever sends longer packets than a tunnel carries is told at once');
+    assert.equal((await inside.counters())['served'], 0);
+
+    await settled.kill();
+    assert.equal(await isServed(), true, 'what is in the kernel goes on');
+    const hops = await edges(REMOTE);
+    assert.equal(await isServed(), true);
+    const { local, direct } = await hops.counters();
+    assert.ok(local! > 50 && direct === 0, 'the one before is gone from the link');
+    assert.equal((await inside.counters())['served'], local);
+
+    await hops.detach();
+    assert.equal(await isServed(), false);
+    await inside.detach();
+    server.kill('SIGKILL');
+    await server.exited;
+  } finally {
+    await destroyRig(rig);
+  }
+});
+
+/** A forwarder in a node, by its commands. */
+async function told(node: Host, lines: readonly string[]) {
+  const child = node.spawn([join(BUILD_DIR, 'forwarder')]);
+  child.stderr.resume();
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async (): Promise<string> => {
+    const { value } = await answers.next() as { value?: string };
+    if (value === undefined || value.startsWith('E ')) throw new Error(value ?? 'the forwarder has ended');
+    return value;
+  };
+  const ask = (line: string): Promise<string> => {
+    child.stdin.write(`${line}\n`);
+    return answer();
+  };
+  await answer();
+  for (const line of lines) {
+    if (line.startsWith('slot ')) child.stdin.write(`${line}\n`);
+    else await ask(line);
+  }
+  const ended = async () => {
+    child.stdin.end();
+    await child.exited;
+  };
+  return {
+    counters: async () => JSON.parse(await ask('counters')) as Record<string, number>,
+    kill: async () => { child.kill('SIGKILL'); await child.exited; },
+    detach: async () => { await ask('detach'); await ended(); },
+  };
+}

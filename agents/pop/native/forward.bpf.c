@@ -2,14 +2,16 @@
  * The forwarding unit's data path, in the kernel where packets come in (tc, direct action).
  *
  * edge_in: in front of a PoP. A client's packet gets its packet id, the id's slot says which server is its primary and
- * which PoP its secondary, and it goes to the server with the secondary in its header (R3 section 2, FIG. 1F); in
- * plain mode it goes to the other PoP at once (FIG. 1E). What comes from another PoP's tunnel goes to a server, never on.
+ * which PoP its secondary, and it goes to the server with the secondary in its header (R3 section 2, FIG. 1F), or as it is
+ * where the slot has only ever been the server's; in plain mode it goes to the other PoP at once (FIG. 1E). What comes from
+ * another PoP's tunnel goes to a server, never on. Routes and neighbours are the kernel's; its forwarding path is not walked.
  *
  * server_in: at a server, which has the connections. It keeps what is its own and sends the rest on (the table of section 2).
  * server_out: at a server, where replies are to return by the tunnel that their request came by (R3-13).
  *
  * Inner packets are never changed. Nothing here decides how much goes where: that is in the slots.
  */
+#include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -38,9 +40,11 @@ PREFIXES(tables, __u32);
 PREFIXES(threats, __u32);
 
 static const __u64 IDLE_NS = 60000000000ULL;
+/* As much as is ever read of a packet: an ICMP error in a first hop, and what it quotes. */
+enum { HEADERS_BYTES = 160 };
 
-/* linux/icmp.h needs a C library. */
-enum { ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
+/* linux/icmp.h and sys/socket.h need a C library. */
+enum { AF_INET = 2, ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
 struct icmp { __u8 type, code; __be16 checksum, unused, mtu; } __attribute__((packed));
 struct gue { __u8 words, protocol; __be16 flags; } __attribute__((packed));
 struct hop { __u8 kind, flags; __be16 slot; __be32 target, former[MAX_FORMERS], hand; } __attribute__((packed));
@@ -56,16 +60,44 @@ INLINE void count(__u32 which)
 	if (n) ++*n;
 }
 
+/* To a tick: flows are forgotten after minutes. */
+INLINE __u64 now_ns(void)
+{
+	return bpf_ktime_get_coarse_ns();
+}
+
 INLINE const struct settings *settings_now(void)
 {
 	__u32 zero = 0;
 	return bpf_map_lookup_elem(&configuration, &zero);
 }
 
+/* What of a frame lies in one piece. As compilers like to write this, the verifier does not recognise it. */
+INLINE void *piece(const struct __sk_buff *skb, void **end)
+{
+	void *start;
+	__asm__ volatile("%0 = *(u32 *)(%2 + %3)\n%1 = *(u32 *)(%2 + %4)" : "=&r"(start), "=r"(*end) : "r"(skb), "i"(offsetof(struct __sk_buff, data)), "i"(offsetof(struct __sk_buff, data_end)));
+	return start;
+}
+
+/* Bytes of a frame, without a helper where they can be had so: a call costs more than most of what is done here. */
+INLINE int get(struct __sk_buff *skb, __u32 at, void *to, __u32 size)
+{
+	void *end, *start = piece(skb, &end);
+	if (start + at + size > end) {
+		if (bpf_skb_pull_data(skb, skb->len < HEADERS_BYTES ? skb->len : HEADERS_BYTES) < 0) return -1;
+		start = piece(skb, &end);
+		if (start + at + size > end) return -1;
+	}
+	__builtin_memcpy(to, start + at, size);
+	return 0;
+}
+
 /* What is known of a packet: whose it is, and whether it begins a connection. */
 struct seen {
 	struct flow flow;
-	__u8 initial, error, fragment;
+	/* headers: bytes of IP and TCP, or UDP. */
+	__u8 initial, error, fragment, headers;
 	__u32 first;
 };
 
@@ -75,7 +107,7 @@ INLINE int see(struct __sk_buff *skb, __u32 at, struct seen *s)
 	struct iphdr ip;
 	struct { __be16 source, destination; } ports = { 0, 0 };
 	__builtin_memset(s, 0, sizeof *s);
-	if (bpf_skb_load_bytes(skb, at, &ip, sizeof ip) < 0 || ip.version != 4 || ip.ihl != 5) return 0;
+	if (get(skb, at, &ip, sizeof ip) < 0 || ip.version != 4 || ip.ihl != 5) return 0;
 	s->flow.source = ip.saddr;
 	s->flow.destination = ip.daddr;
 	s->flow.protocol = ip.protocol;
@@ -85,24 +117,26 @@ INLINE int see(struct __sk_buff *skb, __u32 at, struct seen *s)
 	}
 	if (ip.protocol == IPPROTO_ICMP) {
 		struct icmp icmp;
-		if (bpf_skb_load_bytes(skb, at + sizeof ip, &icmp, sizeof icmp) < 0) return 0;
+		if (get(skb, at + sizeof ip, &icmp, sizeof icmp) < 0) return 0;
 		if (icmp.type != ICMP_UNREACHABLE && icmp.type != ICMP_TIME_EXCEEDED && icmp.type != ICMP_PARAMETER_PROBLEM) return 1;
 		/* An error belongs to the flow of the packet that it quotes, which went the other way. */
-		if (bpf_skb_load_bytes(skb, at + sizeof ip + sizeof icmp, &ip, sizeof ip) < 0 || ip.ihl != 5) return 0;
-		if (bpf_skb_load_bytes(skb, at + 2 * sizeof ip + sizeof icmp, &ports, sizeof ports) < 0) return 0;
+		if (get(skb, at + sizeof ip + sizeof icmp, &ip, sizeof ip) < 0 || ip.ihl != 5) return 0;
+		if (get(skb, at + 2 * sizeof ip + sizeof icmp, &ports, sizeof ports) < 0) return 0;
 		s->error = 1;
 		s->flow = (struct flow){ .source = ip.daddr, .destination = ip.saddr, .source_port = ports.destination, .destination_port = ports.source, .protocol = ip.protocol };
 		return 1;
 	}
 	if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP) return 1;
-	if (bpf_skb_load_bytes(skb, at + sizeof ip, &ports, sizeof ports) < 0) return 0;
+	if (get(skb, at + sizeof ip, &ports, sizeof ports) < 0) return 0;
 	s->flow.source_port = ports.source;
 	s->flow.destination_port = ports.destination;
+	s->headers = sizeof ip + sizeof(struct udphdr);
 	if (ip.protocol == IPPROTO_TCP) {
-		__u8 flags = 0;
-		if (bpf_skb_load_bytes(skb, at + sizeof ip + 13, &flags, 1) < 0) return 0;
-		s->initial = (flags & 0x12) == 0x02;
-		if (s->initial && bpf_skb_load_bytes(skb, at + sizeof ip + 4, &s->first, sizeof s->first) < 0) return 0;
+		struct { __u8 offset, flags; } tcp = { 0 };
+		if (get(skb, at + sizeof ip + 12, &tcp, sizeof tcp) < 0) return 0;
+		s->headers = sizeof ip + 4 * (tcp.offset >> 4);
+		s->initial = (tcp.flags & 0x12) == 0x02;
+		if (s->initial && get(skb, at + sizeof ip + 4, &s->first, sizeof s->first) < 0) return 0;
 	}
 	return 1;
 }
@@ -171,6 +205,36 @@ INLINE int failed(void)
 	return TC_ACT_SHOT;
 }
 
+/* The next hop to an address. 0: there is none, or it is for the kernel's own path to say what is wrong. */
+INLINE int find_way(struct __sk_buff *skb, __u32 to, struct bpf_fib_lookup *way)
+{
+	*way = (struct bpf_fib_lookup){ .family = AF_INET, .ifindex = skb->ifindex, .ipv4_dst = to };
+	long found = bpf_fib_lookup(skb, way, sizeof *way, 0);
+	return found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH;
+}
+
+INLINE int leave(const struct bpf_fib_lookup *way)
+{
+	struct bpf_redir_neigh next = { .nh_family = AF_INET, .ipv4_nh = way->ipv4_dst };
+	return bpf_redirect_neigh(way->ifindex, &next, sizeof next, 0);
+}
+
+INLINE int send(struct __sk_buff *skb, __u32 to)
+{
+	struct bpf_fib_lookup way;
+	return find_way(skb, to, &way) ? leave(&way) : TC_ACT_OK;
+}
+
+/* As it is, to a server on a link of this edge: it has the anycast address. -1: it cannot be reached so. */
+INLINE int send_bare(struct __sk_buff *skb, const struct iphdr *ip, __u32 server)
+{
+	struct bpf_fib_lookup way;
+	__u8 ttl = ip->ttl - 1;
+	if (ip->ttl <= 1 || !find_way(skb, server, &way) || way.ipv4_dst != server) return -1;
+	if (bpf_l3_csum_replace(skb, ETH_HLEN + 10, bpf_htons((__u16)(ip->ttl << 8)), bpf_htons((__u16)(ttl << 8)), 2) < 0 || bpf_skb_store_bytes(skb, ETH_HLEN + 8, &ttl, 1, 0) < 0) return failed();
+	return leave(&way);
+}
+
 /* To a server of this PoP. `had`: bytes of an outer header that are replaced. */
 INLINE int to_server(struct __sk_buff *skb, const struct settings *c, __u32 id, __u32 server, struct hop hop, int had)
 {
@@ -185,11 +249,11 @@ INLINE int to_server(struct __sk_buff *skb, const struct settings *c, __u32 id, 
 	h.ip = outer(c->self, server, IPPROTO_UDP, inner + sizeof h);
 	h.udp = outer_udp(id, inner + sizeof h - sizeof h.ip);
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof h, BPF_F_INVALIDATE_HASH) < 0) return failed();
-	return TC_ACT_OK;
+	return send(skb, server);
 }
 
-/* To another PoP, by tunnel. */
-INLINE int to_pop(struct __sk_buff *skb, const struct settings *c, __u32 id, __u32 remote, int had)
+/* Into a tunnel to another PoP. */
+INLINE int wrap(struct __sk_buff *skb, const struct settings *c, __u32 id, __u32 remote, int had)
 {
 	__u32 inner = skb->len - ETH_HLEN - had;
 	if (had && resize(skb, -had, 0) < 0) return failed();
@@ -208,6 +272,12 @@ INLINE int to_pop(struct __sk_buff *skb, const struct settings *c, __u32 id, __u
 	return TC_ACT_OK;
 }
 
+INLINE int to_pop(struct __sk_buff *skb, const struct settings *c, __u32 id, __u32 remote, int had)
+{
+	int done = wrap(skb, c, id, remote, had);
+	return done == TC_ACT_OK ? send(skb, remote) : done;
+}
+
 /* What is said to a client whose packet does not fit into the tunnel: fragmentation needed (RFC 1191), as a router says it. */
 struct too_big { struct iphdr ip; struct icmp icmp; struct { struct iphdr ip; __u8 data[8]; } quoted; } __attribute__((packed));
 
@@ -218,8 +288,8 @@ INLINE int refuse_too_big(struct __sk_buff *skb, const struct settings *c)
 	__u8 mac[ETH_ALEN];
 	__u32 sum;
 	count(COUNT_tooBig);
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &reply.quoted, sizeof reply.quoted) < 0 || !(reply.quoted.ip.frag_off & bpf_htons(0x4000))) return TC_ACT_SHOT;
-	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof reply, 0) < 0 || bpf_skb_load_bytes(skb, 0, &eth, sizeof eth) < 0) return TC_ACT_SHOT;
+	if (get(skb, ETH_HLEN, &reply.quoted, sizeof reply.quoted) < 0 || !(reply.quoted.ip.frag_off & bpf_htons(0x4000))) return TC_ACT_SHOT;
+	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof reply, 0) < 0 || get(skb, 0, &eth, sizeof eth) < 0) return TC_ACT_SHOT;
 	reply.ip = outer(c->self, reply.quoted.ip.saddr, IPPROTO_ICMP, sizeof reply);
 	reply.icmp.type = ICMP_UNREACHABLE;
 	reply.icmp.code = ICMP_FRAGMENTATION_NEEDED;
@@ -283,11 +353,11 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 	const struct settings *c = settings_now();
 	struct iphdr ip;
 	struct seen s;
-	if (!c || skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) < 0 || ip.ihl != 5) return TC_ACT_OK;
+	if (!c || skb->protocol != bpf_htons(ETH_P_IP) || get(skb, ETH_HLEN, &ip, sizeof ip) < 0 || ip.ihl != 5) return TC_ACT_OK;
 	int tunnelled = ip.protocol == IPPROTO_GRE;
 	if (ip.protocol == IPPROTO_UDP) {
 		__be16 port = 0;
-		tunnelled = bpf_skb_load_bytes(skb, ETH_HLEN + sizeof ip + 2, &port, sizeof port) == 0 && port == bpf_htons(GUE_PORT);
+		tunnelled = get(skb, ETH_HLEN + sizeof ip + 2, &port, sizeof port) == 0 && port == bpf_htons(GUE_PORT);
 	}
 	/* Nobody outside is this edge or one of its servers, nor speaks to those in first hops. */
 	if (ip.saddr == c->self || kind_of(ip.saddr) == OWN || (tunnelled && kind_of(ip.daddr) == OWN)) {
@@ -316,7 +386,7 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	/* Of a train of segments, each is as long as its headers and gso_size. */
-	__u32 length = skb->gso_size ? skb->gso_size + 60 : skb->len - ETH_HLEN;
+	__u32 length = skb->gso_size ? skb->gso_size + s.headers : skb->len - ETH_HLEN;
 	if (length > c->longest) return refuse_too_big(skb, c);
 	__u32 id = packet_id(c, &s.flow);
 	const struct slot *slot = slot_of(c, *table, id);
@@ -326,6 +396,14 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 		return to_pop(skb, c, id, slot->target, 0);
 	}
 	count(COUNT_local);
+	/* A server that has only ever had the slot alone has nothing to look up. */
+	if (slot->server && !slot->hand && !(c->preserving && (slot->target | slot->former[0] | slot->former[1]))) {
+		int sent = send_bare(skb, &ip, slot->server);
+		if (sent >= 0) {
+			count(COUNT_direct);
+			return sent;
+		}
+	}
 	struct hop hop = { .flags = c->preserving ? slot->flags : HOP_FINAL, .slot = bpf_htons((__u16)(id & (c->slots - 1))) };
 	if (c->preserving) {
 		hop.target = slot->target;
@@ -371,7 +449,7 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 		count(COUNT_drained);
 		return away;
 	}
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = now_ns();
 	struct home *home = c->memory ? bpf_map_lookup_elem(&homes, &s->flow) : 0;
 	/* Its first packet once more: the other side may have answered already. */
 	if (home && s->initial && home->remote && home->first == s->first && is_among(h, home->remote)) return home->remote;
@@ -404,13 +482,31 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 	return to;
 }
 
+/* A packet that came without a first hop: its slot is this server's alone, and what begins now lives here. */
+INLINE void settle(struct __sk_buff *skb, const struct settings *c)
+{
+	struct seen s;
+	if (!c->memory || !see(skb, ETH_HLEN, &s) || s.error || (s.flow.protocol != IPPROTO_UDP && !s.initial) || !table_of(s.flow.destination)) return;
+	if (s.initial) {
+		bpf_map_delete_elem(&homes, &s.flow);
+		return;
+	}
+	struct home *home = bpf_map_lookup_elem(&homes, &s.flow), here = { .seen_ns = now_ns() };
+	if (home) *home = here;
+	else bpf_map_update_elem(&homes, &s.flow, &here, BPF_ANY);
+}
+
 SEC("tc") int server_in(struct __sk_buff *skb)
 {
 	const struct settings *c = settings_now();
 	struct first_hop h;
 	struct seen s;
-	if (!c || skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof h) < 0) return TC_ACT_OK;
-	if (h.ip.ihl != 5 || h.ip.daddr != c->self || h.ip.protocol != IPPROTO_UDP || h.udp.dest != bpf_htons(GUE_PORT)) return TC_ACT_OK;
+	if (!c || skb->protocol != bpf_htons(ETH_P_IP) || get(skb, ETH_HLEN, &h.ip, sizeof h.ip) < 0) return TC_ACT_OK;
+	if (h.ip.daddr != c->self) {
+		settle(skb, c);
+		return TC_ACT_OK;
+	}
+	if (h.ip.ihl != 5 || h.ip.protocol != IPPROTO_UDP || get(skb, ETH_HLEN, &h, sizeof h) < 0 || h.udp.dest != bpf_htons(GUE_PORT)) return TC_ACT_OK;
 	__u32 sender = h.ip.saddr;
 	if (kind_of(sender) != PEER) {
 		count(COUNT_strangers);
@@ -429,7 +525,7 @@ SEC("tc") int server_in(struct __sk_buff *skb)
 	}
 	count(COUNT_served);
 	if ((h.hop.flags & HOP_FINAL) && h.hop.target) {
-		struct home by = { .remote = h.hop.target, .seen_ns = bpf_ktime_get_ns() };
+		struct home by = { .remote = h.hop.target, .seen_ns = now_ns() };
 		bpf_map_update_elem(&homes, &s.flow, &by, BPF_ANY);
 	}
 	return resize(skb, -(int)sizeof h, 0) < 0 ? failed() : TC_ACT_OK;
@@ -444,7 +540,7 @@ SEC("tc") int server_out(struct __sk_buff *skb)
 	struct home *by = bpf_map_lookup_elem(&homes, &asked);
 	if (!by || by->remote == 0) return TC_ACT_OK;
 	count(COUNT_returned);
-	return to_pop(skb, c, packet_id(c, &asked), by->remote, 0);
+	return wrap(skb, c, packet_id(c, &asked), by->remote, 0);
 }
 
 char LICENSE[] SEC("license") = "GPL";

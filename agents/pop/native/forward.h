@@ -47,7 +47,7 @@ struct home {
 enum { PEER = 1, OWN = 2 };
 
 #define COUNTERS(X) \
-	X(received) X(local) X(tunnelled) X(arrived) X(served) X(forwarded) X(kept) X(remembered) X(threats) X(fragments) X(tooBig) X(strangers) \
+	X(received) X(local) X(direct) X(tunnelled) X(arrived) X(served) X(forwarded) X(kept) X(remembered) X(threats) X(fragments) X(tooBig) X(strangers) \
 	X(drained) X(handed) X(returned) X(unserved) X(errors)
 #define NAME(counter) COUNT_##counter,
 enum counter { COUNTERS(NAME) COUNTER_NUMBER };
