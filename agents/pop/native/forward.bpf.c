@@ -35,9 +35,9 @@ MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_NUMBER, __u32, __u64);
 /* PEER or OWN, by address. */
 MAP(peers, BPF_MAP_TYPE_HASH, MAX_PEERS, __u32, __u32);
 MAP(homes, BPF_MAP_TYPE_LRU_HASH, MAX_FLOWS, struct flow, struct home);
-/* Anycast prefixes to their tables, and sources whose packets are dropped. */
+/* Anycast prefixes to their tables, and sources whose packets are dropped: THREAT or OWN. */
 PREFIXES(tables, __u32);
-PREFIXES(threats, __u32);
+PREFIXES(barred, __u32);
 
 static const __u64 IDLE_NS = 60000000000ULL;
 /* As much as is ever read of a packet: an ICMP error in a first hop, and what it quotes. */
@@ -226,12 +226,16 @@ INLINE int send(struct __sk_buff *skb, __u32 to)
 }
 
 /* As it is, to a server on a link of this edge: it has the anycast address. -1: it cannot be reached so. */
-INLINE int send_bare(struct __sk_buff *skb, const struct iphdr *ip, __u32 server)
+INLINE int send_bare(struct __sk_buff *skb, __u32 server)
 {
 	struct bpf_fib_lookup way;
-	__u8 ttl = ip->ttl - 1;
-	if (ip->ttl <= 1 || !find_way(skb, server, &way) || way.ipv4_dst != server) return -1;
-	if (bpf_l3_csum_replace(skb, ETH_HLEN + 10, bpf_htons((__u16)(ip->ttl << 8)), bpf_htons((__u16)(ttl << 8)), 2) < 0 || bpf_skb_store_bytes(skb, ETH_HLEN + 8, &ttl, 1, 0) < 0) return failed();
+	void *end, *start = piece(skb, &end);
+	struct iphdr *ip = start + ETH_HLEN;
+	if ((void *)(ip + 1) > end || ip->ttl <= 1 || !find_way(skb, server, &way) || way.ipv4_dst != server) return -1;
+	/* One hop less, and the header's sum one more (RFC 1624). */
+	__u32 sum = ip->check + (__u32)bpf_htons(0x0100);
+	ip->check = (__u16)(sum + (sum >= 0xffff));
+	ip->ttl--;
 	return leave(&way);
 }
 
@@ -359,8 +363,11 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 		__be16 port = 0;
 		tunnelled = get(skb, ETH_HLEN + sizeof ip + 2, &port, sizeof port) == 0 && port == bpf_htons(GUE_PORT);
 	}
+	__u32 *table = table_of(ip.daddr);
+	struct prefix source = { 32, ip.saddr };
+	__u32 *why = bpf_map_lookup_elem(&barred, &source);
 	/* Nobody outside is this edge or one of its servers, nor speaks to those in first hops. */
-	if (ip.saddr == c->self || kind_of(ip.saddr) == OWN || (tunnelled && kind_of(ip.daddr) == OWN)) {
+	if (ip.saddr == c->self || (why && *why == OWN) || (tunnelled && kind_of(ip.daddr) == OWN)) {
 		count(COUNT_strangers);
 		return TC_ACT_SHOT;
 	}
@@ -370,12 +377,10 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 	}
 	if (ip.daddr == c->self && ip.protocol == IPPROTO_GRE) return from_tunnel(skb, c, ip.saddr, sizeof(struct gre_tunnel));
 	if (ip.daddr == c->self && tunnelled) return from_tunnel(skb, c, ip.saddr, sizeof(struct gue_tunnel));
-	__u32 *table = table_of(ip.daddr);
 	if (!table) return TC_ACT_OK;
 	count(COUNT_received);
 	/* First of all: it costs neither the tunnel nor the receiver anything (R3-32). */
-	struct prefix source = { 32, ip.saddr };
-	if (bpf_map_lookup_elem(&threats, &source)) {
+	if (why) {
 		count(COUNT_threats);
 		return TC_ACT_SHOT;
 	}
@@ -398,7 +403,7 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 	count(COUNT_local);
 	/* A server that has only ever had the slot alone has nothing to look up. */
 	if (slot->server && !slot->hand && !(c->preserving && (slot->target | slot->former[0] | slot->former[1]))) {
-		int sent = send_bare(skb, &ip, slot->server);
+		int sent = send_bare(skb, slot->server);
 		if (sent >= 0) {
 			count(COUNT_direct);
 			return sent;
