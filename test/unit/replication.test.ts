@@ -7,7 +7,7 @@ import { isSame, planDirectives } from '../../agents/replication/routing/directi
 import { exactSearch } from '../../agents/replication/routing/exact.ts';
 import { evaluate, flaw, isConsumer, UNUSED, wayTo, type Problem, type Tree } from '../../agents/replication/routing/graph.ts';
 import { deviationOf, Latencies, Spreads } from '../../agents/replication/routing/latencies.ts';
-import { conformance, orderErrors, recovery, unmeasured } from '../../agents/replication/results/measures.ts';
+import { conformance, lostAt, orderErrors, recovery, unmeasured } from '../../agents/replication/results/measures.ts';
 import { validated } from '../../agents/lib/params.ts';
 import { OPERATIONS } from '../../agents/replication/control/operations.ts';
 import { distance, place, type Candidate } from '../../agents/replication/control/placement.ts';
@@ -305,6 +305,15 @@ test('R0-6, R0-15 a replica that no directive orders, one that is sent twice, an
   assert.equal(conformance(trail([replica({ epoch: 3 })])), 1, 'before any directive');
   assert.equal(orderErrors(trail([replica({}), replica({ peer: 11, slot: 1, sentNs: 2n })])), 0);
   assert.equal(orderErrors(trail([replica({ sentNs: 3n }), replica({ peer: 11, slot: 1, sentNs: 2n })])), 1);
+});
+
+test('R0-5 where a replica was lost: on the way to its consumer, between PPNs, or before the first', () => {
+  const message = (sequence: number, got: readonly string[]) => ({ source: 161, sequence, atUs: sequence * 1000, epoch: 5, entryUs: 0, clockBoundUs: 0, expected: ['c1', 'c2'], receipts: new Map(got.map((c) => [c, { latencyUs: 1, applicationUs: 1, from: 'p', copies: 1 }])) });
+  const base = trail([replica({}), replica({ peer: 11 }), replica({ sequence: 2 }), replica({ sequence: 2, peer: 3 })]);
+  const wider = { ...base, nodes: [...base.nodes, { id: 3, name: 'q', role: 'ppn', address: '', bind: '', cell: null } as const], replicas: new Map([...base.replicas, ['q', []]]) };
+  const found = lostAt(wider, [message(1, ['c1']), message(2, ['c1']), message(3, []), message(4, ['c1', 'c2'])]);
+  assert.deepEqual([...found].map(([at, { count, firstUs, lastUs }]) => [at, count, firstUs, lastUs]), [['before the entry', 2, 3000, 3000], ['p>c2', 1, 1000, 1000], ['p>q', 1, 2000, 2000]]);
+  assert.deepEqual([...lostAt(wider, [message(1, ['c1'])], new Set(['c1']))], [], 'not those that were not asked about');
 });
 
 test('R0-14 a path in use that was not measured since the last iteration is found', () => {

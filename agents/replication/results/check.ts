@@ -6,7 +6,7 @@ import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/parts.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { deviationOf } from '../routing/latencies.ts';
-import { conformance, holdErrors, orderErrors, recovery, unmeasured } from './measures.ts';
+import { conformance, holdErrors, lostAt, orderErrors, recovery, unmeasured } from './measures.ts';
 import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
 
 const METRICS = {
@@ -113,7 +113,7 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       const deadlineUs = parseDurationUs(target.deadline);
       return { kind: 'samples', values: judged.map((l) => l.filter((us) => us > deadlineUs).length / l.length) };
     }
-    case 'undelivered': return exact(judged.flat().filter((us) => us === Infinity).length);
+    case 'undelivered': return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(trail, messages, only) };
     case 'metrics': return metricsError(trail);
     case 'copies': return exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
     case 'estimate': return estimateError(messages, trail, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
@@ -128,6 +128,15 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
     }
     default: return missing(`the metric ${target.metric} is not of messages between ${window.fromUs} and ${window.toUs} us`);
   }
+}
+
+const PLACES = 3;
+
+function whereLost(trail: Trail, messages: readonly Message[], only: ReadonlySet<string> | undefined): { detail?: string } {
+  const places = [...lostAt(trail, messages, only)];
+  const seconds = (us: number): string => (us / 1e6).toFixed(1);
+  const named = places.slice(0, PLACES).map(([at, { count, firstUs, lastUs }]) => `${count} at ${at} (${seconds(firstUs)} s to ${seconds(lastUs)} s)`);
+  return places.length === 0 ? {} : { detail: `lost: ${named.join(', ')}${places.length > PLACES ? `, and at ${places.length - PLACES} more` : ''}` };
 }
 
 /** Of those that were to have it; Infinity: it never came. */

@@ -1,6 +1,6 @@
 /** What nodes did, held against what they were told. Pure. */
 import type { Window } from '../../../src/checks/check.ts';
-import type { Trail } from './evidence.ts';
+import type { Message, Trail } from './evidence.ts';
 import type { Replica } from '../records.ts';
 
 /** Directive of a graph that ruled a node in an epoch: its last one until then. */
@@ -91,4 +91,29 @@ export function recovery(messages: readonly { readonly atUs: number; readonly sp
     if (next[0]!.spreadUs <= limitUs && next.filter((m) => m.spreadUs <= limitUs).length >= WITHIN * next.length) return next[0]!.atUs;
   }
   return Infinity;
+}
+
+/** R0-5: where the replicas were lost that consumers never got, by what PPNs say they sent: "p1>p4", most first. */
+export function lostAt({ nodes, replicas }: Trail, messages: readonly Message[], consumers?: ReadonlySet<string>): ReadonlyMap<string, { readonly count: number; readonly firstUs: number; readonly lastUs: number }> {
+  const losers = messages.flatMap((m) => m.expected.filter((c) => !m.receipts.has(c) && (!consumers || consumers.has(c))).map((consumer) => ({ consumer, atUs: m.atUs, key: `${m.source} ${m.sequence}` })));
+  const wanted = new Set(losers.map((l) => l.key));
+  const names = new Map(nodes.map((n) => [n.id, n.name]));
+  const ppns = new Set(nodes.filter((n) => n.role === 'ppn').map((n) => n.name));
+  const sent = new Map<string, { from: string; to: string }[]>();
+  for (const [from, own] of replicas) {
+    for (const { source, sequence, peer } of own) {
+      const key = `${source} ${sequence}`;
+      if (wanted.has(key)) sent.set(key, [...(sent.get(key) ?? []), { from, to: names.get(peer) ?? String(peer) }]);
+    }
+  }
+  const lost = new Map<string, { count: number; firstUs: number; lastUs: number }>();
+  for (const { consumer, atUs, key } of losers) {
+    const hops = sent.get(key) ?? [];
+    const last = hops.filter((h) => h.to === consumer);
+    const ends = last.length > 0 ? last : hops.filter((h) => ppns.has(h.to) && !hops.some((next) => next.from === h.to));
+    const at = ends.map((h) => `${h.from}>${h.to}`).sort().join(' and ') || 'before the entry';
+    const before = lost.get(at);
+    lost.set(at, { count: (before?.count ?? 0) + 1, firstUs: Math.min(before?.firstUs ?? Infinity, atUs), lastUs: Math.max(before?.lastUs ?? -Infinity, atUs) });
+  }
+  return new Map([...lost].sort((a, b) => b[1].count - a[1].count));
 }
