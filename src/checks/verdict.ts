@@ -95,8 +95,8 @@ function judge(target: TargetFile, repeats: readonly CellEvidence[], judging: Ju
   const outcome: Outcome = control ? (raw === 'fail' ? 'pass' : raw === 'pass' ? 'fail' : 'inconclusive') : raw;
   return {
     ...base, outcome, estimate,
-    measured: detail === undefined ? describeEstimate(estimate, unit) : `${estimate.value} (${detail})`,
-    reason: outcome === 'inconclusive' ? whyOpen(estimate, unit) : control && outcome === 'fail' ? 'negative control: this check had to fail here' : null,
+    measured: describeEstimate(estimate, unit),
+    reason: outcome === 'inconclusive' ? whyOpen(estimate, unit) : control && outcome === 'fail' ? 'negative control: this check had to fail here' : (detail ?? null),
   };
 }
 
@@ -208,7 +208,7 @@ export function formatValue(value: number, unit: Unit): string {
     case 'rate': return formatRate(value);
     case 'fraction': return formatPercent(value);
     case 'durationUs': return formatDurationUs(value);
-    case 'count': return String(value);
+    case 'count': return String(Number.isInteger(value) ? value : Number(value.toPrecision(3)));
   }
 }
 

@@ -48,7 +48,7 @@ export function testScenarios(scenarios: readonly Scenario[]): void {
       assert.ok(status === 0 || status === 1 || status === 3, `exit ${status}\n${stderr}\n${stdout}`);
       const { verdicts } = JSON.parse(readFileSync(join(/report: (\S+)/.exec(stdout)?.[1] ?? '', '../report.json'), 'utf8')) as { verdicts: Verdict[] };
       for (const v of verdicts.filter((v) => v.outcome !== 'pass')) process.stdout.write(`${v.outcome}: ${v.cell} ${v.target}: ${v.measured}, wanted ${v.wanted}${v.reason ? ` (${v.reason})` : ''}\n`);
-      assert.deepEqual(verdicts.filter((v) => isFar(v, slack)).map((v) => `${v.cell} ${v.target}: ${v.measured}`), []);
+      assert.deepEqual(verdicts.filter((v) => isFar(v, slack)).map((v) => `${v.cell} ${v.target}: ${v.measured}${v.reason ? ` (${v.reason})` : ''}`), []);
       assert.equal(new Set(verdicts.map((v) => v.cell)).size, cells);
       assert.ok(verdicts.filter((v) => v.outcome === 'pass').length >= met, stdout);
       assert.deepEqual(machineState(), clean);

@@ -136,7 +136,7 @@ test('answers: what was asked must be answered as the topology expects, and some
   const judged = (...events: ReturnType<typeof asked>[]) => outcome(evidence({ events: { p: events } }, { name: 'x', check: 'answers' }));
   assert.equal(judged(asked(null, null), asked('NotShared', 'NotShared'))?.outcome, 'pass');
   assert.equal(judged(asked('NotShared', null))?.outcome, 'fail');
-  assert.match(judged(asked(null, 'NotShared'))?.measured ?? '', /Share: done instead of NotShared/);
+  assert.match(judged(asked(null, 'NotShared'))?.reason ?? '', /Share: done instead of NotShared/);
   assert.match(judged()?.reason ?? '', /nothing was asked/);
 });
 

@@ -491,7 +491,7 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 INLINE void settle(struct __sk_buff *skb, const struct settings *c)
 {
 	struct seen s;
-	if (!c->memory || !see(skb, ETH_HLEN, &s) || s.error || (s.flow.protocol != IPPROTO_UDP && !s.initial) || !table_of(s.flow.destination)) return;
+	if (!c->preserving || !c->memory || !see(skb, ETH_HLEN, &s) || s.error || (s.flow.protocol != IPPROTO_UDP && !s.initial) || !table_of(s.flow.destination)) return;
 	if (s.initial) {
 		bpf_map_delete_elem(&homes, &s.flow);
 		return;
