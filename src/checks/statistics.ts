@@ -43,7 +43,9 @@ export function ratio(a: Estimate, b: Estimate): Estimate {
 
 /** Quantile of the values, with infinities (lost requests) as the largest. */
 export function quantileOf(values: readonly number[], q: number): number {
-  return values.length === 0 ? NaN : quantileSorted(Array.from(Float64Array.from(values).sort()), q);
+  const quantile = values.length === 0 ? NaN : quantileSorted(Array.from(Float64Array.from(values).sort()), q);
+  // Between two that never came, it never came: the difference of two infinities is no number.
+  return Number.isNaN(quantile) && values.includes(Infinity) ? Infinity : quantile;
 }
 
 export type Outcome = 'pass' | 'fail' | 'inconclusive';

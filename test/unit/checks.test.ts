@@ -54,6 +54,7 @@ test('Wilson interval contains the share and stays within 0..1', () => {
 test('a lost request is the slowest of all', () => {
   assert.equal(quantileOf([1, 2, 3, Infinity], 0.5), 2.5);
   assert.equal(quantileOf([1, 2, 3, Infinity], 0.99), Infinity);
+  assert.equal(quantileOf([1, 2, Infinity, Infinity], 0.99), Infinity);
 });
 
 test('batches use every value once, in order, and are never shorter than asked', () => {
