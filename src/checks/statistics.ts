@@ -17,6 +17,8 @@ export function meanInterval(values: readonly number[], confidence = 0.95): Esti
   if (n === 0) return { value: NaN, low: -Infinity, high: Infinity, n };
   const value = mean([...values]);
   if (n === 1) return { value, low: -Infinity, high: Infinity, n };
+  // Some never came: the mean is infinite, and only where none came is that beyond doubt.
+  if (values.includes(Infinity)) return { value: Infinity, low: values.reduce((a, b) => Math.min(a, b)), high: Infinity, n };
   const half = (jStat.studentt.inv(1 - (1 - confidence) / 2, n - 1) * sampleStandardDeviation([...values])) / Math.sqrt(n);
   return { value, low: value - half, high: value + half, n };
 }

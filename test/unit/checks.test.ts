@@ -55,6 +55,8 @@ test('a lost request is the slowest of all', () => {
   assert.equal(quantileOf([1, 2, 3, Infinity], 0.5), 2.5);
   assert.equal(quantileOf([1, 2, 3, Infinity], 0.99), Infinity);
   assert.equal(quantileOf([1, 2, Infinity, Infinity], 0.99), Infinity);
+  assert.equal(decide(meanInterval([Infinity, Infinity]), { atMost: 5 }), 'fail');
+  assert.equal(decide(meanInterval([1, Infinity]), { atMost: 5 }), 'inconclusive');
 });
 
 test('batches use every value once, in order, and are never shorter than asked', () => {
