@@ -32,7 +32,7 @@ MAP(configuration, BPF_MAP_TYPE_ARRAY, 1, __u32, struct settings);
 MAP(slots, BPF_MAP_TYPE_ARRAY, 2 * MAX_TABLES * MAX_SLOTS, __u32, struct slot);
 MAP(active, BPF_MAP_TYPE_ARRAY, 1, __u32, __u32);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_NUMBER, __u32, __u64);
-/* PEER or OWN, by address. */
+/* Who may send by tunnel, or by first hop. */
 MAP(peers, BPF_MAP_TYPE_HASH, MAX_PEERS, __u32, __u32);
 MAP(homes, BPF_MAP_TYPE_LRU_HASH, MAX_FLOWS, struct flow, struct home);
 /* Anycast prefixes to their tables, and sources whose packets are dropped: THREAT or OWN. */
@@ -316,10 +316,12 @@ INLINE const struct slot *slot_of(const struct settings *c, __u32 table, __u32 i
 	return bpf_map_lookup_elem(&slots, &index);
 }
 
-INLINE __u32 kind_of(__u32 address)
+/* OWN, THREAT, or 0. */
+INLINE __u32 bar_of(__u32 address)
 {
-	__u32 *kind = bpf_map_lookup_elem(&peers, &address);
-	return kind ? *kind : 0;
+	struct prefix key = { 32, address };
+	__u32 *bar = bpf_map_lookup_elem(&barred, &key);
+	return bar ? *bar : 0;
 }
 
 INLINE __u32 *table_of(__u32 address)
@@ -332,7 +334,7 @@ INLINE __u32 *table_of(__u32 address)
 INLINE int from_tunnel(struct __sk_buff *skb, const struct settings *c, __u32 sender, int had)
 {
 	struct seen s;
-	if (kind_of(sender) != PEER) {
+	if (!bpf_map_lookup_elem(&peers, &sender)) {
 		count(COUNT_strangers);
 		return TC_ACT_SHOT;
 	}
@@ -364,10 +366,9 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 		tunnelled = get(skb, ETH_HLEN + sizeof ip + 2, &port, sizeof port) == 0 && port == bpf_htons(GUE_PORT);
 	}
 	__u32 *table = table_of(ip.daddr);
-	struct prefix source = { 32, ip.saddr };
-	__u32 *why = bpf_map_lookup_elem(&barred, &source);
+	__u32 bar = bar_of(ip.saddr);
 	/* Nobody outside is this edge or one of its servers, nor speaks to those in first hops. */
-	if (ip.saddr == c->self || (why && *why == OWN) || (tunnelled && kind_of(ip.daddr) == OWN)) {
+	if (ip.saddr == c->self || bar == OWN || (tunnelled && bar_of(ip.daddr) == OWN)) {
 		count(COUNT_strangers);
 		return TC_ACT_SHOT;
 	}
@@ -380,7 +381,7 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 	if (!table) return TC_ACT_OK;
 	count(COUNT_received);
 	/* First of all: it costs neither the tunnel nor the receiver anything (R3-32). */
-	if (why) {
+	if (bar) {
 		count(COUNT_threats);
 		return TC_ACT_SHOT;
 	}
@@ -513,7 +514,7 @@ SEC("tc") int server_in(struct __sk_buff *skb)
 	}
 	if (h.ip.ihl != 5 || h.ip.protocol != IPPROTO_UDP || get(skb, ETH_HLEN, &h, sizeof h) < 0 || h.udp.dest != bpf_htons(GUE_PORT)) return TC_ACT_OK;
 	__u32 sender = h.ip.saddr;
-	if (kind_of(sender) != PEER) {
+	if (!bpf_map_lookup_elem(&peers, &sender)) {
 		count(COUNT_strangers);
 		return TC_ACT_SHOT;
 	}

@@ -43,8 +43,8 @@ struct home {
 	unsigned long long seen_ns;
 };
 
-/* In `peers`: who may send by tunnel, or by first hop (PEER); at an edge, its own servers (OWN), which are `barred` as sources like threats. */
-enum { PEER = 1, OWN = 2, THREAT = 3 };
+/* In `barred`, sources at an edge: its own servers, whom nobody outside is, and threats. */
+enum { OWN = 1, THREAT = 2 };
 
 #define COUNTERS(X) \
 	X(received) X(local) X(direct) X(tunnelled) X(arrived) X(served) X(forwarded) X(kept) X(remembered) X(threats) X(fragments) X(tooBig) X(strangers) \

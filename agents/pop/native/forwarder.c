@@ -278,7 +278,7 @@ static int obey(char *line, int *answered)
 	switch (which) {
 	case 0: return configure(w);
 	case 1: return attach(w[0], w[1]);
-	case 2: return address_of(w[0], &number) < 0 ? -1 : set("peers", &number, &(unsigned int){ PEER }, !strcmp(w[1], "on"));
+	case 2: return address_of(w[0], &number) < 0 ? -1 : set("peers", &number, &(unsigned int){ 1 }, !strcmp(w[1], "on"));
 	case 3: return prefix_of(w[0], &prefix) < 0 ? -1 : set("barred", &prefix, &(unsigned int){ THREAT }, !strcmp(w[1], "on"));
 	case 4: number = (unsigned int)strtoul(w[1], NULL, 10); return prefix_of(w[0], &prefix) < 0 ? -1 : set("tables", &prefix, &number, 1);
 	case 5:
@@ -293,10 +293,7 @@ static int obey(char *line, int *answered)
 	case 7: counters(); *answered = 1; return 0;
 	case 8: detach(); return 0;
 	case 9: if (run(w) < 0) return -1; *answered = 1; return 0;
-	case 10:
-		if (address_of(w[0], &number) < 0) return -1;
-		prefix = (struct prefix){ 32, number };
-		return set("peers", &number, &(unsigned int){ OWN }, !strcmp(w[1], "on")) < 0 ? -1 : set("barred", &prefix, &(unsigned int){ OWN }, !strcmp(w[1], "on"));
+	case 10: return prefix_of(w[0], &prefix) < 0 ? -1 : set("barred", &prefix, &(unsigned int){ OWN }, !strcmp(w[1], "on"));
 	default: if (dump(w[0]) < 0) return -1; *answered = 1; return 0;
 	}
 }
