@@ -5,7 +5,6 @@
  * what is measured. trafgen sends frames of every pair through the sender's tree; all receivers are backlogged, so that
  * every pair is measured, allocated, told and limited in every period of 10 ms.
  */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +18,7 @@ import { Site } from '../src/run/site.ts';
 import { Supervisor } from '../src/systems/supervisor.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
-import { print } from './measure.ts';
+import { hasTrafgen, print } from './measure.ts';
 
 const LAB = 'name: bench\ntopology: { nodes: { rx: {}, tx: {} }, links: [{ endpoints: ["rx:up", "tx:up"] }, { endpoints: ["rx:prov", "tx:prov"] }] }\n';
 const WARM_UP_MS = 2000;
@@ -45,10 +44,7 @@ const LOADS: readonly Load[] = [
 const mac = (side: number, index: number): string => `02:00:00:${side.toString(16).padStart(2, '0')}:${(index >> 8).toString(16).padStart(2, '0')}:${(index & 255).toString(16).padStart(2, '0')}`;
 
 export async function benchGatekeeper(): Promise<void> {
-  if (spawnSync('trafgen', ['--version'], { stdio: 'ignore' }).error !== undefined) {
-    process.stdout.write('trafgen is not there: apt install netsniff-ng\n');
-    return;
-  }
+  if (!hasTrafgen()) return;
   const rows: string[][] = [];
   for (const load of LOADS) for (let repeat = 0; repeat < REPEATS; repeat++) rows.push(...(await measure(load)));
   print(['load', 'agent', 'received', 'periods (late)', 'CPU of agent', 'tc, nft', 'of which µs per period: counters', 'law', 'feedback', 'limiters', 'per Gbit/s'], rows);

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { meanInterval } from '../src/checks/statistics.ts';
 import { renderTable } from '../src/cli/table.ts';
 
@@ -19,4 +20,11 @@ export function show(times: readonly number[], digits = 2): string {
 
 export function print(header: readonly string[], rows: readonly (readonly string[])[]): void {
   process.stdout.write(`${renderTable(header, rows)}\n`);
+}
+
+/** Only benches need it: says how to get it where it is not. */
+export function hasTrafgen(): boolean {
+  const there = spawnSync('trafgen', ['--version'], { stdio: 'ignore' }).error === undefined;
+  if (!there) process.stdout.write('trafgen is not there: apt install netsniff-ng\n');
+  return there;
 }

@@ -3,21 +3,20 @@
  * routing, nftables that choose a server by hash, and an Open vSwitch with the same table of entries, all on one rig in turns.
  * Datagrams come from trafgen and go to a socket that nobody reads: a reader that is woken up costs more than the path.
  */
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { readFileSync } from 'node:fs';
 import { BUILD_DIR } from '../src/core/paths.ts';
 import { quietContext, sleep } from '../src/core/context.ts';
 import { destroyRig } from '../src/rig/destroy.ts';
-import type { Host, HostProcess } from '../src/rig/host.ts';
+import type { Host } from '../src/rig/host.ts';
 import type { Rig } from '../src/rig/rig.ts';
 import { Site } from '../src/run/site.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
+import { told } from '../test/support/forwarder.ts';
 import { synFrame } from '../test/support/frames.ts';
-import { print, show } from './measure.ts';
+import { hasTrafgen, print, show } from './measure.ts';
 
 const LAB = `name: bench-pop
 topology:
@@ -41,10 +40,7 @@ interface Figures { readonly trainsBps: number; readonly wireBps: number; readon
 interface Way { readonly name: string; readonly from: string; readonly to: string; /** Address that the service has where it is served. */ readonly at?: string; set(rig: Rig): Promise<() => Promise<void>> }
 
 export async function benchPop(): Promise<void> {
-  if (spawnSync('trafgen', ['--version'], { stdio: 'ignore' }).error !== undefined) {
-    process.stdout.write('trafgen is not there: apt install netsniff-ng\n');
-    return;
-  }
+  if (!hasTrafgen()) return;
   const ctx = quietContext();
   const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
   await using site = await Site.open(ctx, null, { lease: null });
@@ -114,28 +110,11 @@ function waysOf(lab: Lab): Way[] {
 
 /** Both halves of the forwarding unit; all entries are the server's, and have been `former`'s. */
 async function units(rig: Rig, edge: string, server: string, former: string): Promise<() => Promise<void>> {
-  const told = [
-    await unit(rig, 'e', [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`), 'commit 1', 'attach net edge_in']),
-    await unit(rig, 's', [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, `peer ${edge} on`, 'attach eth0 server_in']),
+  const both = [
+    await told(rig.node('e'), [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`), 'commit 1', 'attach net edge_in']),
+    await told(rig.node('s'), [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, `peer ${edge} on`, 'attach eth0 server_in']),
   ];
-  return async () => { for (const end of told) await end(); };
-}
-
-/** A forwarder that has been told these lines; ends it. */
-async function unit(rig: Rig, node: string, lines: readonly string[]): Promise<() => Promise<void>> {
-  const forwarder: HostProcess = rig.node(node).spawn([join(BUILD_DIR, 'forwarder')]);
-  const answers = createInterface({ input: forwarder.stdout });
-  forwarder.stderr.resume();
-  forwarder.stdin.write(`${lines.join('\n')}\n`);
-  let expected = lines.filter((l) => !l.startsWith('slot')).length + 1;
-  for await (const line of answers) {
-    if (line.startsWith('E ')) throw new Error(line);
-    if (--expected === 0) break;
-  }
-  return async () => {
-    forwarder.stdin.end('detach\n');
-    await forwarder.exited;
-  };
+  return async () => { for (const half of both) await half.detach(); };
 }
 
 async function measure(rig: Rig, lab: Lab, way: Way): Promise<Figures> {
@@ -148,7 +127,7 @@ async function measure(rig: Rig, lab: Lab, way: Way): Promise<Figures> {
   try {
     await sleep(300);
     const run = async (...more: string[]) => {
-      const { end, error } = JSON.parse((await rig.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more], { allowFailure: true })).stdout) as { error?: string; end: { sum_received?: { bits_per_second: number; packets: number; lost_packets: number } } };
+      const { end, error } = JSON.parse((await rig.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more], { allowFailure: true })).stdout) as { error?: string; end: { sum_received?: { bits_per_second: number } } };
       if (!end.sum_received) throw new Error(`iperf3 from ${from} to ${to}: ${error ?? 'no figures'}`);
       return end.sum_received;
     };

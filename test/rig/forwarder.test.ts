@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import { Forwarder } from '../../agents/pop/nodes/forwarder.ts';
 import { LONGEST_BYTES, type AgentConfig } from '../../agents/pop/config.ts';
@@ -13,9 +12,9 @@ import { dissect } from '../../agents/pop/results/packets.ts';
 import { quietContext } from '../../src/core/context.ts';
 import { BUILD_DIR } from '../../src/core/paths.ts';
 import { destroyRig } from '../../src/rig/destroy.ts';
-import type { Host } from '../../src/rig/host.ts';
 import { Site } from '../../src/run/site.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
+import { told } from '../support/forwarder.ts';
 import { ACK, ethernet, firstHop, ipv4, SYN, synFrame, tcp } from '../support/frames.ts';
 
 const [EDGE, SERVER, OTHER, REMOTE, THIRD, ANYCAST, CLIENT] = ['10.9.0.1', '10.9.0.2', '10.9.0.3', '10.9.1.1', '10.9.2.1', '127.9.3.1', '127.9.3.2'];
@@ -226,33 +225,3 @@ test('R3-9 on links: entries that are settled, first hops, whoever commanded kil
     await destroyRig(rig);
   }
 });
-
-/** A forwarder in a node, by its commands. */
-async function told(node: Host, lines: readonly string[]) {
-  const child = node.spawn([join(BUILD_DIR, 'forwarder')]);
-  child.stderr.resume();
-  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const answer = async (): Promise<string> => {
-    const { value } = await answers.next() as { value?: string };
-    if (value === undefined || value.startsWith('E ')) throw new Error(value ?? 'the forwarder has ended');
-    return value;
-  };
-  const ask = (line: string): Promise<string> => {
-    child.stdin.write(`${line}\n`);
-    return answer();
-  };
-  await answer();
-  for (const line of lines) {
-    if (line.startsWith('slot ')) child.stdin.write(`${line}\n`);
-    else await ask(line);
-  }
-  const ended = async () => {
-    child.stdin.end();
-    await child.exited;
-  };
-  return {
-    counters: async () => JSON.parse(await ask('counters')) as Record<string, number>,
-    kill: async () => { child.kill('SIGKILL'); await child.exited; },
-    detach: async () => { await ask('detach'); await ended(); },
-  };
-}
