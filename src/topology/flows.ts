@@ -6,6 +6,7 @@ import type { Path, Problem } from './problems.ts';
 import { expandAll } from './ranges.ts';
 import { orProblem, requireNode } from './references.ts';
 import type { FlowFile, TopologyFile } from './schema.ts';
+import { isBuiltIn } from './units.ts';
 
 /** Administratively scoped (RFC 2365). */
 const MULTICAST_GROUP = '239.255.0.1';
@@ -22,8 +23,14 @@ export function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], li
       names.add(flow.name);
     }
     const events = resolveEvents(phase.events ?? [], { nodes, links, systems, phaseUs: durationUs, current }, ['traffic', p, 'events'], problems);
-    return { name: phase.phase, durationUs, flows, events };
+    const counted = lossFlows(file, phase.phase, p === all.length - 1);
+    return { name: phase.phase, durationUs, flows: flows.map((flow) => ({ ...flow, counted: counted.has(flow.name) })), events };
   });
+}
+
+/** Flows of a phase whose losses targets ask for. */
+function lossFlows(file: TopologyFile, phase: string, last: boolean): Set<string> {
+  return new Set((file.targets ?? []).filter(isBuiltIn).flatMap((t) => (t.check === 'loss' && (t.phase === phase || (t.phase === undefined && last)) ? [t.flow] : [])));
 }
 
 function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], path: Path, problems: Problem[]): Flow[] {
@@ -62,7 +69,7 @@ function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], 
       intervalUs: parseDurationUs(flow.interval ?? '10ms'),
       burst: flow.burst === undefined ? null : { everyUs: parseDurationUs(flow.burst.every), forUs: parseDurationUs(flow.burst.for) },
       multicast: flow.cast === 'multicast' ? { group: MULTICAST_GROUP, fromDevice: route.fromDevice, toDevice: route.toDevice } : null,
-      congestion: flow.congestion ?? null,
+      congestion: flow.congestion ?? null, counted: false,
     }];
   });
 }

@@ -1,7 +1,7 @@
 /**
  * Request/response prober over UDP, for latency under load: runs inside a node, as one bundled file.
  *   prober answer PORT
- *   prober ask ADDRESS PORT SECONDS INTERVAL_US BYTES   -> {"rttUs":[…]}, null where no answer came
+ *   prober ask ADDRESS PORT SECONDS INTERVAL_US BYTES   -> {"rttUs":[…],"askedUs":[…]}, null where no answer came; askedUs from the start
  * Written here because netperf, whose UDP_RR does this, is in Debian's non-free component.
  */
 import { createSocket } from 'node:dgram';
@@ -20,6 +20,7 @@ function ask(address: string, port: number, seconds: number, intervalUs: number,
   const socket = createSocket('udp4');
   const payload = Buffer.alloc(Math.max(HEADER_BYTES, bytes));
   const rttUs: (number | null)[] = [];
+  const askedUs: number[] = [];
   let open = 0;
   const total = Math.floor((seconds * 1e6) / intervalUs);
   let sent = 0;
@@ -33,7 +34,7 @@ function ask(address: string, port: number, seconds: number, intervalUs: number,
     if (open === 0 && sent === total) finish();
   });
   const finish = () => {
-    process.stdout.write(JSON.stringify({ rttUs }));
+    process.stdout.write(JSON.stringify({ rttUs, askedUs }));
     process.exit(0);
   };
   socket.connect(port, address, () => {
@@ -44,6 +45,7 @@ function ask(address: string, port: number, seconds: number, intervalUs: number,
         payload.writeUInt32BE(sent, 0);
         payload.writeBigUInt64BE(process.hrtime.bigint(), 4);
         rttUs.push(null);
+        askedUs.push(Math.round((performance.now() - startedMs) * 1000));
         open += 1;
         socket.send(Buffer.from(payload));
       }

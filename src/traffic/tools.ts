@@ -21,14 +21,25 @@ export interface FlowResult {
   readonly receivedBytes: number;
   readonly seconds: number;
   /** Goodput (payload bits per second) at the receiver, in intervals of the length that the tool reports. */
-  readonly intervals: readonly { readonly startS: number; readonly endS: number; readonly rateBps: number; /** UDP: share of datagrams lost. */ readonly loss?: number }[];
-  /** UDP datagrams; mgen: those that its rate makes. */
-  readonly sent?: number;
-  readonly lost?: number;
+  readonly intervals: readonly { readonly startS: number; readonly endS: number; readonly rateBps: number }[];
+  /** Datagrams counted at both ends, in the order of time; mgen: only of a flow that is `counted`. */
+  readonly datagrams?: readonly DatagramCount[];
+  /** Why `datagrams` says nothing of losses. */
+  readonly uncounted?: string;
   /** TCP segments sent again. */
   readonly retransmits?: number;
   /** Prober: round-trip times in µs in the order of the requests; null: no answer. */
   readonly rttUs?: readonly (number | null)[];
+  /** Prober: when each request was sent, µs from the start of the flow. */
+  readonly askedUs?: readonly number[];
+}
+
+/** Of the datagrams that left in an interval, from the start of the flow. `lost`: iperf3 dates arrivals, so that one interval's may be below zero. */
+export interface DatagramCount {
+  readonly startS: number;
+  readonly endS: number;
+  readonly sent: number;
+  readonly lost: number;
 }
 
 /** Command words that run the prober, in either node of a flow. */
@@ -68,7 +79,7 @@ export function flowCommands(flow: Flow, port: number, prober: ProberCommands): 
         server: ['mgen', 'event', `LISTEN UDP ${port}`, ...(flow.multicast ? ['event', `JOIN ${flow.multicast.group} INTERFACE ${flow.multicast.toDevice}`] : [])],
         leadMs: MGEN_LEAD_MS,
         // A start that has passed would mean tomorrow.
-        client: (startMs, nowMs) => ['mgen', ...(startMs > nowMs + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.multicast ? ['interface', flow.multicast.fromDevice] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
+        client: (startMs, nowMs) => ['mgen', ...(flow.counted ? ['txlog'] : []), ...(startMs > nowMs + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.multicast ? ['interface', flow.multicast.fromDevice] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
       };
     case 'prober':
       return {
@@ -123,25 +134,44 @@ export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string
 }
 
 interface Iperf3Sum { start: number; end: number; seconds: number; bytes: number; bits_per_second: number; packets?: number; lost_packets?: number; retransmits?: number }
-interface Iperf3 { error?: string; start?: { connected?: unknown[] }; intervals?: { sum: Iperf3Sum }[]; end?: { sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum } }
+interface Iperf3Stream { udp?: { out_of_order?: number } }
+interface Iperf3 { error?: string; start?: { connected?: unknown[] }; intervals?: { sum: Iperf3Sum }[]; end?: { streams?: Iperf3Stream[]; sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum } }
 
 function parseIperf3(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
   const client = (clientOutput.trim() ? JSON.parse(clientOutput) : {}) as Iperf3;
   const server = (serverOutput.trim() ? JSON.parse(serverOutput) : {}) as Iperf3;
-  const intervals = (server.intervals ?? []).map(({ sum }) => ({
-    startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second,
-    ...(sum.packets === undefined || sum.lost_packets === undefined || sum.packets === 0 ? {} : { loss: sum.lost_packets / sum.packets }),
-  }));
+  const intervals = (server.intervals ?? []).map(({ sum }) => ({ startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second }));
   const receivedBytes = (server.intervals ?? []).reduce((total, { sum }) => total + sum.bytes, 0);
   const error = client.error ?? (intervals.length === 0 ? server.error ?? 'the receiver reported nothing' : undefined);
-  const udp = server.end?.sum;
-  const sent = client.end?.sum?.packets;
   return {
     flow: flow.name, ok: receivedBytes > 0 && client.error === undefined, started: (client.start?.connected ?? []).length > 0, ...(error === undefined ? {} : { error }),
-    receivedBytes, seconds: flow.durationUs / 1e6, intervals,
-    ...(flow.protocol === 'udp' && sent !== undefined && udp ? { sent, lost: Math.max(0, sent - ((udp.packets ?? 0) - (udp.lost_packets ?? 0))) } : {}),
+    receivedBytes, seconds: flow.durationUs / 1e6, intervals, ...(flow.protocol === 'udp' ? iperf3Datagrams(client, server) : {}),
     ...(client.end?.sum_sent?.retransmits === undefined ? {} : { retransmits: client.end.sum_sent.retransmits }),
   };
+}
+
+/**
+ * What the sender sent in each interval less what the receiver got of it. The receiver tells highest sequence numbers
+ * and gaps; a datagram that comes twice fills a gap that it did not make, so that order must have been kept.
+ */
+function iperf3Datagrams(client: Iperf3, server: Iperf3): Pick<FlowResult, 'datagrams' | 'uncounted'> {
+  const total = client.end?.sum?.packets;
+  if (total === undefined || !server.end) return { uncounted: 'iperf3 ended without its counts' };
+  const disordered = (server.end.streams ?? []).reduce((sum, { udp }) => sum + (udp?.out_of_order ?? 0), 0);
+  if (disordered > 0) return { uncounted: `${disordered} datagrams came late or twice, which iperf3 cannot tell apart: use tool: mgen` };
+  const received = (sum: Iperf3Sum | undefined): number => (sum?.packets ?? 0) - (sum?.lost_packets ?? 0);
+  const [own, theirs] = [client.intervals ?? [], server.intervals ?? []];
+  const counts = Array.from({ length: Math.max(own.length, theirs.length) }, (_, i): DatagramCount => {
+    const sum = own[i]?.sum ?? theirs[i]?.sum;
+    const sent = own[i]?.sum.packets ?? 0;
+    return { startS: sum?.start ?? 0, endS: sum?.end ?? 0, sent, lost: sent - received(theirs[i]?.sum) };
+  });
+  const counted = counts.reduce((sum, c) => ({ sent: sum.sent + c.sent, lost: sum.lost + c.lost }), { sent: 0, lost: 0 });
+  const lost = total - received(server.end.sum);
+  // Intervals leave out what came between the last of them and the end.
+  if (counted.sent === total && counted.lost === lost) return { datagrams: counts };
+  const end = counts.at(-1)?.endS ?? 0;
+  return { datagrams: [...counts, { startS: end, endS: end, sent: total - counted.sent, lost: lost - counted.lost }] };
 }
 
 function parseNetperf(flow: Flow, output: string): FlowResult {
@@ -153,34 +183,54 @@ function parseNetperf(flow: Flow, output: string): FlowResult {
 }
 
 function parseProber(flow: Flow, output: string): FlowResult {
-  const { rttUs } = JSON.parse(output) as { rttUs: (number | null)[] };
+  const { rttUs, askedUs } = JSON.parse(output) as { rttUs: (number | null)[]; askedUs: number[] };
   const answered = rttUs.filter((rtt) => rtt !== null).length;
-  return { flow: flow.name, ok: answered > 0, started: rttUs.length > 0, receivedBytes: answered * (flow.sizeBytes ?? 64), seconds: flow.durationUs / 1e6, intervals: [], sent: rttUs.length, lost: rttUs.length - answered, rttUs };
+  const datagrams = binned(flow, askedUs.map((us, i) => ({ atS: us / 1e6, lost: rttUs[i] === null })));
+  return { flow: flow.name, ok: answered > 0, started: rttUs.length > 0, receivedBytes: answered * (flow.sizeBytes ?? 64), seconds: flow.durationUs / 1e6, intervals: [], datagrams, rttUs, askedUs };
 }
 
 const INTERVAL_S = 0.1;
 const DAY_S = 86_400;
 
+const intervalsOf = (flow: Flow): number => Math.max(1, Math.ceil(flow.durationUs / 1e6 / INTERVAL_S - 1e-9));
+
+/** Tools tell microseconds; a fraction of a second is not exact. */
+const intervalAt = (atS: number): number => Math.floor(Math.round(atS * 1e6) / (INTERVAL_S * 1e6));
+
+/** Datagrams by the interval that they were sent in; those that left late belong to the last one. */
+function binned(flow: Flow, datagrams: readonly { readonly atS: number; readonly lost: boolean }[]): DatagramCount[] {
+  const counts = Array.from({ length: intervalsOf(flow) }, (_, i) => ({ startS: i * INTERVAL_S, endS: (i + 1) * INTERVAL_S, sent: 0, lost: 0 }));
+  for (const { atS, lost } of datagrams) {
+    const bin = counts[Math.min(counts.length - 1, Math.max(0, intervalAt(atS)))] as { sent: number; lost: number };
+    bin.sent += 1;
+    if (lost) bin.lost += 1;
+  }
+  return counts;
+}
+
 /** "15:18:54.814144" as seconds of the day. */
 const clockSeconds = (text: string): number => text.split(':').reduce((sum, part) => sum * 60 + Number(part), 0);
 
-/** Each log has its node's clock; intervals count from the sender's start. */
+/** Each log has its node's clock; intervals count from the sender's start. A datagram is known by its flow and sequence number. */
 function parseMgen(flow: Flow, clientOutput: string, serverOutput: string, receiverAheadMs: number): FlowResult {
   const started = /^(\S+) ON /m.exec(clientOutput);
   if (!started) return failed(flow, clientOutput.trim().split('\n').at(-1) || 'mgen did not start');
-  const startS = clockSeconds(started[1] as string) + receiverAheadMs / 1000;
+  const sentS = clockSeconds(started[1] as string);
+  const since = (text: string, startS: number): number => (clockSeconds(text) - startS + DAY_S) % DAY_S;
   const seconds = flow.durationUs / 1e6;
-  const bytes = new Float64Array(Math.ceil(seconds / INTERVAL_S - 1e-9));
-  let received = 0;
-  for (const [, at, size] of serverOutput.matchAll(/^(\S+) RECV .* size>(\d+) /gm)) {
-    received += 1;
-    const bin = Math.floor(((clockSeconds(at as string) - startS + DAY_S) % DAY_S) / INTERVAL_S);
+  const bytes = new Float64Array(intervalsOf(flow));
+  const arrived = new Set<string>();
+  let receivedBytes = 0;
+  for (const [, at, id, sequence, size] of serverOutput.matchAll(/^(\S+) RECV .*? flow>(\d+) seq>(\d+) .* size>(\d+) /gm)) {
+    arrived.add(`${id} ${sequence}`);
+    receivedBytes += Number(size);
+    const bin = intervalAt(since(at as string, sentS + receiverAheadMs / 1000));
     if (bin < bytes.length) bytes[bin] = (bytes[bin] as number) + Number(size);
   }
-  const duty = flow.burst ? flow.burst.forUs / flow.burst.everyUs : 1;
-  const sent = Math.max(received, Math.round(((flow.rateBps ?? 0) * duty * seconds) / 8 / mgenBytes(flow)));
+  const sent = flow.counted ? [...clientOutput.matchAll(/^(\S+) SEND .*? flow>(\d+) seq>(\d+) /gm)].map(([, at, id, sequence]) => ({ atS: since(at as string, sentS), lost: !arrived.has(`${id} ${sequence}`) })) : [];
   return {
-    flow: flow.name, ok: received > 0, started: true, receivedBytes: received * mgenBytes(flow), seconds, sent, lost: sent - received,
-    intervals: [...bytes].map((count, i) => ({ startS: i * INTERVAL_S, endS: (i + 1) * INTERVAL_S, rateBps: (count * 8) / INTERVAL_S, loss: Math.max(0, 1 - (count * seconds) / (sent * mgenBytes(flow) * INTERVAL_S)) })),
+    flow: flow.name, ok: arrived.size > 0, started: true, receivedBytes, seconds,
+    intervals: [...bytes].map((count, i) => ({ startS: i * INTERVAL_S, endS: (i + 1) * INTERVAL_S, rateBps: (count * 8) / INTERVAL_S })),
+    ...(flow.counted ? { datagrams: binned(flow, sent) } : {}),
   };
 }
