@@ -1,13 +1,14 @@
 /** One target, one repeat: the figures that the target is about. */
-import { parseDurationUs, parseRateOf } from '../core/units.ts';
+import { mean } from 'simple-statistics';
+import { formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { TargetFile } from '../topology/schema.ts';
 import { isBuiltIn, type BuiltInTarget } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';
 import { missing, type Checks, type Figures, type Window } from './check.ts';
-import { highest, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US } from './isolation.ts';
-import { groupSeries, windowRates } from './series.ts';
+import { highest, owedBytes, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US } from './isolation.ts';
+import { groupSeries, windowRates, type GroupSeries } from './series.ts';
 
 
 export function figuresOf(target: TargetFile, evidence: CellEvidence, checks: Checks): Figures {
@@ -26,23 +27,17 @@ function builtIn(target: BuiltInTarget, evidence: CellEvidence, phase: PhaseReco
   switch (target.check) {
     case 'reachability': return reachability(target, phase);
     case 'rate': return target.flow === undefined ? captureRate(target, evidence, phase, window) : flowRate(target.flow, evidence, phase, window);
-    case 'loss': return loss(target.flow, phase);
-    case 'latency': {
-      const flow = findFlow(phase, target.flow);
-      if (typeof flow === 'string') return missing(flow);
-      if (!flow.rttUs || flow.rttUs.length === 0) return missing(`flow ${target.flow} measured no round trips`);
-      // An unanswered request took forever: a gateway must not look faster by losing packets.
-      return { kind: 'quantile', values: flow.rttUs.map((rtt) => rtt ?? Infinity), quantile: Number.parseFloat(target.quantile ?? '99%') / 100 };
-    }
+    case 'loss': return loss(target.flow, phase, flowWindow(target.flow, evidence, phase, window));
+    case 'latency': return latency(target, phase, flowWindow(target.flow, evidence, phase, window));
     case 'bandwidth-isolation': return isolation(target, evidence, phase, window);
     case 'counter': return counter(target, evidence);
-    case 'answers': return answers(target, evidence, phase);
+    case 'answers': return answers(target, evidence, phase, window);
   }
 }
 
 /** Requests of the phase that were not answered as the topology expects. */
-function answers(target: BuiltInTarget & { check: 'answers' }, { events }: CellEvidence, phase: PhaseRecord): Figures {
-  const asked = (events[phase.phase] ?? []).flatMap((e) => (e.request && (target.operation === undefined || e.request.operation === target.operation) ? [e.request] : []));
+function answers(target: BuiltInTarget & { check: 'answers' }, { events }: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
+  const asked = (events[phase.phase] ?? []).flatMap((e) => (e.request && e.plannedUs >= fromUs && e.plannedUs <= toUs && (target.operation === undefined || e.request.operation === target.operation) ? [e.request] : []));
   if (asked.length === 0) return missing('nothing was asked in this phase');
   const wrong = asked.filter((r) => r.refused !== r.expected);
   const detail = wrong.length === 0 ? `${asked.length} answered as expected` : wrong.map((r) => `${r.operation}: ${r.refused ?? 'done'} instead of ${r.expected ?? 'done'}`).slice(0, 5).join(', ');
@@ -73,24 +68,45 @@ function reachability(target: BuiltInTarget & { check: 'reachability' }, phase: 
   return { kind: 'exact', value: wrong.length, detail };
 }
 
+/** The judged window from the start of a flow. */
+function flowWindow(name: string, evidence: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Window {
+  const startUs = evidence.lab.phases.find((p) => p.name === phase.phase)?.flows.find((f) => f.name === name)?.startUs ?? 0;
+  return { fromUs: fromUs - startUs, toUs: toUs - startUs };
+}
+
+/** Intervals of tools do not start at the very microsecond. */
+const EDGE_US = 1;
+
+/** Shaped links carry the same in every run (docs/statistics.md), so that one run decides. */
 function flowRate(name: string, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const flow = findFlow(phase, name);
   if (typeof flow === 'string') return missing(flow);
   if (flow.error !== undefined) return missing(`flow ${name}: ${flow.error}`);
-  const startUs = evidence.lab.phases.find((p) => p.name === phase.phase)?.flows.find((f) => f.name === name)?.startUs ?? 0;
+  const { fromUs, toUs } = flowWindow(name, evidence, phase, window);
   // The last interval of iperf3 is a fragment that ends with the connection.
   const values = flow.intervals
-    .filter((i) => i.startS * 1e6 + startUs >= window.fromUs - 1 && i.endS * 1e6 + startUs <= window.toUs + WINDOW_US / 2 && i.endS - i.startS > 0.05)
+    .filter((i) => i.startS * 1e6 >= fromUs - EDGE_US && i.endS * 1e6 <= toUs + WINDOW_US / 2 && i.endS - i.startS > 0.05)
     .map((i) => i.rateBps);
-  return values.length > 0 ? { kind: 'samples', values } : missing(`flow ${name} reported no interval in the window`);
+  return values.length > 0 ? { kind: 'series', values, steady: true } : missing(`flow ${name} reported no interval in the window`);
 }
 
-function loss(name: string, phase: PhaseRecord): Figures {
+function loss(name: string, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
   const flow = findFlow(phase, name);
   if (typeof flow === 'string') return missing(flow);
   if (flow.error !== undefined) return missing(`flow ${name}: ${flow.error}`);
-  const values = flow.rttUs ? flow.rttUs.map((rtt) => (rtt === null ? 1 : 0)) : flow.intervals.flatMap((i) => (i.loss === undefined ? [] : [i.loss]));
-  return values.length > 0 ? { kind: 'samples', values } : missing(`flow ${name} counted no datagrams`);
+  if (flow.uncounted !== undefined) return missing(`flow ${name}: ${flow.uncounted}`);
+  const trials = (flow.datagrams ?? []).filter((d) => d.startS * 1e6 >= fromUs - EDGE_US && d.startS * 1e6 < toUs - EDGE_US).map((d) => ({ count: d.lost, of: d.sent }));
+  return trials.some((t) => t.of > 0) ? { kind: 'share', trials } : missing(`flow ${name} sent no datagram in the window`);
+}
+
+function latency(target: BuiltInTarget & { check: 'latency' }, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
+  const flow = findFlow(phase, target.flow);
+  if (typeof flow === 'string') return missing(flow);
+  if (!flow.rttUs || !flow.askedUs) return missing(`flow ${target.flow} measured no round trips`);
+  const asked = flow.askedUs;
+  // An unanswered request took forever: a gateway must not look faster by losing packets.
+  const values = flow.rttUs.filter((_, i) => (asked[i] as number) >= fromUs && (asked[i] as number) < toUs).map((rtt) => rtt ?? Infinity);
+  return values.length > 0 ? { kind: 'quantile', values, quantile: Number.parseFloat(target.quantile ?? '99%') / 100 } : missing(`flow ${target.flow} asked nothing in the window`);
 }
 
 function seriesFor(target: BuiltInTarget & ({ check: 'rate' } | { check: 'bandwidth-isolation' }), evidence: CellEvidence, phase: PhaseRecord) {
@@ -109,15 +125,26 @@ function seriesFor(target: BuiltInTarget & ({ check: 'rate' } | { check: 'bandwi
   }
 }
 
+/** Bytes of all groups in the window; of none, the capture shows nothing that could be judged. */
+function seen(series: GroupSeries, { fromUs, toUs }: Window): boolean {
+  return [...series.bytes.values()].some((bytes) => windowRates(bytes, series.binUs, series.binUs, fromUs, toUs).some((rate) => rate > 0));
+}
+
+const NOTHING_SEEN = 'the capture holds no packet of these groups in the window';
+
 function captureRate(target: BuiltInTarget & { check: 'rate' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const series = seriesFor(target, evidence, phase);
   if (typeof series === 'string') return missing(series);
   const bytes = target.group === undefined ? undefined : series.bytes.get(target.group);
   if (!bytes) return missing(`no interface is labelled ${target.label ?? 'tenant'}=${target.group ?? '?'}`);
-  return { kind: 'samples', values: windowRates(bytes, series.binUs, WINDOW_US, window.fromUs, window.toUs) };
+  if (!seen(series, window)) return missing(NOTHING_SEEN);
+  return { kind: 'series', values: windowRates(bytes, series.binUs, WINDOW_US, window.fromUs, window.toUs), steady: true };
 }
 
 const single = (value: number | null, otherwise: string): Figures => (value === null ? missing(otherwise) : { kind: 'single', value });
+
+/** A link cannot carry more than this part of its capacity for a whole window: then the capture or the capacity is not what it is said to be. */
+const IMPOSSIBLE = 1.02;
 
 function isolation(target: BuiltInTarget & { check: 'bandwidth-isolation' }, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures {
   const series = seriesFor(target, evidence, phase);
@@ -125,24 +152,32 @@ function isolation(target: BuiltInTarget & { check: 'bandwidth-isolation' }, evi
   const capacityBps = parseRateOf(target.capacity, 0);
   const group = target.metric === 'utilisation' ? undefined : target.group;
   if (group !== undefined && !series.bytes.has(group)) return missing(`no interface is labelled ${target.label ?? 'tenant'}=${group}`);
-  const eventUs = target.event === undefined ? window.fromUs : parseDurationUs(target.event);
+  const { fromUs } = window;
+  const until = target.event === undefined ? window : { fromUs: Math.min(fromUs, parseDurationUs(target.event)), toUs: window.toUs };
+  if (!seen(series, until)) return missing(NOTHING_SEEN);
+  const used = mean(shares(series, undefined, capacityBps, window));
+  if (used > IMPOSSIBLE) return missing(`the capture shows ${formatPercent(used)} of the capacity: it holds both directions, or the capacity is wrong`);
+  const eventUs = target.event === undefined ? fromUs : parseDurationUs(target.event);
+  const guaranteeBps = target.guarantee === undefined ? null : parseRateOf(target.guarantee, capacityBps);
+  const ofGuarantee = (figure: (bps: number) => Figures): Figures => (guaranteeBps === null ? missing(`${target.metric} needs a guarantee`) : figure(guaranteeBps));
   switch (target.metric) {
     case 'share':
     case 'utilisation':
-      return { kind: 'samples', values: shares(series, group, capacityBps, window) };
+      return { kind: 'series', values: shares(series, group, capacityBps, window), steady: true };
     case 'shortfall':
-      if (target.guarantee === undefined) return missing('shortfall needs a guarantee');
-      return { kind: 'samples', values: shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window) };
+      return ofGuarantee((bps) => ({ kind: 'series', values: shortfalls(series, group, bps, window), steady: true }));
     case 'worst-shortfall':
-      if (target.guarantee === undefined) return missing('worst-shortfall needs a guarantee');
-      return { kind: 'exact', value: highest(shortfalls(series, group, parseRateOf(target.guarantee, capacityBps), window)) };
-    case 'peak':
-      return { kind: 'exact', value: highest(shares(series, group, capacityBps, window)) };
+      return ofGuarantee((bps) => ({ kind: 'exact', value: highest(shortfalls(series, group, bps, window)) }));
+    case 'peak': {
+      const value = highest(shares(series, group, capacityBps, window));
+      return value > 0 ? { kind: 'exact', value } : missing(`the group ${group ?? ''} sent nothing in the window`);
+    }
     case 'ramp':
       return { kind: 'single', value: rampPerSecond(series, group, capacityBps, window) };
     case 'victim-recovery':
-      if (target.guarantee === undefined) return missing('victim-recovery needs a guarantee');
-      return { kind: 'single', value: victimRecoveryUs(series, group, parseRateOf(target.guarantee, capacityBps), eventUs, window.toUs) };
+      return ofGuarantee((bps) => ({ kind: 'single', value: victimRecoveryUs(series, group, bps, eventUs, window.toUs) }));
+    case 'owed':
+      return ofGuarantee((bps) => ({ kind: 'single', value: owedBytes(series, group, bps, eventUs, window.toUs) }));
     case 'reaction':
       if (target['settles-at'] === undefined) return missing('reaction needs settles-at');
       return single(reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs), 'the group never exceeded its allocation');

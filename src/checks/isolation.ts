@@ -51,6 +51,16 @@ export function victimRecoveryUs(series: GroupSeries, group: string | undefined,
   return back < 0 ? Infinity : (back - first) * series.binUs;
 }
 
+/**
+ * R4-8: bytes below the guarantee from the event until the group has it back (to the end of the window if it never
+ * does); 0 if it was not pushed below.
+ */
+export function owedBytes(series: GroupSeries, group: string | undefined, guaranteeBps: number, eventUs: number, endUs: number): number {
+  const recoveryUs = victimRecoveryUs(series, group, guaranteeBps, eventUs, endUs);
+  const untilUs = Math.min(endUs, eventUs + recoveryUs);
+  return windowRates(bytesOf(series, group), series.binUs, series.binUs, eventUs, untilUs).reduce((sum, rate) => sum + (Math.max(0, guaranteeBps - rate) * series.binUs) / 8e6, 0);
+}
+
 /** Sliding means: rate of the window that starts at each bin. */
 function sliding(bytes: Float64Array, binUs: number): number[] {
   const size = SLIDING_US / binUs;

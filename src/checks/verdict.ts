@@ -1,24 +1,30 @@
 /** Evidence to verdicts: pure functions over what the evidence folder holds. */
 import { clockProblem } from '../clocks/samples.ts';
-import { mean } from 'simple-statistics';
-import { formatDurationUs, formatPercent, formatRate, parseDurationUs, parseRateOf } from '../core/units.ts';
+import { CONFIDENCE } from '../core/sequential.ts';
+import { formatDurationUs, formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
 import type { TargetFile } from '../topology/schema.ts';
-import { isBounded, isBuiltIn, unitOfTarget, type Unit } from '../topology/units.ts';
-import type { Checks, Figures } from './check.ts';
+import { isBounded, isBuiltIn, kindOf, unitOfTarget, type TargetKind, type Unit } from '../topology/units.ts';
+import { missing, type Checks, type Figures } from './check.ts';
+import { combine, type Basis, type Combined, type Present } from './combine.ts';
 import { figuresOf } from './figures.ts';
-import { batches, decide, meanInterval, quantileOf, ratio, shareInterval, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
+import { decide, ratio, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
+import { describeBounds, describeEstimate, describeOpen } from './wording.ts';
 
 export interface Verdict {
   readonly cell: string;
   readonly target: string;
   readonly requirement: string | null;
   readonly check: TargetFile['check'];
+  /** invariant: does not depend on the machine's speed, so that it must hold in every run. */
+  readonly kind: TargetKind;
   readonly outcome: Outcome;
   /** Negative control: passes because the check itself fails. */
   readonly control: boolean;
   readonly estimate: Estimate | null;
+  /** Where the interval comes from; null: there is none. */
+  readonly basis: Basis | null;
   readonly unit: Unit;
   readonly bounds: Bounds;
   /** "69.8% [69.1, 70.4]" */
@@ -27,13 +33,17 @@ export interface Verdict {
   readonly wanted: string;
   /** Why it is inconclusive, and what would settle it. */
   readonly reason: string | null;
+  /** Repeats that the figure leaves out, and why. */
+  readonly dropped: readonly DroppedRepeat[];
 }
 
-/** Batches of one run, each of at least two 100 ms windows. */
-const BATCHES = 8;
-const LEAST_WINDOWS = 2;
-/** A quantile needs this many values beyond it in every batch. */
-const BEYOND_QUANTILE = 2;
+export interface DroppedRepeat {
+  readonly repeat: number;
+  /** no-figure: the repeat was sound, but holds nothing that could be judged; another one is not likely to. */
+  readonly cause: 'voided' | 'clocks' | 'saturated' | 'no-figure';
+  readonly reason: string;
+}
+
 /** With fewer sound repeats than planned, and fewer than this, a lucky one would decide. */
 const ENOUGH_REPEATS = 3;
 /** A repeat is not trusted if more than this share of its load samples is above the limit. */
@@ -49,12 +59,14 @@ export interface JudgeOptions {
   readonly lookup?: CellLookup;
   /** What systems bring. */
   readonly checks?: Checks;
+  /** Of every interval (default 0.95); higher where a run looks at its figures several times (sequential.ts). */
+  readonly confidence?: number;
 }
 
 type Judging = Required<JudgeOptions>;
 
 export function verdictsOf(repeats: readonly CellEvidence[], options: JudgeOptions = {}): Verdict[] {
-  const judging: Judging = { planned: repeats.length, lookup: () => undefined, checks: new Map(), ...options };
+  const judging: Judging = { planned: repeats.length, lookup: () => undefined, checks: new Map(), confidence: CONFIDENCE, ...options };
   const lab = repeats[0]?.lab;
   return lab ? lab.targets.map((target) => judge(target, repeats, judging)) : [];
 }
@@ -87,101 +99,76 @@ function judge(target: TargetFile, repeats: readonly CellEvidence[], judging: Ju
   const bounds = boundsOf(target);
   const control = isControl(target, lab.variant);
   const unit = target['relative-to'] === undefined ? unitOf(target, judging.checks) : 'fraction';
-  const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, control, bounds, unit, wanted: describeBounds(bounds, target, unit, control) };
-  const measurement = measure(target, repeats, judging);
-  if (typeof measurement === 'string') return { ...base, outcome: 'inconclusive', estimate: null, measured: '–', reason: measurement };
-  const { estimate, detail } = measurement;
-  const raw = decide(estimate, bounds);
+  const { measurement, dropped } = measure(target, repeats, judging, control);
+  const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, kind: kindOf(target), control, bounds, unit, wanted: describeBounds(bounds, target, unit, control), dropped };
+  if (typeof measurement === 'string') return { ...base, outcome: 'inconclusive', estimate: null, basis: null, measured: '–', reason: measurement };
+  const { estimate, basis, detail } = measurement;
+  const raw = basis === 'within-run' ? 'inconclusive' : decide(estimate, bounds);
   const outcome: Outcome = control ? (raw === 'fail' ? 'pass' : raw === 'pass' ? 'fail' : 'inconclusive') : raw;
   return {
-    ...base, outcome, estimate,
-    measured: describeEstimate(estimate, unit),
-    reason: outcome === 'inconclusive' ? whyOpen(estimate, unit) : control && outcome === 'fail' ? 'negative control: this check had to fail here' : (detail ?? null),
+    ...base, outcome, estimate, basis,
+    measured: describeEstimate(estimate, unit, basis),
+    reason: outcome === 'inconclusive' ? describeOpen(estimate, unit, basis) : control && outcome === 'fail' ? 'negative control: this check had to fail here' : (detail ?? null),
   };
 }
 
-interface Measurement {
-  readonly estimate: Estimate;
-  readonly detail?: string;
+interface Measured {
+  /** A text says why there is none. */
+  readonly measurement: Combined | string;
+  readonly dropped: readonly DroppedRepeat[];
 }
 
-/** The figure of a target over all repeats, or why there is none. */
-function measure(target: TargetFile, repeats: readonly CellEvidence[], judging: Judging): Measurement | string {
-  const own = measureHere(target, repeats, judging);
+/** The figure of a target over all repeats. */
+function measure(target: TargetFile, repeats: readonly CellEvidence[], judging: Judging, control: boolean): Measured {
+  const own = measureHere(target, repeats, judging, control);
   const reference = target['relative-to'];
-  if (reference === undefined || typeof own === 'string') return own;
+  if (reference === undefined || typeof own.measurement === 'string') return own;
+  const open = (reason: string): Measured => ({ measurement: reason, dropped: own.dropped });
   const variant = { ...repeats[0]?.lab.variant, ...reference.cell };
   const there = reference.cell === undefined ? repeats : judging.lookup(variant);
   const place = [...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ');
-  if (!there || there.length === 0) return `the cell to compare with (${place}) was not run`;
-  const theirs = measureHere({ ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) }, there, judging);
-  if (typeof theirs === 'string') return `${place}: ${theirs}`;
+  if (!there || there.length === 0) return open(`the cell to compare with (${place}) was not run`);
+  const { measurement: theirs, dropped } = measureHere({ ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) }, there, judging, false);
+  if (typeof theirs === 'string') return open(`${place}: ${theirs}`);
   const allowanceUs = reference.allowance === undefined ? 0 : parseDurationUs(reference.allowance);
-  return { estimate: ratio(shifted(own.estimate, -allowanceUs), theirs.estimate) };
+  const basis = [own.measurement.basis, theirs.basis].includes('within-run') ? 'within-run' : theirs.basis === 'observed' ? own.measurement.basis : theirs.basis;
+  return { measurement: { estimate: ratio(shifted(own.measurement.estimate, -allowanceUs), theirs.estimate), basis }, dropped: [...own.dropped, ...dropped.map((d) => ({ ...d, reason: `${place}: ${d.reason}` }))] };
 }
 
-function measureHere(target: TargetFile, repeats: readonly CellEvidence[], { planned, checks }: Judging): Measurement | string {
-  const lab = (repeats[0] as CellEvidence).lab;
-  const sound = repeats.filter((r) => r.voided.length === 0);
-  if (sound.length === 0) return repeats.map((r) => r.voided[0]).filter(Boolean).join('; ');
-  const timed = sound.filter((r) => clockTrouble(r, target) === undefined);
-  if (timed.length === 0) return sound.map((r) => clockTrouble(r, target)).find(Boolean) as string;
-  const trusted = timed.filter((r) => !isSaturated(r, target.phase));
-  if (trusted.length === 0) return `the machine was saturated (CPU above ${formatPercent(lab.saturation, 0)}): lower the rate or use a larger machine`;
-  const figures = trusted.map((evidence) => figuresOf(target, evidence, checks));
-  const present = figures.filter((f) => f.kind !== 'missing');
-  const absent = figures.find((f) => f.kind === 'missing');
-  if (present.length < planned && present.length < ENOUGH_REPEATS) {
-    if (planned === 1 && absent) return absent.reason;
-    return `only ${present.length} of ${planned} repeats can be judged: ${absent?.reason ?? 'the others are incomplete, voided, saturated or with clocks out of bounds'}`;
+/** Why a repeat says nothing about a target; undefined: it does. */
+function unsound(evidence: CellEvidence, target: TargetFile): Omit<DroppedRepeat, 'repeat'> | undefined {
+  if (evidence.voided.length > 0) return { cause: 'voided', reason: evidence.voided.join('; ') };
+  const trouble = clockTrouble(evidence, target);
+  if (trouble !== undefined) return { cause: 'clocks', reason: trouble };
+  // What does not depend on the machine's speed is true on a busy machine too.
+  if (kindOf(target) === 'measurement' && isSaturated(evidence, target.phase)) return { cause: 'saturated', reason: `the machine was saturated (CPU above ${formatPercent(evidence.lab.saturation, 0)}): lower the rate or use a larger machine` };
+  return undefined;
+}
+
+function measureHere(target: TargetFile, repeats: readonly CellEvidence[], { planned, checks, confidence }: Judging, control: boolean): Measured {
+  const dropped: DroppedRepeat[] = [];
+  const present: Present[] = [];
+  for (const evidence of repeats) {
+    const why = unsound(evidence, target);
+    const figures: Figures = why ? missing(why.reason) : figuresOf(target, evidence, checks);
+    if (figures.kind === 'missing') dropped.push({ repeat: evidence.repeat, cause: why?.cause ?? 'no-figure', reason: figures.reason });
+    else present.push(figures);
   }
-  const exact = present.find((f) => f.kind === 'exact');
+  const open = (reason: string): Measured => ({ measurement: reason, dropped });
+  if (present.length === 0) return open([...new Set(dropped.map((d) => d.reason))].join('; '));
+  if (present.length < planned && present.length < ENOUGH_REPEATS) return open(`only ${present.length} of ${planned} repeats can be judged: ${dropped[0]?.reason ?? 'the others were not run'}`);
   const clockBoundUs = Math.max(0, ...present.map((f) => f.clockBoundUs ?? 0));
   const bounds = boundsOf(target);
   const finest = Math.min(bounds.atMost ?? Infinity, bounds.atLeast ?? Infinity);
-  if (target['relative-to'] === undefined && finest < 2 * clockBoundUs) return `the target is below twice what the clocks are known to (± ${formatDurationUs(clockBoundUs)}): better clocks would settle it`;
-  return { estimate: widened(combine(present, bounds), clockBoundUs), ...(exact?.kind === 'exact' && exact.detail !== undefined ? { detail: exact.detail } : {}) };
+  if (target['relative-to'] === undefined && finest < 2 * clockBoundUs) return open(`the bound (${formatDurationUs(finest)}) is smaller than twice the clock uncertainty (± ${formatDurationUs(clockBoundUs)}): use better clocks or a looser bound`);
+  const combined = combine(present, bounds, control, confidence);
+  return { measurement: { ...combined, estimate: widened(combined.estimate, clockBoundUs) }, dropped };
 }
 
 function isControl(target: TargetFile, variant: Readonly<Record<string, string>>): boolean {
   const expectation = target['expect-fail'];
   if (typeof expectation !== 'object') return expectation ?? false;
   return (Array.isArray(expectation) ? expectation : [expectation]).some((w) => matches(w, variant));
-}
-
-/** Several repeats: the interval over repeats. One repeat: over its batches, where the figure has any. */
-function combine(figures: readonly Exclude<Figures, { kind: 'missing' }>[], { atLeast }: Bounds): Estimate {
-  const first = figures[0] as Exclude<Figures, { kind: 'missing' }>;
-  if (first.kind === 'exact') {
-    const values = figures.map((f) => (f as typeof first).value);
-    const worst = atLeast !== undefined && Math.min(...values) < atLeast ? Math.min(...values) : Math.max(...values);
-    return { value: worst, low: worst, high: worst, n: figures.length };
-  }
-  if (first.kind === 'share') {
-    const sum = (of: 'count' | 'of') => figures.reduce((n, f) => n + (f as typeof first)[of], 0);
-    return shareInterval(sum('count'), sum('of'));
-  }
-  const never = figures.some((f) => f.kind === 'single' && f.value === Infinity);
-  if (never) return { value: Infinity, low: Infinity, high: Infinity, n: figures.length };
-  if (figures.length > 1) return interval(figures.map((f) => figureOf(f)));
-  if (first.kind === 'samples') return interval(batches(first.values, BATCHES, LEAST_WINDOWS).map((values) => mean(values)));
-  if (first.kind === 'quantile') {
-    const least = Math.ceil(BEYOND_QUANTILE / Math.min(first.quantile, 1 - first.quantile));
-    return interval(batches(first.values, BATCHES, least).map((values) => quantileOf(values, first.quantile)));
-  }
-  return interval([figureOf(first)]);
-}
-
-/** One repeat as one number. */
-function figureOf(f: Exclude<Figures, { kind: 'missing' }>): number {
-  if (f.kind === 'samples') return mean([...f.values]);
-  if (f.kind === 'share') return f.count / f.of;
-  return f.kind === 'quantile' ? quantileOf(f.values, f.quantile) : f.value;
-}
-
-/** Infinite parts (requests that were never answered) leave no finite mean: then the figure is infinite, for certain. */
-function interval(values: readonly number[]): Estimate {
-  return values.includes(Infinity) ? { value: Infinity, low: Math.min(...values), high: Infinity, n: values.length } : meanInterval(values);
 }
 
 const unitOf = (target: TargetFile, checks: Checks): Unit => (isBuiltIn(target) ? unitOfTarget(target) : (checks.get(target.check)?.unit(target) ?? 'count'));
@@ -202,36 +189,9 @@ function boundsOf(target: TargetFile): Bounds {
   return { ...(atLeast === undefined ? {} : { atLeast }), ...(atMost === undefined ? {} : { atMost }) };
 }
 
-export function formatValue(value: number, unit: Unit): string {
-  if (!Number.isFinite(value)) return value > 0 && unit === 'durationUs' ? 'never' : value > 0 ? '∞' : '−∞';
-  switch (unit) {
-    case 'rate': return formatRate(value);
-    case 'fraction': return formatPercent(value);
-    case 'durationUs': return formatDurationUs(value);
-    case 'count': return String(Number.isInteger(value) ? value : Number(value.toPrecision(3)));
-  }
-}
-
-function describeEstimate(e: Estimate, unit: Unit): string {
-  const value = formatValue(e.value, unit);
-  if (e.value === Infinity || (e.low === e.value && e.high === e.value)) return value;
-  return Number.isFinite(e.low) || Number.isFinite(e.high) ? `${value} [${formatValue(e.low, unit)}, ${formatValue(e.high, unit)}]` : `${value} (one run)`;
-}
-
-function describeBounds({ atLeast, atMost }: Bounds, target: TargetFile, unit: Unit, control: boolean): string {
-  if (target.check === 'reachability') return control ? 'a wrong flow' : 'no wrong flow';
-  if (target.check === 'answers') return control ? 'a wrong answer' : 'no wrong answer';
-  const parts = [atLeast === undefined ? '' : `≥ ${formatValue(atLeast, unit)}`, atMost === undefined ? '' : `≤ ${formatValue(atMost, unit)}`].filter(Boolean);
-  const reference = target['relative-to'];
-  const of = reference === undefined ? '' : ` of ${[...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ')}`;
-  return `${control ? 'not ' : ''}${parts.join(' and ')}${of}`;
-}
-
-function whyOpen(estimate: Estimate, unit: Unit): string {
-  if (Number.isNaN(estimate.value)) return 'the judged window holds no figures: judge a longer one';
-  if (estimate.n <= 1) return 'one run gives no interval: use --repeat 3 or more';
-  return `the interval ${formatValue(estimate.low, unit)} to ${formatValue(estimate.high, unit)} contains the bound: more repeats would settle it`;
-}
+/** More repeats may decide it. */
+export const wantsRepeats = ({ outcome, kind, estimate, dropped }: Verdict): boolean =>
+  outcome === 'inconclusive' && kind === 'measurement' && (estimate !== null || dropped.some((d) => d.cause !== 'no-figure'));
 
 export function overall(verdicts: readonly Verdict[]): Outcome {
   if (verdicts.some((v) => v.outcome === 'fail')) return 'fail';

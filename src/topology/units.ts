@@ -11,6 +11,9 @@ export const isBuiltIn = (target: TargetFile): target is BuiltInTarget => (BUILT
 /** Held against bounds; of the others, none may be wrong. */
 export const isBounded = (target: TargetFile): target is Exclude<TargetFile, { check: 'reachability' } | { check: 'answers' }> => target.check !== 'reachability' && target.check !== 'answers';
 
+export type TargetKind = 'invariant' | 'measurement';
+export const kindOf = (target: TargetFile): TargetKind => target.kind ?? 'measurement';
+
 const TIMES: readonly string[] = ['reaction', 'recovery', 'victim-recovery'];
 
 export function unitOfTarget(target: BuiltInTarget): Unit {
@@ -21,6 +24,6 @@ export function unitOfTarget(target: BuiltInTarget): Unit {
     case 'rate': return 'rate';
     case 'loss': return 'fraction';
     case 'latency': return 'durationUs';
-    case 'bandwidth-isolation': return TIMES.includes(target.metric) ? 'durationUs' : 'fraction';
+    case 'bandwidth-isolation': return target.metric === 'owed' ? 'count' : TIMES.includes(target.metric) ? 'durationUs' : 'fraction';
   }
 }

@@ -1,6 +1,6 @@
 /** pop-offload: who serves what, what became of connections, and what the packets say (R3 section 8). */
 import { Type, type Static } from 'typebox';
-import { missing, type Check, type Figures } from '../../../src/checks/check.ts';
+import { missing, refuseWindow, type Check, type Figures } from '../../../src/checks/check.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
@@ -60,6 +60,8 @@ const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
   share: ['pop'], sigma: ['pop', 'policy'], live: ['event'], servers: ['pop'], reaction: ['pop'], latency: ['pop'], added: ['pop', 'beside'], modifications: ['pop'], needless: ['pop'], hasty: ['pop'], load: ['pop'],
   settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], split: ['capture'], replies: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
 };
+/** Of everything that the run left, whenever it was. */
+const WHOLE: readonly (keyof typeof METRICS)[] = ['live', 'queried', 'needless', 'hasty'];
 const many = (value: string | string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
 
 const popOffload: Check<Keys> = {
@@ -72,6 +74,7 @@ const popOffload: Check<Keys> = {
     const pops = Object.keys(config?.pops ?? {});
     return [
       ...(NEEDS[target.metric] ?? []).flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : [])),
+      ...(WHOLE.includes(target.metric) ? refuseWindow(target, target.metric) : []),
       ...known('pop', pops), ...known('beside', pops), ...known('service', Object.keys(config?.services ?? {})),
       ...(target.capture !== undefined && !lab.captures.some((c) => `${c.at.node}:${c.at.interface}` === target.capture) ? [{ path: ['capture'], message: `nothing is captured at "${target.capture}"` }] : []),
     ];
@@ -101,7 +104,7 @@ const popOffload: Check<Keys> = {
     const taken = (list: readonly Connection[]): number => list.filter((c) => c.pops[0] === pop).length;
     const ofPop = <T extends { readonly pop: string }>(list: readonly T[]): T[] => list.filter((e) => e.pop === pop);
     switch (metric) {
-      case 'share': return fresh.length === 0 ? missing('no connection began in the window') : { kind: 'share', count: taken(fresh), of: fresh.length };
+      case 'share': return fresh.length === 0 ? missing('no connection began in the window') : { kind: 'share', independent: true, trials: [{ count: taken(fresh), of: fresh.length }] };
       case 'sigma': return fresh.length === 0 ? missing('no connection began in the window') : exact(sigmas(taken(fresh), fresh.length, parseFraction(target.policy ?? '0%')), '');
       case 'connections': return exact(fresh.length, '');
       case 'broken': {
@@ -126,7 +129,7 @@ const popOffload: Check<Keys> = {
         if (metric === 'modifications') return exact(modifications(during(dumps), dumps.filter((d) => d.atUs < window.fromUs).at(-1), trail.slots), '');
         return exact(metric === 'needless' ? needless(dumps, trail.slots) : hasty(dumps, trail.slots), '');
       }
-      case 'load': { const values = during(loadSeries(trail.loads, pop, trail.feedbackUs)).map((l) => l.load); return values.length === 0 ? missing(`no server of ${pop} left its load`) : { kind: 'samples', values }; }
+      case 'load': { const values = during(loadSeries(trail.loads, pop, trail.feedbackUs)).map((l) => l.load); return values.length === 0 ? missing(`no server of ${pop} left its load`) : { kind: 'series', values }; }
       case 'settling': return exact(settling(during(loadSeries(trail.loads, pop, trail.intervalUs)), parseDurationUs(target.event ?? '0s'), parseFraction(target.limit ?? '100%')), `the load of ${pop} was never above the limit`);
       case 'turns': return exact(turns(trail.policies, pop, window), '');
       case 'versions': return exact(pop === '' ? versions.length : versions.filter((v) => v.policies[pop] !== undefined || Object.values(v.policies).some((s) => Object.values(s).some((shares) => shares[pop] !== undefined))).length, '');

@@ -1,6 +1,6 @@
 /** latency-variation: how alike, how late and how whole messages reach their consumers (R0 section 8). */
 import { Type, type Static } from 'typebox';
-import { missing, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
+import { missing, refuseWindow, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/parts.ts';
@@ -45,6 +45,9 @@ type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: 
 
 const COUNTS: readonly string[] = ['undelivered', 'copies', 'conformance', 'directives', 'unmeasured', 'order', 'lookups', 'iterations'];
 
+/** Of everything that the run left, whenever it was. */
+const WHOLE: readonly (keyof typeof METRICS)[] = ['metrics', 'conformance', 'order', 'stamps', 'lookups'];
+
 const latencyVariation: Check<Keys> = {
   name: 'latency-variation',
   keys,
@@ -54,6 +57,7 @@ const latencyVariation: Check<Keys> = {
     const known = expandAll((systems.find((s) => s.name === 'replication')?.config as { consumers?: string | string[] } | undefined)?.consumers ?? []);
     const unknown = expandAll(target.consumers ?? []).filter((c) => !known.includes(c));
     return [
+      ...(WHOLE.includes(target.metric) ? refuseWindow(target, target.metric) : []),
       ...(target.metric === 'recovery' || target.metric === 'iterations' ? needs(['event', 'limit']) : target.metric === 'misses' ? needs(['deadline']) : []),
       ...unknown.map((c) => ({ path: ['consumers'], message: `"${c}" is no consumer`, hint: `there are: ${known.join(', ')}` })),
     ];
@@ -105,13 +109,13 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       const values = messages.flatMap((m) => m.entryUs ?? []);
       return values.length === 0 ? missing('no PPN left records of these messages') : { kind: 'quantile', quantile, values };
     }
-    case 'deviation': return { kind: 'samples', values: judged.map(deviationOf) };
+    case 'deviation': return { kind: 'series', values: judged.map(deviationOf) };
     case 'latency': return { kind: 'quantile', quantile, values: judged.flat() };
     case 'slowest': return { kind: 'quantile', quantile, values: judged.map((l) => Math.max(...l)) };
     case 'misses': {
       if (target.deadline === undefined) return missing('misses needs a deadline');
       const deadlineUs = parseDurationUs(target.deadline);
-      return { kind: 'samples', values: judged.map((l) => l.filter((us) => us > deadlineUs).length / l.length) };
+      return { kind: 'share', trials: judged.map((l) => ({ count: l.filter((us) => us > deadlineUs).length, of: l.length })) };
     }
     case 'undelivered': return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(trail, messages, only) };
     case 'metrics': return metricsError(trail);
