@@ -9,6 +9,7 @@ export interface TopologyOptions {
   readonly set: Record<string, string>;
   readonly filter: string[];
   readonly repeat?: number;
+  readonly untilDecided?: number;
   readonly name?: string;
 }
 
@@ -37,6 +38,7 @@ export async function load(file: string, options: TopologyOptions, rig: RigPlan 
   const loadOptions: LoadOptions = {
     set: options.set, filter: options.filter, checkSystems, rigVars: rig?.vars ?? {},
     ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
+    ...(options.untilDecided === undefined ? {} : { untilDecided: options.untilDecided }),
     ...(options.name === undefined ? {} : { name: options.name }),
   };
   return loadExperiment(file, loadOptions);

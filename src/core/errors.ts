@@ -47,6 +47,11 @@ export const CODES = {
     meaning: 'A results folder is missing or incomplete.',
     remedy: 'Point `netrig report` at a folder that `netrig run` wrote.',
   },
+  RESULTS_UNWRITABLE: {
+    exit: EXIT.broken,
+    meaning: 'The results folder cannot be written: the disk is full, or the folder is not writable. The run was stopped and torn down.',
+    remedy: 'Free the disk, or name another folder with `--results`.',
+  },
   RIG_INVALID: {
     exit: EXIT.badFile,
     meaning: 'The rig file is not one: an unknown key, a host that nothing reaches, a cable with one end.',

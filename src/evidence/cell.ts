@@ -70,14 +70,19 @@ export interface CellEvidence {
 }
 
 export interface RunManifest {
-  readonly schema: 'netrig-run-2';
+  readonly schema: 'netrig-run-3';
   readonly name: string;
   readonly description: string;
   readonly topology: string;
   readonly command: readonly string[];
   readonly startedAt: string;
   endedAt: string | null;
+  /** Repeats that every cell was to have. */
   readonly repeat: number;
+  /** Repeats after which figures were to be looked at, where the run went on until they were decided; else null. */
+  readonly looks: readonly number[] | null;
+  /** Repeats that a cell was to have in the end, where it is more than `repeat`. */
+  readonly more: Record<string, number>;
   readonly dimensions: Readonly<Record<string, readonly string[]>>;
   readonly cells: readonly string[];
   /** Name of the rig file's rig; null: this machine alone. */
@@ -100,12 +105,21 @@ const FILES = { lab: 'lab.json', links: 'links.json', phases: 'phases.json', cap
 
 export const cellFolder = (results: string, cell: string, repeat: number): string => join(results, 'cells', cell || 'run', `r${repeat}`);
 
+export const unwritable = (path: string, cause: unknown): NetrigError => new NetrigError('RESULTS_UNWRITABLE', `cannot write ${path}: ${(cause as Error).message}`, { cause });
+
 export async function writeJson(path: string, value: unknown): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  // Renamed into place: a kill in the middle leaves the old file or none, never half of one.
-  await writeFile(`${path}.part`, `${JSON.stringify(value)}\n`);
-  await rename(`${path}.part`, path);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    // Renamed into place: a kill in the middle leaves the old file or none, never half of one.
+    await writeFile(`${path}.part`, `${JSON.stringify(value)}\n`);
+    await rename(`${path}.part`, path);
+  } catch (cause) {
+    throw unwritable(path, cause);
+  }
 }
+
+/** Repeats that were planned of a cell. */
+export const plannedRepeats = ({ repeat, more }: RunManifest, cell: string): number => more[cell] ?? repeat;
 
 async function readJson<T>(path: string): Promise<T> {
   try {
@@ -136,14 +150,22 @@ export async function readCell(folder: string, repeat: number): Promise<CellEvid
 
 export const manifestPath = (results: string): string => join(results, 'run.json');
 
+/** How runs were described before cells could have different numbers of repeats. */
+type ManifestOfEqualRepeats = Omit<RunManifest, 'schema' | 'looks' | 'more'> & { readonly schema: 'netrig-run-2' };
 /** How runs were described before they could use several machines. */
-type ManifestOfOneMachine = Omit<RunManifest, 'schema' | 'rig' | 'machines'> & { readonly schema: 'netrig-run-1'; readonly machine: Omit<MachineInfo, 'capabilities'>; readonly capabilities: MachineInfo['capabilities'] };
+type ManifestOfOneMachine = Omit<ManifestOfEqualRepeats, 'schema' | 'rig' | 'machines'> & { readonly schema: 'netrig-run-1'; readonly machine: Omit<MachineInfo, 'capabilities'>; readonly capabilities: MachineInfo['capabilities'] };
 
 export async function readManifest(results: string): Promise<RunManifest> {
-  const found = await readJson<RunManifest | ManifestOfOneMachine>(manifestPath(results));
-  if (found.schema === 'netrig-run-2') return found;
-  const { machine, capabilities, ...rest } = found;
-  return { ...rest, schema: 'netrig-run-2', rig: null, machines: { local: { ...machine, capabilities } } };
+  const found = await readJson<RunManifest | ManifestOfEqualRepeats | ManifestOfOneMachine>(manifestPath(results));
+  switch (found.schema) {
+    case 'netrig-run-3': return found;
+    case 'netrig-run-2': return { ...found, schema: 'netrig-run-3', looks: null, more: {} };
+    case 'netrig-run-1': {
+      const { machine, capabilities, ...rest } = found;
+      return { ...rest, schema: 'netrig-run-3', looks: null, more: {}, rig: null, machines: { local: { ...machine, capabilities } } };
+    }
+    default: throw new NetrigError('RESULTS_UNREADABLE', `${manifestPath(results)}: unknown schema "${String((found as { schema?: unknown }).schema)}"`, { hint: 'it was written by a newer netrig, or is no results folder' });
+  }
 }
 
 /** Every repeat that left evidence, per cell, in the order of the manifest. */
@@ -152,7 +174,7 @@ export async function readRun(results: string): Promise<{ manifest: RunManifest;
   const cells = new Map<string, CellEvidence[]>();
   for (const cell of manifest.cells) {
     const repeats: CellEvidence[] = [];
-    for (let repeat = 1; repeat <= manifest.repeat; repeat++) {
+    for (let repeat = 1; repeat <= plannedRepeats(manifest, cell); repeat++) {
       const folder = cellFolder(results, cell, repeat);
       if (existsSync(join(folder, FILES.lab))) repeats.push(await readCell(folder, repeat));
     }

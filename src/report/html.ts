@@ -60,14 +60,21 @@ function banner({ outcome, verdicts, manifest }: JudgedRun): VNode {
   </div>`;
 }
 
+/** "3 repeats" */
+function countOf({ estimate, basis }: Verdict): string {
+  if (!estimate || !basis) return '–';
+  const n = Math.floor(estimate.n);
+  return { observed: `${n} ${n === 1 ? 'repeat' : 'repeats'}`, repeats: `${n} repeats`, run: `${n} values`, 'within-run': `${n} values of one run` }[basis];
+}
+
 function verdictTable(verdicts: readonly Verdict[]): VNode {
   if (verdicts.length === 0) return html`<p>The topology has no targets, or the run ended before any cell.</p>`;
   return html`<div class="scroll"><table>
-    <thead><tr><th scope="col">verdict</th><th scope="col">cell</th><th scope="col">target</th><th scope="col">measured [95 % interval]</th><th scope="col">wanted</th><th scope="col">n</th></tr></thead>
+    <thead><tr><th scope="col">verdict</th><th scope="col">cell</th><th scope="col">target</th><th scope="col">measured [95 % interval]</th><th scope="col">wanted</th><th scope="col">kind</th><th scope="col">n</th></tr></thead>
     <tbody>${verdicts.map((v) => html`<tr>
       <td class="mark ${v.outcome}">${SYMBOLS[v.outcome]} ${WORDS[v.outcome]}</td><td>${v.cell || '–'}</td>
-      <td>${v.target}${v.control && html` <span class="soft">(negative control)</span>`}${v.reason && html`<br /><span class="soft">${v.reason}</span>`}</td>
-      <td class="figure">${v.measured}</td><td class="figure">${v.wanted}</td><td class="figure">${v.estimate?.n ?? '–'}</td></tr>`)}</tbody>
+      <td>${v.target}${v.control && html` <span class="soft">(negative control)</span>`}${v.reason && html`<br /><span class="soft">${v.reason}</span>`}${v.dropped.map((d) => html`<br /><span class="soft">repeat ${d.repeat} left out: ${d.reason}</span>`)}</td>
+      <td class="figure">${v.measured}</td><td class="figure">${v.wanted}</td><td>${v.kind}</td><td class="figure">${countOf(v)}</td></tr>`)}</tbody>
   </table></div>`;
 }
 

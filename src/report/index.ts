@@ -6,12 +6,12 @@ import type { VNode } from 'preact';
 import { writeJson } from '../evidence/cell.ts';
 import { findSystem } from '../systems/registry.ts';
 import { renderHtml } from './html.ts';
-import { evaluateRun, type JudgedRun } from './judge.ts';
+import { evaluateRun, undecidedCells, type JudgedRun } from './judge.ts';
 import { renderJUnit } from './junit.ts';
 import { renderMarkdown } from './markdown.ts';
 import type { ReportPage } from './page.ts';
 
-export { evaluateRun, renderJUnit, type JudgedRun };
+export { evaluateRun, renderJUnit, undecidedCells, type JudgedRun };
 
 /** Writes report.html, report.json, report.md and returns the path of the first. */
 export async function writeReports(results: string, judged: JudgedRun): Promise<string> {

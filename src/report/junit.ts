@@ -12,7 +12,8 @@ export function renderJUnit({ manifest, verdicts }: JudgedRun): string {
     for (const verdict of verdicts.filter((v) => v.cell === cell)) {
       const testCase = suite.testCase().className(cell ? `${manifest.name}.${cell}` : manifest.name).name(verdict.target);
       const text = `${verdict.measured}, wanted ${verdict.wanted}${verdict.reason ? `: ${verdict.reason}` : ''}`;
-      testCase.standardOutput(text);
+      const dropped = verdict.dropped.map((d) => `repeat ${d.repeat} left out: ${d.reason}`);
+      testCase.standardOutput([`${verdict.kind}: ${text}`, ...dropped].join('\n'));
       if (verdict.outcome === 'fail') testCase.failure(text);
       if (verdict.outcome === 'inconclusive') testCase.skipped();
     }

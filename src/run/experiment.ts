@@ -3,8 +3,9 @@ import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Context } from '../core/context.ts';
+import type { EventBus } from '../core/events.ts';
 import { asNetrigError, NetrigError } from '../core/errors.ts';
-import { cellFolder, manifestPath, writeJson, writePart, type RunManifest } from '../evidence/cell.ts';
+import { cellFolder, manifestPath, unwritable, writeJson, writePart, type RunManifest } from '../evidence/cell.ts';
 import { destroyAfterFailure, destroyRig } from '../rig/destroy.ts';
 import { bundleScript } from '../core/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
@@ -19,6 +20,8 @@ export interface RunOptions {
   readonly command: readonly string[];
   /** Leave the last deployment standing. */
   readonly keep: boolean;
+  /** Cells of a results folder that need more repeats; asked after each look but the last. */
+  readonly undecided: (results: string) => Promise<ReadonlySet<string>>;
 }
 
 /** Start-up of agents, captures and tools per cell, and deployment with linktest, for the expected time only. */
@@ -33,16 +36,17 @@ export function expectedSeconds(experiment: Experiment): number {
 
 /** Returns the results folder. On failure what was gathered stays, and the manifest says why the run stopped. */
 export async function runExperiment(outer: Context, site: Site, experiment: Experiment, options: RunOptions): Promise<{ results: string; failure: NetrigError | null }> {
-  const ctx = site.contextOf(outer);
   const results = createResultsFolder(options.resultsRoot, experiment.name);
-  const stopLogging = ctx.events.on((event) => appendFileSync(join(results, 'events.jsonl'), `${JSON.stringify(event)}\n`));
+  const log = new EventLog(join(results, 'events.jsonl'), outer.events);
+  const ctx = site.contextOf({ ...outer, signal: AbortSignal.any([outer.signal, log.failed]) });
   const manifest: RunManifest = {
-    schema: 'netrig-run-2', name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
-    startedAt: new Date().toISOString(), endedAt: null, repeat: experiment.repeat, dimensions: experiment.dimensions,
+    schema: 'netrig-run-3', name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
+    startedAt: new Date().toISOString(), endedAt: null, repeat: experiment.repeat, looks: experiment.looks, more: {}, dimensions: experiment.dimensions,
     cells: experiment.cells.map((c) => c.cell), rig: site.rig?.name ?? null, stopped: null,
     machines: Object.fromEntries(await Promise.all([...site.machines.values()].map(async (m) => [m.name, await describeMachine(m, site.factsOf(m.name).fabric)] as const))),
   };
-  await writeFile(join(results, 'topology.yaml'), options.source);
+  const copy = join(results, 'topology.yaml');
+  await writeFile(copy, options.source).catch((cause: unknown) => { throw unwritable(copy, cause); });
   await writeJson(manifestPath(results), manifest);
   ctx.events.emit({ type: 'run-started', lab: experiment.name, topology: options.topologyPath, results, cells: experiment.cells.length * experiment.repeat, expectedSeconds: expectedSeconds(experiment) });
 
@@ -50,35 +54,75 @@ export async function runExperiment(outer: Context, site: Site, experiment: Expe
   let failure: NetrigError | null = null;
   try {
     const prober = await bundleScript(new URL('../traffic/prober.ts', import.meta.url), 'prober');
-    const total = experiment.cells.length * experiment.repeat;
+    const looks = experiment.looks ?? [experiment.repeat];
+    let total = experiment.cells.length * experiment.repeat;
     let index = 0;
-    // Cells grouped by fabric, repeats inside, so that a fabric is built once.
-    for (const group of groupByFabric(experiment.cells)) {
-      if (deployment) await destroyRig(deployment.rig);
-      deployment = undefined;
-      for (let repeat = 1; repeat <= experiment.repeat; repeat++) {
-        for (const lab of group) {
-          deployment ??= await deployFor(ctx, site, lab, repeat, options, results);
-          ctx.events.emit({ type: 'cell-started', cell: lab.cell, index: ++index, of: total, repeat });
-          const { clean } = await runCell(ctx, deployment, lab, repeat, results, prober);
-          if (clean) continue;
-          // What a dead agent or an event left would be in the next cell's evidence.
-          ctx.events.emit({ type: 'note', level: 'warn', text: 'nodes or links are not as they were: deploying anew' });
+    let done = 0;
+    let cells = experiment.cells;
+    for (const look of looks) {
+      // Cells grouped by fabric, repeats inside, so that a fabric is built once and cells that are compared take turns.
+      for (const group of groupByFabric(cells)) {
+        if (deployment && !sameFabric(deployment.lab, group[0] as Lab)) {
           await destroyRig(deployment.rig);
           deployment = undefined;
         }
+        for (let repeat = done + 1; repeat <= look; repeat++) {
+          for (const lab of group) {
+            deployment ??= await deployFor(ctx, site, lab, repeat, options, results);
+            ctx.events.emit({ type: 'cell-started', cell: lab.cell, index: ++index, of: total, repeat });
+            const { clean } = await runCell(ctx, deployment, lab, repeat, results, prober);
+            if (clean) continue;
+            // What a dead agent or an event left would be in the next cell's evidence.
+            ctx.events.emit({ type: 'note', level: 'warn', text: 'nodes or links are not as they were: deploying anew' });
+            await destroyRig(deployment.rig);
+            deployment = undefined;
+          }
+        }
       }
+      done = look;
+      const next = looks[looks.indexOf(look) + 1];
+      if (next === undefined) break;
+      const undecided = await options.undecided(results);
+      cells = cells.filter((lab) => undecided.has(lab.cell));
+      if (cells.length === 0) break;
+      for (const lab of cells) manifest.more[lab.cell] = next;
+      await writeJson(manifestPath(results), manifest);
+      total += cells.length * (next - look);
+      ctx.events.emit({ type: 'note', level: 'info', text: `undecided after ${look} ${look === 1 ? 'repeat' : 'repeats'}, repeated until ${next}: ${cells.map((c) => c.cell || 'run').join(', ')}` });
     }
     if (deployment && !options.keep) await destroyRig(deployment.rig);
   } catch (error) {
-    failure = site.failure ?? asNetrigError(error);
+    failure = site.failure ?? log.failure ?? asNetrigError(error);
     manifest.stopped = failure.message;
     if (deployment && !options.keep) await destroyAfterFailure(ctx, deployment.rig);
   }
   manifest.endedAt = new Date().toISOString();
-  await writeJson(manifestPath(results), manifest);
-  stopLogging();
-  return { results, failure };
+  await writeJson(manifestPath(results), manifest).catch((error: unknown) => { failure ??= asNetrigError(error); });
+  log.close();
+  return { results, failure: failure ?? log.failure };
+}
+
+/** Events of a run, as JSON lines. A log that cannot be written stops the run. */
+class EventLog {
+  readonly #broken = new AbortController();
+  readonly close: () => void;
+  failure: NetrigError | null = null;
+
+  constructor(path: string, events: EventBus) {
+    this.close = events.on((event) => {
+      if (this.failure) return;
+      try {
+        appendFileSync(path, `${JSON.stringify(event)}\n`);
+      } catch (cause) {
+        this.failure = unwritable(path, cause);
+        this.#broken.abort();
+      }
+    });
+  }
+
+  get failed(): AbortSignal {
+    return this.#broken.signal;
+  }
 }
 
 /** Deploys and keeps the link measurements before they are judged: a refused run shows its figures too. */
@@ -104,6 +148,10 @@ function createResultsFolder(root: string, name: string): string {
   const stamp = new Date().toISOString().replace(/\.\d+Z$/, 'Z').replaceAll(':', '');
   let folder = join(root, `${stamp}-${name}`);
   for (let n = 2; existsSync(folder); n++) folder = join(root, `${stamp}-${name}.${n}`);
-  mkdirSync(folder, { recursive: true });
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (cause) {
+    throw unwritable(folder, cause);
+  }
   return folder;
 }

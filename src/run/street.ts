@@ -92,12 +92,14 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
     voided.push(...((await supervisor?.voids()) ?? []));
     for (const machine of rig.machines.values()) voided.push(...machine.lost.slice(lostBefore.get(machine.name)).map((why) => `the connection to ${machine.name} was lost at ${why}`));
   } finally {
+    // First: its timers would keep a process alive whose disk is full.
+    const samples = load.stop();
     // Also on the way out of a failure: whatever was gathered is kept.
     const [records, stopped] = await Promise.all([Promise.all(captures.map((c) => c.stop())), supervisor?.stop() ?? []]);
     agents = stopped;
     await writePart(folder, 'captures', records);
     await writePart(folder, 'agents', await Promise.all(agents.map(async (a) => ({ ...a, machine: rig.carrier(a.node).name, clockAheadMs: (await rig.clocks.ahead(rig.carrier(a.node)).catch(() => ({ offsetNs: 0 }))).offsetNs / 1e6 }))));
-    await writePart(folder, 'load', load.stop());
+    await writePart(folder, 'load', samples);
     await writePart(folder, 'clocks', clocks?.record(startedMs) ?? ONE_CLOCK);
   }
   // Written last: its presence says that the repeat is whole.

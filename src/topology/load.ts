@@ -1,5 +1,6 @@
 /** The only door into src/topology: a file on disk to an experiment, or one error that lists every problem. */
 import { NetrigError } from '../core/errors.ts';
+import { looksOf } from '../core/sequential.ts';
 import { isName } from '../core/names.ts';
 import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
 import type { Experiment, Lab } from './model.ts';
@@ -19,6 +20,8 @@ export interface LoadOptions {
   readonly rigVars?: Readonly<Record<string, string>>;
   readonly filter?: readonly string[];
   readonly repeat?: number;
+  /** Most repeats of a cell whose measurements are not decided; instead of the file's. */
+  readonly untilDecided?: number;
   /** Deploy under another name. */
   readonly name?: string;
   /** Configuration problems that only a system knows. */
@@ -59,9 +62,13 @@ export async function parseExperiment(file: string, source: string, options: Loa
     name: options.name ?? first.name,
     description: first.description ?? '',
     cells: labs,
-    repeat: options.repeat ?? first.repeat ?? 1,
+    ...repeatsOf(options.repeat ?? first.repeat ?? 1, options.untilDecided ?? first['until-decided']),
     dimensions: Object.fromEntries(Object.entries(matrix ?? {}).map(([dimension, values]) => [dimension, Object.keys(values)])),
   };
+}
+
+function repeatsOf(repeat: number, atMost: number | undefined): Pick<Experiment, 'repeat' | 'looks'> {
+  return { repeat, looks: atMost === undefined || atMost <= repeat ? null : looksOf(repeat, atMost) };
 }
 
 /** Each kind of check needs the one before to have passed: variables, schema, references, systems. */

@@ -93,6 +93,8 @@ export interface Flow {
   readonly burst: { readonly everyUs: number; readonly forUs: number } | null;
   /** mgen: to a multicast group instead, by these interfaces; null: to `address`. */
   readonly multicast: { readonly group: string; readonly fromDevice: string; readonly toDevice: string } | null;
+  /** A target asks for its loss: the sender logs every datagram. */
+  readonly counted: boolean;
   /** Offsets within the phase. */
   readonly startUs: number;
   readonly durationUs: number;
@@ -185,6 +187,8 @@ export interface Experiment {
   readonly description: string;
   readonly cells: readonly Lab[];
   readonly repeat: number;
+  /** Repeats after which figures are looked at, where undecided cells get more of them; null: `repeat` is all. */
+  readonly looks: readonly number[] | null;
   readonly dimensions: Readonly<Record<string, readonly string[]>>;
 }
 

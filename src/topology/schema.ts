@@ -132,6 +132,7 @@ const when = Type.Record(Type.String(), oneOrMany(Type.String()), {
 export const targetBase = {
   name: Type.String({ minLength: 1, description: 'Name in the verdict table; starts with the requirement id where there is one.' }),
   requirement: opt(pattern('^R[0-9]+-[0-9]+$', 'a requirement id such as "R4-6"', 'Requirement that this target tests.')),
+  kind: opt(Type.Enum(['invariant', 'measurement'], { description: 'invariant: does not depend on the speed of the machine, so that it must hold in every run, also on a busy machine (counts, order, a control that must fail). measurement: judged by its interval (default).' })),
   when: opt(when),
   'expect-fail': opt(Type.Union([Type.Boolean(), when, Type.Array(when)], { description: 'Negative control: the check itself must fail here, or the target is missed.' })),
   phase: opt(name('Phase that is judged (default: the last).')),
@@ -172,7 +173,7 @@ export const targetSchema = Type.Union([
   closed({
     check: Type.Literal('bandwidth-isolation'), ...targetBase, ...sharedSource,
     capacity: rate('Rate of the contended link; percentages below are of it.'),
-    metric: Type.Enum(['share', 'utilisation', 'shortfall', 'worst-shortfall', 'peak', 'ramp', 'reaction', 'recovery', 'victim-recovery'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes; worst-shortfall: in the worst 100 ms window. peak: highest 100 ms window. ramp: how fast the rate of the group rises in the window, as capacity per second. reaction: from when the group exceeds `settles-at` after `event` until it stays at or below it (+ 5 %). recovery: from when the group stops near `event` until ≥ 95 % of the capacity is used again. victim-recovery: from `event` until the group has ≥ 95 % of its guarantee again, for 200 ms.' }),
+    metric: Type.Enum(['share', 'utilisation', 'shortfall', 'worst-shortfall', 'peak', 'ramp', 'reaction', 'recovery', 'victim-recovery', 'owed'], { description: 'share: mean rate of the group over the capacity. utilisation: of all groups. shortfall: bytes below the guarantee over guaranteed bytes; worst-shortfall: in the worst 100 ms window. peak: highest 100 ms window. ramp: how fast the rate of the group rises in the window, as capacity per second. reaction: from when the group exceeds `settles-at` after `event` until it stays at or below it (+ 5 %). recovery: from when the group stops near `event` until ≥ 95 % of the capacity is used again. victim-recovery: from `event` until the group has ≥ 95 % of its guarantee again, for 200 ms. owed: bytes below the guarantee until then.' }),
     guarantee: opt(rateOrPercent('Guarantee of the group (for shortfall and victim-recovery, and drawn in the report).')),
     'settles-at': opt(rateOrPercent('Allocation that the group must settle at (reaction).')),
     published: opt(percent('What the literature reports or predicts here; drawn beside the measured figure.')),
@@ -224,6 +225,7 @@ export const topologySchema = closed({
   targets: opt(Type.Array(targetSchema)),
   saturation: opt(percent('Host CPU (all cores) above which a cell is inconclusive (default 95%).')),
   repeat: opt(Type.Integer({ minimum: 1, maximum: 1000, description: 'Repeats of every cell.' })),
+  'until-decided': opt(Type.Integer({ minimum: 1, maximum: 1000, description: 'Cells with an undecided measurement are repeated, at most this often, together with the cells that they are compared with.' })),
   matrix: opt(Type.Record(name('Dimension.'), Type.Record(name('Value.'), Type.Union([variant, Type.Null()]), { minProperties: 1 }), {
     description: 'Cross product of variants: every dimension maps values to a merge patch of this file.',
   })),

@@ -4,7 +4,7 @@ import { matches } from './matrix.ts';
 import { endpointName, type CapturePoint, type LabNode, type Phase, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { TargetFile } from './schema.ts';
-import { isBounded, isBuiltIn, unitOfTarget, type Unit } from './units.ts';
+import { isBounded, isBuiltIn, kindOf, unitOfTarget, type BuiltInTarget, type Unit } from './units.ts';
 import { suggest } from './validate.ts';
 
 export interface TargetScope {
@@ -48,9 +48,51 @@ export function checkTargets(targets: readonly TargetFile[], { variant, phases, 
       if (!system) problems.push({ path: [...path, 'system'], message: `this cell has no system "${target.system}"` });
       else if (target.node !== undefined && !system.on.includes(target.node)) problems.push({ path: [...path, 'node'], message: `no agent of ${target.system} runs on "${target.node}"` });
     }
+    if (target.from !== undefined && target.to !== undefined && parseDurationUs(target.to) <= parseDurationUs(target.from)) problems.push({ path: [...path, 'to'], message: 'the window ends before it starts' });
     // Those of systems are checked with their systems.
-    if (isBuiltIn(target)) checkUnits(target, unitOfTarget(target), path, problems);
+    if (!isBuiltIn(target)) return;
+    checkUnits(target, unitOfTarget(target), path, problems);
+    checkJudgeable(target, phase, captures, path, problems);
   });
+}
+
+/** What a target needs, so that it does not turn out after the run that it could not be judged. */
+function checkJudgeable(target: BuiltInTarget, phase: Phase, captures: readonly CapturePoint[], path: Path, problems: Problem[]): void {
+  const refuse = (keys: readonly ('from' | 'to' | 'phase')[], why: string) => {
+    for (const key of keys) if (target[key] !== undefined) problems.push({ path: [...path, key], atKey: true, message: `"${key}" has no effect: ${why}`, hint: 'leave it out' });
+  };
+  switch (target.check) {
+    case 'reachability': { refuse(['from', 'to'], 'reachability is of whole flows'); return; }
+    case 'counter': { refuse(['from', 'to', 'phase'], 'counters are read when the agents end'); return; }
+    case 'loss': {
+      const flow = phase.flows.find((f) => f.name === target.flow);
+      if (flow?.tool === 'iperf3') refuse(['from', 'to'], 'iperf3 counts losses over the whole flow; tool: mgen or prober counts them in a window');
+      if (flow && flow.tool !== 'prober' && (flow.protocol !== 'udp' || flow.tool === 'netperf')) problems.push({ path: [...path, 'flow'], message: `flow "${flow.name}" counts no datagrams`, hint: 'protocol: udp with tool: iperf3 or mgen, or tool: prober' });
+      if (target['at-most'] === '0%') problems.push({ path: [...path, 'at-most'], message: 'no finite number of datagrams shows a loss of exactly 0 %', hint: 'give a bound above it, such as 0.1%' });
+      return;
+    }
+    case 'rate':
+      if (target.flow === undefined && target.group === undefined) problems.push({ path, message: 'a rate needs a flow, or a capture and a group' });
+      if (target.flow === undefined) checkDirection(target.capture, captures, path, problems);
+      return;
+    case 'bandwidth-isolation': {
+      for (const key of NEEDS[target.metric] ?? []) if (target[key] === undefined) problems.push({ path: [...path, 'metric'], message: `${target.metric} needs "${key}"` });
+      checkDirection(target.capture, captures, path, problems); return;
+    }
+    default:
+  }
+}
+
+const NEEDS: Partial<Record<Extract<BuiltInTarget, { check: 'bandwidth-isolation' }>['metric'], readonly ('guarantee' | 'settles-at' | 'event' | 'group')[]>> = {
+  share: ['group'], peak: ['group'], ramp: ['group'], shortfall: ['group', 'guarantee'], 'worst-shortfall': ['group', 'guarantee'],
+  'victim-recovery': ['group', 'guarantee', 'event'], owed: ['group', 'guarantee', 'event'], reaction: ['group', 'settles-at', 'event'], recovery: ['group', 'event'],
+};
+
+/** A capture of both directions would add what a group receives to what it sends. */
+function checkDirection(at: string | undefined, captures: readonly CapturePoint[], path: Path, problems: Problem[]): void {
+  const point = at === undefined ? captures[0] : captures.find((c) => endpointName(c.at) === at);
+  if (!point && at === undefined) problems.push({ path, message: 'nothing is captured in this cell', hint: 'capture: [{ at: "node:interface", direction: in }]' });
+  if (point?.direction === 'both') problems.push({ path: at === undefined ? path : [...path, 'capture'], message: `the capture at ${endpointName(point.at)} holds both directions, which would be added up`, hint: 'give the capture a direction: in or out' });
 }
 
 const BOUND_FORMS: Readonly<Record<Unit, readonly [pattern: string, expectation: string]>> = {
@@ -64,6 +106,7 @@ const BOUND_FORMS: Readonly<Record<Unit, readonly [pattern: string, expectation:
 export function checkUnits(target: TargetFile, unit: Unit, path: Path, problems: Problem[]): void {
   if (target['relative-to']?.allowance !== undefined && unit !== 'durationUs') problems.push({ path: [...path, 'relative-to', 'allowance'], message: 'an allowance is a duration, the figure is not' });
   if (!isBounded(target)) return;
+  if (kindOf(target) === 'invariant' && unit === 'durationUs' && target['expect-fail'] === undefined) problems.push({ path: [...path, 'kind'], message: 'a duration depends on the speed of the machine: it is no invariant', hint: 'kind: measurement' });
   if (target['at-least'] === undefined && target['at-most'] === undefined) problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
   const [pattern, expectation] = BOUND_FORMS[target['relative-to'] === undefined ? unit : 'fraction'];
   for (const side of ['at-least', 'at-most'] as const) {

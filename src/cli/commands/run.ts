@@ -9,12 +9,16 @@ import { requireRoot } from '../root.ts';
 import { printVerdicts } from '../verdicts.ts';
 import { attachView, viewKind } from '../view.ts';
 
-interface Options extends TopologyOptions, RigOptions {
+/** Of --until-decided without a number. */
+const DEFAULT_AT_MOST = 12;
+
+interface Options extends Omit<TopologyOptions, 'untilDecided'>, RigOptions {
   readonly keep?: true;
   readonly dryRun?: true;
   readonly json?: true;
   readonly junit?: string;
   readonly results: string;
+  readonly untilDecided?: number | true;
 }
 
 export function addRun(program: Command): void {
@@ -25,6 +29,7 @@ export function addRun(program: Command): void {
     .option('--filter <what>', 'only cells with this variant, e.g. udp or load=udp (repeatable: all must hold)', collect, [])
     .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
     .option('--repeat <n>', 'repeats of every cell', parseCount)
+    .option('--until-decided [n]', `repeat cells with an undecided measurement, at most n times (default ${DEFAULT_AT_MOST})`, parseCount)
     .option('--name <lab>', 'deploy under another name', parseLabName)
     .option('--keep', 'leave the lab standing for inspection')
     .option('--results <folder>', 'where results folders go', 'results')
@@ -41,9 +46,9 @@ Examples:
   netrig run topologies/gatekeeper-rx.yaml --set link=200Mbit --junit gk.xml`)
     .action(async (file: string, options: Options) => {
       const ctx = interruptibleContext();
-      const [{ runExperiment }, { Site }, { evaluateRun, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/site.ts'), import('../../report/index.ts')]);
+      const [{ runExperiment }, { Site }, { evaluateRun, undecidedCells, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/site.ts'), import('../../report/index.ts')]);
       const rig = await loadRigOf(options);
-      const { experiment, source } = await load(file, options, rig);
+      const { experiment, source } = await load(file, withDefault(options), rig);
       if (options.dryRun) {
         await using site = await Site.open(ctx, rig, { lease: null });
         process.stdout.write(renderPlan(site.plan(experiment.cells[0] as Lab).plan));
@@ -55,9 +60,10 @@ Examples:
       attachView(ctx.events, viewKind(options.json ?? false));
       await using site = await Site.open(ctx, rig, { lease: { purpose: experiment.name, waitMs: waitOf(options) } });
       const { results, failure } = await runExperiment(ctx, site, experiment, {
-        topologyPath: file, source, resultsRoot: options.results, command: ['netrig', ...process.argv.slice(2)], keep: options.keep ?? false,
+        topologyPath: file, source, resultsRoot: options.results, command: ['netrig', ...process.argv.slice(2)], keep: options.keep ?? false, undecided: undecidedCells,
       });
       if (options.keep) await site.hold();
+      if (failure?.code === 'RESULTS_UNWRITABLE') throw failure;
       const judged = await evaluateRun(results);
       const report = await writeReports(results, judged);
       if (options.junit) await writeFile(options.junit, renderJUnit(judged));
@@ -68,4 +74,8 @@ Examples:
       if (failure) throw failure;
       process.exitCode = exit;
     });
+}
+
+function withDefault({ untilDecided, ...options }: Options): TopologyOptions {
+  return { ...options, ...(untilDecided === undefined ? {} : { untilDecided: untilDecided === true ? DEFAULT_AT_MOST : untilDecided }) };
 }
