@@ -18,7 +18,7 @@ const layers = {
 const folders = ['core', 'topology', 'rig', 'fabric', 'traffic', 'capture', 'clocks', 'evidence', 'checks', 'report', 'systems', 'run', 'cli'];
 
 export default tseslint.config(
-  { ignores: ['build/', 'results/', 'node_modules/', 'coverage/', 'eslint.config.js'] },
+  { ignores: ['*.config.js', 'build/', 'results/', 'node_modules/', 'coverage/', 'eslint.config.js'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

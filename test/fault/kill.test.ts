@@ -1,6 +1,6 @@
 /** kill -9 at every journal step, and in every stage of a run: `netrig destroy` leaves the machine as it was. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import test from 'ava';
 import { machineState, netrig, scratch, smallLab, startNetrig } from '../support/netrig.ts';
 
 test('kill -9 at every step of a deployment, then destroy, leaves nothing', () => {

@@ -1,8 +1,8 @@
 /** The report in a real browser: it renders from disk, fits a phone, follows the colour scheme, and is accessible. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import test from 'ava';
 import { chromium, type Browser } from 'playwright-core';
 import { reportSchema } from '../../src/report/schema.ts';
 import { compileSchema } from '../../src/topology/validate.ts';
@@ -12,7 +12,7 @@ const files = scratch();
 let browser: Browser;
 let report = '';
 
-before(async () => {
+test.before(async () => {
   const topology = files.file('two.yaml', `
 name: t-report
 saturation: 100%
@@ -35,7 +35,7 @@ matrix: { x: { one: , two: }, y: { three: } }
   report = /report: (\S+)/.exec(stdout)?.[1] ?? '';
   browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic'] });
 });
-after(async () => {
+test.after.always(async () => {
   await browser.close();
   files[Symbol.dispose]();
 });

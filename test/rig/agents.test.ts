@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import { twoServers } from '../support/gatekeeper.ts';
 import { machineState, netrig, resultsOf, scratch, startNetrig } from '../support/netrig.ts';
 

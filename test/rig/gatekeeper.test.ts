@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import { emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
 import { readCapture } from '../../src/capture/reader.ts';
 import { twoServers } from '../support/gatekeeper.ts';

@@ -2,66 +2,64 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import test from 'ava';
 import { machineState, netrig, scratch, smallLab, startNetrig } from '../support/netrig.ts';
 
-describe('a deployed lab', () => {
-  const files = scratch();
-  let clean: unknown;
-  before(() => {
-    clean = machineState();
-    const { status, stderr } = netrig(['deploy', files.file('lab.yaml', smallLab('t-lab'))]);
-    assert.equal(status, 0, stderr);
-  });
-  after(() => {
-    netrig(['destroy', '--all']);
-    files[Symbol.dispose]();
-  });
+const files = scratch();
+let clean: unknown;
+test.before(() => {
+  clean = machineState();
+  const { status, stderr } = netrig(['deploy', files.file('lab.yaml', smallLab('t-lab'))]);
+  assert.equal(status, 0, stderr);
+});
+test.after.always(() => {
+  netrig(['destroy', '--all']);
+  files[Symbol.dispose]();
+});
 
-  test('carries packets between its nodes, and nowhere else', () => {
-    const { status, stdout, stderr } = netrig(['exec', 'a', '-l', 't-lab', '--', 'ip', '-br', 'addr']);
-    assert.equal(status, 0, stderr);
-    assert.match(stdout, /eth1@\S+\s+UP\s+10\.64\.0\.1\/24/);
-    assert.doesNotMatch(stdout, /eth0/);
-  });
-  test('exec passes the exit status on', () => assert.equal(netrig(['exec', 'a', '--', 'sh', '-c', 'exit 7']).status, 7));
-  test('a node that is not there is refused with a suggestion', () => {
-    const { status, stderr } = netrig(['exec', 'sv', '--', 'true']);
-    assert.equal(status, 2);
-    assert.match(stderr, /did you mean "sw"/);
-  });
-  test('its name is taken', () => {
-    const { status, stderr } = netrig(['deploy', join(files.dir, 'lab.yaml')]);
-    assert.equal(status, 4);
-    assert.match(stderr, /lab "t-lab" exists already/);
-  });
-  test('a second lab stands beside it, and goes alone', () => {
-    assert.equal(netrig(['deploy', join(files.dir, 'lab.yaml'), '--name', 't-other']).status, 0);
-    const labs = JSON.parse(netrig(['inspect', '--json']).stdout) as { lab: string }[];
-    assert.deepEqual(labs.map((l) => l.lab).sort(), ['t-lab', 't-other']);
-    assert.equal(netrig(['exec', 'a', '--', 'true']).status, 2, 'with two labs, exec must be told which');
-    assert.equal(netrig(['destroy', 't-other']).status, 0);
-    assert.equal(netrig(['exec', 'a', '--', 'true']).status, 0);
-  });
-  test('inspect shows nodes and addresses', () => assert.match(netrig(['inspect', 't-lab']).stdout, /local\s+nr\.t-lab\.a\s+eth1\s+10\.64\.0\.1\/24/));
-  test('capture writes packets', async () => {
-    const path = join(files.dir, 'live.pcap');
-    const capture = startNetrig(['capture', 'b:eth1', '-w', path, '-c', '1']);
-    await capture.until('listening on');
-    // Resolving a neighbour sends at least one frame, whoever answers.
-    netrig(['exec', 'a', '--', 'sh', '-c', 'echo x > /dev/udp/10.64.0.2/9 || ip neigh add 10.64.0.9 dev eth1 nud probe; true']);
-    netrig(['exec', 'b', '--', 'ip', 'neigh', 'replace', '10.64.0.1', 'dev', 'eth1', 'nud', 'probe']);
-    netrig(['exec', 'a', '--', 'bash', '-c', 'echo x > /dev/udp/10.64.0.2/9']);
-    await capture.exited;
-    assert.equal(readFileSync(path).readUInt32LE(0), 0xa1b23c4d, 'nanosecond pcap');
-  });
-  test('destroy leaves the machine as it was', () => {
-    assert.equal(netrig(['destroy', 't-lab']).status, 0);
-    assert.deepEqual(machineState(), clean);
-    assert.equal(netrig(['destroy', 't-lab']).status, 2, 'destroying nothing is an error');
-    for (const name of ['', '..', '../run', 'a/b']) assert.equal(netrig(['destroy', name]).status, 2, `"${name}" is no lab`);
-    assert.equal(netrig(['destroy', '--all']).status, 0, 'destroying all of nothing is not');
-  });
+test('carries packets between its nodes, and nowhere else', () => {
+  const { status, stdout, stderr } = netrig(['exec', 'a', '-l', 't-lab', '--', 'ip', '-br', 'addr']);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /eth1@\S+\s+UP\s+10\.64\.0\.1\/24/);
+  assert.doesNotMatch(stdout, /eth0/);
+});
+test('exec passes the exit status on', () => assert.equal(netrig(['exec', 'a', '--', 'sh', '-c', 'exit 7']).status, 7));
+test('a node that is not there is refused with a suggestion', () => {
+  const { status, stderr } = netrig(['exec', 'sv', '--', 'true']);
+  assert.equal(status, 2);
+  assert.match(stderr, /did you mean "sw"/);
+});
+test('its name is taken', () => {
+  const { status, stderr } = netrig(['deploy', join(files.dir, 'lab.yaml')]);
+  assert.equal(status, 4);
+  assert.match(stderr, /lab "t-lab" exists already/);
+});
+test('a second lab stands beside it, and goes alone', () => {
+  assert.equal(netrig(['deploy', join(files.dir, 'lab.yaml'), '--name', 't-other']).status, 0);
+  const labs = JSON.parse(netrig(['inspect', '--json']).stdout) as { lab: string }[];
+  assert.deepEqual(labs.map((l) => l.lab).sort(), ['t-lab', 't-other']);
+  assert.equal(netrig(['exec', 'a', '--', 'true']).status, 2, 'with two labs, exec must be told which');
+  assert.equal(netrig(['destroy', 't-other']).status, 0);
+  assert.equal(netrig(['exec', 'a', '--', 'true']).status, 0);
+});
+test('inspect shows nodes and addresses', () => assert.match(netrig(['inspect', 't-lab']).stdout, /local\s+nr\.t-lab\.a\s+eth1\s+10\.64\.0\.1\/24/));
+test('capture writes packets', async () => {
+  const path = join(files.dir, 'live.pcap');
+  const capture = startNetrig(['capture', 'b:eth1', '-w', path, '-c', '1']);
+  await capture.until('listening on');
+  // Resolving a neighbour sends at least one frame, whoever answers.
+  netrig(['exec', 'a', '--', 'sh', '-c', 'echo x > /dev/udp/10.64.0.2/9 || ip neigh add 10.64.0.9 dev eth1 nud probe; true']);
+  netrig(['exec', 'b', '--', 'ip', 'neigh', 'replace', '10.64.0.1', 'dev', 'eth1', 'nud', 'probe']);
+  netrig(['exec', 'a', '--', 'bash', '-c', 'echo x > /dev/udp/10.64.0.2/9']);
+  await capture.exited;
+  assert.equal(readFileSync(path).readUInt32LE(0), 0xa1b23c4d, 'nanosecond pcap');
+});
+test('destroy leaves the machine as it was', () => {
+  assert.equal(netrig(['destroy', 't-lab']).status, 0);
+  assert.deepEqual(machineState(), clean);
+  assert.equal(netrig(['destroy', 't-lab']).status, 2, 'destroying nothing is an error');
+  for (const name of ['', '..', '../run', 'a/b']) assert.equal(netrig(['destroy', name]).status, 2, `"${name}" is no lab`);
+  assert.equal(netrig(['destroy', '--all']).status, 0, 'destroying all of nothing is not');
 });
 
 test('a link that is not what the file declares is refused with the figures, and nothing is left', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import type { LinkMeasurement } from '../../src/fabric/linktest.ts';
 import { netrig, scratch } from '../support/netrig.ts';
 

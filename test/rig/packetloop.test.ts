@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
 import { PacketLoop, type LoopEvents } from '../../agents/replication/nodes/loop.ts';
 import { DATA_PORT, type Destination } from '../../agents/replication/protocol.ts';
 import { deliveriesOf, type Delivery } from '../../agents/replication/records.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import { netrig, ROOT, scratch } from '../support/netrig.ts';
 
 test('hello.yaml: from run to a verdict', () => {

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import { machineState, netrig, ROOT, scratch } from './netrig.ts';
 
 interface Verdict {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import { emptyHeaders, ipToText, readHeaders } from '../../src/capture/headers.ts';
 import { readCapture } from '../../src/capture/reader.ts';

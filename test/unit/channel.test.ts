@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
 import { connect, listen, type Peer } from '../../agents/lib/channel.ts';
 import { Refusal } from '../../agents/lib/rpc.ts';
 import { until } from '../support/until.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import { mapConcurrent, sleep } from '../../src/core/context.ts';
 import { CODES, EXIT } from '../../src/core/errors.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import type { Vnic } from '../../agents/gatekeeper/config.ts';
 import { addLimiter, FIRST_LIMITER, limiterPackets, MAX_VNICS, mostLimiterPackets, treeLines, vnicLeaf, vnicLines } from '../../agents/gatekeeper/egress.ts';

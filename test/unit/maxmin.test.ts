@@ -1,6 +1,6 @@
 /** The max–min law, first in a discrete-time model of the link: one step of the model is one period. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import type { Observation } from '../../agents/gatekeeper/laws/law.ts';
 import { createController } from '../../agents/gatekeeper/laws/index.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import test from 'ava';
 import { planDeployment } from '../../src/fabric/plan.ts';
 import { burstBytes, netemArguments, shapingLines } from '../../src/fabric/shaping.ts';
 import { decodeResults, encodeStage } from '../../src/rig/batch.ts';

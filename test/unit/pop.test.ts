@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import { demands, holds, nextAmounts, type Amounts, type PopState } from '../../agents/pop/control/law.ts';
 import type { LawConfig } from '../../agents/pop/config.ts';

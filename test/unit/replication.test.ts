@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import { cookieOf, countsOf, flowsOf, NO_TASKS, type Fabric, type Tasks } from '../../agents/replication/gateway/flows.ts';
 import { clocksOff } from '../../agents/replication/routing/clockcheck.ts';

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { describe, test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import { clockProblem, offsetAt, type ClockRecord, type ClockSample } from '../../src/clocks/samples.ts';
 import { chronyConfig, ptpConfig } from '../../src/clocks/sync.ts';
@@ -38,8 +38,8 @@ const fabricOf = async (topology: string): Promise<Fabric> => {
   return lab.fabric;
 };
 
-describe('rig files', () => {
-  test('hosts, defaults, jump hosts, cables', () => {
+{
+  test('rig files: hosts, defaults, jump hosts, cables', () => {
     const { hosts, cables, grandmaster } = rig();
     assert.equal(grandmaster, 'gw1');
     assert.deepEqual(cables, [{ ends: [{ host: 'gw1', nic: 'ens3' }, { host: 'gw2', nic: 'ens3' }] }]);
@@ -57,25 +57,25 @@ describe('rig files', () => {
     ['an engine of its own elsewhere', RIG.replace('labels: { rack: left }', 'carries: containers, engine: own'), /on this machine only/],
     ['no rig at all', '[]', /expected a mapping/],
   ] as const) {
-    test(`${name} is refused, with its place`, () => assert.throws(() => rig(text), { code: 'RIG_INVALID', message: expected }));
+    test(`rig files: ${name} is refused, with its place`, () => assert.throws(() => rig(text), { code: 'RIG_INVALID', message: expected }));
   }
-  test('the rig files that come with netrig are good', () => {
+  test('rig files: the rig files that come with netrig are good', () => {
     for (const name of ['vm-3', 'containers']) assert.equal(parseRig(`/${name}.yaml`, readFileSync(join(ROOT, `lab/rigs/${name}.yaml`), 'utf8')).name, name);
   });
-});
+}
 
-describe('placement', () => {
+{
   const candidates = (plan: RigPlan, capabilities: Capability[] = []) => plan.hosts.map((host) => ({ host, capabilities: new Set(capabilities) }));
   const STAR = '  nodes: { sw: { kind: ovs-bridge }, a: {}, b: {}, core: { kind: bridge }, c: {} }\n  links: [{ endpoints: ["a:e", "sw:a"] }, { endpoints: ["b:e", "sw:b"] }, { endpoints: ["sw:up", "core:s"] }, { endpoints: ["c:e", "core:c"] }]\n';
 
-  test('what a switch serves stays with it; the machines are loaded alike', async () => {
+  test('placement: what a switch serves stays with it; the machines are loaded alike', async () => {
     const seats = placeNodes(await fabricOf(STAR), candidates(rig()));
     assert.equal(seats['a']?.machine, seats['sw']?.machine);
     assert.equal(seats['b']?.machine, seats['sw']?.machine);
     assert.equal(seats['c']?.machine, seats['core']?.machine);
     assert.notEqual(seats['sw']?.machine, seats['core']?.machine);
   });
-  test('labels and needs are kept, or the refusal names them', async () => {
+  test('placement: labels and needs are kept, or the refusal names them', async () => {
     const placed = STAR.replace('c: {}', 'c: { place: { rack: left } }').replace('core: { kind: bridge }', 'core: { kind: bridge, place: { rack: right } }');
     const seats = placeNodes(await fabricOf(placed), candidates(rig()));
     assert.deepEqual([seats['c']?.machine, seats['core']?.machine], ['gw1', 'gw2']);
@@ -83,30 +83,30 @@ describe('placement', () => {
     assert.throws(() => placeNodes(needy, candidates(rig())), { code: 'PLACEMENT_IMPOSSIBLE', message: /carry c \(wanted: netem\)/ });
     assert.ok(placeNodes(needy, candidates(rig(), ['netem']))['c']);
   });
-  test('a machine that carries one node carries one', async () => {
+  test('placement: a machine that carries one node carries one', async () => {
     const one = rig(RIG.replace('labels: { rack: left }', 'labels: { rack: left }, carries: one-node'));
     const seats = placeNodes(await fabricOf('  nodes: { a: { place: { rack: left } }, b: {}, c: {} }\n  links: [{ endpoints: ["a:e", "b:e"] }, { endpoints: ["b:f", "c:f"] }]\n'), candidates(one));
     assert.deepEqual([seats['a']?.machine, seats['b']?.machine, seats['c']?.machine], ['gw1', 'gw2', 'gw2']);
   });
-  test('only hosts become containers', async () => {
+  test('placement: only hosts become containers', async () => {
     const seats = placeNodes(await fabricOf(STAR), candidates(rig('name: c\nhosts: { here: { local: true, carries: containers } }\n')));
     assert.deepEqual(['a', 'sw', 'core'].map((n) => seats[n]?.container), [true, false, false]);
   });
-});
+}
 
-describe('links between machines', () => {
+{
   const seats: Seats = { a: { machine: 'gw1', container: false }, b: { machine: 'gw2', container: false } };
   const TWO = '  nodes: { a: {}, b: {} }\n  links: [{ endpoints: ["a:e", "b:e"] }, { endpoints: ["a:f", "b:f"], rate: 10Mbit, delay: 5ms }]\n';
   const ports = (mtu: number) => new Map([['gw1', { address: '10.0.0.1', mtu }], ['gw2', { address: '10.0.0.2', mtu }]]);
 
-  test('cables first, then VXLAN, whose MTU must fit', async () => {
+  test('links between machines: cables first, then VXLAN, whose MTU must fit', async () => {
     const fabric = await fabricOf(TWO);
     const trunks = [...planTrunks(fabric, seats, ports(1550), rig().cables).values()];
     assert.deepEqual(trunks.map((t) => t.kind), ['cable', 'vxlan']);
     assert.throws(() => planTrunks(fabric, seats, ports(1500), []), { code: 'PLACEMENT_IMPOSSIBLE', message: /MTU of 1500 does not fit/ });
     assert.throws(() => planTrunks(fabric, seats, new Map(), []), { code: 'PLACEMENT_IMPOSSIBLE', message: /neither a cable nor an address/ });
   });
-  test('the plan: each machine makes its half and shapes what leaves it', async () => {
+  test('links between machines: the plan: each machine makes its half and shapes what leaves it', async () => {
     const fabric = await fabricOf(TWO);
     const machine: PlannedMachine = { containers: { image: 'i', mounts: [] }, capabilities: { ovsKernel: true, netem: true }, stateRoot: '/run/netrig', nativeDir: '/native' };
     const plan = planDeployment({ lab: 't', fabric, seats, machines: new Map([['gw1', machine], ['gw2', machine]]), trunks: planTrunks(fabric, seats, ports(1600), rig().cables) });
@@ -114,16 +114,16 @@ describe('links between machines', () => {
     if (process.env['UPDATE_GOLDEN']) writeFileSync(path, renderPlan(plan));
     assert.equal(renderPlan(plan), readFileSync(path, 'utf8'));
   });
-});
+}
 
-describe('leases', () => {
+{
   const request = (owner: string, ttlMs = 10_000) => ({ owner, purpose: 'test', ttlMs });
   const scratch = () => {
     const dir = mkdtempSync(join(tmpdir(), 'netrig-lease-'));
     return { dir, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
   };
 
-  test('one at a time; the next after it is given back', () => {
+  test('leases: one at a time; the next after it is given back', () => {
     using files = scratch();
     const [mine, theirs] = [new LeaseBook(files.dir), new LeaseBook(files.dir)];
     const { lease } = mine.acquire(request('me'));
@@ -132,7 +132,7 @@ describe('leases', () => {
     mine.release(lease.token);
     assert.equal(theirs.acquire(request('you')).expired, null);
   });
-  test('an expired one goes to whoever comes; its owner is fenced off when he wakes up', async () => {
+  test('leases: an expired one goes to whoever comes; its owner is fenced off when he wakes up', async () => {
     using files = scratch();
     const [mine, theirs] = [new LeaseBook(files.dir), new LeaseBook(files.dir)];
     const { lease } = mine.acquire(request('me', 20));
@@ -143,7 +143,7 @@ describe('leases', () => {
     for (const act of [() => mine.check(lease.token), () => mine.renew(lease.token, 1000), () => mine.release(lease.token)]) assert.throws(act, { code: 'LEASE_LOST', message: /leased to you/ });
     assert.equal(theirs.current()?.owner, 'you');
   });
-  test('revoked: the owner is refused, the next is not', () => {
+  test('leases: revoked: the owner is refused, the next is not', () => {
     using files = scratch();
     const book = new LeaseBook(files.dir);
     const { lease } = book.acquire(request('me'));
@@ -151,10 +151,10 @@ describe('leases', () => {
     assert.throws(() => book.check(lease.token), { code: 'LEASE_LOST' });
     book.acquire(request('you'));
   });
-});
+}
 
-describe('hostd', () => {
-  test('frames survive any cutting of the stream', () => {
+{
+  test('hostd: frames survive any cutting of the stream', () => {
     fc.assert(fc.property(fc.array(fc.record({ kind: fc.constantFrom(...Object.values(KIND)), id: fc.nat(), payload: fc.uint8Array({ maxLength: 300 }) }), { maxLength: 12 }), fc.array(fc.nat({ max: 50 }), { maxLength: 80 }), (frames, cuts) => {
       const stream = Buffer.concat(frames.map((f) => encode(f.kind, f.id, Buffer.from(f.payload))));
       const seen: Frame[] = [];
@@ -168,43 +168,43 @@ describe('hostd', () => {
       assert.deepEqual(seen.map((f) => [f.kind, f.id, [...f.payload]]), frames.map((f) => [f.kind, f.id, [...f.payload]]));
     }));
   });
-  test('a path and a content in one frame', () => {
+  test('hostd: a path and a content in one frame', () => {
     const { path, content } = decodeFile(encodeFile('/tmp/ü', Buffer.from([0, 1, 255])));
     assert.deepEqual([path, [...content]], ['/tmp/ü', [0, 1, 255]]);
   });
-  test('words are quoted for a login shell', () => assert.deepEqual(['plain-1.2', 'a b', "it's", '$(x)', ''].map(quote), ['plain-1.2', "'a b'", "'it'\\''s'", "'$(x)'", "''"]));
-});
+  test('hostd: words are quoted for a login shell', () => assert.deepEqual(['plain-1.2', 'a b', "it's", '$(x)', ''].map(quote), ['plain-1.2', "'a b'", "'it'\\''s'", "'$(x)'", "''"]));
+}
 
-describe('clocks', () => {
+{
   const sample = (atMs: number, offsetUs: number | null, boundUs = 100, machine = 'm'): ClockSample => ({ machine, atMs, offsetNs: offsetUs === null ? null : offsetUs * 1000, boundNs: boundUs * 1000 });
   const every = (fromMs: number, toMs: number, offsetUs: (atMs: number) => number | null) => Array.from({ length: (toMs - fromMs) / 500 + 1 }, (_, i) => sample(fromMs + i * 500, offsetUs(fromMs + i * 500)));
   const record = (samples: ClockSample[]): ClockRecord => ({ reference: 'gm', sync: 'ptp', maxOffsetUs: 1000, samples });
 
-  test('bounds of an exchange: the middle, and half of what is between', () => {
+  test('clocks: bounds of an exchange: the middle, and half of what is between', () => {
     assert.deepEqual(parseBurst('m', '{"atNs":"1","lowerNs":-300,"upperNs":100,"rttMaxNs":900,"lost":0}', 5), { machine: 'm', atMs: 5, offsetNs: 100, boundNs: 200 });
     assert.equal(parseBurst('m', '{"atNs":"1","lost":10}', 5).offsetNs, null);
     assert.equal(parseBurst('m', '{"atNs":"1","lowerNs":1000,"upperNs":0,"rttMaxNs":900,"lost":0}', 5).boundNs, 1400, 'a clock that was set meanwhile is known less well');
   });
-  test('good clocks say nothing; a step, a wide bound, silence do', () => {
+  test('clocks: good clocks say nothing; a step, a wide bound, silence do', () => {
     assert.equal(clockProblem(record(every(0, 10_000, () => 300)), 1000, 9000), undefined);
     assert.match(clockProblem(record(every(0, 10_000, (t) => (t >= 5000 && t < 5600 ? 250_000 : 0))), 1000, 9000) ?? '', /250ms/);
     assert.match(clockProblem(record([...every(0, 4000, () => 0), sample(4500, 0, 1500), ...every(5000, 10_000, () => 0)]), 1000, 9000) ?? '', /± 1\.5ms/);
     assert.match(clockProblem(record(every(0, 10_000, (t) => (t > 2000 && t < 7000 ? null : 0))), 1000, 9000) ?? '', /not known for more than 3 s/);
     assert.equal(clockProblem({ ...record([]), reference: null }, 0, 1e4), undefined, 'one kernel, one clock');
   });
-  test('between two samples the bound grows, and a step in between is inside it', () => {
+  test('clocks: between two samples the bound grows, and a step in between is inside it', () => {
     const steady = every(0, 1000, () => 50);
     assert.equal(offsetAt(steady, 'm', 500)?.boundNs, 100_000);
     assert.ok((offsetAt(steady, 'm', 250)?.boundNs ?? 0) > 100_000);
     assert.ok((offsetAt([sample(0, 0), sample(500, 250_000)], 'm', 200)?.boundNs ?? 0) >= 250e6);
     assert.equal(offsetAt(steady, 'm', 60_000), null);
   });
-  test('configurations', () => {
+  test('clocks: configurations', () => {
     assert.match(ptpConfig(false, false), /time_stamping software[\s\S]*step_threshold 0\.002[\s\S]*slaveOnly 1/);
     assert.doesNotMatch(ptpConfig(true, true), /slaveOnly/);
     assert.match(chronyConfig('10.0.0.1'), /server 10\.0\.0\.1 iburst/);
   });
-});
+}
 
 test('a virtual machine: its disks are read-only, its NICs as wired, KVM only where it was chosen', () => {
   const spec = { name: 'v', memoryBytes: 2 ** 30, cores: 2, image: { kernel: 'k', initramfs: 'i', root: 'r' }, runtimeImage: 'rt', initrd: 'in', nics: [{ name: 'data0', tap: 't0', mac: '02:00:00:00:00:01', mtu: 1600, address: null }], sharedPage: null, dir: '/d' } as const;

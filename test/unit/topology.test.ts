@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import test from 'ava';
 import fc from 'fast-check';
 import { NetrigError } from '../../src/core/errors.ts';
 import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
