@@ -322,18 +322,28 @@ export class ControlPlane {
     return this.#rdns.get(svg.rdns[0] ?? '') ?? refuse('Unreachable', `${svg.rdns[0]} does not answer`);
   }
 
-  /** The leading RDN learns what it has to do; another one takes over where it cannot be reached. */
+  /** The leading RDN learns what it has to do; another one takes over where it cannot be reached, or is lost meanwhile. */
   async #lead(svg: Svg): Promise<void> {
     const deadline = performance.now() + REACH_MS;
-    while (!svg.rdns.some((name) => this.#rdns.has(name))) {
-      if (performance.now() > deadline) refuse('Unreachable', `none of ${svg.rdns.join(', ')} answers`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    for (;;) {
+      while (!svg.rdns.some((name) => this.#rdns.has(name))) {
+        if (performance.now() > deadline) refuse('Unreachable', `none of ${svg.rdns.join(', ')} answers`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      if (!this.#rdns.has(svg.rdns[0] as string)) {
+        this.#rotate(svg);
+        await this.#remember();
+      }
+      const leader = this.#leader(svg);
+      try {
+        await leader.call.lead(gatewayOf(svg, this.#config));
+        return;
+      } catch (error) {
+        await new Promise(setImmediate);
+        const isLost = this.#rdns.get(leader.name) !== leader;
+        if (!isLost || performance.now() > deadline) throw error;
+      }
     }
-    if (!this.#rdns.has(svg.rdns[0] as string)) {
-      this.#rotate(svg);
-      await this.#remember();
-    }
-    await this.#leader(svg).call.lead(gatewayOf(svg, this.#config));
   }
 
   /** The next one that answers comes first. */
