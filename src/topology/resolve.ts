@@ -58,15 +58,15 @@ function resolveSystems(file: TopologyFile, nodes: readonly LabNode[], problems:
 
 function resolveCaptures(file: TopologyFile, nodes: readonly LabNode[], variant: Readonly<Record<string, string>>, problems: Problem[]): CapturePoint[] {
   const taken = new Set<string>();
-  return (file.capture ?? []).flatMap((capture, c) => {
-    const [node, itf] = capture.at.split(':') as [string, string];
+  return (file.capture ?? []).flatMap((capture, c) => orProblem(() => expandRange(capture.at), ['capture', c, 'at'], problems).flatMap((at) => {
+    const [node, itf] = at.split(':') as [string, string];
     const path: Path = ['capture', c, 'at'];
     if (!requireNode(node, nodes, path, problems)) return [];
     const interfaces = nodes.find((n) => n.name === node)?.interfaces.map((i) => i.name) ?? [];
     if (!interfaces.includes(itf)) problems.push({ path, message: `node "${node}" has no interface "${itf}"`, hint: `interfaces: ${interfaces.join(', ')}` });
     if (!matches(capture.when, variant)) return [];
-    if (taken.has(capture.at)) problems.push({ path, message: `two captures at ${capture.at}`, hint: 'one with direction: both sees everything' });
-    taken.add(capture.at);
+    if (taken.has(at)) problems.push({ path, message: `two captures at ${at}`, hint: 'one with direction: both sees everything' });
+    taken.add(at);
     return [{ at: { node, interface: itf }, direction: capture.direction ?? 'both', filter: capture.filter ?? null, snapBytes: parseSizeBytes(capture.snap ?? '96B') }];
-  });
+  }));
 }

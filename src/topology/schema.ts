@@ -216,7 +216,7 @@ export const topologySchema = closed({
   }), { description: 'Systems under test, by the name of their folder in agents/.' })),
   traffic: opt(Type.Array(phase, { description: 'Phases, one after the other.' })),
   capture: opt(Type.Array(closed({
-    at: pattern('^[a-zA-Z][a-zA-Z0-9_-]{0,31}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'a capture point "node:interface"', 'Where.'),
+    at: pattern(`^[a-zA-Z][a-zA-Z0-9_-]{0,31}${RANGE}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}${RANGE}$`, 'a capture point "node:interface", or a range such as "p{1..4}:eth0"', 'Where.'),
     direction: opt(Type.Enum(['in', 'out', 'both'], { description: 'Direction as the node sees it (default both).' })),
     filter: opt(text('BPF filter, as tcpdump writes it.')),
     snap: opt(pattern(SIZE_PATTERN, 'a size such as "96B"', 'Bytes kept of each packet (default 96B).')),

@@ -1,19 +1,20 @@
 /** Labs on this machine, through the command line. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { machineState, netrig, scratch, smallLab, startNetrig } from '../support/netrig.ts';
+import { labState, netrig, scratch, smallLab, startNetrig } from '../support/netrig.ts';
 
 const files = scratch();
 let clean: unknown;
 test.before(() => {
-  clean = machineState();
+  clean = labState('t-lab');
   const { status, stderr } = netrig(['deploy', files.file('lab.yaml', smallLab('t-lab'))]);
   assert.equal(status, 0, stderr);
 });
 test.after.always(() => {
-  netrig(['destroy', '--all']);
+  for (const lab of ['t-lab', 't-other', 't-refused', 't-fail', 't-exit', 't-again', 't-full']) netrig(['destroy', lab]);
   files[Symbol.dispose]();
 });
 
@@ -23,9 +24,9 @@ test('carries packets between its nodes, and nowhere else', () => {
   assert.match(stdout, /eth1@\S+\s+UP\s+10\.64\.0\.1\/24/);
   assert.doesNotMatch(stdout, /eth0/);
 });
-test('exec passes the exit status on', () => assert.equal(netrig(['exec', 'a', '--', 'sh', '-c', 'exit 7']).status, 7));
+test('exec passes the exit status on', () => assert.equal(netrig(['exec', 'a', '-l', 't-lab', '--', 'sh', '-c', 'exit 7']).status, 7));
 test('a node that is not there is refused with a suggestion', () => {
-  const { status, stderr } = netrig(['exec', 'sv', '--', 'true']);
+  const { status, stderr } = netrig(['exec', 'sv', '-l', 't-lab', '--', 'true']);
   assert.equal(status, 2);
   assert.match(stderr, /did you mean "sw"/);
 });
@@ -37,34 +38,33 @@ test('its name is taken', () => {
 test('a second lab stands beside it, and goes alone', () => {
   assert.equal(netrig(['deploy', join(files.dir, 'lab.yaml'), '--name', 't-other']).status, 0);
   const labs = JSON.parse(netrig(['inspect', '--json']).stdout) as { lab: string }[];
-  assert.deepEqual(labs.map((l) => l.lab).sort(), ['t-lab', 't-other']);
+  assert.deepEqual(labs.map((l) => l.lab).filter((lab) => lab === 't-lab' || lab === 't-other').sort(), ['t-lab', 't-other']);
   assert.equal(netrig(['exec', 'a', '--', 'true']).status, 2, 'with two labs, exec must be told which');
   assert.equal(netrig(['destroy', 't-other']).status, 0);
-  assert.equal(netrig(['exec', 'a', '--', 'true']).status, 0);
+  assert.equal(netrig(['exec', 'a', '-l', 't-lab', '--', 'true']).status, 0);
 });
 test('inspect shows nodes and addresses', () => assert.match(netrig(['inspect', 't-lab']).stdout, /local\s+nr\.t-lab\.a\s+eth1\s+10\.64\.0\.1\/24/));
 test('capture writes packets', async () => {
   const path = join(files.dir, 'live.pcap');
-  const capture = startNetrig(['capture', 'b:eth1', '-w', path, '-c', '1']);
+  const capture = startNetrig(['capture', 'b:eth1', '-l', 't-lab', '-w', path, '-c', '1']);
   await capture.until('listening on');
   // Resolving a neighbour sends at least one frame, whoever answers.
-  netrig(['exec', 'a', '--', 'sh', '-c', 'echo x > /dev/udp/10.64.0.2/9 || ip neigh add 10.64.0.9 dev eth1 nud probe; true']);
-  netrig(['exec', 'b', '--', 'ip', 'neigh', 'replace', '10.64.0.1', 'dev', 'eth1', 'nud', 'probe']);
-  netrig(['exec', 'a', '--', 'bash', '-c', 'echo x > /dev/udp/10.64.0.2/9']);
+  netrig(['exec', 'a', '-l', 't-lab', '--', 'sh', '-c', 'echo x > /dev/udp/10.64.0.2/9 || ip neigh add 10.64.0.9 dev eth1 nud probe; true']);
+  netrig(['exec', 'b', '-l', 't-lab', '--', 'ip', 'neigh', 'replace', '10.64.0.1', 'dev', 'eth1', 'nud', 'probe']);
+  netrig(['exec', 'a', '-l', 't-lab', '--', 'bash', '-c', 'echo x > /dev/udp/10.64.0.2/9']);
   await capture.exited;
   assert.equal(readFileSync(path).readUInt32LE(0), 0xa1b23c4d, 'nanosecond pcap');
 });
 test('destroy leaves the machine as it was', () => {
   assert.equal(netrig(['destroy', 't-lab']).status, 0);
-  assert.deepEqual(machineState(), clean);
+  assert.deepEqual(labState('t-lab'), clean);
   assert.equal(netrig(['destroy', 't-lab']).status, 2, 'destroying nothing is an error');
   for (const name of ['', '..', '../run', 'a/b']) assert.equal(netrig(['destroy', name]).status, 2, `"${name}" is no lab`);
-  assert.equal(netrig(['destroy', '--all']).status, 0, 'destroying all of nothing is not');
 });
 
 test('a link that is not what the file declares is refused with the figures, and nothing is left', () => {
   using files = scratch();
-  const clean = machineState();
+  const clean = labState('t-refused');
   const topology = (exec: string) => files.file('lab.yaml', `
 name: t-refused
 topology:
@@ -79,16 +79,16 @@ topology:
   const { status, stderr } = netrig(['run', topology('"tc qdisc add dev e root tbf rate 20mbit burst 5kb limit 30kb"'), '--results', files.dir]);
   assert.equal(status, 4);
   assert.match(stderr, /LINK_OUT_OF_TOLERANCE.*a:e -> b:e: rate (19|20)\S*Mbit, declared 50Mbit/s);
-  assert.deepEqual(machineState(), clean);
+  assert.deepEqual(labState('t-refused'), clean);
 });
 
 test('a failing step names itself, and nothing is left', () => {
   using files = scratch();
-  const clean = machineState();
+  const clean = labState('t-fail');
   const { status, stderr } = netrig(['deploy', files.file('lab.yaml', 'name: t-fail\ntopology: { nodes: { a: { exec: ["false"] } } }\n')]);
   assert.equal(status, 4);
   assert.match(stderr, /STEP_FAILED.*exec of the topology on a: false \(exit 1\)/s);
-  assert.deepEqual(machineState(), clean);
+  assert.deepEqual(labState('t-fail'), clean);
 });
 
 test('a missing program is a missing capability', () => {
@@ -123,4 +123,20 @@ test('report gives the same verdicts again from the evidence alone', () => {
   assert.equal(netrig(['report', results]).status, 0);
   assert.equal(readFileSync(join(results, 'report.json'), 'utf8'), first);
   for (const file of ['report.html', 'report.md', 'topology.yaml', 'events.jsonl']) assert.ok(existsSync(join(results, file)), file);
+});
+
+test('a full results disk ends the run with its own status, torn down, in seconds', () => {
+  using files = scratch();
+  const results = join(files.dir, 'results');
+  mkdirSync(results);
+  const clean = labState('t-full');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', results]);
+  try {
+    const { status, stderr } = netrig(['run', files.file('lab.yaml', smallLab('t-full').replace('duration: 3s', 'duration: 60s').replace('saturation: 100%', 'saturation: 100%\nrepeat: 50')), '--results', results], {}, 600_000);
+    assert.equal(status, 4, stderr);
+    assert.match(stderr, /RESULTS_UNWRITABLE.*ENOSPC/s);
+    assert.deepEqual(labState('t-full'), clean);
+  } finally {
+    execFileSync('umount', ['-l', results]);
+  }
 });

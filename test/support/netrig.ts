@@ -25,7 +25,7 @@ export function startNetrig(args: readonly string[], env: Readonly<Record<string
   child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text; });
   child.stderr.setEncoding('utf8').on('data', (text: string) => { output += text; });
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
-  const until = async (text: string, timeoutMs = 30_000): Promise<void> => {
+  const until = async (text: string, timeoutMs = 120_000): Promise<void> => {
     const deadline = Date.now() + timeoutMs;
     while (!output.includes(text)) {
       if (Date.now() > deadline || child.exitCode !== null) throw new Error(`never said "${text}":\n${output}`);
@@ -53,26 +53,48 @@ export function scratch(): { dir: string; file: (name: string, content: string) 
 
 const run = (file: string, ...args: string[]): string => execFileSync(file, args, { encoding: 'utf8' });
 
-/** Everything that a lab could leave on a machine. Counters and clocks are left out. */
-export function machineState(): Record<string, unknown> {
-  const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+/** Processes of a lab, by a word of their command line. */
+export function labProcesses(lab: string, word = ''): { pid: number; command: string }[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
     try {
-      const tagged = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').some((entry) => entry.startsWith('NETRIG_LAB='));
-      return tagged ? [readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')] : [];
+      const own = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`NETRIG_LAB=${lab}`);
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+      return own && command.includes(word) ? [{ pid: Number(pid), command }] : [];
     } catch {
-      return [];
+      return []; // it has ended meanwhile
     }
   });
-  const sysctls = ['net.ipv4.ip_forward', 'net.ipv4.tcp_congestion_control', 'net.core.rmem_max', 'net.core.wmem_max', 'net.ipv6.conf.all.forwarding', 'net.ipv4.conf.all.rp_filter'];
+}
+
+const SYSCTLS = ['net.ipv4.ip_forward', 'net.ipv4.tcp_congestion_control', 'net.core.rmem_max', 'net.core.wmem_max', 'net.ipv6.conf.all.forwarding', 'net.ipv4.conf.all.rp_filter'];
+
+const entries = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).sort() : []);
+
+/** What labs of these names have left, and what no lab may change. Other labs may stand beside them. */
+export function labState(...labs: readonly string[]): Record<string, unknown> {
+  const isOwn = (namespace: string): boolean => labs.some((lab) => namespace.startsWith(`nr.${lab}.`));
   return {
-    namespaces: existsSync('/run/netns') ? readdirSync('/run/netns').sort() : [],
+    namespaces: entries('/run/netns').filter(isOwn),
+    state: entries('/run/netrig').filter((name) => labs.includes(name)),
+    mounts: readFileSync('/proc/mounts', 'utf8').split('\n').filter((line) => labs.some((lab) => line.includes(`nr.${lab}.`))),
+    processes: labs.flatMap((lab) => labProcesses(lab).map((p) => p.command)),
+    ...ownNetwork(),
+  };
+}
+
+/** Everything that any lab could leave on a machine. Only where no other lab is. */
+export const machineState = (): Record<string, unknown> => ({
+  namespaces: entries('/run/netns'), state: entries('/run/netrig'),
+  mounts: readFileSync('/proc/mounts', 'utf8').split('\n').filter((line) => line.includes('nr.')), ...ownNetwork(),
+});
+
+/** The machine's own namespace. Counters and clocks are left out. */
+function ownNetwork(): Record<string, unknown> {
+  return {
     links: (JSON.parse(run('ip', '-j', 'link')) as { ifname: string }[]).map((l) => l.ifname).sort(),
     qdiscs: run('tc', 'qdisc', 'show'),
-    state: existsSync('/run/netrig') ? readdirSync('/run/netrig').sort() : [],
-    mounts: readFileSync('/proc/mounts', 'utf8').split('\n').filter((line) => line.includes('nr.')),
-    sysctls: sysctls.map((name) => readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'utf8')),
+    sysctls: SYSCTLS.map((name) => readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'utf8')),
     systemOvs: existsSync('/var/run/openvswitch/db.sock') ? spawnSync('ovs-vsctl', ['--timeout=2', 'show'], { encoding: 'utf8' }).stdout : null,
-    processes,
   };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** Waits for what must come true; how long it takes decides nothing. */
 export async function until(condition: () => boolean, what: string): Promise<void> {

@@ -7,7 +7,8 @@ import { isSame, planDirectives } from '../../agents/replication/routing/directi
 import { exactSearch } from '../../agents/replication/routing/exact.ts';
 import { evaluate, flaw, isConsumer, UNUSED, wayTo, type Problem, type Tree } from '../../agents/replication/routing/graph.ts';
 import { deviationOf, Latencies, Spreads } from '../../agents/replication/routing/latencies.ts';
-import { conformance, lostAt, orderErrors, recovery, unmeasured } from '../../agents/replication/results/measures.ts';
+import { conformance, lostAt, orderErrors, recovery, unmeasured, holdErrors } from '../../agents/replication/results/measures.ts';
+import type { Passage } from '../../agents/replication/results/wire.ts';
 import { validated } from '../../agents/lib/params.ts';
 import { OPERATIONS } from '../../agents/replication/control/operations.ts';
 import { distance, place, type Candidate } from '../../agents/replication/control/placement.ts';
@@ -298,13 +299,29 @@ const trail = (replicas: ReturnType<typeof replica>[]) => ({
   directives: [{ atMs: 0, graph: 1, epoch: 4, entry: 'p', destinations: { p: [{ to: 'c1', hold: 'relative', holdNs: 0 }, { to: 'c2', hold: 'relative', holdNs: 0 }] }, consumers: ['c1', 'c2'], edgesUs: [] }] as const,
 });
 
+const passage = (to: string, over: Partial<Passage> = {}): Passage => ({ graph: 1, epoch: 5, source: 161, sequence: 1, sender: 2, to, atNs: 1n, generatedNs: 0n, ...over });
+const at = (sent: readonly Passage[], arrived: readonly Passage[] = []) => new Map([['p', { arrived, sent }]]);
+
 test('R0-6, R0-15 a replica that no directive orders, one that is sent twice, and one out of its order are found', () => {
-  assert.equal(conformance(trail([replica({}), replica({ peer: 11, slot: 1, sentNs: 2n })])), 0);
-  assert.equal(conformance(trail([replica({ peer: 11 })])), 1, 'not its place');
-  assert.equal(conformance(trail([replica({}), replica({ sentNs: 2n })])), 1, 'twice');
-  assert.equal(conformance(trail([replica({ epoch: 3 })])), 1, 'before any directive');
-  assert.equal(orderErrors(trail([replica({}), replica({ peer: 11, slot: 1, sentNs: 2n })])), 0);
-  assert.equal(orderErrors(trail([replica({ sentNs: 3n }), replica({ peer: 11, slot: 1, sentNs: 2n })])), 1);
+  const violations = (...sent: Passage[]) => conformance(trail([]), at(sent));
+  assert.equal(violations(passage('c1'), passage('c2', { atNs: 2n })), 0);
+  assert.equal(violations(passage('c1'), passage('c3')), 1, 'to a stranger');
+  assert.equal(violations(passage('c1'), passage('c1', { atNs: 2n })), 1, 'twice');
+  assert.equal(violations(passage('c1', { epoch: 3 })), 1, 'before any directive');
+  assert.equal(orderErrors(trail([]), at([passage('c1'), passage('c2', { atNs: 2n })])), 0);
+  assert.equal(orderErrors(trail([]), at([passage('c1', { atNs: 3n }), passage('c2', { atNs: 2n })])), 1);
+  const elsewhere = { ...trail([]), nodes: [...trail([]).nodes, { id: 9, name: 'mp', role: 'producer', address: '', bind: '', cell: null } as const], directives: [{ ...trail([]).directives[0], epoch: 5, entry: 'q' }] };
+  assert.equal(conformance(elsewhere, at([], [passage('p', { sender: 9 })])), 1, 'a producer at a PPN that is not its entry');
+});
+
+test('R0-16 holds are judged by what came in and went out: too early, too late, never held', () => {
+  const holding = (hold: 'relative' | 'absolute') => ({ ...trail([]), directives: [{ ...trail([]).directives[0], destinations: { p: [{ to: 'c1', hold, holdNs: 5_000_000 }, { to: 'c2', hold, holdNs: 0 }] } }] });
+  const errors = (hold: 'relative' | 'absolute', leftNs: bigint, cameNs = 1_000_000n) => holdErrors(holding(hold), at([passage('c1', { atNs: leftNs }), passage('c2', { atNs: cameNs })], [passage('p', { sender: 9, atNs: cameNs })]), 0n, 10n ** 9n);
+  assert.deepEqual(errors('relative', 6_000_000n), [0]);
+  assert.deepEqual(errors('relative', 6_020_000n), [20]);
+  assert.deepEqual(errors('relative', 1_000_000n), [5000], 'not held at all');
+  assert.deepEqual(errors('absolute', 5_000_000n), [0]);
+  assert.deepEqual(errors('absolute', 7_000_000n, 6_000_000n), [], 'it came after its time');
 });
 
 test('R0-5 where a replica was lost: on the way to its consumer, between PPNs, or before the first', () => {

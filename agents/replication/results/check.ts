@@ -7,6 +7,7 @@ import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { deviationOf } from '../routing/latencies.ts';
 import { conformance, holdErrors, lostAt, orderErrors, recovery, unmeasured } from './measures.ts';
+import { passagesOf, type Passages } from './wire.ts';
 import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
 
 const METRICS = {
@@ -71,7 +72,11 @@ const latencyVariation: Check<Keys> = {
     const during = <T extends { atMs: number }>(list: readonly T[]): T[] => list.filter((e) => e.atMs >= startMs + window.fromUs / 1000 && e.atMs < startMs + window.toUs / 1000);
     const quantile = parseFraction(target.quantile ?? '99%');
     const exact = (value: number): Figures => ({ kind: 'exact', value });
-    const sent = [...trail.replicas.values()].reduce((sum, own) => sum + own.length, 0);
+    const onWire = (figures: (passages: ReadonlyMap<string, Passages>) => Figures): Figures => {
+      const passages = passagesOf(evidence, trail.nodes);
+      if (typeof passages === 'string') return missing(passages);
+      return [...passages.values()].some((p) => p.sent.length > 0) ? figures(passages) : missing('no PPN was seen to send a message');
+    };
     // Of what the nodes did, whether messages came or not.
     switch (target.metric) {
       case 'directives': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
@@ -81,11 +86,14 @@ const latencyVariation: Check<Keys> = {
         const times = during(trail.iterations).map((i) => i.atMs);
         return times.length < 2 ? missing('fewer than two iterations in the window') : exact(quantileOf(times.slice(1).map((t, i) => (t - times[i]!) * 1000), quantile));
       }
-      case 'conformance': return sent === 0 ? missing('no PPN left records of replicas') : exact(conformance(trail));
-      case 'order': return sent === 0 ? missing('no PPN left records of replicas') : exact(orderErrors(trail));
+      case 'conformance': return onWire((passages) => exact(conformance(trail, passages)));
+      case 'order': return onWire((passages) => exact(orderErrors(trail, passages)));
       case 'hold': {
-        const values = holdErrors(trail, startMs, window);
-        return values.length === 0 ? missing('nothing was held in the window') : { kind: 'quantile', values, quantile };
+        const ns = (us: number): bigint => BigInt(phase.startedNs) + BigInt(Math.round(us * 1000));
+        return onWire((passages) => {
+          const values = holdErrors(trail, passages, ns(window.fromUs), ns(window.toUs));
+          return values.length === 0 ? missing('nothing was held in the window') : { kind: 'quantile', values, quantile };
+        });
       }
       case 'stamps': return trail.captureDifferencesUs.length === 0 ? missing('no consumer was captured') : { kind: 'quantile', values: trail.captureDifferencesUs, quantile };
     }

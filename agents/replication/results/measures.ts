@@ -1,7 +1,6 @@
 /** What nodes did, held against what they were told. Pure. */
-import type { Window } from '../../../src/checks/check.ts';
 import type { Message, Trail } from './evidence.ts';
-import type { Replica } from '../records.ts';
+import type { Passage, Passages } from './wire.ts';
 
 /** Directive of a graph that ruled a node in an epoch: its last one until then. */
 function ruling({ directives }: Trail, graph: number, epoch: number, node: string) {
@@ -18,44 +17,67 @@ function rulings(trail: Trail): (graph: number, epoch: number, node: string) => 
   };
 }
 
-/** R0-6: replicas to somebody whom the directive does not name there, or more than one to the same. */
-export function conformance(trail: Trail): number {
-  const names = new Map(trail.nodes.map((n) => [n.id, n.name]));
+/** The order of sending that ruled a message at a node. */
+type Rule = ReturnType<typeof rulings>;
+const messageOf = (p: Passage): string => `${p.graph} ${p.source} ${p.sequence}`;
+
+/**
+ * R0-6: replicas to somebody whom the directive does not name there, or twice to the same; and messages of a producer
+ * that came to a PPN which is not their entry.
+ */
+export function conformance(trail: Trail, passages: ReadonlyMap<string, Passages>): number {
   const rule = rulings(trail);
+  const producers = new Set(trail.nodes.filter((n) => n.role === 'producer').map((n) => n.id));
+  const entries = new Map(trail.directives.map((d) => [`${d.graph} ${d.epoch}`, d.entry]));
   let violations = 0;
-  for (const [node, replicas] of trail.replicas) {
-    const sent = new Set<string>();
-    for (const r of replicas) {
-      const key = `${r.graph} ${r.source} ${r.sequence} ${r.peer}`;
-      const to = names.get(r.peer);
-      if (sent.has(key) || rule(r.graph, r.epoch, node)?.[r.slot]?.to !== to) violations += 1;
-      sent.add(key);
+  for (const [node, { arrived, sent }] of passages) {
+    const done = new Set<string>();
+    for (const p of sent) {
+      const key = `${messageOf(p)} ${p.to}`;
+      const told = rule(p.graph, p.epoch, node);
+      if (done.has(key) || !told?.some((d) => d.to === p.to)) violations += 1;
+      done.add(key);
     }
+    violations += arrived.filter((p) => producers.has(p.sender) && (entries.get(`${p.graph} ${p.epoch}`) ?? node) !== node).length;
   }
   return violations;
 }
 
 /** R0-15: of one message at one node, those that are not held leave in the directive's order. */
-export function orderErrors(trail: Trail): number {
+export function orderErrors(trail: Trail, passages: ReadonlyMap<string, Passages>): number {
+  const rule = rulings(trail);
   let errors = 0;
-  for (const replicas of trail.replicas.values()) {
-    for (const own of Map.groupBy(replicas.filter((r) => r.dueNs === 0n), (r) => `${r.graph} ${r.source} ${r.sequence}`).values()) {
-      const sorted = own.toSorted((a, b) => (a.sentNs < b.sentNs ? -1 : a.sentNs > b.sentNs ? 1 : 0));
-      errors += sorted.filter((r, i) => i > 0 && r.slot < (sorted[i - 1] as Replica).slot).length;
+  for (const [node, { sent }] of passages) {
+    for (const own of Map.groupBy(sent, messageOf).values()) {
+      const slots = own.toSorted((a, b) => (a.atNs < b.atNs ? -1 : a.atNs > b.atNs ? 1 : 0)).flatMap((p) => {
+        const told = rule(p.graph, p.epoch, node) ?? [];
+        const slot = told.findIndex((d) => d.to === p.to);
+        return slot >= 0 && told[slot]!.holdNs === 0 ? [slot] : [];
+      });
+      errors += slots.filter((slot, i) => i > 0 && slot < (slots[i - 1] as number)).length;
     }
   }
   return errors;
 }
 
-/** R0-16: microseconds between when a replica was to be sent, by the directive where it says so in times of this node, and when it was. */
-export function holdErrors(trail: Trail, startMs: number, { fromUs, toUs }: Window): number[] {
-  const [from, to] = [fromUs, toUs].map((us) => BigInt(Math.round(startMs * 1000 + us)) * 1000n) as [bigint, bigint];
-  const rule = rulings(trail);
-  return [...trail.replicas].flatMap(([node, replicas]) => replicas.filter((r) => r.dueNs > 0n && r.sentNs >= from && r.sentNs < to).map((r) => {
-    const told = rule(r.graph, r.epoch, node)?.[r.slot];
-    const due = told?.hold === 'relative' ? r.arrivedNs + BigInt(told.holdNs) : r.dueNs;
-    return { at: r.sentNs, us: Math.abs(Number(r.sentNs - due)) / 1000 };
-  })).sort((a, b) => (a.at < b.at ? -1 : 1)).map(({ us }) => us);
+/**
+ * R0-16: microseconds between when a replica was to leave a PPN's interface and when it did, of those that were to be
+ * held. Relative holds count from the arrival there, absolute ones from the generation; a message that arrives after its
+ * time was not held. `fromNs`, `toNs`: epoch nanoseconds. In the order of time.
+ */
+export function holdErrors(trail: Trail, passages: ReadonlyMap<string, Passages>, fromNs: bigint, toNs: bigint): number[] {
+  const rule: Rule = rulings(trail);
+  return [...passages].flatMap(([node, { arrived, sent }]) => {
+    const arrival = new Map<string, bigint>();
+    for (const p of arrived) if (!arrival.has(messageOf(p))) arrival.set(messageOf(p), p.atNs);
+    return sent.filter((p) => p.atNs >= fromNs && p.atNs < toNs).flatMap((p) => {
+      const told = rule(p.graph, p.epoch, node)?.find((d) => d.to === p.to);
+      const came = arrival.get(messageOf(p));
+      if (!told || told.holdNs <= 0 || came === undefined) return [];
+      const due = (told.hold === 'relative' ? came : p.generatedNs) + BigInt(Math.round(told.holdNs));
+      return due <= came ? [] : [{ at: p.atNs, us: Math.abs(Number(p.atNs - due)) / 1000 }];
+    });
+  }).sort((a, b) => (a.at < b.at ? -1 : 1)).map(({ us }) => us);
 }
 
 /** Nodes write down what they have received several times a second. */
