@@ -98,8 +98,8 @@ export interface BgpSpeaker {
 export interface RuleConfig {
   readonly load: number;
   readonly when: Trigger;
-  /** A number of servers, or a part of them below one. */
-  readonly servers: number;
+  /** when: number. So many servers, or such a part of them. */
+  readonly servers: { readonly count: number } | { readonly part: number };
 }
 
 export interface LawConfig {

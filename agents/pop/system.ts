@@ -146,7 +146,7 @@ class Net {
 
 function ruleOf(rule: { load?: string; when?: RuleConfig['when']; servers?: number | string } | undefined, load: string): RuleConfig {
   const servers = rule?.servers ?? 1;
-  return { load: parseFraction(rule?.load ?? load), when: rule?.when ?? 'combined', servers: typeof servers === 'number' ? servers : parseFraction(servers) };
+  return { load: parseFraction(rule?.load ?? load), when: rule?.when ?? 'combined', servers: typeof servers === 'number' ? { count: servers } : { part: parseFraction(servers) } };
 }
 
 export function lawOf(law: PopFile['law']): LawConfig | null {

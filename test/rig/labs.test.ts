@@ -100,15 +100,15 @@ test('a missing program is a missing capability', () => {
 
 test('exit statuses tell met, missed, inconclusive and a bad file apart', () => {
   using files = scratch();
-  const run = (name: string, target: string) => netrig(['run', files.file(`${name}.yaml`, smallLab('t-exit').replace(/targets:[\s\S]*/, `targets:\n  - { name: x, check: rate, flow: transfer, ${target}, from: 1s }\n`)), '--results', files.dir, '--junit', join(files.dir, `${name}.xml`)]);
-  const met = run('met', 'at-least: 20Mbit');
+  const run = (name: string, target: string) => netrig(['run', files.file(`${name}.yaml`, smallLab('t-exit').replace('to: b }', 'to: b, tool: prober }').replace(/targets:[\s\S]*/, `targets:\n  - { name: x, check: reachability, flow: transfer${target} }\n`)), '--results', files.dir, '--junit', join(files.dir, `${name}.xml`)]);
+  const met = run('met', '');
   assert.equal(met.status, 0, met.stderr + met.stdout);
-  assert.equal(run('missed', 'at-least: 80Mbit').status, 1);
+  assert.equal(run('missed', ', blocked: true').status, 1);
   assert.match(readFileSync(join(files.dir, 'missed.xml'), 'utf8'), /<failure/);
-  assert.equal(run('control', 'at-least: 80Mbit, expect-fail: true').status, 0);
-  assert.equal(run('control-missed', 'at-least: 20Mbit, expect-fail: true').status, 1, 'a negative control that does not fail is a miss');
-  assert.equal(run('bad', 'at-least: 20Mbits').status, 2);
-  const saturated = files.file('saturated.yaml', smallLab('t-exit').replace('saturation: 100%', 'saturation: 0.1%'));
+  assert.equal(run('control', ', blocked: true, expect-fail: true').status, 0);
+  assert.equal(run('control-missed', ', expect-fail: true').status, 1, 'a negative control that does not fail is a miss');
+  assert.equal(run('bad', ', at-least: 20Mbits').status, 2);
+  const saturated = files.file('saturated.yaml', smallLab('t-exit').replace('saturation: 100%', 'saturation: 0.1%').replace('kind: invariant, ', ''));
   const { status, stdout } = netrig(['run', saturated, '--results', files.dir]);
   assert.equal(status, 3, stdout);
   assert.match(stdout, /the machine was saturated/);

@@ -120,6 +120,6 @@ traffic:
     flows: [{ name: transfer, from: a, to: b }]
 capture: [{ at: "b:eth1" }]
 targets:
-  - { name: it flows, check: rate, flow: transfer, at-least: 20Mbit, from: 1s }
+  - { name: it flows, kind: invariant, check: reachability, flow: transfer }
 `;
 export const smallLab = (name: string): string => SMALL_LAB.replace('NAME', name);

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import fc from 'fast-check';
 import { demands, holds, nextAmounts, type Amounts, type PopState } from '../../agents/pop/control/law.ts';
-import type { LawConfig } from '../../agents/pop/config.ts';
+import type { LawConfig, RuleConfig } from '../../agents/pop/config.ts';
+import { lawOf } from '../../agents/pop/system.ts';
 import { countOf, decode, drained, emptyTable, encode, isKept, nextDrainMs, retarget, wantedSlots, withServers, type Table } from '../../agents/pop/manager/table.ts';
 import { birdConfig } from '../../agents/pop/nodes/bgp.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
@@ -84,7 +85,7 @@ test('R3-37 entries of a dead server go to the others, evenly, and come back; th
   assert.equal(count(withServers(all, homes, new Set(), 0, null), null), 30, 'nobody is left');
 });
 
-const law: LawConfig = { donor: { load: 0.8, when: 'combined', servers: 1 }, receiver: { load: 0.6, when: 'combined', servers: 1 }, latencyMs: null, goal: 0.7, step: 0.25 };
+const law: LawConfig = { donor: { load: 0.8, when: 'combined', servers: { count: 1 } }, receiver: { load: 0.6, when: 'combined', servers: { count: 1 } }, latencyMs: null, goal: 0.7, step: 0.25 };
 const distances = (name: string, all: readonly string[]): Record<string, number> => Object.fromEntries(all.filter((o) => o !== name).map((o) => [o, Math.abs(all.indexOf(o) - all.indexOf(name))]));
 /** What PoPs see when clients bring so much to each: loads of two servers each. */
 function seen(brought: Readonly<Record<string, number>>, now: Amounts, over: Partial<PopState> = {}): PopState[] {
@@ -99,13 +100,33 @@ const loadOf = (states: readonly PopState[], name: string): number => states.fin
 
 test('R3-24, R3-25 rules: any server, a number or a part of them, the PoP as a whole', () => {
   const above = (own: number, t: number) => own > t;
-  const rule = (when: 'any' | 'number' | 'combined', servers = 1) => ({ load: 0.8, when, servers });
+  const rule = (when: 'any' | 'number' | 'combined', servers: RuleConfig['servers'] = { count: 1 }) => ({ load: 0.8, when, servers });
   assert.ok(holds(rule('any'), [0.9, 0.1, 0.1], above));
-  assert.ok(!holds(rule('number', 2), [0.9, 0.1, 0.1], above));
-  assert.ok(holds(rule('number', 2), [0.9, 0.85, 0.1], above));
-  assert.ok(holds(rule('number', 0.5), [0.9, 0.85, 0.1, 0.1], above));
+  assert.ok(!holds(rule('number', { count: 2 }), [0.9, 0.1, 0.1], above));
+  assert.ok(holds(rule('number', { count: 2 }), [0.9, 0.85, 0.1], above));
+  assert.ok(holds(rule('number', { part: 0.5 }), [0.9, 0.85, 0.1, 0.1], above));
+  assert.ok(!holds(rule('number', { part: 1 }), [0.9, 0.85, 0.1, 0.1], above), 'all of them, not one');
+  assert.ok(holds(rule('number', { part: 1 }), [0.9, 0.85], above));
   assert.ok(!holds(rule('combined'), [0.9, 0.1, 0.1], above));
   assert.ok(!holds(rule('any'), [], above));
+});
+
+test('R3-25 who may receive: any server below the threshold, a number, a part of them, or the PoP as a whole', () => {
+  const law = lawOf({ donor: { load: '80%' }, receiver: { load: '60%' } })!;
+  const donor = { name: 'a', strict: false, loads: [0.95, 0.95], latencyMs: null, distanceMs: { b: 1 }, stale: false };
+  const receives = (loads: readonly number[], when: RuleConfig['when'], servers: RuleConfig['servers'] = { count: 1 }): boolean => {
+    const receiver = { name: 'b', strict: false, loads, latencyMs: null, distanceMs: { a: 1 }, stale: false };
+    return (nextAmounts([donor, receiver], new Map(), { ...law, receiver: { ...law.receiver, when, servers } }).get('a')?.get('b') ?? 0) > 0;
+  };
+  // One of four is idle; the PoP as a whole has no room below the threshold.
+  assert.ok(receives([0.1, 0.65, 0.65, 0.65], 'any'));
+  assert.ok(!receives([0.1, 0.65, 0.65, 0.65], 'number', { count: 2 }));
+  assert.ok(receives([0.1, 0.1, 0.65, 0.65], 'number', { count: 2 }));
+  assert.ok(!receives([0.1, 0.1, 0.1, 0.65], 'number', { part: 1 }), 'all of them');
+  assert.ok(receives([0.1, 0.1, 0.1, 0.1], 'number', { part: 1 }));
+  assert.ok(receives([0.1, 0.65, 0.65, 0.65], 'combined'));
+  assert.ok(!receives([0.61, 0.65, 0.65, 0.65], 'combined'));
+  assert.ok(!receives([0.61, 0.65, 0.65, 0.65], 'any'));
 });
 
 test('demands follow from what is served and from the amounts that rule', () => {

@@ -82,7 +82,7 @@ export class Controller {
         return this.#inTurn(() => this.#set(policies.map(({ from, to, service, amount }) => ({ from, to, service: service ?? null, amount: parseFraction(amount) }))));
       }
       case 'GetPolicies': return { version: this.#version, pops: Object.fromEntries(await Promise.all([...this.#managers].map(async ([pop, m]): Promise<[string, ManagerStatus | null]> => [pop, await m.call.query().catch(() => null)]))) };
-      case 'PullFeedback': return Object.fromEntries(await Promise.all([...this.#managers].map(async ([pop, m]): Promise<[string, PopFeedback | null]> => [pop, await m.call.pull().catch(() => null)])));
+      case 'PullFeedback': return Object.fromEntries(await Promise.all(this.#config.pops.map(async ({ name: pop }): Promise<[string, PopFeedback]> => [pop, await this.#pull(pop)])));
       case 'Strict': {
         const { pop, on } = validated(CONTROLLER_OPERATIONS[name], params);
         this.#known(pop);
@@ -91,6 +91,12 @@ export class Controller {
         return { strict: [...this.#strict] };
       }
     }
+  }
+
+  async #pull(pop: string): Promise<PopFeedback> {
+    const unreachable = (): never => { throw new Refusal('Unreachable', `the manager of ${pop} does not answer`); };
+    const manager = this.#managers.get(pop) ?? unreachable();
+    return manager.call.pull().catch(unreachable);
   }
 
   #known(pop: string): void {

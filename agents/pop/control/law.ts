@@ -37,7 +37,8 @@ export function holds({ load, when, servers }: RuleConfig, loads: readonly numbe
   if (loads.length === 0) return false;
   if (when === 'combined') return beyond(combinedLoad(loads), load);
   const count = loads.filter((own) => beyond(own, load)).length;
-  return count >= (when === 'any' ? 1 : Math.ceil(servers < 1 ? servers * loads.length : servers));
+  const least = 'count' in servers ? servers.count : Math.ceil(servers.part * loads.length);
+  return count >= (when === 'any' ? 1 : Math.max(1, least));
 }
 
 const above = (own: number, threshold: number): boolean => own > threshold;

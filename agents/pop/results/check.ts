@@ -5,13 +5,13 @@ import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
 import { configOf, phaseStartUs, trailOf, type Connection } from './evidence.ts';
-import { addedUs, aliveIn, altered, differing, hasty, indirect, loadSeries, malformed, mistaken, modifications, needless, reaction, relayed, settling, sigmas, split, startedIn, strayed, turns, wrongAnswers } from './measures.ts';
+import { addedUs, aliveIn, altered, differing, hasty, incomplete, indirect, loadSeries, malformed, mistaken, modifications, needless, reaction, relayed, settling, sigmas, split, startedIn, strayed, turns, wrongAnswers } from './measures.ts';
 import { packetsAt, type SeenPacket } from './packets.ts';
 
 const METRICS = {
   share: 'New connections that a PoP takes, a part of all (R3-2 to R3-6).',
   sigma: 'How far that share is from `policy`, in standard deviations of the binomial (R3-2).',
-  connections: 'New connections.',
+  connections: 'New connections; with `pop`, those that it takes.',
   broken: 'Connections that were reset, refused or not answered, of those that lived in the window and, where it has a `to`, ended in it (R3-15, R3-16).',
   moved: 'Connections that more than one PoP answered (R3-10).',
   split: 'Connections that one PoP answered and another got packets of, by the tunnels at a capture (R3-10).',
@@ -21,6 +21,7 @@ const METRICS = {
   differing: 'Bodies that differ from the others of their service (R3-39).',
   misplaced: 'Connections that a server answered which their service does not have (R3-34).',
   servers: 'Servers of a PoP that answered (R3-35).',
+  incomplete: 'PoPs whose feedback, as PullFeedback answered, lacks the load or the latency of a server (R3-29).',
   reaction: 'From when a policy was sent (or `event` happened) until the first new connection at the PoP that gets more (R3-30).',
   queried: 'Entries that GetPolicies told otherwise than the tables had them (R3-38).',
   latency: 'First answers of a PoP\'s connections, a quantile.',
@@ -61,7 +62,7 @@ const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
   settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], split: ['capture'], replies: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
 };
 /** Of everything that the run left, whenever it was. */
-const WHOLE: readonly (keyof typeof METRICS)[] = ['live', 'queried', 'needless', 'hasty'];
+const WHOLE: readonly (keyof typeof METRICS)[] = ['live', 'queried', 'incomplete', 'needless', 'hasty'];
 const many = (value: string | string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
 
 const popOffload: Check<Keys> = {
@@ -106,7 +107,7 @@ const popOffload: Check<Keys> = {
     switch (metric) {
       case 'share': return fresh.length === 0 ? missing('no connection began in the window') : { kind: 'share', independent: true, trials: [{ count: taken(fresh), of: fresh.length }] };
       case 'sigma': return fresh.length === 0 ? missing('no connection began in the window') : exact(sigmas(taken(fresh), fresh.length, parseFraction(target.policy ?? '0%')), '');
-      case 'connections': return exact(fresh.length, '');
+      case 'connections': return exact(pop === '' ? fresh.length : taken(fresh), '');
       case 'broken': {
         const alive = aliveIn(chosen, window);
         return alive.length === 0 ? missing('no connection lived in the window') : exact(alive.filter((c) => c.fate !== 'ok' && (target.to === undefined || c.endedUs < window.toUs)).length, '');
@@ -118,6 +119,7 @@ const popOffload: Check<Keys> = {
       case 'misplaced': { const own = new Map(trail.services.map((s) => [s.name, s.servers])); return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, ''); }
       case 'servers': return exact(new Set(during(ofPop(trail.accesses)).map((a) => a.server)).size, '');
       case 'reaction': return exact(reaction(trail.policies, chosen, pop, window, target.event === undefined ? undefined : parseDurationUs(target.event)), `no policy that gives ${pop} more was sent in the window`);
+      case 'incomplete': return trail.feedback.length === 0 ? missing('nobody pulled feedback') : exact(incomplete(trail), '');
       case 'queried': return trail.answers.length === 0 ? missing('nobody asked for policies') : exact(wrongAnswers(trail), '');
       case 'latency': return taken(fresh) === 0 ? missing(`no connection was served by ${pop}`) : { kind: 'quantile', quantile, values: fresh.filter((c) => c.fate === 'ok' && c.pops[0] === pop).map((c) => c.firstUs) };
       case 'added': { const values = addedUs(fresh, pop, target.beside ?? ''); return values.length === 0 ? missing(`no connection was served by ${pop}`) : { kind: 'quantile', quantile, values }; }

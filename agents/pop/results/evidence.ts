@@ -5,7 +5,7 @@ import { perPhase } from '../../../src/evidence/perphase.ts';
 import type { PhaseRecord } from '../../../src/traffic/run.ts';
 import type { NodeInfo, Pop, PopFile, Service } from '../config.ts';
 import type { ConnectionRow, Fate } from '../nodes/client.ts';
-import type { ManagerStatus, Policies } from '../protocol.ts';
+import type { ManagerStatus, Policies, PopFeedback } from '../protocol.ts';
 import { feedbackUsOf, intervalUsOf, nodesOf, popsOf, servicesOf } from '../system.ts';
 
 export interface Connection {
@@ -73,6 +73,8 @@ export interface Trail {
   readonly tables: readonly TableDump[];
   readonly loads: readonly LoadPoint[];
   readonly answers: readonly Answer[];
+  /** Of PullFeedback (R3-29). */
+  readonly feedback: readonly Readonly<Record<string, PopFeedback>>[];
   readonly slots: number;
   readonly feedbackUs: number;
   /** Of the controller's decisions. */
@@ -112,7 +114,11 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
     return [{ atUs: us(at, node.name), pop: node.pop ?? '', version, tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])) }];
   });
   const loads = events('server', 'load', (line, node) => [{ atUs: us(line['at'] as number, node.name), server: node.name, pop: node.pop ?? '', load: line['load'] as number }]);
-  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, tables, loads, answers: answersOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
+  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, tables, loads, answers: answersOf(evidence, phase), feedback: feedbackOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
+}
+
+function feedbackOf(evidence: CellEvidence, phase: PhaseRecord): Trail['feedback'] {
+  return (evidence.events[phase.phase] ?? []).flatMap(({ request }) => (request?.operation === 'PullFeedback' && request.refused === null ? [request.answer as Readonly<Record<string, PopFeedback>>] : []));
 }
 
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Answer[] {

@@ -196,6 +196,14 @@ export function addedUs(connections: readonly Connection[], pop: string, beside:
   return at(pop).map((us) => us - base);
 }
 
+/** R3-29: PoPs that an answer leaves out, or whose servers it tells less of than load and, where they served, latency. */
+export function incomplete({ feedback, pops }: Pick<Trail, 'feedback' | 'pops'>): number {
+  return feedback.reduce((sum, answer) => sum + pops.filter(({ name, servers }) => {
+    const told = answer[name]?.servers ?? {};
+    return servers.some((server) => !told[server] || !Number.isFinite(told[server].load) || (told[server].requests > 0 && told[server].latencyMs === null));
+  }).length, 0);
+}
+
 /** R3-38: entries that an answer told otherwise than the tables had them. */
 export function wrongAnswers({ answers, tables }: Pick<Trail, 'answers' | 'tables'>): number {
   return answers.reduce((sum, { atUs, entries }) => sum + Object.entries(entries).reduce((own, [pop, services]) => {

@@ -17,6 +17,7 @@ const METRICS = {
   latency: 'A quantile of all latencies (R0-4).',
   entry: 'A quantile of the time from generation to arrival at the entry PPN: what a latency from there would leave out (R0-35).',
   misses: 'Share of replicas that are later than the deadline (R0-4).',
+  late: 'Replicas that are later than the deadline, counted (R0-4).',
   undelivered: 'Replicas that never came (R0-5).',
   metrics: 'Largest difference between what GetLSAGMetrics answered of a consumer (messages, mean latency) and what its records say, as a share (R0-22).',
   copies: 'Copies beyond the first (R0-24).',
@@ -24,6 +25,7 @@ const METRICS = {
   estimate: 'Largest difference of a consumer\'s median latency from what its RDN expected (R0-7).',
   unmeasured: 'Paths in use that no measurement message had taken since the iteration before (R0-14).',
   directives: 'Graphs that an RDN sent or changed (R0-9).',
+  triggered: 'Iterations that `trigger` brought about (R0-11).',
   period: 'A quantile of the time between iterations (R0-10, R0-13).',
   order: 'Replicas that left out of their directive\'s order (R0-15).',
   hold: 'How far releases are from their time, a quantile (R0-16).',
@@ -38,13 +40,14 @@ const keys = {
   metric: Type.Enum(Object.keys(METRICS) as (keyof typeof METRICS)[], { description: Object.entries(METRICS).map(([name, text]) => `${name}: ${text}`).join(' ') }),
   quantile: opt(percent('Quantile (default 99%).')),
   consumers: opt(oneOrMany(names('Consumers that are judged (default: all).'))),
-  deadline: opt(duration('misses: after generation.')),
+  deadline: opt(duration('misses, late: after generation.')),
+  trigger: opt(Type.Enum(['first', 'period', 'members', 'failure', 'limit'], { description: 'triggered: what the iteration was brought about by.' })),
   event: opt(duration('recovery, iterations: when it happens, within the phase.')),
   limit: opt(duration('recovery, iterations: the spread that is to be kept.')),
 };
 type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
 
-const COUNTS: readonly string[] = ['undelivered', 'copies', 'conformance', 'directives', 'unmeasured', 'order', 'lookups', 'iterations'];
+const COUNTS: readonly string[] = ['undelivered', 'late', 'triggered', 'copies', 'conformance', 'directives', 'unmeasured', 'order', 'lookups', 'iterations'];
 
 /** Of everything that the run left, whenever it was. */
 const WHOLE: readonly (keyof typeof METRICS)[] = ['metrics', 'conformance', 'order', 'stamps', 'lookups'];
@@ -54,12 +57,12 @@ const latencyVariation: Check<Keys> = {
   keys,
   unit: ({ metric }) => (metric === 'misses' || metric === 'metrics' ? 'fraction' : COUNTS.includes(metric) ? 'count' : 'durationUs'),
   problems(target, { systems }) {
-    const needs = (keys: readonly ('event' | 'limit' | 'deadline')[]) => keys.flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : []));
+    const needs = (keys: readonly ('event' | 'limit' | 'deadline' | 'trigger')[]) => keys.flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : []));
     const known = expandAll((systems.find((s) => s.name === 'replication')?.config as { consumers?: string | string[] } | undefined)?.consumers ?? []);
     const unknown = expandAll(target.consumers ?? []).filter((c) => !known.includes(c));
     return [
       ...(WHOLE.includes(target.metric) ? refuseWindow(target, target.metric) : []),
-      ...(target.metric === 'recovery' || target.metric === 'iterations' ? needs(['event', 'limit']) : target.metric === 'misses' ? needs(['deadline']) : []),
+      ...(target.metric === 'recovery' || target.metric === 'iterations' ? needs(['event', 'limit']) : target.metric === 'misses' || target.metric === 'late' ? needs(['deadline']) : target.metric === 'triggered' ? needs(['trigger']) : []),
       ...unknown.map((c) => ({ path: ['consumers'], message: `"${c}" is no consumer`, hint: `there are: ${known.join(', ')}` })),
     ];
   },
@@ -82,6 +85,7 @@ const latencyVariation: Check<Keys> = {
       case 'directives': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
       case 'unmeasured': return trail.probes.length === 0 ? missing('no node left records of measurement messages') : exact(unmeasured(trail, startMs + window.fromUs / 1000, startMs + window.toUs / 1000));
       case 'lookups': return trail.lookUps.length === 0 ? missing('no PPN asked for a flow') : exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
+      case 'triggered': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.iterations).filter((i) => i.trigger === target.trigger).length);
       case 'period': {
         const times = during(trail.iterations).map((i) => i.atMs);
         return times.length < 2 ? missing('fewer than two iterations in the window') : exact(quantileOf(times.slice(1).map((t, i) => (t - times[i]!) * 1000), quantile));
@@ -124,6 +128,11 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       if (target.deadline === undefined) return missing('misses needs a deadline');
       const deadlineUs = parseDurationUs(target.deadline);
       return { kind: 'share', trials: judged.map((l) => ({ count: l.filter((us) => us > deadlineUs).length, of: l.length })) };
+    }
+    case 'late': {
+      if (target.deadline === undefined) return missing('late needs a deadline');
+      const deadlineUs = parseDurationUs(target.deadline);
+      return exact(judged.flat().filter((us) => us > deadlineUs).length);
     }
     case 'undelivered': return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(trail, messages, only) };
     case 'metrics': return metricsError(trail);
