@@ -11,7 +11,7 @@ import { labState, netrig, ROOT, scratch } from '../support/netrig.ts';
 
 const CELLS: readonly (readonly [topology: string, cell: string, ...filter: string[]])[] = [
   ['gatekeeper-churn', ''],
-  ['gatekeeper-adversaries', 'gatekeeper-provider', 'gatekeeper', 'provider'],
+  ['gatekeeper-adversaries', 'provider-gatekeeper', 'gatekeeper', 'provider'],
   ['replication-direction', ''],
   ['pop-forms', 'gre', 'gre'],
 ];

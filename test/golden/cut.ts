@@ -1,0 +1,85 @@
+/** A results folder cut to what checks read: first repeat, no tools' output, captures and logs without what decides nothing. */
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { dissect } from '../../agents/pop/results/packets.ts';
+import { macToNumber, emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
+import { readCapture } from '../../src/capture/reader.ts';
+import { BIN_US } from '../../src/checks/series.ts';
+import { cellFolder, readRun, type CellEvidence } from '../../src/evidence/cell.ts';
+import type { Frame } from '../support/pcap.ts';
+import { readFrames, rewriteLogs, writeFrames } from './frames.ts';
+
+const PARTS = ['lab', 'phases', 'captures', 'events', 'agents', 'load', 'clocks', 'voided'];
+/** Events of agents' logs that figures are made of. */
+const KEPT_EVENTS: Readonly<Record<string, readonly string[]>> = {
+  gatekeeper: [],
+  replication: ['deliveries', 'probes', 'directives', 'iteration', 'resolve'],
+  pop: ['connections', 'access', 'policies', 'tables', 'load'],
+};
+/** Of a capture with connections so many packets are kept, whole connections at a time. */
+const MOST_PACKETS = 12_000;
+/** Ethernet, IPv4, UDP, struct header of agents/replication/native/packetloop.c. */
+const REPLICATION_BYTES = 14 + 20 + 8 + 56;
+
+export async function cutRun(results: string, into: string): Promise<void> {
+  rmSync(into, { recursive: true, force: true });
+  mkdirSync(into, { recursive: true });
+  const { manifest, cells } = await readRun(results);
+  const { machines, ...rest } = manifest;
+  void machines;
+  writeFileSync(join(into, 'run.json'), JSON.stringify({ ...rest, command: [], repeat: 1, looks: null, more: {}, machines: {} }));
+  for (const [cell, [evidence]] of cells) if (evidence) cutCell(evidence, cellFolder(into, cell, 1));
+}
+
+function cutCell(evidence: CellEvidence, into: string): void {
+  mkdirSync(join(into, 'captures'), { recursive: true });
+  for (const part of PARTS) if (existsSync(join(evidence.folder, `${part}.json`))) cpSync(join(evidence.folder, `${part}.json`), join(into, `${part}.json`));
+  // Times of day say nothing; a sample in ten does as well.
+  const load = JSON.parse(readFileSync(join(into, 'load.json'), 'utf8')) as object[];
+  writeFileSync(join(into, 'load.json'), JSON.stringify(load.filter((_, i) => i % 10 === 0)));
+  const systems = evidence.lab.systems.map((s) => s.name);
+  const kept = systems.flatMap((s) => KEPT_EVENTS[s] ?? []);
+  if (kept.length > 0) {
+    cpSync(join(evidence.folder, 'agents'), join(into, 'agents'), { recursive: true });
+    rewriteLogs(into, (line) => (kept.includes(String(line['event'])) ? [line] : []));
+  }
+  for (const record of evidence.captures) {
+    const from = join(evidence.folder, record.file);
+    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? readFrames(from).map((f) => ({ ...f, bytes: f.bytes.subarray(0, REPLICATION_BYTES) })) : binned(from, evidence);
+    writeFrames(join(into, record.file), frames);
+  }
+}
+
+/** Rates are judged by windows of whole bins: one frame for all of a station's in a bin, as long as they together. */
+function binned(path: string, evidence: CellEvidence): Frame[] {
+  const labelled = new Set(evidence.lab.fabric.nodes.flatMap((n) => n.interfaces.filter((i) => Object.keys(i.labels).length > 0).map((i) => macToNumber(i.mac))));
+  const bins = new Map<string, Frame>();
+  const headers = emptyHeaders();
+  for (const phase of evidence.phases) {
+    const startNs = BigInt(phase.startedNs);
+    readCapture(path, (packet) => {
+      if (!readHeaders(packet, headers) || (!labelled.has(headers.sourceMac) && !labelled.has(headers.destinationMac))) return;
+      const ns = BigInt(packet.seconds) * 1_000_000_000n + BigInt(packet.nanoseconds);
+      const bin = Math.floor(Number(ns - startNs) / 1000 / BIN_US);
+      if (bin < 0 || bin >= phase.durationUs / BIN_US) return;
+      const key = `${phase.phase} ${bin} ${headers.sourceMac} ${headers.destinationMac}`;
+      const middleNs = startNs + BigInt(Math.round((bin + 0.5) * BIN_US * 1000));
+      const before = bins.get(key);
+      bins.set(key, before ? { ...before, length: before.length + packet.length } : { seconds: Number(middleNs / 1_000_000_000n), nanoseconds: Number(middleNs % 1_000_000_000n), length: packet.length, bytes: Buffer.from(packet.data.subarray(packet.offset, packet.offset + 14)) });
+    });
+  }
+  return [...bins.values()].sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds);
+}
+
+/** Every n-th connection, by the port of its client. */
+function wholeConnections(frames: readonly Frame[], evidence: CellEvidence): Frame[] {
+  const n = Math.ceil(frames.length / MOST_PACKETS);
+  const anycast = new Set(Object.values((evidence.lab.systems.find((s) => s.name === 'pop')?.config as { services?: Record<string, { address: string }> }).services ?? {}).map((s) => s.address));
+  return frames.filter((frame) => {
+    const packet = dissect(frame.bytes);
+    if (!packet) return false;
+    const { inner } = packet;
+    const port = anycast.has(inner.source) ? inner.destinationPort : inner.sourcePort;
+    return port % n === 0;
+  });
+}

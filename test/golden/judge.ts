@@ -1,0 +1,44 @@
+/** Verdicts of a recording. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Checks } from '../../src/checks/check.ts';
+import { verdictsOf, type Verdict } from '../../src/checks/verdict.ts';
+import { readRun, type CellEvidence } from '../../src/evidence/cell.ts';
+import { systemChecks } from '../../src/systems/registry.ts';
+
+export interface Recording {
+  readonly cells: ReadonlyMap<string, CellEvidence>;
+  readonly checks: Checks;
+}
+
+export async function open(folder: string): Promise<Recording> {
+  const { cells } = await readRun(folder);
+  const first = new Map([...cells].flatMap(([cell, [evidence]]) => (evidence ? [[cell, evidence] as const] : [])));
+  return { cells: first, checks: await systemChecks([...first.values()].flatMap((e) => e.lab.targets)) };
+}
+
+/** So many repeats that are all alike: what is judged by repeats is decided, by exactly the recorded figure. */
+const REPEATS = 3;
+
+/** Of one cell; `evidence`: instead of what is recorded of it. */
+export function judgeCell({ cells, checks }: Recording, cell: string, evidence = cells.get(cell) as CellEvidence): Verdict[] {
+  const repeated = (e: CellEvidence): CellEvidence[] => Array.from({ length: REPEATS }, () => e);
+  const lookup = (variant: Readonly<Record<string, string>>): CellEvidence[] | undefined => {
+    const found = [...cells.values()].find((e) => isDeepStrictEqual(e.lab.variant, variant));
+    return found && repeated(found);
+  };
+  return verdictsOf(repeated(evidence), { lookup, checks });
+}
+
+/** What must not change: figures to the last digit that means something. */
+export interface Judged {
+  readonly cell: string;
+  readonly target: string;
+  readonly outcome: Verdict['outcome'];
+  readonly figure: readonly (number | string)[] | null;
+  readonly reason: string | null;
+}
+
+const DIGITS = 9;
+const exact = (value: number): number | string => (Number.isFinite(value) ? Number(value.toPrecision(DIGITS)) : String(value));
+
+export const judged = (v: Verdict): Judged => ({ cell: v.cell, target: v.target, outcome: v.outcome, figure: v.estimate && [v.estimate.value, v.estimate.low, v.estimate.high].map(exact), reason: v.reason });
