@@ -29,7 +29,7 @@ async function releases(): Promise<void> {
   relay.flow(address(1), 5801, 1);
   await relay.install({ graph: 1, epoch: 1, destinations: [{ peer: 3, hold: 'relative', holdNs: HOLD_MS * 1e6 }] });
   relay.activate(1, 1);
-  producer.stream({ id: 1, periodNs: PERIOD_MS * 1e6, count: RELEASES, bytes: 200, startNs: 0n }, [2]);
+  producer.stream({ id: 1, periodNs: PERIOD_MS * 1e6, count: RELEASES, bytes: 200, startNs: 0n }, [{ peer: 2, graph: 0 }]);
   const late: number[] = [];
   for (let i = 0; i < RELEASES; i++) {
     const dueMs = performance.now() + PERIOD_MS;

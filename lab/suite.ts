@@ -26,11 +26,10 @@ interface Outcome {
   readonly seconds: number;
 }
 
-/** Of ava's closing lines. A step that does not count its parts is one of them. */
+/** Of ava's lines, one for each test. A step that does not count its parts is one of them. */
 function count(output: string, succeeded: boolean): Omit<Outcome, 'seconds'> {
-  const last = (pattern: RegExp): number => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
-  const passed = last(/^\s*(\d+) tests? passed/gm);
-  const failed = last(/^\s*(\d+) (?:known )?(?:tests?|hooks?) failed/gm) + last(/^\s*(\d+) (?:unhandled rejections?|uncaught exceptions?)/gm) + last(/^\s*(\d+) tests? (?:remained pending|were pending)/gm);
+  const lines = (pattern: RegExp): number => [...output.matchAll(pattern)].length;
+  const [passed, failed] = [lines(/^ *✔ /gm), lines(/^ *✘ /gm)];
   if (passed + failed === 0) return { passed: succeeded ? 1 : 0, failed: succeeded ? 0 : 1 };
   return { passed, failed: succeeded ? 0 : Math.max(1, failed) };
 }

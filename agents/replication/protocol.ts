@@ -32,6 +32,12 @@ export interface Activation {
   readonly epoch: number;
 }
 
+/** Where a producer sends its messages, and the graph that they enter there; 0: none, they go to a consumer. */
+export interface Aim {
+  readonly peer: NodeId;
+  readonly graph: number;
+}
+
 export interface ProbeTarget {
   readonly peer: NodeId;
   readonly intervalUs: number;
@@ -61,7 +67,7 @@ export interface MemberFunctions {
   /** Entry PPN: new messages of the graph belong to this epoch. */
   activate(graph: Activation & Term): Promise<void>;
   /** Producer: where messages go from now on. */
-  aim(at: { readonly peers: readonly NodeId[] } & Term): Promise<void>;
+  aim(at: { readonly peers: readonly Aim[] } & Term): Promise<void>;
   /** Consumer. */
   metrics(): ConsumerMetrics;
 }

@@ -44,6 +44,10 @@ function humanView(live: boolean): Listener {
         expectedTotal = event.expectedSeconds;
         print(`${styleText('bold', event.lab)}: ${event.cells} ${event.cells === 1 ? 'cell' : 'cells'}, about ${expectedTotal} s; evidence in ${event.results}`);
         break;
+      case 'run-extended':
+        expectedTotal = event.expectedSeconds;
+        print(`  ${styleText('dim', 'note')} undecided after ${event.after} ${event.after === 1 ? 'repeat' : 'repeats'}, repeated until ${event.until}: ${event.cells.map((cell) => cell || 'run').join(', ')}`);
+        break;
       case 'cell-started': {
         const elapsed = Math.round((performance.now() - startedMs) / 1000);
         print(styleText('bold', `[${event.index}/${event.of}] ${event.cell || 'run'}${event.repeat > 1 ? ` (repeat ${event.repeat})` : ''}`) + styleText('dim', `  ${elapsed} s of about ${expectedTotal} s`));

@@ -2,6 +2,8 @@
 
 export type RunEvent =
   | { readonly type: 'run-started'; readonly lab: string; readonly topology: string; readonly results: string; readonly cells: number; readonly expectedSeconds: number }
+  /** Cells are repeated until they are decided. */
+  | { readonly type: 'run-extended'; readonly cells: readonly string[]; readonly after: number; readonly until: number; readonly expectedSeconds: number }
   | { readonly type: 'cell-started'; readonly cell: string; readonly index: number; readonly of: number; readonly repeat: number }
   | { readonly type: 'stage-started'; readonly stage: string; readonly detail?: string; readonly expectedSeconds?: number }
   | { readonly type: 'stage-ended'; readonly stage: string; readonly detail?: string; readonly seconds: number }

@@ -28,10 +28,12 @@ export interface RunOptions {
 const CELL_OVERHEAD_S = 1.5;
 const DEPLOY_S = 4;
 
-export function expectedSeconds(experiment: Experiment): number {
-  const perRepeat = experiment.cells.reduce((sum, lab) => sum + CELL_OVERHEAD_S + lab.phases.reduce((s, p) => s + p.durationUs / 1e6, 0), 0);
-  const deployments = groupByFabric(experiment.cells).length;
-  return Math.round(experiment.repeat * perRepeat + deployments * DEPLOY_S);
+/** Without the repeats that undecided cells may need. */
+export const expectedSeconds = (experiment: Experiment): number => secondsOf(experiment.cells, experiment.repeat);
+
+function secondsOf(cells: readonly Lab[], repeats: number): number {
+  const perRepeat = cells.reduce((sum, lab) => sum + CELL_OVERHEAD_S + lab.phases.reduce((s, p) => s + p.durationUs / 1e6, 0), 0);
+  return Math.round(repeats * perRepeat + groupByFabric(cells).length * DEPLOY_S);
 }
 
 /** Returns the results folder. On failure what was gathered stays, and the manifest says why the run stopped. */
@@ -56,6 +58,7 @@ export async function runExperiment(outer: Context, site: Site, experiment: Expe
     const prober = await bundleScript(new URL('../traffic/prober.ts', import.meta.url), 'prober');
     const looks = experiment.looks ?? [experiment.repeat];
     let total = experiment.cells.length * experiment.repeat;
+    let expected = expectedSeconds(experiment);
     let index = 0;
     let done = 0;
     let cells = experiment.cells;
@@ -88,7 +91,8 @@ export async function runExperiment(outer: Context, site: Site, experiment: Expe
       for (const lab of cells) manifest.more[lab.cell] = next;
       await writeJson(manifestPath(results), manifest);
       total += cells.length * (next - look);
-      ctx.events.emit({ type: 'note', level: 'info', text: `undecided after ${look} ${look === 1 ? 'repeat' : 'repeats'}, repeated until ${next}: ${cells.map((c) => c.cell || 'run').join(', ')}` });
+      expected += secondsOf(cells, next - look);
+      ctx.events.emit({ type: 'run-extended', cells: cells.map((c) => c.cell), after: look, until: next, expectedSeconds: expected });
     }
     if (deployment && !options.keep) await destroyRig(deployment.rig);
   } catch (error) {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { recordingNames, unpack } from './archive.ts';
 import { judgeCell, judged, open, type Judged } from './judge.ts';
-import { spoilsOf } from './spoil.ts';
+import { spoilsOf } from './spoils/index.ts';
 
 export interface Expected {
   readonly good: readonly Judged[];
@@ -14,18 +14,18 @@ export interface Expected {
 
 export const expectedPath = (name: string): string => join(import.meta.dirname, `expected/${name}.json`);
 
-export async function judgeAll(folder: string): Promise<Expected> {
-  const recording = await open(folder);
+export async function judgeAll(name: string, folder: string): Promise<Expected> {
+  const recording = await open(name, folder);
   const good = new Map([...recording.cells.keys()].map((cell) => [cell, judgeCell(recording, cell).map(judged)]));
   const spoilt: Record<string, Record<string, Record<string, string>>> = {};
   for (const [cell, evidence] of recording.cells) {
-    for (const { name, spoil } of spoilsOf(evidence)) {
+    for (const { name: way, spoil } of spoilsOf(evidence)) {
       const copy = mkdtempSync(join(tmpdir(), 'netrig-spoilt-'));
       try {
         cpSync(evidence.folder, copy, { recursive: true });
         const changed = judgeCell(recording, cell, spoil({ ...evidence, load: [], folder: copy }, copy)).map(judged).filter((v, i) => v.outcome !== good.get(cell)?.[i]?.outcome);
         for (const v of changed) {
-          const cells = (spoilt[name] ??= {});
+          const cells = (spoilt[way] ??= {});
           (cells[cell] ??= {})[v.target] = v.outcome === 'inconclusive' ? `inconclusive: ${v.reason}` : v.outcome;
         }
       } finally {
@@ -42,7 +42,7 @@ if (import.meta.main) {
   for (const name of recordingNames().filter((n) => names.length === 0 || names.includes(n))) {
     const folder = mkdtempSync(join(tmpdir(), 'netrig-golden-'));
     unpack(name, folder);
-    const expected = await judgeAll(folder);
+    const expected = await judgeAll(name, folder);
     writeFileSync(expectedPath(name), `${JSON.stringify(expected, null, 1)}\n`);
     rmSync(folder, { recursive: true });
     const outcomes = (cell: string, target: string): string[] => Object.values(expected.spoilt).flatMap((cells) => cells[cell]?.[target] ?? []);

@@ -1,18 +1,23 @@
 /** Verdicts of a recording. */
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Checks } from '../../src/checks/check.ts';
 import { verdictsOf, type Verdict } from '../../src/checks/verdict.ts';
 import { readRun, type CellEvidence } from '../../src/evidence/cell.ts';
 import { systemChecks } from '../../src/systems/registry.ts';
+import { loadExperiment } from '../../src/topology/load.ts';
+import { ROOT } from '../support/netrig.ts';
 
 export interface Recording {
   readonly cells: ReadonlyMap<string, CellEvidence>;
   readonly checks: Checks;
 }
 
-export async function open(folder: string): Promise<Recording> {
-  const { cells } = await readRun(folder);
-  const first = new Map([...cells].flatMap(([cell, [evidence]]) => (evidence ? [[cell, evidence] as const] : [])));
+/** The evidence of then against the targets of now: a bound that changes needs no other recording. */
+export async function open(name: string, folder: string): Promise<Recording> {
+  const [{ cells }, { experiment }] = await Promise.all([readRun(folder), loadExperiment(join(ROOT, `topologies/${name}.yaml`))]);
+  const now = new Map(experiment.cells.map((lab) => [lab.cell, lab.targets]));
+  const first = new Map([...cells].flatMap(([cell, [evidence]]) => (evidence ? [[cell, { ...evidence, lab: { ...evidence.lab, targets: now.get(cell) ?? [] } }] as const] : [])));
   return { cells: first, checks: await systemChecks([...first.values()].flatMap((e) => e.lab.targets)) };
 }
 

@@ -40,7 +40,7 @@ for (const name of names) {
     const folder = mkdtempSync(join(tmpdir(), 'netrig-golden-'));
     try {
       unpack(name, folder);
-      const found = await judgeAll(folder);
+      const found = await judgeAll(name, folder);
       const expected = JSON.parse(readFileSync(expectedPath(name), 'utf8')) as Expected;
       assert.deepEqual(found.good, expected.good);
       assert.deepEqual(found.spoilt, expected.spoilt);

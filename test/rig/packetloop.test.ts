@@ -48,7 +48,7 @@ class Bench implements AsyncDisposable {
 }
 
 const to = (peer: number, holdNs = 0, hold: Destination['hold'] = 'relative'): Destination => ({ peer, hold, holdNs });
-const send = (loop: PacketLoop, peers: number[], count: number, periodMs = 2, id = 1): void => loop.stream({ id, periodNs: periodMs * 1e6, count, bytes: MESSAGE_BYTES, startNs: 0n }, peers);
+const send = (loop: PacketLoop, peers: number[], count: number, periodMs = 2, id = 1): void => loop.stream({ id, periodNs: periodMs * 1e6, count, bytes: MESSAGE_BYTES, startNs: 0n }, peers.map((peer) => ({ peer, graph: 0 })));
 const latencyMs = (d: Delivery): number => Number(d.kernelNs - d.generatedNs) / 1e6;
 
 /** 1: producer; 2: entry, which knows its flow; 3: a second relay; 4, 5: consumers. */
@@ -97,6 +97,40 @@ test('a graph changes while messages flow: none is lost, none comes twice, none 
   for (const id of [4, 5]) assert.deepEqual(bench.at(id).map((d) => d.sequence).sort((a, b) => a - b), Array.from({ length: 600 }, (_, i) => i));
   assert.ok(new Set(bench.at(5).map((d) => d.sender)).size === 2, 'both ways were used');
   assert.ok(new Set(bench.at(4).map((d) => d.epoch)).size >= 10);
+}));
+
+test('two graphs take each other\'s entries while messages flow: each copy stays in its graph', () => quiet(async () => {
+  await using bench = new Bench();
+  const producer = await bench.add('endpoint', 1);
+  const [left, right] = [await bench.add('relay', 2), await bench.add('relay', 3)];
+  for (const [loop, graph] of [[left, 1], [right, 2]] as const) loop.flow(address(1), DATA_PORT + 1, graph);
+  await bench.add('endpoint', 4);
+  await bench.add('endpoint', 5);
+  const consumer = { 1: to(4), 2: to(5) } as const;
+  let entries = { 1: left, 2: right };
+  const idOf = (loop: PacketLoop): number => (loop === left ? 2 : 3);
+  const aims = () => ([1, 2] as const).map((graph) => ({ peer: idOf(entries[graph]), graph }));
+  let epoch = 0;
+  // As an RDN does it: graph by graph, then the producer.
+  const turn = async (): Promise<void> => {
+    for (const graph of [1, 2] as const) {
+      epoch += 1;
+      await entries[graph].install({ graph, epoch, destinations: [consumer[graph]] });
+      entries[graph].activate(graph, epoch);
+      entries[graph].flow(address(1), DATA_PORT + 1, graph);
+      await sleep(3);
+    }
+    producer.aim(1, aims());
+  };
+  await turn();
+  producer.stream({ id: 1, periodNs: 1e6, count: 400, bytes: MESSAGE_BYTES, startNs: 0n }, aims());
+  for (let i = 0; i < 12; i++) {
+    entries = { 1: entries[2], 2: entries[1] };
+    await turn();
+    await sleep(20);
+  }
+  await until(() => bench.at(4).length >= 400 && bench.at(5).length >= 400, 'every copy reaches its consumer');
+  for (const id of [4, 5]) assert.deepEqual(bench.at(id).map((d) => d.sequence).sort((a, b) => a - b), Array.from({ length: 400 }, (_, i) => i));
 }));
 
 test('R0-31 the first packets of a flow wait for its graph, are asked for once, and keep their order', () => quiet(async () => {

@@ -71,7 +71,9 @@ struct graph { uint32_t id, active; int used, next; struct directive kept[EPOCHS
 struct flow { uint32_t address; uint16_t port; uint32_t graph; int asked; };
 struct message { int references; size_t length; int64_t arrived_mono, arrived_real; unsigned char data[]; };
 struct held { int64_t release_ns; uint64_t order; struct message *message; uint32_t peer, graph, epoch; int slot; };
-struct stream { uint32_t id; int fd, peers; int64_t period_ns, left, next_ns; uint64_t sequence; size_t bytes; uint32_t peer[MAX_PEERS]; };
+/* Where messages go, and the graph that they enter there; 0: none. */
+struct target { uint32_t peer, graph; };
+struct stream { uint32_t id; int fd, targets; int64_t period_ns, left, next_ns; uint64_t sequence; size_t bytes; struct target to[MAX_PEERS]; };
 
 /* Records as evidence keeps them: little-endian, in the order of the fields. */
 struct delivery { uint32_t graph, epoch; uint64_t sequence; uint32_t source, sender, bytes, flags; int64_t generated_ns, kernel_ns, application_ns; } __attribute__((packed));
@@ -480,11 +482,16 @@ static struct flow *flow_of(const struct sockaddr_in *from)
 	return NULL;
 }
 
-/* A message of a producer: its flow says which graph it takes, and the graph's active epoch is stamped on it. */
+/*
+ * A message of a producer: it says which graph it enters, and the graph's active epoch is stamped on it. Where that graph
+ * is not known yet, the flow says it. Not the flow alone: where two graphs change their entries for each other's, both of
+ * a message's copies would enter the same one.
+ */
 static void enter(struct message *m, const struct sockaddr_in *from)
 {
 	struct flow *f = flow_of(from);
-	struct graph *g = f && f->graph ? graph_of(f->graph, 0) : NULL;
+	struct graph *told = f && f->graph ? graph_of(ntohl(((struct header *)m->data)->graph), 0) : NULL;
+	struct graph *g = told && told->active ? told : f && f->graph ? graph_of(f->graph, 0) : NULL;
 	struct directive *d = g && g->active ? directive_of(g, g->active) : NULL;
 	if (d) {
 		replicate(m, g->id, g->active, d);
@@ -556,7 +563,7 @@ static void accept_message(const unsigned char *data, size_t length, int64_t arr
 	uint32_t id = ntohl(h->graph), epoch = ntohl(h->epoch);
 	if (!relay) {
 		deliver(m, h, real);
-	} else if (id == 0) {
+	} else if (epoch == 0) {
 		enter(m, from);
 	} else {
 		struct graph *g = graph_of(id, 0);
@@ -627,7 +634,10 @@ static void generate(void)
 			while (real_ns() < st->next_ns) { }
 			for (size_t i = HEADER_BYTES; i < st->bytes; i++) data[i] = (unsigned char)(st->sequence * 31 + i);
 			fill_header((struct header *)data, DATA, st->id, st->sequence++, st->bytes);
-			for (int p = 0; p < st->peers; p++) transmit(st->fd, data, st->bytes, st->peer[p]);
+			for (int p = 0; p < st->targets; p++) {
+				((struct header *)data)->graph = htonl(st->to[p].graph);
+				transmit(st->fd, data, st->bytes, st->to[p].peer);
+			}
 			stats.generated++;
 			st->left--;
 			st->next_ns += st->period_ns;
@@ -674,8 +684,13 @@ static struct stream *stream_of(uint32_t id, int make)
 static void aim(struct stream *s)
 {
 	char *word;
-	s->peers = 0;
-	while ((word = strtok(NULL, " ")) && s->peers < MAX_PEERS) s->peer[s->peers++] = (uint32_t)strtoul(word, NULL, 10);
+	s->targets = 0;
+	while ((word = strtok(NULL, " ")) && s->targets < MAX_PEERS) {
+		char *graph;
+		struct target to = { .peer = (uint32_t)strtoul(word, &graph, 10) };
+		if (*graph == ':') to.graph = (uint32_t)strtoul(graph + 1, NULL, 10);
+		s->to[s->targets++] = to;
+	}
 }
 
 static void install(struct graph *g, uint32_t epoch)

@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fatal, log } from '../../lib/rpc.ts';
-import { DATA_PORT, type Directive, type LoopStatistics, type NodeId } from '../protocol.ts';
+import { DATA_PORT, type Aim, type Directive, type LoopStatistics, type NodeId } from '../protocol.ts';
 
 const READY_TIMEOUT_MS = 5000;
 
@@ -24,6 +24,9 @@ export interface Stream {
   readonly bytes: number;
   readonly startNs: bigint;
 }
+
+/** "2:1 3:2": peers, and the graphs that messages enter there. */
+const aimed = (aims: readonly Aim[]): string => aims.map(({ peer, graph }) => `${peer}:${graph}`).join(' ');
 
 export class PacketLoop {
   readonly #process: ChildProcessWithoutNullStreams;
@@ -106,12 +109,12 @@ export class PacketLoop {
     this.#say(`buffer ${bytes} ${overflow}`);
   }
 
-  stream({ id, periodNs, count, bytes, startNs }: Stream, peers: readonly NodeId[]): void {
-    this.#say(`stream ${id} ${Math.round(periodNs)} ${count} ${bytes} ${startNs} ${peers.join(' ')}`);
+  stream({ id, periodNs, count, bytes, startNs }: Stream, aims: readonly Aim[]): void {
+    this.#say(`stream ${id} ${Math.round(periodNs)} ${count} ${bytes} ${startNs} ${aimed(aims)}`);
   }
 
-  aim(id: number, peers: readonly NodeId[]): void {
-    this.#say(`aim ${id} ${peers.join(' ')}`);
+  aim(id: number, aims: readonly Aim[]): void {
+    this.#say(`aim ${id} ${aimed(aims)}`);
   }
 
   /** The last records come out before it ends. */

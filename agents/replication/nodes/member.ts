@@ -3,7 +3,7 @@ import { connect, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { PacketLoop, type LoopEvents } from './loop.ts';
-import { RDN_PORT, type Activation, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Sample, type Term } from '../protocol.ts';
+import { type Aim, RDN_PORT, type Activation, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Sample, type Term } from '../protocol.ts';
 
 const REPORT_MS = 200;
 
@@ -11,7 +11,7 @@ const REPORT_MS = 200;
 export interface MemberRole {
   readonly events?: LoopEvents;
   readonly onActivate?: (at: Activation) => void;
-  readonly onAim?: (peers: readonly NodeId[]) => void;
+  readonly onAim?: (aims: readonly Aim[]) => void;
   readonly onSettle?: (settings: MemberSettings) => void;
   readonly metrics?: () => ConsumerMetrics;
   /** Samples of the application's latency since the last report. */

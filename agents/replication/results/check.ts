@@ -6,8 +6,8 @@ import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/parts.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { deviationOf } from '../routing/latencies.ts';
-import { conformance, holdErrors, lostAt, orderErrors, recovery, unmeasured } from './measures.ts';
-import { passagesOf, type Passages } from './wire.ts';
+import { conformance, entryLatencies, holdErrors, lostAt, orderErrors, receivedUntil, recovery, unmeasured } from './measures.ts';
+import { passagesAt, passagesOf, type Passages } from './wire.ts';
 import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
 
 const METRICS = {
@@ -19,7 +19,7 @@ const METRICS = {
   misses: 'Share of replicas that are later than the deadline (R0-4).',
   late: 'Replicas that are later than the deadline, counted (R0-4).',
   undelivered: 'Replicas that never came (R0-5).',
-  metrics: 'Largest difference between what GetLSAGMetrics answered of a consumer (messages, mean latency) and what its records say, as a share (R0-22).',
+  metrics: 'Largest difference between what GetLSAGMetrics answered of a consumer (messages, duplicates, drops, bytes, mean latency and standard deviation) and what the capture there shows, as a share (R0-22).',
   copies: 'Copies beyond the first (R0-24).',
   conformance: 'Replicas that no directive orders (R0-6).',
   estimate: 'Largest difference of a consumer\'s median latency from what its RDN expected (R0-7).',
@@ -29,7 +29,6 @@ const METRICS = {
   period: 'A quantile of the time between iterations (R0-10, R0-13).',
   order: 'Replicas that left out of their directive\'s order (R0-15).',
   hold: 'How far releases are from their time, a quantile (R0-16).',
-  stamps: 'How far the kernel\'s stamps in agents\' records are from those in captures, a quantile (R0-22).',
   lookups: 'Flows that a PPN asked for again (R0-31).',
   slowest: 'Largest latency of a message, a quantile of them. Relative to a cell without holds: what fairness costs.',
   recovery: 'From the event until spreads are within the limit again (R0-8, R0-12).',
@@ -50,7 +49,7 @@ type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: 
 const COUNTS: readonly string[] = ['undelivered', 'late', 'triggered', 'copies', 'conformance', 'directives', 'unmeasured', 'order', 'lookups', 'iterations'];
 
 /** Of everything that the run left, whenever it was. */
-const WHOLE: readonly (keyof typeof METRICS)[] = ['metrics', 'conformance', 'order', 'stamps', 'lookups'];
+const WHOLE: readonly (keyof typeof METRICS)[] = ['metrics', 'conformance', 'order', 'lookups'];
 
 const latencyVariation: Check<Keys> = {
   name: 'latency-variation',
@@ -91,6 +90,7 @@ const latencyVariation: Check<Keys> = {
         return times.length < 2 ? missing('fewer than two iterations in the window') : exact(quantileOf(times.slice(1).map((t, i) => (t - times[i]!) * 1000), quantile));
       }
       case 'conformance': return onWire((passages) => exact(conformance(trail, passages)));
+      case 'metrics': return metricsError(trail, (consumer) => passagesAt(evidence, trail.nodes, consumer));
       case 'order': return onWire((passages) => exact(orderErrors(trail, passages)));
       case 'hold': {
         const ns = (us: number): bigint => BigInt(phase.startedNs) + BigInt(Math.round(us * 1000));
@@ -99,7 +99,10 @@ const latencyVariation: Check<Keys> = {
           return values.length === 0 ? missing('nothing was held in the window') : { kind: 'quantile', values, quantile };
         });
       }
-      case 'stamps': return trail.captureDifferencesUs.length === 0 ? missing('no consumer was captured') : { kind: 'quantile', values: trail.captureDifferencesUs, quantile };
+      case 'entry': return onWire((passages) => {
+        const values = entryLatencies(messages, passages, BigInt(phase.startedNs));
+        return values.length === 0 ? missing('no message of the window came to a PPN') : { kind: 'quantile', values, quantile };
+      });
     }
     if (messages.length === 0) return missing('no message was sent in the window: did its request succeed?');
     const clockBoundUs = Math.max(...messages.map((m) => m.clockBoundUs));
@@ -117,10 +120,6 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       const least = all.reduce((a, b) => Math.min(a, b), Infinity);
       return target.quantile === undefined ? exact(all.reduce((a, b) => Math.max(a, b), 0) - least) : { kind: 'quantile', quantile, values: all.map((us) => us - least) };
     }
-    case 'entry': {
-      const values = messages.flatMap((m) => m.entryUs ?? []);
-      return values.length === 0 ? missing('no PPN left records of these messages') : { kind: 'quantile', quantile, values };
-    }
     case 'deviation': return { kind: 'series', values: judged.map(deviationOf) };
     case 'latency': return { kind: 'quantile', quantile, values: judged.flat() };
     case 'slowest': return { kind: 'quantile', quantile, values: judged.map((l) => Math.max(...l)) };
@@ -135,7 +134,6 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       return exact(judged.flat().filter((us) => us > deadlineUs).length);
     }
     case 'undelivered': return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(trail, messages, only) };
-    case 'metrics': return metricsError(trail);
     case 'copies': return exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
     case 'estimate': return estimateError(messages, trail, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
     case 'recovery':
@@ -176,15 +174,21 @@ function estimateError(messages: readonly Message[], { iterations }: Trail, only
   return errors.length === 0 ? missing('no iteration in the window expected anything of these consumers') : { kind: 'exact', value: Math.max(...errors) };
 }
 
-/** R0-22: what the control plane answered against the records that had come until then. */
-function metricsError({ answers, messages }: Trail): Figures {
-  const differences = answers.flatMap(({ atUs, consumers }) => consumers.flatMap(({ consumer, metrics }) => {
-    const own = messages.flatMap((m) => (m.atUs < atUs ? (m.receipts.get(consumer)?.latencyUs ?? []) : []));
-    if (!metrics || own.length === 0) return [];
-    const mean = own.reduce((a, b) => a + b, 0) / own.length;
-    return [Math.abs(metrics.messages / own.length - 1), Math.abs(metrics.meanUs / mean - 1)];
+/** R0-22: what the control plane answered of consumers that were captured, against what had come there until then. */
+function metricsError({ answers }: Trail, at: (consumer: string) => Passages | string): Figures {
+  let why = 'nobody asked for metrics after messages had come';
+  const differences = answers.flatMap(({ atNs, consumers }) => consumers.flatMap(({ consumer, metrics }) => {
+    const passages = at(consumer);
+    if (typeof passages === 'string') {
+      why = passages;
+      return [];
+    }
+    const truth = receivedUntil(passages.arrived, atNs);
+    if (!metrics || truth.messages === 0) return [];
+    const share = (told: number, true_: number): number => Math.abs(told - true_) / (true_ || truth.messages);
+    return (['messages', 'duplicates', 'missing', 'bytes', 'meanUs', 'deviationUs'] as const).map((key) => share(metrics[key], truth[key]));
   }));
-  return differences.length === 0 ? missing('nobody asked for metrics after messages had come') : { kind: 'exact', value: Math.max(...differences) };
+  return differences.length === 0 ? missing(why) : { kind: 'exact', value: Math.max(...differences) };
 }
 
 export const checks: readonly Check[] = [latencyVariation];

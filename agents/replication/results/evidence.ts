@@ -27,8 +27,6 @@ export interface Message {
   /** Generation, from the start of the phase. */
   readonly atUs: number;
   readonly epoch: number;
-  /** From generation to arrival at its entry PPN; null: no PPN sent it on (R0-35). */
-  readonly entryUs: number | null;
   readonly receipts: ReadonlyMap<string, Receipt>;
   /** Consumers that were to have it. */
   readonly expected: readonly string[];
@@ -71,15 +69,13 @@ export interface Trail {
   readonly nodes: readonly NodeInfo[];
   readonly messages: readonly Message[];
   /** Of GetLSAGMetrics. */
-  readonly answers: readonly { readonly atUs: number; readonly consumers: readonly Membership[] }[];
+  readonly answers: readonly { readonly atNs: bigint; readonly consumers: readonly Membership[] }[];
   readonly replicas: ReadonlyMap<string, readonly Replica[]>;
   readonly directives: readonly DirectiveLog[];
   readonly iterations: readonly IterationLog[];
   /** Flows that PPNs asked for: "PPN address:port". */
   readonly lookUps: readonly { readonly atMs: number; readonly key: string }[];
   readonly probes: readonly ProbeLog[];
-  /** Between the agent's and the capture's stamp of every receipt that was captured. */
-  readonly captureDifferencesUs: readonly number[];
 }
 
 /** A text says why there is none. */
@@ -100,7 +96,6 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const members = membership(evidence, phase, config);
   const byId = new Map(nodes.map((n) => [n.id, n]));
   const clock = clocks(evidence, phase, nodes);
-  const captureDifferencesUs: number[] = [];
   const copies = new Map<string, { message: Delivery; receipts: Map<string, Receipt>; bound: number }>();
   for (const consumer of nodes.filter((n) => n.role === 'consumer')) {
     const captured = capturedStamps(evidence, consumer.name);
@@ -114,7 +109,6 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
         copy.bound = Math.max(copy.bound, sent.boundUs + got.boundUs);
         const before = copy.receipts.get(consumer.name);
         const stamp = captured?.get(`${key} ${delivery.sender}`);
-        if (stamp !== undefined) captureDifferencesUs.push(Math.abs(Number(stamp - delivery.kernelNs)) / 1000);
         const receipt: Receipt = {
           latencyUs: got.atUs - sent.atUs + (stamp === undefined ? 0 : Number(stamp - delivery.kernelNs) / 1000), applicationUs: got.atUs - sent.atUs + Number(delivery.applicationNs - delivery.kernelNs) / 1000,
           from: byId.get(delivery.sender)?.name ?? String(delivery.sender), copies: (before?.copies ?? 0) + 1,
@@ -124,19 +118,17 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
     }
   }
   const replicas = new Map(nodes.filter((n) => n.role === 'ppn').map((n) => [n.name, (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [...replicasOf(Buffer.from(records, 'base64'))])]));
-  const entered = entries(replicas, clock);
   const producerName = (source: number): string => byId.get(producerOf(source))?.name ?? '';
   const messages = [...copies.values()].map(({ message, receipts, bound }): Message => {
     const { atUs } = clock(producerName(message.source), message.generatedNs);
-    const entryUs = entered.get(`${message.source} ${message.sequence}`);
-    return { source: message.source, sequence: message.sequence, atUs, epoch: message.epoch, entryUs: entryUs === undefined ? null : entryUs - atUs, receipts, expected: [], clockBoundUs: bound };
+    return { source: message.source, sequence: message.sequence, atUs, epoch: message.epoch, receipts, expected: [], clockBoundUs: bound };
   }).sort((a, b) => a.atUs - b.atUs);
   const probes = nodes.flatMap((to) => (lines(to.name).filter((l) => l['event'] === 'probes') as { at: number; latencies: string }[]).flatMap(({ at, latencies }) => {
     const senders = new Set(latencies.split(' ').map((entry) => Number(entry.split(':')[0])));
     return [...senders].map((id): ProbeLog => ({ atMs: at - logAheadMs(evidence, to.name), from: byId.get(id)?.name ?? String(id), to: to.name }));
   }));
   return {
-    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })), directives, replicas, probes, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'), captureDifferencesUs,
+    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })), directives, replicas, probes, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'),
     lookUps: dated<{ atMs: number; ppn: string; flow: string }>('resolve').map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
   };
 }
@@ -162,19 +154,6 @@ function requests(evidence: CellEvidence, phase: PhaseRecord): Asked[] {
       return [{ operation: what.operation, params: what.params, answer: event.request.answer, askedUs, answeredUs: askedUs + event.tookUs }];
     });
   }).sort((a, b) => a.askedUs - b.askedUs);
-}
-
-/** When messages came to the first PPN that sent them on, from the start of the phase; by "source sequence". */
-function entries(replicas: Trail['replicas'], clock: ReturnType<typeof clocks>): ReadonlyMap<string, number> {
-  const first = new Map<string, number>();
-  for (const [node, own] of replicas) {
-    for (const { source, sequence, arrivedNs } of own) {
-      const key = `${source} ${sequence}`;
-      const { atUs } = clock(node, arrivedNs);
-      if (atUs < (first.get(key) ?? Infinity)) first.set(key, atUs);
-    }
-  }
-  return first;
 }
 
 interface Group {
@@ -203,7 +182,7 @@ function membership(evidence: CellEvidence, phase: PhaseRecord, config: Replicat
 
 /** What GetLSAGMetrics answered. */
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Trail['answers'] {
-  return requests(evidence, phase).flatMap(({ operation, answer, answeredUs }) => (operation === 'GetLSAGMetrics' ? [{ atUs: answeredUs, consumers: (answer as { consumers: readonly Membership[] }).consumers }] : []));
+  return requests(evidence, phase).flatMap(({ operation, answer, answeredUs }) => (operation === 'GetLSAGMetrics' ? [{ atNs: BigInt(phase.startedNs) + BigInt(Math.round(answeredUs * 1000)), consumers: (answer as { consumers: readonly Membership[] }).consumers }] : []));
 }
 
 /** With the messages that reached nobody: those that a producer said it would generate, and has not left records of. */
@@ -215,7 +194,7 @@ function withLost(messages: readonly Message[], evidence: CellEvidence, phase: P
     const { stream, startNs, count, periodNs } = answer as { stream: number; startNs: string; count: number; periodNs: number };
     const startUs = Number(BigInt(startNs) - BigInt(phase.startedNs)) / 1000;
     for (let sequence = 0; sequence < count; sequence++) {
-      if (!seen.has(`${stream} ${sequence}`)) all.push({ source: stream, sequence, atUs: startUs + (sequence * periodNs) / 1000, epoch: 0, entryUs: null, receipts: new Map(), expected: [], clockBoundUs: 0 });
+      if (!seen.has(`${stream} ${sequence}`)) all.push({ source: stream, sequence, atUs: startUs + (sequence * periodNs) / 1000, epoch: 0, receipts: new Map(), expected: [], clockBoundUs: 0 });
     }
   }
   return all.sort((a, b) => a.atUs - b.atUs);

@@ -1,5 +1,7 @@
 /** What nodes did, held against what they were told. Pure. */
 import type { Message, Trail } from './evidence.ts';
+import type { ConsumerMetrics } from '../protocol.ts';
+import { deviationOf } from '../routing/latencies.ts';
 import type { Passage, Passages } from './wire.ts';
 
 /** Directive of a graph that ruled a node in an epoch: its last one until then. */
@@ -28,7 +30,7 @@ const messageOf = (p: Passage): string => `${p.graph} ${p.source} ${p.sequence}`
 export function conformance(trail: Trail, passages: ReadonlyMap<string, Passages>): number {
   const rule = rulings(trail);
   const producers = new Set(trail.nodes.filter((n) => n.role === 'producer').map((n) => n.id));
-  const entries = new Map(trail.directives.map((d) => [`${d.graph} ${d.epoch}`, d.entry]));
+  const entries = Map.groupBy(trail.directives, (d) => d.graph);
   let violations = 0;
   for (const [node, { arrived, sent }] of passages) {
     const done = new Set<string>();
@@ -38,7 +40,7 @@ export function conformance(trail: Trail, passages: ReadonlyMap<string, Passages
       if (done.has(key) || !told?.some((d) => d.to === p.to)) violations += 1;
       done.add(key);
     }
-    violations += arrived.filter((p) => producers.has(p.sender) && (entries.get(`${p.graph} ${p.epoch}`) ?? node) !== node).length;
+    violations += arrived.filter((p) => producers.has(p.sender) && p.graph !== 0 && !entries.get(p.graph)?.some((d) => d.entry === node)).length;
   }
   return violations;
 }
@@ -78,6 +80,37 @@ export function holdErrors(trail: Trail, passages: ReadonlyMap<string, Passages>
       return due <= came ? [] : [{ at: p.atNs, us: Math.abs(Number(p.atNs - due)) / 1000 }];
     });
   }).sort((a, b) => (a.at < b.at ? -1 : 1)).map(({ us }) => us);
+}
+
+/** R0-35: microseconds from generation until a message came to its first PPN. */
+export function entryLatencies(messages: readonly Message[], passages: ReadonlyMap<string, Passages>, startNs: bigint): number[] {
+  const first = new Map<string, bigint>();
+  for (const { arrived } of passages.values()) {
+    for (const p of arrived) {
+      const key = `${p.source} ${p.sequence}`;
+      const before = first.get(key);
+      if (before === undefined || p.atNs < before) first.set(key, p.atNs);
+    }
+  }
+  return messages.flatMap((m) => {
+    const came = first.get(`${m.source} ${m.sequence}`);
+    return came === undefined ? [] : [Number(came - startNs) / 1000 - m.atUs];
+  });
+}
+
+/** R0-22: what had come to a consumer until a moment, as GetLSAGMetrics tells it. */
+export function receivedUntil(arrived: readonly Passage[], untilNs: bigint): Pick<ConsumerMetrics, 'messages' | 'duplicates' | 'missing' | 'bytes' | 'meanUs' | 'deviationUs'> {
+  const own = arrived.filter((p) => p.atNs < untilNs);
+  const firsts = [...Map.groupBy(own, (p) => `${p.source} ${p.sequence}`).values()].map(([p]) => p as Passage);
+  const latencies = firsts.map((p) => Number(p.atNs - p.generatedNs) / 1000);
+  const missing = [...Map.groupBy(firsts, (p) => p.source).values()].reduce((sum, list) => {
+    const numbers = list.map((p) => p.sequence);
+    return sum + numbers.reduce((a, b) => Math.max(a, b)) - numbers.reduce((a, b) => Math.min(a, b)) + 1 - numbers.length;
+  }, 0);
+  return {
+    messages: firsts.length, duplicates: own.length - firsts.length, missing, bytes: firsts.reduce((sum, p) => sum + p.bytes, 0),
+    meanUs: latencies.reduce((sum, us) => sum + us, 0) / latencies.length, deviationUs: deviationOf(latencies),
+  };
 }
 
 /** Nodes write down what they have received several times a second. */

@@ -7,6 +7,8 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { cumulative, releaseErrors, spreadOverTime, strips, type ErrorBar, type Strip } from './charts.ts';
+import { entryLatencies } from './measures.ts';
+import { passagesOf } from './wire.ts';
 import { spreadOf } from './check.ts';
 import { phaseStartMs, trailOf, type DirectiveLog, type Message, type Trail } from './evidence.ts';
 
@@ -53,11 +55,12 @@ const latencies = (m: Message): number[] => m.expected.map((c) => m.receipts.get
 
 function fairness(parts: readonly Part[]): VNode {
   const series = parts.map((p) => p.name);
-  const rows = parts.map(({ name, messages }) => {
+  const rows = parts.map(({ name, messages, evidence, phase, trail }) => {
     const spreads = messages.map((m) => spreadOf(latencies(m)));
     const all = messages.flatMap(latencies);
     const q = (values: number[], at: number) => (quantileOf(values, at) === Infinity ? 'never' : formatDurationUs(quantileOf(values, at)));
-    const entered = messages.flatMap((m) => (m.entryUs === null ? [] : [m.entryUs]));
+    const passages = passagesOf(evidence, trail.nodes);
+    const entered = typeof passages === 'string' ? [] : entryLatencies(messages, passages, BigInt(phase.startedNs));
     const lost = all.filter((us) => us === Infinity).length;
     return html`<tr><td>${name}</td><td class="figure">${messages.length}</td><td class="figure">${q(spreads, 0.5)}</td><td class="figure">${q(spreads, 0.99)}</td><td class="figure">${q(all, 0.5)}</td><td class="figure">${q(all, 0.99)}</td><td class="figure">${entered.length === 0 ? '–' : q(entered, 0.5)}</td><td class="figure">${lost}</td><td class="figure">${formatDurationUs(Math.max(...messages.map((m) => m.clockBoundUs)))}</td></tr>`;
   });

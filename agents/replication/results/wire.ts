@@ -1,4 +1,4 @@
-/** Messages as captures at PPNs show them: what came in and what went out, whatever the PPN says of itself. */
+/** Messages as captures at nodes show them: what came in and what went out, whatever the node says of itself. */
 import { join } from 'node:path';
 import { emptyHeaders, ipToText, readHeaders } from '../../../src/capture/headers.ts';
 import { readCapture } from '../../../src/capture/reader.ts';
@@ -6,7 +6,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { NodeInfo } from '../config.ts';
 import { DATA_PORT } from '../protocol.ts';
 
-/** A message that passed a PPN's interface. Stamps are the kernel's there, epoch nanoseconds of the clock that phases are dated by. */
+/** A message that passed a node's interface. Stamps are the kernel's there, epoch nanoseconds of the clock that phases are dated by. */
 export interface Passage {
   readonly graph: number;
   readonly epoch: number;
@@ -16,6 +16,8 @@ export interface Passage {
   readonly sender: number;
   /** Node that it is addressed to; '' where no node has that address. */
   readonly to: string;
+  /** Of the datagram's payload. */
+  readonly bytes: number;
   readonly atNs: bigint;
   /** By the producer's clock, as the message says. */
   readonly generatedNs: bigint;
@@ -33,41 +35,51 @@ const MAGIC = 0x4e52;
 const MESSAGE = 1;
 const AT = { kind: 3, graph: 4, epoch: 8, source: 12, sequence: 16, generated: 24, sender: 40 } as const;
 
-const read = new WeakMap<CellEvidence, ReadonlyMap<string, Passages> | string>();
+const read = new WeakMap<CellEvidence, Map<string, Passages | string>>();
 
 /** By PPN; a text says which PPN was not watched, so that nothing can be concluded. */
 export function passagesOf(evidence: CellEvidence, nodes: readonly NodeInfo[]): ReadonlyMap<string, Passages> | string {
-  let known = read.get(evidence);
-  if (known === undefined) read.set(evidence, (known = readPassages(evidence, nodes)));
-  return known;
+  const all = new Map<string, Passages>();
+  for (const { name } of nodes.filter((n) => n.role === 'ppn')) {
+    const own = passagesAt(evidence, nodes, name);
+    if (typeof own === 'string') return own;
+    all.set(name, own);
+  }
+  return all;
 }
 
-function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[]): ReadonlyMap<string, Passages> | string {
+/** Of one node; a text says why its interfaces show nothing. Read once. */
+export function passagesAt(evidence: CellEvidence, nodes: readonly NodeInfo[], name: string): Passages | string {
+  let known = read.get(evidence);
+  if (!known) read.set(evidence, (known = new Map<string, Passages | string>()));
+  let own = known.get(name);
+  if (own === undefined) known.set(name, (own = readPassages(evidence, nodes, name)));
+  return own;
+}
+
+function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[], name: string): Passages | string {
   const names = new Map(nodes.map((n) => [n.address, n.name]));
-  const passages = new Map<string, Passages>();
-  for (const node of nodes.filter((n) => n.role === 'ppn')) {
-    const records = evidence.captures.filter((c) => c.at.startsWith(`${node.name}:`));
-    if (records.length === 0) return `nothing is captured at ${node.name}: what it sends is its own word only`;
-    const bad = records.find((r) => r.error !== undefined || r.droppedByKernel > 0);
-    if (bad) return `the capture at ${bad.at} is incomplete: ${bad.error ?? `${bad.droppedByKernel} packets dropped`}`;
-    const own: { arrived: Passage[]; sent: Passage[] } = { arrived: [], sent: [] };
-    for (const record of records) {
-      const aheadNs = BigInt(Math.round(record.clockAheadNs ?? 0));
-      const headers = emptyHeaders();
-      readCapture(join(evidence.folder, record.file), (packet) => {
-        const { data, offset, captured, seconds, nanoseconds } = packet;
-        const at = offset + HEADER_AT;
-        if (!readHeaders(packet, headers) || headers.destinationPort !== DATA_PORT || captured < HEADER_AT + HEADER_BYTES) return;
-        if (data.readUInt16BE(at) !== MAGIC || data[at + AT.kind] !== MESSAGE) return;
-        const passage: Passage = {
-          graph: data.readUInt32BE(at + AT.graph), epoch: data.readUInt32BE(at + AT.epoch), source: data.readUInt32BE(at + AT.source),
-          sequence: Number(data.readBigUInt64BE(at + AT.sequence)), sender: data.readUInt32BE(at + AT.sender), to: names.get(ipToText(headers.destinationIp)) ?? '',
-          atNs: BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds) - aheadNs, generatedNs: data.readBigInt64BE(at + AT.generated),
-        };
-        (ipToText(headers.sourceIp) === node.address ? own.sent : own.arrived).push(passage);
-      });
-    }
-    passages.set(node.name, own);
+  const address = nodes.find((n) => n.name === name)?.address;
+  const records = evidence.captures.filter((c) => c.at.startsWith(`${name}:`));
+  if (records.length === 0) return `nothing is captured at ${name}: what it does is its own word only`;
+  const bad = records.find((r) => r.error !== undefined || r.droppedByKernel > 0);
+  if (bad) return `the capture at ${bad.at} is incomplete: ${bad.error ?? `${bad.droppedByKernel} packets dropped`}`;
+  const own: { arrived: Passage[]; sent: Passage[] } = { arrived: [], sent: [] };
+  for (const record of records) {
+    const aheadNs = BigInt(Math.round(record.clockAheadNs ?? 0));
+    const headers = emptyHeaders();
+    readCapture(join(evidence.folder, record.file), (packet) => {
+      const { data, offset, captured, length, seconds, nanoseconds } = packet;
+      const at = offset + HEADER_AT;
+      if (!readHeaders(packet, headers) || headers.destinationPort !== DATA_PORT || captured < HEADER_AT + HEADER_BYTES) return;
+      if (data.readUInt16BE(at) !== MAGIC || data[at + AT.kind] !== MESSAGE) return;
+      const passage: Passage = {
+        graph: data.readUInt32BE(at + AT.graph), epoch: data.readUInt32BE(at + AT.epoch), source: data.readUInt32BE(at + AT.source),
+        sequence: Number(data.readBigUInt64BE(at + AT.sequence)), sender: data.readUInt32BE(at + AT.sender), to: names.get(ipToText(headers.destinationIp)) ?? '',
+        bytes: length - HEADER_AT, atNs: BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds) - aheadNs, generatedNs: data.readBigInt64BE(at + AT.generated),
+      };
+      (ipToText(headers.sourceIp) === address ? own.sent : own.arrived).push(passage);
+    });
   }
-  return passages;
+  return own;
 }

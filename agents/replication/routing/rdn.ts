@@ -294,7 +294,7 @@ export class Rdn {
       this.#active.set(graph.id, { entry, epoch });
       logDirectives(this.#nodes, graph, epoch);
     }
-    const aim = aims.join(' ');
+    const aim = aims.map((a) => `${a.peer}:${a.graph}`).join(' ');
     // A graph that cannot be made leaves the last one in force; without consumers there is nobody to send to.
     const isWanted = aims.length > 0 || consumersOf(gateway).length === 0;
     if (isWanted && this.#aimed.get(producer) !== aim) {

@@ -2,7 +2,7 @@
 import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer, ppnsNeeded, UNUSED, wayTo, type Children, type Evaluation, type Problem, type Tree } from './graph.ts';
 import { deviationOf } from './latencies.ts';
 import { orderOf, planDirectives, slowestOf, star, type Planned } from './directives.ts';
-import { consumersOf, type Gateway, type NodeId } from '../protocol.ts';
+import { consumersOf, type Aim, type Gateway, type NodeId } from '../protocol.ts';
 import { lowerBound, search } from './search.ts';
 
 /** A new tree must be this much faster than the one that rules: graphs that flap cost more than they gain. */
@@ -41,7 +41,7 @@ export interface Route {
   /** The second one is for duplicates. */
   readonly graphs: readonly Graph[];
   /** Where the producer sends. */
-  readonly aims: readonly NodeId[];
+  readonly aims: readonly Aim[];
   readonly feasible: boolean;
   readonly reason: string | null;
   /** Nobody's tree could be faster. */
@@ -63,7 +63,7 @@ export function route(producer: NodeId, index: number, input: RoutingInput, befo
   const { gateway, healthy, knowledge, marginUs } = input;
   const all = consumersOf(gateway);
   const none = (reason: string): Route => ({ producer, graphs: [], aims: [], feasible: false, reason, boundUs: Infinity });
-  if (gateway.scheme === 'unicast') return { ...none('no graph: the producer sends to all'), aims: all, feasible: true };
+  if (gateway.scheme === 'unicast') return { ...none('no graph: the producer sends to all'), aims: all.map((peer) => ({ peer, graph: 0 })), feasible: true };
   const consumers = all.filter((c) => healthy.some((from) => knowledge.latencyUs(from, c) !== undefined));
   if (consumers.length === 0) return none('no consumer is measured yet');
   const twice = gateway.duplicates.filter((c) => consumers.includes(c));
@@ -80,7 +80,7 @@ export function route(producer: NodeId, index: number, input: RoutingInput, befo
   });
   const reasons = flaws(gateway, graphs[0]!, classesOf(gateway, consumers), all.length - consumers.length);
   if (twice.length > 0 && !second) reasons.push('there are too few PPNs for second paths');
-  return { producer, graphs, aims: graphs.map((g) => healthy[g.tree.entry]!), feasible: reasons.length === 0, reason: reasons.join('; ') || null, boundUs: lowerBound(first.problem) };
+  return { producer, graphs, aims: graphs.map((g) => ({ peer: healthy[g.tree.entry]!, graph: g.id })), feasible: reasons.length === 0, reason: reasons.join('; ') || null, boundUs: lowerBound(first.problem) };
 }
 
 interface Choice {
