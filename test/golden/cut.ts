@@ -1,15 +1,16 @@
 /** A results folder cut to what checks read: first repeat, no tools' output, captures and logs without what decides nothing. */
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DELIVERY_BYTES } from '../../agents/replication/records.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
 import { macToNumber, emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
 import { readCapture } from '../../src/capture/reader.ts';
 import { BIN_US } from '../../src/checks/series.ts';
 import { cellFolder, readRun, type CellEvidence } from '../../src/evidence/cell.ts';
 import type { Frame } from '../support/pcap.ts';
-import { readFrames, rewriteLogs, writeFrames } from './frames.ts';
+import { readFrames, rewriteLogs, writeFrames, type Line } from './frames.ts';
 
-const PARTS = ['lab', 'phases', 'captures', 'events', 'agents', 'load', 'clocks', 'voided'];
+const PARTS = ['lab', 'phases', 'captures', 'events', 'agents', 'clocks', 'voided'];
 /** Events of agents' logs that figures are made of. */
 const KEPT_EVENTS: Readonly<Record<string, readonly string[]>> = {
   gatekeeper: [],
@@ -17,38 +18,55 @@ const KEPT_EVENTS: Readonly<Record<string, readonly string[]>> = {
   pop: ['connections', 'access', 'policies', 'tables', 'load'],
 };
 /** Of a capture with connections so many packets are kept, whole connections at a time. */
-const MOST_PACKETS = 12_000;
+const MOST_PACKETS = 8000;
 /** Ethernet, IPv4, UDP, struct header of agents/replication/native/packetloop.c. */
 const REPLICATION_BYTES = 14 + 20 + 8 + 56;
+const REPLICATION_KIND_AT = 14 + 20 + 8 + 3;
 
 export async function cutRun(results: string, into: string): Promise<void> {
   rmSync(into, { recursive: true, force: true });
   mkdirSync(into, { recursive: true });
   const { manifest, cells } = await readRun(results);
-  const { machines, ...rest } = manifest;
-  void machines;
-  writeFileSync(join(into, 'run.json'), JSON.stringify({ ...rest, command: [], repeat: 1, looks: null, more: {}, machines: {} }));
+  writeFileSync(join(into, 'run.json'), JSON.stringify({ ...manifest, command: [], repeat: 1, looks: null, more: {}, machines: {} }));
   for (const [cell, [evidence]] of cells) if (evidence) cutCell(evidence, cellFolder(into, cell, 1));
 }
 
 function cutCell(evidence: CellEvidence, into: string): void {
   mkdirSync(join(into, 'captures'), { recursive: true });
   for (const part of PARTS) if (existsSync(join(evidence.folder, `${part}.json`))) cpSync(join(evidence.folder, `${part}.json`), join(into, `${part}.json`));
-  // Times of day say nothing; a sample in ten does as well.
-  const load = JSON.parse(readFileSync(join(into, 'load.json'), 'utf8')) as object[];
-  writeFileSync(join(into, 'load.json'), JSON.stringify(load.filter((_, i) => i % 10 === 0)));
   const systems = evidence.lab.systems.map((s) => s.name);
   const kept = systems.flatMap((s) => KEPT_EVENTS[s] ?? []);
   if (kept.length > 0) {
     cpSync(join(evidence.folder, 'agents'), join(into, 'agents'), { recursive: true });
-    rewriteLogs(into, (line) => (kept.includes(String(line['event'])) ? [line] : []));
+    rewriteLogs(into, (line) => (kept.includes(String(line['event'])) ? [shortened(line)] : []));
   }
   for (const record of evidence.captures) {
     const from = join(evidence.folder, record.file);
-    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? readFrames(from).map((f) => ({ ...f, bytes: f.bytes.subarray(0, REPLICATION_BYTES) })) : binned(from, evidence);
+    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? readFrames(from).filter(isMessage).map((f) => ({ ...f, bytes: plain(f.bytes) })) : binned(from, evidence);
     writeFrames(join(into, record.file), frames);
   }
 }
+
+/** Of the captured bytes, those that are random and decide nothing: identification, checksums, time of sending, tag. */
+const RANDOM: readonly (readonly [from: number, to: number])[] = [[18, 20], [24, 26], [40, 42], [74, 82], [90, 98]];
+
+function plain(bytes: Buffer): Buffer {
+  const cut = Buffer.from(bytes.subarray(0, REPLICATION_BYTES));
+  for (const [from, to] of RANDOM) cut.fill(0, Math.min(from, cut.length), Math.min(to, cut.length));
+  return cut;
+}
+
+/** Of measurement messages only who sent them is judged, of deliveries not when the application had them. */
+function shortened(line: Line): Line {
+  if (line['event'] === 'probes') return { ...line, latencies: [...new Set((line['latencies'] as string).split(' ').map((entry) => entry.split(':')[0]))].map((id) => `${id}:0`).join(' ') };
+  if (line['event'] !== 'deliveries') return line;
+  const records = Buffer.from(line['records'] as string, 'base64');
+  for (let at = 0; at + DELIVERY_BYTES <= records.length; at += DELIVERY_BYTES) records.copy(records, at + 48, at + 40, at + 48);
+  return { ...line, records: records.toString('base64') };
+}
+
+/** Measurement messages decide nothing. */
+const isMessage = ({ bytes }: Frame): boolean => bytes[REPLICATION_KIND_AT] === 1;
 
 /** Rates are judged by windows of whole bins: one frame for all of a station's in a bin, as long as they together. */
 function binned(path: string, evidence: CellEvidence): Frame[] {

@@ -13,11 +13,14 @@ export interface Recording {
   readonly checks: Checks;
 }
 
-/** The evidence of then against the targets of now: a bound that changes needs no other recording. */
+/**
+ * The evidence of then against the targets of now: a bound that changes needs no other recording. How busy the machine was
+ * is left out, for it would hide what is judged.
+ */
 export async function open(name: string, folder: string): Promise<Recording> {
   const [{ cells }, { experiment }] = await Promise.all([readRun(folder), loadExperiment(join(ROOT, `topologies/${name}.yaml`))]);
   const now = new Map(experiment.cells.map((lab) => [lab.cell, lab.targets]));
-  const first = new Map([...cells].flatMap(([cell, [evidence]]) => (evidence ? [[cell, { ...evidence, lab: { ...evidence.lab, targets: now.get(cell) ?? [] } }] as const] : [])));
+  const first = new Map([...cells].flatMap(([cell, [evidence]]) => (evidence ? [[cell, { ...evidence, load: [], lab: { ...evidence.lab, targets: now.get(cell) ?? [] } }] as const] : [])));
   return { cells: first, checks: await systemChecks([...first.values()].flatMap((e) => e.lab.targets)) };
 }
 

@@ -30,7 +30,8 @@ export interface Passages {
 
 /** Ethernet, IPv4 without options, UDP; then struct header of native/packetloop.c. */
 const HEADER_AT = 14 + 20 + 8;
-const HEADER_BYTES = 56;
+/** Up to the sender: what follows is not needed, and may have been cut off. */
+const HEADER_BYTES = 44;
 const MAGIC = 0x4e52;
 const MESSAGE = 1;
 const AT = { kind: 3, graph: 4, epoch: 8, source: 12, sequence: 16, generated: 24, sender: 40 } as const;

@@ -9,7 +9,7 @@ export const general: readonly Spoil[] = [
   { name: 'captures dropped packets', spoil: (e) => ({ ...e, captures: e.captures.map((c) => ({ ...c, droppedByKernel: 7 })) }) },
   { name: 'logs cut', spoil: (e, folder) => { rmSync(join(folder, 'agents'), { recursive: true, force: true }); return e; } },
   { name: 'clocks unknown', spoil: (e) => ({ ...e, clocks: { reference: 'left', sync: 'ptp', maxOffsetUs: 10_000, samples: [{ machine: 'local', atMs: 0, offsetNs: null, boundNs: 0 }] } }) },
-  { name: 'tools failed', spoil: (e) => flows(e, ({ rttUs: _, ...f }) => ({ ...f, ok: false, error: 'it ended early', receivedBytes: 0, intervals: [] })) },
+  { name: 'tools failed', spoil: (e) => flows(e, ({ flow, started, seconds }) => ({ flow, started, seconds, ok: false, error: 'it ended early', receivedBytes: 0, intervals: [] })) },
   { name: 'nothing arrives', spoil: (e) => flows(e, (f) => ({ ...f, receivedBytes: 0, intervals: f.intervals.map((i) => ({ ...i, rateBps: 0 })), ...(f.rttUs ? { rttUs: f.rttUs.map(() => null) } : {}), ...(f.datagrams ? { datagrams: f.datagrams.map((d) => ({ ...d, lost: d.sent })) } : {}) })) },
   { name: 'everything arrives', spoil: (e) => flows(e, (f) => ({ ...f, ok: true, receivedBytes: 1_000_000, rttUs: f.rttUs?.map((rtt) => rtt ?? 500) ?? [500] })) },
   { name: 'the last phase is slow', spoil: (e) => flows(e, (f, phase) => (phase === e.phases.length - 1 && f.rttUs ? { ...f, rttUs: f.rttUs.map((rtt) => rtt === null ? null : rtt * 5 + 30_000) } : f)) },
@@ -18,6 +18,6 @@ export const general: readonly Spoil[] = [
   { name: 'counters are zero', spoil: (e) => counters(e, () => 0) },
   { name: 'counters are higher', spoil: (e) => counters(e, (v) => v + 1_000_000) },
   { name: 'counters are missing', spoil: (e) => ({ ...e, agents: e.agents.map((a) => ({ ...a, counters: {} })) }) },
-  { name: 'requests have other results', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request ? { ...event, request: { ...event.request, refused: event.request.refused === null ? 'Unreachable' : null } } : event))])) }) },
+  { name: 'requests have other results', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request ? { ...event, request: { ...event.request, refused: event.request.refused === null ? 'Unreachable' : 'SomethingElse' } } : event))])) }) },
   { name: 'nothing was asked', spoil: (e) => ({ ...e, events: {} }) },
 ];

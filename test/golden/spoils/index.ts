@@ -6,6 +6,8 @@ import { pop } from './pop.ts';
 import { replication } from './replication.ts';
 import type { Spoil } from './spoil.ts';
 
+export type { Spoil };
+
 const ALL: readonly Spoil[] = [...general, ...gatekeeper, ...replication, ...pop];
 
 export const spoilsOf = (evidence: CellEvidence): readonly Spoil[] => {
