@@ -1,15 +1,14 @@
 /** What a run left of its messages: deliveries, replicas, directives and iterations, dated from the start of a phase. */
-import { join } from 'node:path';
-import { readCapture } from '../../../src/capture/reader.ts';
 import { offsetAt } from '../../../src/clocks/samples.ts';
 import { agentLog, logAheadMs } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
 import type { PhaseRecord } from '../../../src/traffic/run.ts';
 import type { NodeInfo, ReplicationFile } from '../config.ts';
-import { DATA_PORT, type Membership } from '../protocol.ts';
+import type { Membership } from '../protocol.ts';
 import { deliveriesOf, producerOf, replicasOf, type Delivery, type Replica } from '../records.ts';
 import { nodesOf } from '../system.ts';
+import { passagesAt } from './wire.ts';
 
 /** First copy of a message at a consumer. */
 export interface Receipt {
@@ -98,7 +97,7 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const clock = clocks(evidence, phase, nodes);
   const copies = new Map<string, { message: Delivery; receipts: Map<string, Receipt>; bound: number }>();
   for (const consumer of nodes.filter((n) => n.role === 'consumer')) {
-    const captured = capturedStamps(evidence, consumer.name);
+    const captured = capturedStamps(evidence, nodes, consumer.name);
     for (const { records } of lines(consumer.name).filter((l) => l['event'] === 'deliveries') as { records: string }[]) {
       for (const delivery of deliveriesOf(Buffer.from(records, 'base64'))) {
         const key = `${delivery.source} ${delivery.sequence}`;
@@ -220,20 +219,8 @@ function clocks(evidence: CellEvidence, phase: PhaseRecord, nodes: readonly Node
   };
 }
 
-const UDP_PAYLOAD = 14 + 20 + 8;
-const MAGIC = 0x4e52;
-
-/** Kernel's stamps of a node's captures, by "source sequence sender"; undefined: nothing was captured there. */
-function capturedStamps(evidence: CellEvidence, node: string): ReadonlyMap<string, bigint> | undefined {
-  const records = evidence.captures.filter((c) => c.at.startsWith(`${node}:`) && !c.error);
-  if (records.length === 0) return undefined;
-  const stamps = new Map<string, bigint>();
-  for (const record of records) {
-    readCapture(join(evidence.folder, record.file), ({ data, offset, captured, seconds, nanoseconds }) => {
-      const at = offset + UDP_PAYLOAD;
-      if (captured < UDP_PAYLOAD + 44 || data.readUInt16BE(offset + 36) !== DATA_PORT || data.readUInt16BE(at) !== MAGIC || data[at + 3] !== 1) return;
-      stamps.set(`${data.readUInt32BE(at + 12)} ${Number(data.readBigUInt64BE(at + 16))} ${data.readUInt32BE(at + 40)}`, BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds));
-    });
-  }
-  return stamps;
+/** Kernel's stamps of what came to a captured node, by "source sequence sender"; undefined: its captures show nothing. */
+function capturedStamps(evidence: CellEvidence, nodes: readonly NodeInfo[], node: string): ReadonlyMap<string, bigint> | undefined {
+  const passages = passagesAt(evidence, nodes, node);
+  return typeof passages === 'string' ? undefined : new Map(passages.arrived.map((p) => [`${p.source} ${p.sequence} ${p.sender}`, p.stampNs]));
 }

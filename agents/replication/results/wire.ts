@@ -19,6 +19,8 @@ export interface Passage {
   /** Of the datagram's payload. */
   readonly bytes: number;
   readonly atNs: bigint;
+  /** The same by the clock of the node's machine. */
+  readonly stampNs: bigint;
   /** By the producer's clock, as the message says. */
   readonly generatedNs: bigint;
 }
@@ -74,10 +76,11 @@ function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[], name: 
       const at = offset + HEADER_AT;
       if (!readHeaders(packet, headers) || headers.destinationPort !== DATA_PORT || captured < HEADER_AT + HEADER_BYTES) return;
       if (data.readUInt16BE(at) !== MAGIC || data[at + AT.kind] !== MESSAGE) return;
+      const stampNs = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
       const passage: Passage = {
         graph: data.readUInt32BE(at + AT.graph), epoch: data.readUInt32BE(at + AT.epoch), source: data.readUInt32BE(at + AT.source),
         sequence: Number(data.readBigUInt64BE(at + AT.sequence)), sender: data.readUInt32BE(at + AT.sender), to: names.get(ipToText(headers.destinationIp)) ?? '',
-        bytes: length - HEADER_AT, atNs: BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds) - aheadNs, generatedNs: data.readBigInt64BE(at + AT.generated),
+        bytes: length - HEADER_AT, atNs: stampNs - aheadNs, stampNs, generatedNs: data.readBigInt64BE(at + AT.generated),
       };
       (ipToText(headers.sourceIp) === address ? own.sent : own.arrived).push(passage);
     });
