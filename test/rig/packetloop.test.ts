@@ -73,6 +73,8 @@ test('R0-5, R0-16 every message reaches both, whole, and is held as long as it i
   const median = (id: number) => bench.at(id).map(latencyMs).sort((a, b) => a - b)[50]!;
   assert.ok(median(5) >= 3, `held for 3 ms after arrival: ${median(5)}`);
   assert.ok(median(4) >= 10, `10 ms after generation: ${median(4)}`);
+  const quickest = (id: number) => Math.min(...bench.at(id).map(latencyMs));
+  assert.ok(quickest(5) < 8 && quickest(4) < 15, `not longer: ${quickest(5)}, ${quickest(4)}`);
   assert.ok(bench.at(4).every((d) => latencyMs(d) >= 10), 'never early');
   assert.equal(bench.at(4)[0]?.sender, 2);
   assert.equal(bench.at(5)[0]?.sender, 3);
