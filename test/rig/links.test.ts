@@ -50,7 +50,8 @@ traffic:
 test('loss as reported is what captures at both ends show, with random losses, an outage and none', () => {
   using files = scratch();
   const flows = [['mgen', 'rate: 2Mbit, tool: mgen'], ['iperf', 'rate: 2Mbit, protocol: udp'], ['prober', 'tool: prober, interval: 5ms']] as const;
-  const phases = [['none', ''], ['random', '{ at: 0s, impair: "a:e", loss: 10%, direction: out }'], ['outage', '{ at: 0s, impair: "a:e", loss: 0%, direction: out }, { at: 1s, down: "b:e", for: 700ms }']] as const;
+  // Loss begins once iperf3 has exchanged its greeting: its client waits for ever when that datagram is lost.
+  const phases = [['none', ''], ['random', '{ at: 1s, impair: "a:e", loss: 10%, direction: out }'], ['outage', '{ at: 0s, impair: "a:e", loss: 0%, direction: out }, { at: 1s, down: "b:e", for: 700ms }']] as const;
   const topology = files.file('lab.yaml', `
 name: t-loss
 saturation: 100%
