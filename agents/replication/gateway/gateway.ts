@@ -13,7 +13,7 @@ const BRIDGE = 'br0';
 export async function startGateway({ config, secret, ovsDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { fabric } = config;
   if (!fabric || ovsDir === null) throw new Error('a gateway needs an Open vSwitch');
-  const gateway = new Gateway(fabric, `unix:${join(ovsDir, `${BRIDGE}.mgmt`)}`);
+  const gateway = new Gateway(fabric, ovsDir);
   await gateway.settle(NO_TASKS);
   const functions: GatewayFunctions = { settle: (tasks) => gateway.settle(tasks), metrics: () => gateway.metrics() };
   const listening = await listen<object>({
@@ -32,12 +32,14 @@ export async function startGateway({ config, secret, ovsDir }: AgentSetup<AgentC
 
 class Gateway {
   readonly #fabric: Fabric;
+  readonly #ovsDir: string;
   readonly #bridge: string;
   flows = 0;
 
-  constructor(fabric: Fabric, bridge: string) {
+  constructor(fabric: Fabric, ovsDir: string) {
     this.#fabric = fabric;
-    this.#bridge = bridge;
+    this.#ovsDir = ovsDir;
+    this.#bridge = `unix:${join(ovsDir, `${BRIDGE}.mgmt`)}`;
   }
 
   /** All flows in one transaction: no packet meets half of them. */
@@ -49,6 +51,7 @@ class Gateway {
     }
     const flows = flowsOf(this.#fabric, tasks);
     await ofctl(['--bundle', 'replace-flows', this.#bridge, '-'], flows.join('\n'));
+    await this.#forgetCached();
     this.flows = flows.length;
     log('info', 'tasks', { tasks });
   }
@@ -59,19 +62,27 @@ class Gateway {
 
   async clear(): Promise<void> {
     await ofctl(['del-flows', this.#bridge]);
+    await this.#forgetCached();
     this.flows = 0;
+  }
+
+  /** The userspace datapath of Open vSwitch 3.1 can keep a cached "drop" after the flows that it came from are gone. */
+  async #forgetCached(): Promise<void> {
+    await openvswitch('ovs-appctl', ['revalidator/purge'], '', { ...process.env, OVS_RUNDIR: this.#ovsDir });
   }
 }
 
 /** Open vSwitch's own client: flows with translations are beyond agents/lib/openflow.ts, and change rarely. */
-function ofctl(args: readonly string[], input = ''): Promise<string> {
+const ofctl = (args: readonly string[], input = ''): Promise<string> => openvswitch('ovs-ofctl', ['-O', 'OpenFlow13', ...args], input);
+
+function openvswitch(program: string, args: readonly string[], input: string, env = process.env): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn('ovs-ofctl', ['-O', 'OpenFlow13', ...args]);
+    const child = spawn(program, args, { env });
     let [out, complaint] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => { out += text; });
     child.stderr.setEncoding('utf8').on('data', (text: string) => { complaint += text; });
     child.once('error', reject);
     child.stdin.on('error', () => undefined).end(input);
-    child.once('close', (code) => { if (code === 0) resolve(out); else reject(new Error(`ovs-ofctl ${args.join(' ')}: ${complaint.trim() || `exit ${code}`}`)); });
+    child.once('close', (code) => { if (code === 0) resolve(out); else reject(new Error(`${program} ${args.join(' ')}: ${complaint.trim() || `exit ${code}`}`)); });
   });
 }
