@@ -1,4 +1,5 @@
 /** One target, one repeat: the figures that the target is about. */
+import { isDeepStrictEqual } from 'node:util';
 import { mean } from 'simple-statistics';
 import { formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
@@ -8,6 +9,7 @@ import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';
 import { missing, type Checks, type Figures, type Window } from './check.ts';
 import { highest, owedBytes, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US } from './isolation.ts';
+import { packets } from './packets.ts';
 import { groupSeries, windowRates, type GroupSeries } from './series.ts';
 
 
@@ -32,16 +34,33 @@ function builtIn(target: BuiltInTarget, evidence: CellEvidence, phase: PhaseReco
     case 'bandwidth-isolation': return isolation(target, evidence, phase, window);
     case 'counter': return counter(target, evidence);
     case 'answers': return answers(target, evidence, phase, window);
+    case 'packets': return packets(target, evidence, phase, window);
   }
 }
 
 /** Requests of the phase that were not answered as the topology expects. */
-function answers(target: BuiltInTarget & { check: 'answers' }, { events }: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
-  const asked = (events[phase.phase] ?? []).flatMap((e) => (e.request && e.plannedUs >= fromUs && e.plannedUs <= toUs && (target.operation === undefined || e.request.operation === target.operation) ? [e.request] : []));
+function answers(target: BuiltInTarget & { check: 'answers' }, { events, lab }: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
+  const planned = lab.phases.find((p) => p.name === phase.phase)?.events ?? [];
+  const asked = (events[phase.phase] ?? []).flatMap(({ request, plannedUs }, i) => {
+    if (!request || plannedUs < fromUs || plannedUs > toUs || (target.operation !== undefined && request.operation !== target.operation)) return [];
+    const what = planned[i]?.what;
+    const expected = what?.kind === 'request' ? what.answer : undefined;
+    const place = request.refused === null && expected !== undefined ? differs(request.answer, expected, '') : null;
+    return [{ operation: request.operation, wrong: request.refused !== request.expected ? `${request.refused ?? 'done'} instead of ${request.expected ?? 'done'}` : place }];
+  });
   if (asked.length === 0) return missing('nothing was asked in this phase');
-  const wrong = asked.filter((r) => r.refused !== r.expected);
-  const detail = wrong.length === 0 ? `${asked.length} answered as expected` : wrong.map((r) => `${r.operation}: ${r.refused ?? 'done'} instead of ${r.expected ?? 'done'}`).slice(0, 5).join(', ');
+  const wrong = asked.filter((r) => r.wrong !== null);
+  const detail = wrong.length === 0 ? `${asked.length} answered as expected` : wrong.map((r) => `${r.operation}: ${r.wrong}`).slice(0, 5).join(', ');
   return { kind: 'exact', value: wrong.length, detail };
+}
+
+/** Where an answer is not what was expected of it, in words; null: nowhere. What is not expected may be anything. */
+function differs(answer: unknown, expected: unknown, path: string): string | null {
+  if (typeof expected === 'object' && expected !== null && !Array.isArray(expected)) {
+    const given = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
+    return Object.entries(expected).map(([key, value]) => differs(given[key], value, `${path}/${key}`)).find((place) => place !== null) ?? null;
+  }
+  return isDeepStrictEqual(answer, expected) ? null : `${path} is ${JSON.stringify(answer)} instead of ${JSON.stringify(expected)}`;
 }
 
 function counter(target: BuiltInTarget & { check: 'counter' }, { agents }: CellEvidence): Figures {

@@ -69,7 +69,7 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
     const hint = near ? { hint: `did you mean "${near}"?` } : {};
     if (!known) problems.push({ path: [...path, 'request', 'system'], message: `this cell has no system "${system}"`, ...hint });
     else if (!known.on.includes(node)) problems.push({ path: [...path, 'request', 'node'], message: `no agent of "${system}" runs on "${node}"`, ...hint });
-    return [{ atUs, what: { kind: 'request', system, node, operation, params, expected: event.expect ?? null } }];
+    return [{ atUs, what: { kind: 'request', system, node, operation, params, expected: event.expect ?? null, ...(event.answer === undefined ? {} : { answer: event.answer }) } }];
   }
   const kind = 'leave' in event ? 'leave' : 'join';
   return [{ atUs, what: { kind, nodes: hosts('leave' in event ? event.leave : event.join, scope, [...path, kind], problems) } }];

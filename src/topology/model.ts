@@ -109,7 +109,7 @@ export type Happening =
   | { readonly kind: 'configure'; readonly patches: Readonly<Record<string, unknown>> }
   | { readonly kind: 'leave' | 'join'; readonly nodes: readonly string[] }
   | { readonly kind: 'impair'; readonly link: string; readonly changes: readonly LinkChange[] }
-  | { readonly kind: 'request'; readonly system: string; readonly node: string; readonly operation: string; readonly params: Readonly<Record<string, unknown>>; readonly expected: string | null };
+  | { readonly kind: 'request'; readonly system: string; readonly node: string; readonly operation: string; readonly params: Readonly<Record<string, unknown>>; readonly expected: string | null; readonly answer?: Readonly<Record<string, unknown>> };
 
 /** What becomes of one direction of a link; its rate and queue stay. */
 export interface LinkChange {

@@ -17,6 +17,7 @@ const impairmentFields = {
 const impairment = Type.Object(impairmentFields, { additionalProperties: false, description: 'Overrides for the direction from the second endpoint to the first.' });
 
 const macPattern = pattern('^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$', 'a MAC address such as "02:00:00:00:00:01"', 'MAC address; assigned by netrig unless given.');
+const ipv4 = (description: string) => pattern('^[0-9]{1,3}(\\.[0-9]{1,3}){3}$', 'an address such as "10.64.0.200"', description);
 const cidrPattern = pattern('^([0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F:]+/[0-9]{1,3}|auto|none)$', 'an address such as "10.0.0.1/24", "auto" or "none"', 'Address of the interface. Nodes of kind linux get one by themselves; "none" leaves the interface bare. On a switch node, an address makes the interface the node\'s own instead of a port of the switch.');
 
 const endpointObject = closed({
@@ -78,7 +79,7 @@ const flowFields = {
   interval: opt(duration('Prober: time between requests (default 10ms).')),
   burst: opt(closed({ every: duration('Time from the start of one burst to the start of the next.'), for: duration('Length of a burst.') }, { description: 'mgen: sends at `rate` in bursts only.' })),
   cast: opt(Type.Enum(['unicast', 'multicast'], { description: 'mgen: multicast sends to a group that `to` joins; switches give it to everyone in the segment, as they do a broadcast (default unicast).' })),
-  address: opt(pattern('^[0-9]{1,3}(\\.[0-9]{1,3}){3}$', 'an address such as "10.64.0.200"', 'Address that `to` is reached at, where it is not its own (behind a NAT).')),
+  address: opt(ipv4('Address that `to` is reached at, where it is not its own (behind a NAT).')),
   start: opt(duration('Start, relative to the phase (default 0s).')),
   duration: opt(duration('How long it sends (default: to the end of the phase).')),
   congestion: opt(Type.String({ description: 'TCP congestion control of the sender (default: the node\'s).' })),
@@ -107,6 +108,7 @@ const event = Type.Union([
       operation: text('Operation of that agent.'), params: opt(Type.Record(Type.String(), Type.Unknown(), { description: 'Its parameters.' })),
     }, { description: 'An operation of a system\'s own interface.' }),
     expect: opt(Type.String({ description: 'The code of the error that it must be refused with (default: it must succeed).' })),
+    answer: opt(Type.Record(Type.String(), Type.Unknown(), { description: 'What the answer must hold, as far as it is given here; lists must be the same.' })),
   }),
   closed({ at, configure: Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()), { description: 'System to a JSON merge patch of its config; its agents adopt it while they run.' }) }),
   closed({ at, leave: nodes('Host that is unplugged: its links go down, and the systems are told that it is gone.') }),
@@ -157,7 +159,7 @@ const sharedSource = {
 };
 
 /** Checks of the testbed itself; systems bring others. */
-export const BUILT_IN_CHECKS = ['reachability', 'rate', 'loss', 'latency', 'bandwidth-isolation', 'counter', 'answers'] as const;
+export const BUILT_IN_CHECKS = ['reachability', 'rate', 'loss', 'latency', 'bandwidth-isolation', 'counter', 'answers', 'packets'] as const;
 declare const ofSystem: unique symbol;
 
 /** A target whose check a system brings: its own keys are validated with that system's schema (src/systems). */
@@ -182,6 +184,13 @@ export const targetSchema = Type.Union([
   }),
   closed({ check: Type.Literal('counter'), ...targetBase, ...bound, system: name('System.'), counter: Type.String({ description: 'Final counter of its agents, e.g. limiters.' }), node: opt(name('Node of the agent (default: the sum over all).')) }),
   closed({ check: Type.Literal('answers'), ...targetBase, operation: opt(text('Operation of `request` events (default: all of the phase).')) }),
+  closed({
+    check: Type.Literal('packets'), ...targetBase, ...bound,
+    capture: Type.String({ description: 'Capture point "node:interface" whose packets are counted; those that its filter and direction leave out are not.' }),
+    protocol: opt(Type.Enum(['tcp', 'udp', 'icmp'], { description: 'Only of this protocol.' })),
+    source: opt(ipv4('Only from this address.')), destination: opt(ipv4('Only to this address.')),
+    port: opt(Type.Integer({ minimum: 0, maximum: 65_535, description: 'Only to this port.' })),
+  }),
   systemTarget,
 ], { description: 'A figure held against a bound; decided by its interval.' });
 

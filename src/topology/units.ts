@@ -20,6 +20,7 @@ export function unitOfTarget(target: BuiltInTarget): Unit {
   switch (target.check) {
     case 'reachability':
     case 'answers':
+    case 'packets':
     case 'counter': return 'count';
     case 'rate': return 'rate';
     case 'loss': return 'fraction';

@@ -143,6 +143,18 @@ test('answers: what was asked must be answered as the topology expects, and some
   assert.match(judged()?.reason ?? '', /nothing was asked/);
 });
 
+test('answers: what is expected of an answer must be in it, the rest may be anything', () => {
+  const judged = (answer: unknown, expected: Readonly<Record<string, unknown>>) => {
+    const e = evidence({ events: { p: [{ what: 'x', plannedUs: 0, beganUs: 0, tookUs: 0, request: { node: 'n', operation: 'Place', expected: null, refused: null, answer } }] } }, { name: 'x', check: 'answers' });
+    const what = { kind: 'request', system: 's', node: 'n', operation: 'Place', params: {}, expected: null, answer: expected } as const;
+    return outcome({ ...e, lab: { ...e.lab, phases: e.lab.phases.map((p) => ({ ...p, events: [{ atUs: 0, index: 0, what }] })) } });
+  };
+  assert.equal(judged({ on: ['a', 'b'], term: 3, limits: { us: 5, share: 1 } }, { on: ['a', 'b'], limits: { us: 5 } })?.outcome, 'pass');
+  assert.match(judged({ on: ['b', 'a'] }, { on: ['a', 'b'] })?.reason ?? '', /Place: \/on is \["b","a"\] instead of \["a","b"\]/);
+  assert.match(judged({ limits: {} }, { limits: { us: 5 } })?.reason ?? '', /\/limits\/us is undefined instead of 5/);
+  assert.equal(judged(null, { on: [] })?.outcome, 'fail');
+});
+
 test('a check that no system has is missing, not met', () => {
   assert.match(outcome(evidence({}, { name: 'x', check: 'gone', 'at-most': 0 } as unknown as TargetFile))?.reason ?? '', /no system here has the check "gone"/);
 });

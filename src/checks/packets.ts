@@ -1,0 +1,35 @@
+/** Packets of a capture point that match a description: what must not be there, or must. */
+import { join } from 'node:path';
+import { emptyHeaders, ipToText, readHeaders } from '../capture/headers.ts';
+import { readCapture } from '../capture/reader.ts';
+import type { CellEvidence } from '../evidence/cell.ts';
+import type { BuiltInTarget } from '../topology/units.ts';
+import type { PhaseRecord } from '../traffic/run.ts';
+import { missing, type Figures, type Window } from './check.ts';
+
+const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
+
+export function packets(target: BuiltInTarget & { check: 'packets' }, evidence: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
+  const record = evidence.captures.find((c) => c.at === target.capture);
+  if (!record) return missing(`no capture at ${target.capture}`);
+  if (record.error !== undefined || record.droppedByKernel > 0) return missing(`the capture at ${target.capture} is incomplete: ${record.error ?? `${record.droppedByKernel} packets dropped`}`);
+  const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clockAheadNs ?? 0));
+  const headers = emptyHeaders();
+  let [all, count] = [0, 0];
+  let last: number | undefined;
+  readCapture(join(evidence.folder, record.file), (packet) => {
+    all += 1;
+    const atUs = Number(BigInt(packet.seconds) * 1_000_000_000n + BigInt(packet.nanoseconds) - startNs) / 1000;
+    if (atUs < fromUs || atUs >= toUs || !readHeaders(packet, headers)) return;
+    const { protocol, source, destination, port } = target;
+    if (protocol !== undefined && headers.protocol !== PROTOCOLS[protocol]) return;
+    if (port !== undefined && headers.destinationPort !== port) return;
+    if (source !== undefined && ipToText(headers.sourceIp) !== source) return;
+    if (destination !== undefined && ipToText(headers.destinationIp) !== destination) return;
+    count += 1;
+    last = atUs;
+  });
+  // One that shows nothing at all can't be told from one that does not work.
+  if (all === 0) return missing(`the capture at ${target.capture} holds no packet`);
+  return { kind: 'exact', value: count, ...(last === undefined ? {} : { detail: `the last at ${(last / 1e6).toFixed(3)} s` }) };
+}
