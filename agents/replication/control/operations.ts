@@ -37,7 +37,7 @@ export const OPERATIONS = {
   ModifyLSAGConfig: closed({ svg: Type.String(), add: opt(closed({ consumers: opt(nodes), producers: opt(nodes) })), remove: opt(closed({ consumers: opt(nodes), producers: opt(nodes) })) }),
   ModifyLSAGRequirements: closed({ svg: Type.String(), ...limits, classes: opt(Type.Record(Type.String(), closed(limits))) }),
   GetLSAGMetrics: closed({ svg: Type.String(), consumers: opt(nodes) }),
-  CreateLPGAndPolicy: closed({ lpg: Type.String(), cell: Type.String(), account: Type.String(), latency: opt(duration('')), variation: opt(duration('')) }),
+  CreateLPGAndPolicy: closed({ lpg: Type.String(), cell: Type.String(), account: Type.String(), latency: opt(duration('Of messages of gateways that are bound to it.')), variation: opt(duration('Largest less smallest latency of such a message.')) }),
   ShareLPG: closed({ lpg: Type.String(), account: Type.String(), with: Type.String() }),
   LaunchVMsOfVPCInLPG: closed({ lpg: Type.String(), account: Type.String(), vpc: Type.String(), nodes }),
   SVGPacketProcessingRequirements: closed({

@@ -6,7 +6,7 @@ import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, NodeInfo, Role } from '../config.ts';
 import { isOperation, OPERATIONS, QUESTIONS, refuse, type Operation, type Params, type Requirements } from './operations.ts';
-import { classesOf, consumerCount, describe, gatewayOf, narrowed, ppnsFor, type Svg } from './svg.ts';
+import { classesOf, consumerCount, describe, gatewayOf, limitsOf, narrowed, ppnsFor, underPolicy, type Policy, type Svg } from './svg.ts';
 import { distance, place } from './placement.ts';
 import { GATEWAY_PORT, RDN_PORT, type GatewayFunctions, type NodeId, type RdnControlFunctions } from '../protocol.ts';
 
@@ -19,6 +19,7 @@ const RECALL_MS = 3000;
 
 interface Lpg {
   readonly cell: string;
+  readonly policy: Policy;
   readonly owner: string;
   readonly shared: readonly string[];
   /** Virtual network by node. */
@@ -208,11 +209,12 @@ export class ControlPlane {
     return { svg, ...status, leader: own.rdns[0], ppns: own.ppns, bytes: total('bytes'), drops: total('missing'), messages: total('messages'), consumers: asked };
   }
 
-  #createLpg({ lpg, cell, account }: Params<'CreateLPGAndPolicy'>) {
+  #createLpg({ lpg, cell, account, latency, variation }: Params<'CreateLPGAndPolicy'>) {
     if (this.#lpgs.has(lpg)) refuse('AlreadyExists', `a placement group "${lpg}" exists`);
     if (!this.#config.nodes.some((n) => n.cell === cell)) refuse('UnknownNode', `no host is in cell "${cell}"`);
-    this.#lpgs.set(lpg, { cell, owner: account, shared: [], members: {} });
-    return { lpg, cell };
+    const policy = limitsOf({ ...(latency === undefined ? {} : { latency }), ...(variation === undefined ? {} : { variation }) });
+    this.#lpgs.set(lpg, { cell, policy, owner: account, shared: [], members: {} });
+    return { lpg, cell, policy };
   }
 
   #shareLpg({ lpg, account, with: other }: Params<'ShareLPG'>) {
@@ -260,13 +262,13 @@ export class ControlPlane {
     const group = this.#lpg(lpg);
     this.#mayUse(group, lpg, account ?? own.account ?? '');
     const before = new Set([...own.ppns, own.rdns[0]]);
-    const next: Svg = { ...own, cell: group.cell };
+    const next: Svg = { ...own, cell: group.cell, classes: underPolicy(own.classes, group.policy) };
     this.#choose(next, own);
     Object.assign(own, next);
     const migrated = [...own.ppns, own.rdns[0]].filter((name) => !before.has(name));
     this.#counters.migrations += migrated.length;
     await this.#lead(own);
-    return { ...describe(own), migrated };
+    return { ...describe(own), classes: own.classes, migrated };
   }
 
   #mayUse(group: Lpg, lpg: string, account: string): void {

@@ -38,11 +38,13 @@ interface Limits {
 }
 
 const DEFAULT_SHARE = 0.9;
+/** Limits of a placement group. */
+export type Policy = Partial<Pick<ClassLimits, 'variationUs' | 'latencyUs'>>;
 type Given = Pick<ClassLimits, 'variationUs' | 'share' | 'deviationUs' | 'latencyUs'>;
 const NONE: Given = { variationUs: null, share: DEFAULT_SHARE, deviationUs: null, latencyUs: null };
 
 /** Those that are given. */
-const limitsOf = ({ variation, share, deviation, latency }: Limits): Partial<Given> => ({
+export const limitsOf = ({ variation, share, deviation, latency }: Limits): Partial<Given> => ({
   ...(variation === undefined ? {} : { variationUs: parseDurationUs(variation) }),
   ...(share === undefined ? {} : { share: parseFraction(share) }),
   ...(deviation === undefined ? {} : { deviationUs: parseDurationUs(deviation) }),
@@ -61,6 +63,12 @@ export function classesOf(consumers: readonly NodeId[], { classes = {}, ...all }
 /** With other limits, where some are given: of a class before those of all. */
 export function narrowed(classes: Readonly<Record<string, ClassLimits>>, all: Limits, own: Readonly<Record<string, Limits>> = {}): Record<string, ClassLimits> {
   return Object.fromEntries(Object.entries(classes).map(([name, c]) => [name, { ...c, ...limitsOf(all), ...limitsOf(own[name] ?? {}) }]));
+}
+
+/** Under the policy of a placement group: of two limits the narrower one (R0-25). */
+export function underPolicy(classes: Readonly<Record<string, ClassLimits>>, { latencyUs, variationUs }: Policy): Record<string, ClassLimits> {
+  const narrower = (own: number | null, other: number | null = null): number | null => (own === null || other === null ? own ?? other : Math.min(own, other));
+  return Object.fromEntries(Object.entries(classes).map(([name, c]) => [name, { ...c, latencyUs: narrower(c.latencyUs, latencyUs), variationUs: narrower(c.variationUs, variationUs) }]));
 }
 
 export const consumerCount = ({ classes }: Svg): number => Object.values(classes).reduce((n, c) => n + c.consumers.length, 0);
