@@ -13,7 +13,7 @@ export const replicationSchema = closed({
   ppns: oneOrMany(names('Nodes that may be packet processing nodes.')),
   producers: oneOrMany(names('Nodes of message producers.')),
   consumers: oneOrMany(names('Nodes that may be message consumers.')),
-  scheme: opt(Type.Enum([...SCHEMES], { description: 'relative (default), absolute: tree with holds after arrival, or until a time after generation. Controls: plain (tree without holds), wrong (order and holds on the wrong side), single (one PPN to all), unicast (the producer to all).' })),
+  scheme: opt(Type.Enum([...SCHEMES], { description: 'relative (default), absolute: tree with holds after arrival, or until a time after generation. Controls: plain (tree without holds), reversed (that, nearest first), wrong (order and holds on the wrong side), single (one PPN to all), unicast (the producer to all).' })),
   period: opt(duration('Time from one routing adjustment iteration to the next (default 1s).')),
   quantile: opt(percent('Quantile of measured latencies that graphs are built from (default 50%).')),
   'fan-out': opt(Type.Integer({ minimum: 1, maximum: 4096, description: 'Destinations that one PPN serves (default 2).' })),

@@ -150,9 +150,9 @@ export interface ClassLimits {
   readonly latencyUs: number | null;
 }
 
-export const SCHEMES = ['relative', 'absolute', 'plain', 'wrong', 'single', 'unicast'] as const;
+export const SCHEMES = ['relative', 'absolute', 'plain', 'reversed', 'wrong', 'single', 'unicast'] as const;
 /**
- * How a graph's messages are sent. relative, absolute: tree with holds. plain: tree without. wrong: tree with the order
+ * How a graph's messages are sent. relative, absolute: tree with holds. plain: tree without. reversed: that in the order reversed. wrong: tree with the order
  * reversed and the holds on the wrong side. single: one PPN to all, unordered. unicast: the producer itself to all.
  */
 export type Scheme = (typeof SCHEMES)[number];

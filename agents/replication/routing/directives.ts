@@ -27,7 +27,7 @@ export interface Planned {
   readonly cut: boolean;
 }
 
-const ORDERS: Readonly<Record<Scheme, Order>> = { relative: 'longest-first', absolute: 'longest-first', plain: 'longest-first', wrong: 'shortest-first', single: 'as-numbered', unicast: 'as-numbered' };
+const ORDERS: Readonly<Record<Scheme, Order>> = { relative: 'longest-first', absolute: 'longest-first', plain: 'longest-first', reversed: 'shortest-first', wrong: 'shortest-first', single: 'as-numbered', unicast: 'as-numbered' };
 export const orderOf = (scheme: Scheme): Order => ORDERS[scheme];
 
 /** `classOf`: consumers that are to be alike. `floors`: what another graph of the same messages needs, by class. */
