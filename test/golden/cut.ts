@@ -1,6 +1,7 @@
 /** A results folder cut to what checks read: first repeat, no tools' output, captures and logs without what decides nothing. */
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DATA_PORT } from '../../agents/replication/protocol.ts';
 import { DELIVERY_BYTES } from '../../agents/replication/records.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
 import { macToNumber, emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
@@ -14,14 +15,16 @@ const PARTS = ['lab', 'phases', 'captures', 'events', 'agents', 'clocks', 'voide
 /** Events of agents' logs that figures are made of. */
 const KEPT_EVENTS: Readonly<Record<string, readonly string[]>> = {
   gatekeeper: [],
-  replication: ['deliveries', 'probes', 'directives', 'iteration', 'resolve'],
+  replication: ['deliveries', 'directives', 'iteration', 'resolve'],
   pop: ['connections', 'access', 'policies', 'tables', 'load'],
 };
 /** Of a capture with connections so many packets are kept, whole connections at a time. */
 const MOST_PACKETS = 8000;
 /** Ethernet, IPv4, UDP, struct header of agents/replication/native/packetloop.c. */
 const REPLICATION_BYTES = 14 + 20 + 8 + 56;
-const REPLICATION_KIND_AT = 14 + 20 + 8 + 3;
+const [ADDRESSES_AT, PORT_AT, KIND_AT] = [14 + 12, 14 + 20 + 2, 14 + 20 + 8 + 3];
+const MEASUREMENT = 2;
+const MEASUREMENT_EVERY_MS = 100;
 
 export async function cutRun(results: string, into: string): Promise<void> {
   rmSync(into, { recursive: true, force: true });
@@ -42,7 +45,7 @@ function cutCell(evidence: CellEvidence, into: string): void {
   }
   for (const record of evidence.captures) {
     const from = join(evidence.folder, record.file);
-    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? readFrames(from).filter(isMessage).map((f) => ({ ...f, bytes: plain(f.bytes) })) : binned(from, evidence);
+    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? thinned(readFrames(from)).map((f) => ({ ...f, bytes: plain(f.bytes) })) : binned(from, evidence);
     writeFrames(join(into, record.file), frames);
   }
 }
@@ -56,17 +59,25 @@ function plain(bytes: Buffer): Buffer {
   return cut;
 }
 
-/** Of measurement messages only who sent them is judged, of deliveries not when the application had them. */
+/** Of deliveries it is not judged when the application had them. */
 function shortened(line: Line): Line {
-  if (line['event'] === 'probes') return { ...line, latencies: [...new Set((line['latencies'] as string).split(' ').map((entry) => entry.split(':')[0]))].map((id) => `${id}:0`).join(' ') };
   if (line['event'] !== 'deliveries') return line;
   const records = Buffer.from(line['records'] as string, 'base64');
   for (let at = 0; at + DELIVERY_BYTES <= records.length; at += DELIVERY_BYTES) records.copy(records, at + 48, at + 40, at + 48);
   return { ...line, records: records.toString('base64') };
 }
 
-/** Measurement messages decide nothing. */
-const isMessage = ({ bytes }: Frame): boolean => bytes[REPLICATION_KIND_AT] === 1;
+/** Of measurement messages it is judged whether they take a path between two iterations: one in a while is enough. */
+function thinned(frames: readonly Frame[]): Frame[] {
+  const last = new Map<string, number>();
+  return frames.filter(({ bytes, seconds, nanoseconds }) => {
+    if (bytes.length <= KIND_AT || bytes.readUInt16BE(PORT_AT) !== DATA_PORT || bytes[KIND_AT] !== MEASUREMENT) return true;
+    const [path, atMs] = [bytes.toString('hex', ADDRESSES_AT, ADDRESSES_AT + 8), seconds * 1000 + nanoseconds / 1e6];
+    if (atMs < (last.get(path) ?? -Infinity) + MEASUREMENT_EVERY_MS) return false;
+    last.set(path, atMs);
+    return true;
+  });
+}
 
 /** Rates are judged by windows of whole bins: one frame for all of a station's in a bin, as long as they together. */
 function binned(path: string, evidence: CellEvidence): Frame[] {

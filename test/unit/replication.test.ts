@@ -7,8 +7,8 @@ import { isSame, planDirectives } from '../../agents/replication/routing/directi
 import { exactSearch } from '../../agents/replication/routing/exact.ts';
 import { evaluate, flaw, isConsumer, UNUSED, wayTo, type Problem, type Tree } from '../../agents/replication/routing/graph.ts';
 import { deviationOf, Latencies, Spreads } from '../../agents/replication/routing/latencies.ts';
-import { conformance, lostAt, orderErrors, recovery, unmeasured, holdErrors } from '../../agents/replication/results/measures.ts';
-import type { Passage } from '../../agents/replication/results/wire.ts';
+import { conformance, epochChanges, lostAt, orderErrors, recovery, unmeasured, holdErrors } from '../../agents/replication/results/measures.ts';
+import type { Measurement, Passage } from '../../agents/replication/results/wire.ts';
 import { validated } from '../../agents/lib/params.ts';
 import { OPERATIONS } from '../../agents/replication/control/operations.ts';
 import { distance, place, type Candidate } from '../../agents/replication/control/placement.ts';
@@ -295,12 +295,12 @@ test('requests are typed: what is wrong is named', () => {
 const replica = (over: object) => ({ graph: 1, epoch: 5, sequence: 1, source: 161, peer: 10, slot: 0, bytes: 200, arrivedNs: 0n, dueNs: 0n, sentNs: 1n, ...over });
 const trail = (replicas: ReturnType<typeof replica>[]) => ({
   nodes: [{ id: 2, name: 'p', role: 'ppn', address: '', bind: '', cell: null }, { id: 10, name: 'c1', role: 'consumer', address: '', bind: '', cell: null }, { id: 11, name: 'c2', role: 'consumer', address: '', bind: '', cell: null }] as const,
-  messages: [], answers: [], iterations: [], lookUps: [], probes: [], replicas: new Map([['p', replicas]]),
+  messages: [], answers: [], iterations: [], lookUps: [], replicas: new Map([['p', replicas]]),
   directives: [{ atMs: 0, graph: 1, epoch: 4, entry: 'p', destinations: { p: [{ to: 'c1', hold: 'relative', holdNs: 0 }, { to: 'c2', hold: 'relative', holdNs: 0 }] }, consumers: ['c1', 'c2'], edgesUs: [] }] as const,
 });
 
 const passage = (to: string, over: Partial<Passage> = {}): Passage => ({ graph: 1, epoch: 5, source: 161, sequence: 1, sender: 2, to, bytes: 256, atNs: 1n, stampNs: 1n, generatedNs: 0n, ...over });
-const at = (sent: readonly Passage[], arrived: readonly Passage[] = []) => new Map([['p', { arrived, sent }]]);
+const at = (sent: readonly Passage[], arrived: readonly Passage[] = [], measured: readonly Measurement[] = []) => new Map([['p', { arrived, sent, measured }]]);
 
 test('R0-6, R0-15 a replica that no directive orders, one that is sent twice, and one out of its order are found', () => {
   const violations = (...sent: Passage[]) => conformance(trail([]), at(sent));
@@ -336,10 +336,17 @@ test('R0-5 where a replica was lost: on the way to its consumer, between PPNs, o
 test('R0-14 a path in use that was not measured since the last iteration is found', () => {
   const iteration = (atMs: number) => ({ atMs, trigger: 'period', changed: 0, feasible: true, reason: null, estimatedUs: {}, largestUs: 0, boundUs: 0, tookMs: 1 });
   const ruling = { ...trail([]).directives[0], edgesUs: [['p', 'c1', 100], ['p', 'c2', 100]] as const };
-  const seen = (...probes: [number, string][]) => unmeasured({ ...trail([]), directives: [ruling], iterations: [iteration(1000), iteration(2000), iteration(3000)], probes: probes.map(([atMs, to]) => ({ atMs, from: 'p', to })) }, 0, 10_000);
+  const seen = (...probes: [number, string][]) => unmeasured({ directives: [ruling], iterations: [iteration(1000), iteration(2000), iteration(3000)] }, at([], [], probes.map(([atMs, to]) => ({ atNs: BigInt(atMs) * 1_000_000n, from: 'p', to }))), 0, 10_000);
   assert.equal(seen([1500, 'c1'], [1500, 'c2'], [2500, 'c1'], [2500, 'c2']), 0);
   assert.equal(seen([1500, 'c1'], [1500, 'c2'], [2500, 'c1']), 1, 'c2 before the last');
   assert.equal(seen(), 4);
+});
+
+test('R0-9 a change shows in the epochs of messages', () => {
+  const changes = (...epochs: number[]) => epochChanges(at(epochs.map((epoch, i) => passage('c1', { epoch, atNs: BigInt(i) }))), 0n, 100n);
+  assert.equal(changes(5, 5, 5), 0);
+  assert.equal(changes(5, 6, 6, 8), 2);
+  assert.equal(epochChanges(at([passage('c1'), passage('c1', { graph: 2, epoch: 9 })]), 0n, 100n), 0, 'graphs have epochs of their own');
 });
 
 test('recovery: from the event until nine of ten messages keep the limit', () => {

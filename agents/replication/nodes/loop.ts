@@ -135,7 +135,6 @@ export class PacketLoop {
     const rest = line.slice(2);
     switch (line[0]) {
       case 'P':
-        log('debug', 'probes', { latencies: rest });
         for (const entry of rest.split(' ')) {
           const [peer, ns] = entry.split(':');
           this.#events.onLatency?.(Number(peer), Number(ns));

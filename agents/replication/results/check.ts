@@ -6,7 +6,7 @@ import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/parts.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { deviationOf } from '../routing/latencies.ts';
-import { conformance, entryLatencies, holdErrors, lostAt, orderErrors, receivedUntil, recovery, unmeasured } from './measures.ts';
+import { conformance, entryLatencies, epochChanges, holdErrors, lostAt, orderErrors, receivedUntil, recovery, unmeasured } from './measures.ts';
 import { passagesAt, passagesOf, type Passages } from './wire.ts';
 import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
 
@@ -20,10 +20,12 @@ const METRICS = {
   late: 'Replicas that are later than the deadline, counted (R0-4).',
   undelivered: 'Replicas that never came (R0-5).',
   metrics: 'Largest difference between what GetLSAGMetrics answered of a consumer (messages, duplicates, drops, bytes, mean latency and standard deviation) and what the capture there shows, as a share (R0-22).',
+  exits: 'PPNs that consumers got messages from (R0-18, R0-19).',
   copies: 'Copies beyond the first (R0-24).',
   conformance: 'Replicas that no directive orders (R0-6).',
   estimate: 'Largest difference of a consumer\'s median latency from what its RDN expected (R0-7).',
-  unmeasured: 'Paths in use that no measurement message had taken since the iteration before (R0-14).',
+  unmeasured: 'Paths in use that no measurement message was seen to take since the iteration before (R0-14).',
+  epochs: 'Epochs of messages at PPNs beyond the first: changes that took effect (R0-9).',
   directives: 'Graphs that an RDN sent or changed (R0-9).',
   triggered: 'Iterations that `trigger` brought about (R0-11).',
   period: 'A quantile of the time between iterations (R0-10, R0-13).',
@@ -46,7 +48,7 @@ const keys = {
 };
 type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
 
-const COUNTS: readonly string[] = ['undelivered', 'late', 'triggered', 'copies', 'conformance', 'directives', 'unmeasured', 'order', 'lookups', 'iterations'];
+const COUNTS: readonly string[] = ['undelivered', 'late', 'triggered', 'exits', 'copies', 'conformance', 'directives', 'unmeasured', 'epochs', 'order', 'lookups', 'iterations'];
 
 /** Of everything that the run left, whenever it was. */
 const WHOLE: readonly (keyof typeof METRICS)[] = ['metrics', 'conformance', 'order', 'lookups'];
@@ -74,6 +76,7 @@ const latencyVariation: Check<Keys> = {
     const during = <T extends { atMs: number }>(list: readonly T[]): T[] => list.filter((e) => e.atMs >= startMs + window.fromUs / 1000 && e.atMs < startMs + window.toUs / 1000);
     const quantile = parseFraction(target.quantile ?? '99%');
     const exact = (value: number): Figures => ({ kind: 'exact', value });
+    const ns = (us: number): bigint => BigInt(phase.startedNs) + BigInt(Math.round(us * 1000));
     const onWire = (figures: (passages: ReadonlyMap<string, Passages>) => Figures): Figures => {
       const passages = passagesOf(evidence, trail.nodes);
       if (typeof passages === 'string') return missing(passages);
@@ -82,7 +85,8 @@ const latencyVariation: Check<Keys> = {
     // Of what the nodes did, whether messages came or not.
     switch (target.metric) {
       case 'directives': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
-      case 'unmeasured': return trail.probes.length === 0 ? missing('no node left records of measurement messages') : exact(unmeasured(trail, startMs + window.fromUs / 1000, startMs + window.toUs / 1000));
+      case 'unmeasured': return onWire((passages) => exact(unmeasured(trail, passages, startMs + window.fromUs / 1000, startMs + window.toUs / 1000)));
+      case 'epochs': return onWire((passages) => exact(epochChanges(passages, ns(window.fromUs), ns(window.toUs))));
       case 'lookups': return trail.lookUps.length === 0 ? missing('no PPN asked for a flow') : exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
       case 'triggered': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.iterations).filter((i) => i.trigger === target.trigger).length);
       case 'period': {
@@ -93,7 +97,6 @@ const latencyVariation: Check<Keys> = {
       case 'metrics': return metricsError(trail, (consumer) => passagesAt(evidence, trail.nodes, consumer));
       case 'order': return onWire((passages) => exact(orderErrors(trail, passages)));
       case 'hold': {
-        const ns = (us: number): bigint => BigInt(phase.startedNs) + BigInt(Math.round(us * 1000));
         return onWire((passages) => {
           const values = holdErrors(trail, passages, ns(window.fromUs), ns(window.toUs));
           return values.length === 0 ? missing('nothing was held in the window') : { kind: 'quantile', values, quantile };
@@ -134,6 +137,7 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       return exact(judged.flat().filter((us) => us > deadlineUs).length);
     }
     case 'undelivered': return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(trail, messages, only) };
+    case 'exits': return exact(new Set(messages.flatMap((m) => [...m.receipts.values()].map((r) => r.from))).size);
     case 'copies': return exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
     case 'estimate': return estimateError(messages, trail, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
     case 'recovery':

@@ -57,13 +57,6 @@ export interface IterationLog {
   readonly tookMs: number;
 }
 
-/** A measurement message that came, dated when its node wrote it down. */
-export interface ProbeLog {
-  readonly atMs: number;
-  readonly from: string;
-  readonly to: string;
-}
-
 export interface Trail {
   readonly nodes: readonly NodeInfo[];
   readonly messages: readonly Message[];
@@ -74,7 +67,6 @@ export interface Trail {
   readonly iterations: readonly IterationLog[];
   /** Flows that PPNs asked for: "PPN address:port". */
   readonly lookUps: readonly { readonly atMs: number; readonly key: string }[];
-  readonly probes: readonly ProbeLog[];
 }
 
 /** A text says why there is none. */
@@ -122,12 +114,8 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
     const { atUs } = clock(producerName(message.source), message.generatedNs);
     return { source: message.source, sequence: message.sequence, atUs, epoch: message.epoch, receipts, expected: [], clockBoundUs: bound };
   }).sort((a, b) => a.atUs - b.atUs);
-  const probes = nodes.flatMap((to) => (lines(to.name).filter((l) => l['event'] === 'probes') as { at: number; latencies: string }[]).flatMap(({ at, latencies }) => {
-    const senders = new Set(latencies.split(' ').map((entry) => Number(entry.split(':')[0])));
-    return [...senders].map((id): ProbeLog => ({ atMs: at - logAheadMs(evidence, to.name), from: byId.get(id)?.name ?? String(id), to: to.name }));
-  }));
   return {
-    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })), directives, replicas, probes, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'),
+    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })), directives, replicas, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'),
     lookUps: dated<{ atMs: number; ppn: string; flow: string }>('resolve').map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
   };
 }

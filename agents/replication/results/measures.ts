@@ -113,19 +113,25 @@ export function receivedUntil(arrived: readonly Passage[], untilNs: bigint): Pic
   };
 }
 
-/** Nodes write down what they have received several times a second. */
-const WRITTEN_AFTER_MS = 400;
+/** R0-9: how often messages of a graph came to carry another epoch than before: each is a change that an RDN made. */
+export function epochChanges(passages: ReadonlyMap<string, Passages>, fromNs: bigint, toNs: bigint): number {
+  const epochs = new Map<number, Set<number>>();
+  for (const { sent } of passages.values()) {
+    for (const p of sent) if (p.atNs >= fromNs && p.atNs < toNs) epochs.set(p.graph, (epochs.get(p.graph) ?? new Set<number>()).add(p.epoch));
+  }
+  return [...epochs.values()].reduce((sum, own) => sum + own.size - 1, 0);
+}
 
-/** R0-14: of the iterations' paths that carry messages, those that were not measured since the iteration before. */
-export function unmeasured({ iterations, directives, probes }: Trail, fromMs: number, toMs: number): number {
-  const seen = Map.groupBy(probes, (p) => `${p.from} ${p.to}`);
+/** R0-14: of the iterations' paths that carry messages, those that no measurement message was seen to take since the iteration before. */
+export function unmeasured({ iterations, directives }: Pick<Trail, 'iterations' | 'directives'>, passages: ReadonlyMap<string, Passages>, fromMs: number, toMs: number): number {
+  const seen = Map.groupBy([...passages.values()].flatMap((p) => p.measured), (m) => `${m.from} ${m.to}`);
   let count = 0;
   for (const [i, { atMs }] of iterations.entries()) {
     if (i === 0 || atMs < fromMs || atMs >= toMs) continue;
-    const since = Math.min(iterations[i - 1]!.atMs, atMs - WRITTEN_AFTER_MS);
+    const since = iterations[i - 1]!.atMs;
     const ruling = [...Map.groupBy(directives.filter((d) => d.atMs < since), (d) => d.graph).values()].flatMap((own) => own.at(-1) ?? []);
     for (const [from, to] of ruling.flatMap((d) => d.edgesUs)) {
-      if (!seen.get(`${from} ${to}`)?.some((p) => p.atMs > since && p.atMs <= atMs + WRITTEN_AFTER_MS)) count += 1;
+      if (!seen.get(`${from} ${to}`)?.some((m) => Number(m.atNs) / 1e6 > since && Number(m.atNs) / 1e6 <= atMs)) count += 1;
     }
   }
   return count;

@@ -25,9 +25,18 @@ export interface Passage {
   readonly generatedNs: bigint;
 }
 
+/** A measurement message at a node's interface. */
+export interface Measurement {
+  readonly from: string;
+  readonly to: string;
+  /** Epoch nanoseconds, as those of messages. */
+  readonly atNs: bigint;
+}
+
 export interface Passages {
   readonly arrived: readonly Passage[];
   readonly sent: readonly Passage[];
+  readonly measured: readonly Measurement[];
 }
 
 /** Ethernet, IPv4 without options, UDP; then struct header of native/packetloop.c. */
@@ -35,7 +44,7 @@ const HEADER_AT = 14 + 20 + 8;
 /** Up to the sender: what follows is not needed, and may have been cut off. */
 const HEADER_BYTES = 44;
 const MAGIC = 0x4e52;
-const MESSAGE = 1;
+const [MESSAGE, MEASUREMENT] = [1, 2];
 const AT = { kind: 3, graph: 4, epoch: 8, source: 12, sequence: 16, generated: 24, sender: 40 } as const;
 
 const read = new WeakMap<CellEvidence, Map<string, Passages | string>>();
@@ -62,12 +71,13 @@ export function passagesAt(evidence: CellEvidence, nodes: readonly NodeInfo[], n
 
 function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[], name: string): Passages | string {
   const names = new Map(nodes.map((n) => [n.address, n.name]));
+  const byId = new Map(nodes.map((n) => [n.id, n.name]));
   const address = nodes.find((n) => n.name === name)?.address;
   const records = evidence.captures.filter((c) => c.at.startsWith(`${name}:`));
   if (records.length === 0) return `nothing is captured at ${name}: what it does is its own word only`;
   const bad = records.find((r) => r.error !== undefined || r.droppedByKernel > 0);
   if (bad) return `the capture at ${bad.at} is incomplete: ${bad.error ?? `${bad.droppedByKernel} packets dropped`}`;
-  const own: { arrived: Passage[]; sent: Passage[] } = { arrived: [], sent: [] };
+  const own: { arrived: Passage[]; sent: Passage[]; measured: Measurement[] } = { arrived: [], sent: [], measured: [] };
   for (const record of records) {
     const aheadNs = BigInt(Math.round(record.clockAheadNs ?? 0));
     const headers = emptyHeaders();
@@ -75,11 +85,15 @@ function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[], name: 
       const { data, offset, captured, length, seconds, nanoseconds } = packet;
       const at = offset + HEADER_AT;
       if (!readHeaders(packet, headers) || headers.destinationPort !== DATA_PORT || captured < HEADER_AT + HEADER_BYTES) return;
-      if (data.readUInt16BE(at) !== MAGIC || data[at + AT.kind] !== MESSAGE) return;
+      if (data.readUInt16BE(at) !== MAGIC) return;
+      const kind = data[at + AT.kind];
       const stampNs = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
+      const [sender, to] = [data.readUInt32BE(at + AT.sender), names.get(ipToText(headers.destinationIp)) ?? ''];
+      if (kind === MEASUREMENT) own.measured.push({ from: byId.get(sender) ?? '', to, atNs: stampNs - aheadNs });
+      if (kind !== MESSAGE) return;
       const passage: Passage = {
         graph: data.readUInt32BE(at + AT.graph), epoch: data.readUInt32BE(at + AT.epoch), source: data.readUInt32BE(at + AT.source),
-        sequence: Number(data.readBigUInt64BE(at + AT.sequence)), sender: data.readUInt32BE(at + AT.sender), to: names.get(ipToText(headers.destinationIp)) ?? '',
+        sequence: Number(data.readBigUInt64BE(at + AT.sequence)), sender, to,
         bytes: length - HEADER_AT, atNs: stampNs - aheadNs, stampNs, generatedNs: data.readBigInt64BE(at + AT.generated),
       };
       (ipToText(headers.sourceIp) === address ? own.sent : own.arrived).push(passage);

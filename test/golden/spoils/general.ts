@@ -1,11 +1,17 @@
 /** What can go wrong with any evidence: it ended early, is empty, incomplete, of tools that failed, of other figures. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseDurationUs } from '../../../src/core/units.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { isBuiltIn } from '../../../src/topology/units.ts';
+import type { Frame } from '../../support/pcap.ts';
 import { captures, counters, flows, type Spoil } from './spoil.ts';
 
 export const general: readonly Spoil[] = [
   { name: 'the run ended early', spoil: (e) => ({ ...e, voided: ['the run ended before this repeat was complete'] }) },
   { name: 'captures emptied', spoil: (e, folder) => captures(folder, e, () => []) },
+  { name: 'captures hold what they must not', spoil: (e, folder) => captures(folder, e, (frames, at) => [...frames, ...counted(e, at)].sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds)) },
+  { name: 'captures hold nothing of what is counted', spoil: (e, folder) => captures(folder, e, (frames, at) => (counted(e, at).length === 0 ? frames : frames.map((f) => ({ ...f, bytes: Buffer.alloc(60) })))) },
   { name: 'captures dropped packets', spoil: (e) => ({ ...e, captures: e.captures.map((c) => ({ ...c, droppedByKernel: 7 })) }) },
   { name: 'logs cut', spoil: (e, folder) => { rmSync(join(folder, 'agents'), { recursive: true, force: true }); return e; } },
   { name: 'clocks unknown', spoil: (e) => ({ ...e, clocks: { reference: 'left', sync: 'ptp', maxOffsetUs: 10_000, samples: [{ machine: 'local', atMs: 0, offsetNs: null, boundNs: 0 }] } }) },
@@ -21,3 +27,22 @@ export const general: readonly Spoil[] = [
   { name: 'requests have other results', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request ? { ...event, request: { ...event.request, refused: event.request.refused === null ? 'Unreachable' : 'SomethingElse' } } : event))])) }) },
   { name: 'nothing was asked', spoil: (e) => ({ ...e, events: {} }) },
 ];
+
+const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
+
+/** Packets of each kind that is counted at a capture point, at the start of its window. */
+function counted(evidence: CellEvidence, at: string): Frame[] {
+  return evidence.lab.targets.flatMap((target): Frame[] => {
+    if (!isBuiltIn(target) || target.check !== 'packets' || target.capture !== at) return [];
+    const phase = evidence.phases.find((p) => p.phase === target.phase) ?? evidence.phases.at(-1);
+    if (!phase) return [];
+    const ns = BigInt(phase.startedNs) + BigInt(Math.round((target.from === undefined ? 0 : parseDurationUs(target.from)) * 1000)) + 1_000_000n;
+    const bytes = Buffer.alloc(60);
+    const address = (text = '192.0.2.1'): number[] => text.split('.').map(Number);
+    Buffer.from([0x08, 0x00, 0x45]).copy(bytes, 12);
+    bytes[23] = PROTOCOLS[target.protocol ?? 'udp'];
+    Buffer.from([...address(target.source), ...address(target.destination)]).copy(bytes, 26);
+    bytes.writeUInt16BE(target.port ?? 0, 36);
+    return [{ seconds: Number(ns / 1_000_000_000n), nanoseconds: Number(ns % 1_000_000_000n), length: bytes.length, bytes }];
+  });
+}

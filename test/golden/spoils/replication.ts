@@ -34,6 +34,16 @@ const ppns = (e: CellEvidence, folder: string, change: (frame: Frame, i: number,
   const address = new Map<string, Buffer>(e.lab.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [`${n.name}:${i.name}`, Buffer.from((i.addresses[0] ?? '0.0.0.0/0').split('/')[0]!.split('.').map(Number))] as const)));
   return captures(folder, e, (frames, at) => (/^p\d/.test(at) ? frames.flatMap((f, i) => change(f, i, f.bytes.subarray(IPV4_SOURCE, IPV4_SOURCE + 4).equals(address.get(at)!))) : frames));
 };
+/** Of a message's header, and of a record of a delivery. */
+const [KIND_AT, EPOCH_AT] = [14 + 20 + 8 + 3, 14 + 20 + 8 + 8];
+const MEASUREMENT = 2;
+const SENDER_AT = 20;
+function numbered(frame: Frame, at: number, value: number): Frame {
+  if (frame.bytes.length < at + 4) return frame;
+  const bytes = Buffer.from(frame.bytes);
+  bytes.writeUInt32BE(value, at);
+  return { ...frame, bytes };
+}
 const shifted = (frame: Frame, byNs: number): Frame => {
   const ns = BigInt(frame.seconds) * 1_000_000_000n + BigInt(frame.nanoseconds + byNs);
   return { ...frame, seconds: Number(ns / 1_000_000_000n), nanoseconds: Number(ns % 1_000_000_000n) };
@@ -67,7 +77,11 @@ export const replication: readonly Spoil[] = of('replication', [
   { name: 'iterations are brought about by members only', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, trigger: 'members' }]) },
   { name: 'iterations are brought about by time only', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, trigger: 'period' }]) },
   { name: 'estimates are off', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, estimatedUs: Object.fromEntries(Object.entries(line['estimatedUs'] as Record<string, number>).map(([c, us]) => [c, us + 5000])) }]) },
-  { name: 'paths are not measured', spoil: (e, folder) => { let n = 0; return logs(folder, e, (line) => (line['event'] === 'probes' && n++ > 0 ? [] : [line])); } },
+  { name: 'paths are not measured', spoil: (e, folder) => ppns(e, folder, (f) => (f.bytes[KIND_AT] === MEASUREMENT ? [] : [f])) },
+  { name: 'messages change their epochs', spoil: (e, folder) => ppns(e, folder, (f, i) => [numbered(f, EPOCH_AT, 1 + (i % 9))]) },
+  { name: 'messages keep their epoch', spoil: (e, folder) => ppns(e, folder, (f) => [numbered(f, EPOCH_AT, 1)]) },
+  { name: 'all come from one PPN', spoil: (e, folder) => deliveries(e, folder, (record) => { record.writeUInt32LE(1, SENDER_AT); return [record]; }) },
+  { name: 'they come from everywhere', spoil: (e, folder) => deliveries(e, folder, (record, consumer) => { record.writeUInt32LE(number(consumer), SENDER_AT); return [record]; }) },
   { name: 'flows are asked for again', spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'resolve' ? [line, line] : [line])) },
   { name: 'metrics are wrong', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request?.operation === 'GetLSAGMetrics' && event.request.answer ? { ...event, request: { ...event.request, answer: JSON.parse(JSON.stringify(event.request.answer).replaceAll(/"meanUs":([0-9.]+)/g, (_, us: string) => `"meanUs":${Number(us) * 1.1}`)) as unknown } } : event))])) }) },
   { name: 'producers and PPNs are one place', spoil: (e, folder) => ppns(e, folder, (f, _, sent) => [sent ? f : arrivedAtOnce(f)]) },
