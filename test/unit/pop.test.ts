@@ -7,8 +7,8 @@ import { lawOf } from '../../agents/pop/system.ts';
 import { countOf, decode, drained, emptyTable, encode, isKept, nextDrainMs, retarget, wantedSlots, withServers, type Table } from '../../agents/pop/manager/table.ts';
 import { birdConfig } from '../../agents/pop/nodes/bgp.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
-import { addedUs, differing, hasty, modifications, needless, reaction, relayed, settling, sigmas, strayed, turns } from '../../agents/pop/results/measures.ts';
-import { ethernet, firstHop, ipv4, tcp } from '../support/frames.ts';
+import { addedUs, differing, hasty, modifications, needless, reaction, relayed, settling, sigmas, strayed, turns, uneven, untrue } from '../../agents/pop/results/measures.ts';
+import { ACK, ethernet, firstHop, ipv4, SYN, tcp } from '../support/frames.ts';
 import type { Connection } from '../../agents/pop/results/evidence.ts';
 import type { SeenPacket } from '../../agents/pop/results/packets.ts';
 
@@ -237,6 +237,31 @@ test('R3-21, R3-22 a packet in two tunnels is found; mis-steered ones too', () =
   assert.equal(to('10.0.1.1'), 0);
   assert.equal(to('10.0.2.1'), 1);
   assert.equal(to('10.0.2.1', 9_000_000), 0, 'another connection of the same port');
+});
+
+test('R3-35 servers that have other than equal parts are told in standard deviations', () => {
+  const of = (...counts: [string, number][]) => counts.flatMap(([server, n]) => Array.from({ length: n }, () => connection({ servers: [server] })));
+  assert.equal(uneven(of(['s1', 50], ['s2', 50]), ['s1', 's2'], 'b'), 0);
+  assert.equal(Math.round(uneven(of(['s1', 60], ['s2', 40]), ['s1', 's2'], 'b') * 1e6), 2e6);
+  assert.equal(uneven(of(['s1', 100]), ['s1', 's2'], 'b'), 10, 'one has all');
+});
+
+test('R3-38 a query is held against the flows that a capture shows in tunnels', () => {
+  const nodes = [{ name: 'ea', role: 'edge', address: '10.0.1.1', pop: 'a' }, { name: 'eb', role: 'edge', address: '10.0.2.1', pop: 'b' }] as const;
+  const services = [{ name: 's', address: '203.0.113.1', table: 0, servers: [] }];
+  const answers = (b: number) => [{ atUs: 0, entries: { a: { s: { '': 4 - b, b } } } }];
+  const begun = (port: number, flags = SYN): Pick<SeenPacket, 'inner'> => ({ inner: { source: '10.1.0.1', destination: '203.0.113.1', protocol: 6, sourcePort: port, destinationPort: 80, id: port, flags, bytes: Buffer.alloc(40) } });
+  const none = { secondary: null, away: false } as const;
+  const plain = (port: number): SeenPacket => ({ atUs: 0, kind: 'plain', from: null, to: null, ...none, ...begun(port) });
+  const tunnelled = (port: number, flags = SYN): SeenPacket => ({ atUs: 0, kind: 'gre', from: '10.0.1.1', to: '10.0.2.1', ...none, ...begun(port, flags) });
+  const all = [1, 2, 3, 4].map(plain);
+  const distance = (b: number, ...packets: SeenPacket[]) => untrue(packets, { answers: answers(b), nodes, services, slots: 4 }, 'a');
+  assert.equal(distance(2, ...all, tunnelled(1), tunnelled(2)), 0);
+  assert.equal(distance(2, ...all), 2, 'none goes there');
+  assert.equal(distance(0, ...all, tunnelled(1)), Infinity, 'where no flow may go');
+  assert.equal(distance(1, ...all, tunnelled(1), tunnelled(2, ACK)), 0, 'later packets begin nothing');
+  assert.equal(distance(1), undefined);
+  assert.equal(untrue(all, { answers: [], nodes, services, slots: 4 }, 'a'), undefined);
 });
 
 test('figures of connections and policies', () => {

@@ -5,7 +5,7 @@ import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
 import { configOf, phaseStartUs, trailOf, type Connection } from './evidence.ts';
-import { addedUs, aliveIn, altered, differing, hasty, incomplete, indirect, loadSeries, malformed, mistaken, modifications, needless, reaction, relayed, settling, sigmas, split, startedIn, strayed, turns, wrongAnswers } from './measures.ts';
+import { addedUs, aliveIn, altered, differing, hasty, incomplete, indirect, loadSeries, malformed, mistaken, modifications, needless, reaction, relayed, settling, sigmas, split, startedIn, strayed, turns, uneven, untrue, wrongAnswers } from './measures.ts';
 import { packetsAt, type SeenPacket } from './packets.ts';
 
 const METRICS = {
@@ -21,6 +21,9 @@ const METRICS = {
   differing: 'Bodies that differ from the others of their service (R3-39).',
   misplaced: 'Connections that a server answered which their service does not have (R3-34).',
   servers: 'Servers of a PoP that answered (R3-35).',
+  uneven: 'Servers\' parts of a PoP\'s new connections: the farthest from equal parts, in standard deviations of the binomial (R3-35).',
+  entries: 'Entries of a PoP\'s table of a service that point to the PoP `beside`, in the last table of the window (R3-34).',
+  untrue: 'How far the parts of new flows that a capture shows in tunnels are from what GetPolicies answered: the farthest, in standard deviations of the binomial (R3-38).',
   incomplete: 'PoPs whose feedback, as PullFeedback answered, lacks the load or the latency of a server (R3-29).',
   reaction: 'From when a policy was sent (or `event` happened) until the first new connection at the PoP that gets more (R3-30).',
   queried: 'Entries that GetPolicies told otherwise than the tables had them (R3-38).',
@@ -46,7 +49,7 @@ const METRICS = {
 const keys = {
   metric: Type.Enum(Object.keys(METRICS) as (keyof typeof METRICS)[], { description: Object.entries(METRICS).map(([name, what]) => `${name}: ${what}`).join(' ') }),
   pop: opt(text('PoP that is judged.')),
-  beside: opt(text('added: PoP that it is compared with.')),
+  beside: opt(text('added: PoP that it is compared with. entries: PoP that they point to.')),
   service: opt(oneOrMany(text('Services (default: all).'))),
   clients: opt(oneOrMany(names('Nodes of clients (default: all).'))),
   policy: opt(percent('sigma: what the share should be.')),
@@ -58,7 +61,7 @@ const keys = {
 type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
 
 const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
-  share: ['pop'], sigma: ['pop', 'policy'], live: ['event'], servers: ['pop'], reaction: ['pop'], latency: ['pop'], added: ['pop', 'beside'], modifications: ['pop'], needless: ['pop'], hasty: ['pop'], load: ['pop'],
+  share: ['pop'], sigma: ['pop', 'policy'], live: ['event'], servers: ['pop'], uneven: ['pop'], entries: ['pop', 'beside', 'service'], untrue: ['pop', 'capture'], reaction: ['pop'], latency: ['pop'], added: ['pop', 'beside'], modifications: ['pop'], needless: ['pop'], hasty: ['pop'], load: ['pop'],
   settling: ['pop', 'event', 'limit'], turns: ['pop'], tunnelled: ['capture'], malformed: ['capture'], strayed: ['capture'], split: ['capture'], replies: ['capture'], hops: ['capture'], bare: ['capture'], indirect: ['capture', 'pop'],
 };
 /** Of everything that the run left, whenever it was. */
@@ -118,6 +121,16 @@ const popOffload: Check<Keys> = {
       case 'differing': return fresh.length === 0 ? missing('no connection began in the window') : exact(differing(fresh), '');
       case 'misplaced': { const own = new Map(trail.services.map((s) => [s.name, s.servers])); return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, ''); }
       case 'servers': return exact(new Set(during(ofPop(trail.accesses)).map((a) => a.server)).size, '');
+      case 'uneven': return taken(fresh) === 0 ? missing(`no connection was served by ${pop}`) : exact(uneven(fresh, trail.pops.find((p) => p.name === pop)?.servers ?? [], pop), '');
+      case 'entries': {
+        const dump = ofPop(trail.tables).filter((t) => t.atUs < window.toUs).at(-1);
+        return exact(dump && (services ?? []).reduce((sum, name) => sum + (dump.tables[name] ?? []).filter((to) => to === target.beside).length, 0), `the edge of ${pop} left no tables`);
+      }
+      case 'untrue': {
+        const packets = at();
+        if (!packets) return missing(`nothing was captured at ${target.capture}`);
+        return exact(untrue(packets, trail, pop), 'nobody asked for policies, or no flow began in the window');
+      }
       case 'reaction': return exact(reaction(trail.policies, chosen, pop, window, target.event === undefined ? undefined : parseDurationUs(target.event)), `no policy that gives ${pop} more was sent in the window`);
       case 'incomplete': return trail.feedback.length === 0 ? missing('nobody pulled feedback') : exact(incomplete(trail), '');
       case 'queried': return trail.answers.length === 0 ? missing('nobody asked for policies') : exact(wrongAnswers(trail), '');

@@ -211,3 +211,33 @@ export function wrongAnswers({ answers, tables }: Pick<Trail, 'answers' | 'table
     return own + Object.entries(services).reduce((n, [service, counts]) => n + Object.entries(counts).reduce((m, [to, count]) => m + (dump ? Math.abs(count - (dump.tables[service] ?? []).filter((t) => t === to).length) : to === '' ? 0 : count), 0), 0);
   }, 0), 0);
 }
+
+/** R3-35: how far any server's part of a PoP's connections is from an equal part, in standard deviations. */
+export function uneven(connections: readonly Connection[], servers: readonly string[], pop: string): number {
+  const own = connections.filter((c) => c.pops[0] === pop);
+  return Math.max(...servers.map((server) => sigmas(own.filter((c) => c.servers[0] === server).length, own.length, 1 / servers.length)));
+}
+
+const SYN = 0x02;
+const ACK = 0x10;
+
+/**
+ * R3-38: at an edge, the parts of new flows of each service that leave in tunnels to each other PoP, held against the last
+ * answer's parts of its table; the farthest, in standard deviations. undefined: there is nothing to compare.
+ */
+export function untrue(packets: readonly SeenPacket[], { answers, nodes, services, slots }: Pick<Trail, 'answers' | 'nodes' | 'services' | 'slots'>, pop: string): number | undefined {
+  const told = answers.at(-1)?.entries[pop];
+  if (!told) return undefined;
+  const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop ?? '']));
+  const distances = services.flatMap(({ name, address }) => {
+    const begun = packets.filter((p) => p.inner.destination === address && (p.inner.flags & (SYN | ACK)) === SYN);
+    const flows = new Set(begun.filter((p) => p.kind === 'plain').map((p) => flowOf(p.inner)));
+    const tunnelled = Map.groupBy(begun.filter((p) => isTunnelled(p) && flows.has(flowOf(p.inner))), (p) => popOf.get(p.to ?? '') ?? '');
+    return flows.size === 0 ? [] : [...new Set(popOf.values())].filter((to) => to !== pop).map((to) => {
+      const [seen, part] = [new Set((tunnelled.get(to) ?? []).map((p) => flowOf(p.inner))).size, (told[name]?.[to] ?? 0) / slots];
+      // Where no flow may go, one that does is infinitely far.
+      return seen === part * flows.size ? 0 : sigmas(seen, flows.size, part);
+    });
+  });
+  return distances.length === 0 ? undefined : Math.max(...distances);
+}
