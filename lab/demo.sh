@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lab/setup.sh
-exec ./netrig run topologies/gatekeeper-rx.yaml "$@"
+exec ./netrig run topologies/gatekeeper-cells.yaml --filter rx "$@"

@@ -23,7 +23,7 @@ function buildProgram(): Command {
 First steps:
   netrig doctor                        what this machine can do
   netrig run topologies/hello.yaml     two hosts, one switch, one verdict
-  netrig run topologies/gatekeeper-rx.yaml
+  netrig run topologies/gatekeeper-cells.yaml
 
 By hand:
   netrig deploy topologies/hello.yaml  then inspect, shell a, exec a -- ip addr, capture a:eth1

@@ -134,7 +134,7 @@ labTest('the engine restarted in mid-run: voided with the reason, and nothing le
 });
 
 labTest('the Gatekeeper experiment has the verdicts that it has in namespaces', () => {
-  const { status, stdout, stderr } = netrig(on('run', join(ROOT, 'topologies/gatekeeper-rx.yaml'), '--filter', 'load=udp', '--results', dir), {}, 240_000);
+  const { status, stdout, stderr } = netrig(on('run', join(ROOT, 'topologies/gatekeeper-cells.yaml'), '--filter', 'rx', '--filter', 'udp', '--results', dir), {}, 240_000);
   assert.ok(status === 0 || status === 3, `${status}\n${stderr}\n${stdout}`);
   const verdicts = verdictsOf(stdout);
   for (const v of verdicts.filter((v) => v.outcome !== 'pass')) process.stdout.write(`${v.outcome}: ${v.cell} ${v.target}: ${v.measured} (${v.reason})\n`);

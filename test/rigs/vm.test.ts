@@ -280,7 +280,7 @@ labTest('message replication over three clocks: whole, along its graph, released
 });
 
 labTest('the Gatekeeper experiment has the verdicts that it has in namespaces', () => {
-  const { status, stdout, stderr } = netrig([...run(join(ROOT, 'topologies/gatekeeper-rx.yaml')), '--filter', 'load=udp', '--set', 'link=2Mbit'], {}, 380_000);
+  const { status, stdout, stderr } = netrig([...run(join(ROOT, 'topologies/gatekeeper-cells.yaml')), '--filter', 'rx', '--filter', 'udp', '--set', 'link=2Mbit'], {}, 380_000);
   assert.ok(status === 0 || status === 3, `${status}\n${stderr}\n${stdout}`);
   const verdicts = verdictsOf(stdout);
   for (const v of verdicts.filter((v) => v.outcome !== 'pass')) process.stdout.write(`${v.outcome}: ${v.cell} ${v.target}: ${v.measured} (${v.reason})\n`);

@@ -17,7 +17,7 @@ async function plan(text: string, capabilities: { ovsKernel: boolean; netem: boo
 }
 
 for (const [name, capabilities] of [['userspace', { ovsKernel: false, netem: false }], ['kernel', { ovsKernel: true, netem: true }]] as const) {
-  for (const [title, text] of [['small', smallLab('small')], ['gatekeeper-rx', readFileSync(join(ROOT, 'topologies/gatekeeper-rx.yaml'), 'utf8')]] as const) {
+  for (const [title, text] of [['small', smallLab('small')], ['gatekeeper-cells', readFileSync(join(ROOT, 'topologies/gatekeeper-cells.yaml'), 'utf8')]] as const) {
     test(`plan of ${title} on a ${name} machine`, async () => {
       const path = join(import.meta.dirname, 'golden', `${title}.${name}.txt`);
       const actual = renderPlan(await plan(text, capabilities));

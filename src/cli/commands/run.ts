@@ -42,8 +42,8 @@ Exit status: 0 all targets met, 1 a target missed, 2 bad file or usage, 3 inconc
 Examples:
   netrig run topologies/hello.yaml
   netrig run topologies/hello.yaml --on lab/rigs/vm-3.yaml
-  netrig run topologies/gatekeeper-rx.yaml --filter load=udp --repeat 3
-  netrig run topologies/gatekeeper-rx.yaml --set link=200Mbit --junit gk.xml`)
+  netrig run topologies/gatekeeper-cells.yaml --filter rx --filter udp --repeat 3
+  netrig run topologies/gatekeeper-cells.yaml --set link=200Mbit --junit gk.xml`)
     .action(async (file: string, options: Options) => {
       const ctx = interruptibleContext();
       const [{ runExperiment }, { Site }, { evaluateRun, undecidedCells, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/site.ts'), import('../../report/index.ts')]);
