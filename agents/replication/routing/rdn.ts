@@ -101,6 +101,8 @@ export class Rdn {
     // It remembers nothing, whoever it was before.
     this.#forget(node.id);
     if (this.#gateway) void this.#settle(node.id, this.#gateway, this.#pairs(this.#gateway));
+    // A producer that was away may aim at an entry that is none any more.
+    if (this.#routes.has(node.id)) void this.#iterate('failure');
     void peer.closed.then(() => {
       if (this.#members.get(node.id) !== peer) return;
       this.#members.delete(node.id);
