@@ -8,7 +8,7 @@ import type { HostProcess } from '../rig/host.ts';
 import type { Machine } from '../rig/machine.ts';
 import { offsetOf, type ClockOffset, type ClockSource } from '../rig/offset.ts';
 import type { ClockSettings } from '../topology/model.ts';
-import { describeOffset, isBeyond, type ClockRecord, type ClockSample } from './samples.ts';
+import { describeOffset, isBeyond, offsetAt, type ClockRecord, type ClockSample } from './samples.ts';
 import { startSync, type ClockedMachine, type Synchronisation } from './sync.ts';
 
 const PORT = 5790;
@@ -101,21 +101,20 @@ export class ClockWatch implements ClockSource {
   }
 
   /** A machine's clock minus this machine's: over the reference, so that differences between machines are as exact as they are measured. */
-  async ahead(machine: Machine): Promise<ClockOffset> {
+  async ahead(machine: Machine): Promise<ClockOffset | null> {
     const last = this.#latest(machine);
-    return { offsetNs: this.#referenceAhead.offsetNs + last.offsetNs, boundNs: this.#referenceAhead.boundNs + last.boundNs };
+    return last && { offsetNs: this.#referenceAhead.offsetNs + last.offsetNs, boundNs: this.#referenceAhead.boundNs + last.boundNs };
   }
 
   /** The second machine's clock minus the first one's. */
-  async between(from: Machine, to: Machine): Promise<ClockOffset> {
+  async between(from: Machine, to: Machine): Promise<ClockOffset | null> {
     const [a, b] = [this.#latest(from), this.#latest(to)];
-    return { offsetNs: b.offsetNs - a.offsetNs, boundNs: b.boundNs + a.boundNs };
+    return a && b && { offsetNs: b.offsetNs - a.offsetNs, boundNs: b.boundNs + a.boundNs };
   }
 
-  /** A machine's clock minus the reference's, as last measured; nothing was: as if it were none. */
-  #latest(machine: Machine): ClockOffset {
-    const last = machine === this.reference ? undefined : this.#samples.findLast((s) => s.machine === machine.name && s.offsetNs !== null);
-    return { offsetNs: last?.offsetNs ?? 0, boundNs: last?.boundNs ?? 0 };
+  /** A machine's clock minus the reference's, by the last sample; null: there is none, or it is too old to say anything. */
+  #latest(machine: Machine): ClockOffset | null {
+    return machine === this.reference ? { offsetNs: 0, boundNs: 0 } : offsetAt(this.#samples, machine.name, Date.now());
   }
 
   /** Before every phase: the reference itself follows no other clock. */

@@ -185,6 +185,7 @@ async function probeAcross(ctx: Context, rig: Rig, sender: Machine, receiver: Ma
     await Promise.race([ready, receiving.exited, sleep(START_MS, ctx.signal)]);
     const { stdout } = await rig.host({ on: 'machine', machine: sender.name }).exec(linkprobe(sender, 0), { stdin: jobLines(rig, directions, job, { sends: true, receives: false }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
     const offset = await rig.clocks.between(sender, receiver);
+    if (!offset) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clocks of ${sender.label} and ${receiver.label} are not known: delays between them cannot be measured`, { hint: 'netrig rig check shows whether both machines answer' });
     await receiving.exited;
     const arrivals = new Map(parseResults(received).map((r) => [r.id, r]));
     return parseResults(stdout).flatMap((sent): ProbeResult[] => {

@@ -27,10 +27,10 @@ export async function offsetOf(machine: Pick<Machine, 'clockNs' | 'isHere'>, exc
 
 /** How the clocks of a rig's machines are known. */
 export interface ClockSource {
-  /** A machine's clock minus this machine's. */
-  ahead(machine: Machine): Promise<ClockOffset>;
-  /** The second machine's clock minus the first one's. */
-  between(from: Machine, to: Machine): Promise<ClockOffset>;
+  /** A machine's clock minus this machine's; null: not known now. */
+  ahead(machine: Machine): Promise<ClockOffset | null>;
+  /** The second machine's clock minus the first one's; null: not known now. */
+  between(from: Machine, to: Machine): Promise<ClockOffset | null>;
 }
 
 /** Asked over the connections to them: enough where nothing is timed between machines. */

@@ -10,15 +10,17 @@ import { startCapture, type RunningCapture } from '../capture/live.ts';
 import { ONE_CLOCK } from '../clocks/samples.ts';
 import type { ClockWatch } from '../clocks/watch.ts';
 import { stage, throwIfAborted, type Context } from '../core/context.ts';
+import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatRate } from '../core/units.ts';
 import { cellFolder, writePart, type AgentRecord, type EventRecord } from '../evidence/cell.ts';
 import { requireGoodLinks, testLinks, type LinkMeasurement } from '../fabric/linktest.ts';
 import { ovsDir } from '../fabric/plan.ts';
+import type { ClockOffset } from '../rig/offset.ts';
 import { destroyAfterFailure } from '../rig/destroy.ts';
 import type { Rig } from '../rig/rig.ts';
 import { planSystems } from '../systems/registry.ts';
 import { Supervisor } from '../systems/supervisor.ts';
-import type { Lab } from '../topology/model.ts';
+import { endpointName, type Lab } from '../topology/model.ts';
 import { runPhase, type PhaseRecord } from '../traffic/run.ts';
 import { Happenings } from './happenings.ts';
 import { LoadSampler } from './machine.ts';
@@ -98,13 +100,22 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
     const [records, stopped] = await Promise.all([Promise.all(captures.map((c) => c.stop())), supervisor?.stop() ?? []]);
     agents = stopped;
     await writePart(folder, 'captures', records);
-    await writePart(folder, 'agents', await Promise.all(agents.map(async (a) => ({ ...a, machine: rig.carrier(a.node).name, clockAheadMs: (await rig.clocks.ahead(rig.carrier(a.node)).catch(() => ({ offsetNs: 0 }))).offsetNs / 1e6 }))));
+    const ahead = new Map(await Promise.all([...rig.machines.values()].map(async (m) => [m.name, await rig.clocks.ahead(m).catch(() => null)] as const)));
+    voided.push(...[...ahead].flatMap(([name, offset]) => (offset ? [] : [`the clock of ${name} was not known when the repeat ended`])));
+    await writePart(folder, 'agents', agents.map((a) => withClock(a, rig, ahead)));
     await writePart(folder, 'load', samples);
     await writePart(folder, 'clocks', clocks?.record(startedMs) ?? ONE_CLOCK);
   }
   // Written last: its presence says that the repeat is whole.
   await writePart(folder, 'voided', voided);
   return { clean: restored && agents.every((a) => a.clean) };
+}
+
+/** What its machine's clock is ahead, where that is known: its logs are dated by it. */
+function withClock(agent: AgentRecord, rig: Rig, ahead: ReadonlyMap<string, ClockOffset | null>): AgentRecord {
+  const machine = rig.carrier(agent.node).name;
+  const offset = ahead.get(machine);
+  return { ...agent, machine, ...(offset ? { clockAheadMs: offset.offsetNs / 1e6 } : {}) };
 }
 
 async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Promise<Supervisor | undefined> {
@@ -122,7 +133,10 @@ async function startAgents(ctx: Context, rig: Rig, lab: Lab, folder: string): Pr
 async function startCaptures(rig: Rig, lab: Lab, folder: string, running: RunningCapture[]): Promise<void> {
   const starts = await Promise.allSettled(lab.captures.map(async (point) => {
     const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
-    running.push(await startCapture(rig.network(point.at.node), rig.carrier(point.at.node), await rig.clocks.ahead(rig.carrier(point.at.node)), point, folder, file));
+    const machine = rig.carrier(point.at.node);
+    const ahead = await rig.clocks.ahead(machine);
+    if (!ahead) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clock of ${machine.label} is not known: the capture at ${endpointName(point.at)} could not be dated`, { hint: 'netrig rig check shows whether the machine answers' });
+    running.push(await startCapture(rig.network(point.at.node), machine, ahead, point, folder, file));
   }));
   const failed = starts.find((s) => s.status === 'rejected');
   if (failed) throw failed.reason;
@@ -151,7 +165,11 @@ async function drivePhases(ctx: Context, { rig, clocks, netem }: Deployment, lab
     for (const phase of lab.phases) {
       throwIfAborted(ctx.signal);
       await clocks?.refresh();
-      for (const machine of rig.machines.values()) ahead.set(machine.name, (await rig.clocks.ahead(machine)).offsetNs / 1e6);
+      for (const machine of rig.machines.values()) {
+        const offset = await rig.clocks.ahead(machine);
+        if (!offset) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clock of ${machine.label} is not known: what it stamps in phase ${phase.name} could not be dated`, { hint: 'netrig rig check shows whether the machine answers' });
+        ahead.set(machine.name, offset.offsetNs / 1e6);
+      }
       const expectedSeconds = phase.durationUs / 1e6;
       const name = `traffic ${phase.name}`;
       const onTick = (elapsedSeconds: number) => void wires.read().then((rates) => ctx.events.emit({ type: 'progress', stage: name, elapsedSeconds, expectedSeconds, detail: `${rates} · CPU ${Math.round(load.current * 100)}%` }), () => undefined);
