@@ -3,6 +3,7 @@ import { Type, type Static } from 'typebox';
 import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/topology/parts.ts';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
 import type { Fabric } from './gateway/flows.ts';
+import type { ClockFault } from './nodes/clockfault.ts';
 import { SCHEMES, type NodeId } from './protocol.ts';
 
 const size = (description: string) => pattern(SIZE_PATTERN, 'a size such as "1MB"', description);
@@ -25,6 +26,7 @@ export const replicationSchema = closed({
   margin: opt(duration('absolute: how long after the slowest path a message is due, so that jitter is absorbed (default 500us).')),
   'clock-criterion': opt(duration('PPNs whose clocks are shown to be off by more than this are not used (default 1ms).')),
   'clock-errors': opt(Type.Record(Type.String(), duration('How far the clock is ahead.'), { description: 'A fault to inject: nodes whose clocks are wrong.' })),
+  'clock-drifts': opt(Type.Record(Type.String(), duration('What the clock gains in every second.'), { description: 'A fault to inject: nodes whose clocks go wrong while they run.' })),
   cells: opt(Type.String({ description: 'Label of nodes that names their cell, "spine/access" (default cell).' })),
   gateway: opt(closed({
     node: name('Node of kind ovs-bridge with `separate: true`, and an address of its own.'),
@@ -66,8 +68,7 @@ export interface AgentConfig {
   readonly probesPerSecond: number;
   readonly marginUs: number;
   readonly clockCriterionUs: number;
-  /** Injected. */
-  readonly clockErrorUs: number;
+  readonly clockFault: ClockFault;
   /** Gateway only. */
   readonly fabric: Fabric | null;
   /** Control plane server only. */

@@ -16,7 +16,7 @@ export const system: SystemDefinition<ReplicationFile> = {
   entry: new URL('./main.ts', import.meta.url),
   page: new URL('./results/page.ts', import.meta.url),
   checks: new URL('./results/check.ts', import.meta.url),
-  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'silence', 'release', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'cells', 'gateway', 'requests'],
+  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'silence', 'release', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'clock-drifts', 'cells', 'gateway', 'requests'],
   realtime: false,
   requests(config, lab, on, node, operation, params) {
     const nodes = nodesOf(config, lab, on);
@@ -27,7 +27,9 @@ export const system: SystemDefinition<ReplicationFile> = {
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
     const nodes = nodesOf(config, lab, on, problems);
-    for (const name of Object.keys(config['clock-errors'] ?? {})) if (!nodes.some((n) => n.name === name)) problems.push({ path: ['clock-errors', name], message: `no node "${name}"` });
+    for (const key of ['clock-errors', 'clock-drifts'] as const) {
+      for (const name of Object.keys(config[key] ?? {})) if (!nodes.some((n) => n.name === name)) problems.push({ path: [key, name], message: `no node "${name}"` });
+    }
     if (parseDurationUs(config.period ?? '1s') < 200_000) problems.push({ path: ['period'], message: 'a period is at least 200ms' });
     for (const [i, { operation, params = {} }] of (config.requests ?? []).entries()) problems.push(...controlProblems(operation, params, nodes).map((p) => ({ ...p, path: ['requests', i, ...p.path] })));
     const fabric = fabricOf(config, lab, problems);
@@ -113,7 +115,7 @@ function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly Node
     probesPerSecond: config['probe-rate'] ?? 1000,
     marginUs: parseDurationUs(config.margin ?? '500us'),
     clockCriterionUs: parseDurationUs(config['clock-criterion'] ?? '1ms'),
-    clockErrorUs: parseDurationUs(config['clock-errors']?.[self.name] ?? '0s'),
+    clockFault: { errorUs: parseDurationUs(config['clock-errors']?.[self.name] ?? '0s'), driftUs: parseDurationUs(config['clock-drifts']?.[self.name] ?? '0s') },
     fabric: self.role === 'gateway' ? fabric : null,
     requests: self.role === 'control' ? (config.requests ?? []).map(({ operation, params }) => ({ operation, params: params ?? {} })) : [],
   };

@@ -2,6 +2,7 @@
 import { connect, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
+import { injectClockFault } from './clockfault.ts';
 import { PacketLoop, type LoopEvents } from './loop.ts';
 import { type Aim, RDN_PORT, type Activation, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Sample, type Term } from '../protocol.ts';
 
@@ -25,13 +26,15 @@ export class Member {
   readonly #latencies = new Map<NodeId, number[]>();
   readonly #role: MemberRole;
   readonly #timer: NodeJS.Timeout;
+  readonly #fault: { stop(): void };
   /** Of each gateway: the last term that was heard of, and who leads in it. */
   readonly #terms = new Map<string, { term: number; leader: string }>();
   #refused = 0;
   readonly #settings = new Map<string, MemberSettings>();
 
-  private constructor(loop: PacketLoop, role: MemberRole, latencies: Map<NodeId, number[]>) {
+  private constructor(loop: PacketLoop, role: MemberRole, latencies: Map<NodeId, number[]>, fault: { stop(): void }) {
     this.loop = loop;
+    this.#fault = fault;
     this.#role = role;
     this.#latencies = latencies;
     this.#timer = setInterval(() => this.#report(), REPORT_MS);
@@ -48,9 +51,8 @@ export class Member {
       },
     });
     for (const node of config.nodes) loop.peer(node.id, node.address);
-    if (config.clockErrorUs !== 0) loop.clock(config.clockErrorUs * 1000);
     loop.buffer(config.buffer.bytes, config.buffer.overflow);
-    const member = new Member(loop, role, latencies);
+    const member = new Member(loop, role, latencies, injectClockFault(loop, config.clockFault));
     for (const rdn of config.nodes.filter((n) => n.role === 'rdn')) {
       member.#links.push(connect<RdnFunctions>({
         address: rdn.address, port: RDN_PORT, secret, silenceMs: config.silenceMs, self: config.self.name, peer: rdn.name, local: member.#commandedBy(rdn.name),
@@ -82,6 +84,7 @@ export class Member {
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#fault.stop();
     for (const link of this.#links) link.close();
     await this.loop.close();
   }

@@ -3,7 +3,7 @@ import { Type, type Static } from 'typebox';
 import { missing, refuseWindow, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
-import { duration, names, oneOrMany, opt, percent } from '../../../src/topology/parts.ts';
+import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { deviationOf } from '../routing/latencies.ts';
 import { conformance, entryLatencies, epochChanges, holdErrors, lostAt, orderErrors, receivedUntil, recovery, unmeasured } from './measures.ts';
@@ -20,6 +20,7 @@ const METRICS = {
   late: 'Replicas that are later than the deadline, counted (R0-4).',
   undelivered: 'Replicas that never came (R0-5).',
   metrics: 'Largest difference between what GetLSAGMetrics answered of a consumer (messages, duplicates, drops, bytes, mean latency and standard deviation) and what the capture there shows, as a share (R0-22).',
+  sent: 'Replicas that the PPN `ppn` sent, by the capture there (R0-21).',
   exits: 'PPNs that consumers got messages from (R0-18, R0-19).',
   copies: 'Copies beyond the first (R0-24).',
   conformance: 'Replicas that no directive orders (R0-6).',
@@ -44,11 +45,12 @@ const keys = {
   deadline: opt(duration('misses, late: after generation.')),
   trigger: opt(Type.Enum(['first', 'period', 'members', 'failure', 'limit'], { description: 'triggered: what the iteration was brought about by.' })),
   event: opt(duration('recovery, iterations: when it happens, within the phase.')),
+  ppn: opt(text('sent: PPN that is judged.')),
   limit: opt(duration('recovery, iterations: the spread that is to be kept.')),
 };
 type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
 
-const COUNTS: readonly string[] = ['undelivered', 'late', 'triggered', 'exits', 'copies', 'conformance', 'directives', 'unmeasured', 'epochs', 'order', 'lookups', 'iterations'];
+const COUNTS: readonly string[] = ['undelivered', 'late', 'triggered', 'exits', 'copies', 'conformance', 'directives', 'unmeasured', 'epochs', 'sent', 'order', 'lookups', 'iterations'];
 
 /** Of everything that the run left, whenever it was. */
 const WHOLE: readonly (keyof typeof METRICS)[] = ['metrics', 'conformance', 'order', 'lookups'];
@@ -58,12 +60,12 @@ const latencyVariation: Check<Keys> = {
   keys,
   unit: ({ metric }) => (metric === 'misses' || metric === 'metrics' ? 'fraction' : COUNTS.includes(metric) ? 'count' : 'durationUs'),
   problems(target, { systems }) {
-    const needs = (keys: readonly ('event' | 'limit' | 'deadline' | 'trigger')[]) => keys.flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : []));
+    const needs = (keys: readonly ('event' | 'limit' | 'deadline' | 'trigger' | 'ppn')[]) => keys.flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : []));
     const known = expandAll((systems.find((s) => s.name === 'replication')?.config as { consumers?: string | string[] } | undefined)?.consumers ?? []);
     const unknown = expandAll(target.consumers ?? []).filter((c) => !known.includes(c));
     return [
       ...(WHOLE.includes(target.metric) ? refuseWindow(target, target.metric) : []),
-      ...(target.metric === 'recovery' || target.metric === 'iterations' ? needs(['event', 'limit']) : target.metric === 'misses' || target.metric === 'late' ? needs(['deadline']) : target.metric === 'triggered' ? needs(['trigger']) : []),
+      ...(target.metric === 'recovery' || target.metric === 'iterations' ? needs(['event', 'limit']) : target.metric === 'misses' || target.metric === 'late' ? needs(['deadline']) : target.metric === 'triggered' ? needs(['trigger']) : target.metric === 'sent' ? needs(['ppn']) : []),
       ...unknown.map((c) => ({ path: ['consumers'], message: `"${c}" is no consumer`, hint: `there are: ${known.join(', ')}` })),
     ];
   },
@@ -86,6 +88,7 @@ const latencyVariation: Check<Keys> = {
     switch (target.metric) {
       case 'directives': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
       case 'unmeasured': return onWire((passages) => exact(unmeasured(trail, passages, startMs + window.fromUs / 1000, startMs + window.toUs / 1000)));
+      case 'sent': return onWire((passages) => { const own = passages.get(target.ppn ?? ''); return own ? exact(own.sent.filter((p) => p.atNs >= ns(window.fromUs) && p.atNs < ns(window.toUs)).length) : missing(`"${target.ppn}" is no PPN`); });
       case 'epochs': return onWire((passages) => exact(epochChanges(passages, ns(window.fromUs), ns(window.toUs))));
       case 'lookups': return trail.lookUps.length === 0 ? missing('no PPN asked for a flow') : exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
       case 'triggered': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.iterations).filter((i) => i.trigger === target.trigger).length);
