@@ -24,7 +24,7 @@ export interface LoadOptions {
   readonly untilDecided?: number;
   /** Deploy under another name. */
   readonly name?: string;
-  /** Configuration problems that only a system knows. */
+  /** Problems that only a system knows. Paths number targets as the lab does. */
   readonly checkSystems?: (lab: Lab) => Promise<Problem[]>;
 }
 
@@ -81,7 +81,15 @@ async function buildCell(base: Record<string, unknown>, cell: Cell, options: Loa
   const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, dangling);
   if (dangling.length > 0) return { file, problems: dangling };
   labs.push(lab);
-  return { file, problems: (await options.checkSystems?.(lab)) ?? [] };
+  const problems = (await options.checkSystems?.(lab)) ?? [];
+  return { file, problems: problems.map((p) => ({ ...p, path: inFile(p.path, lab, file) })) };
+}
+
+/** A cell has only some of the file's targets: numbers them as the file does. */
+function inFile(path: Path, lab: Lab, file: TopologyFile): Path {
+  const [key, index, ...rest] = path;
+  const target = key === 'targets' && typeof index === 'number' ? lab.targets[index] : undefined;
+  return target ? ['targets', (file.targets ?? []).indexOf(target), ...rest] : path;
 }
 
 /** A condition on a dimension or value that the matrix does not have would silently never hold. */

@@ -180,6 +180,8 @@ systems:
 test('what would silently judge nothing, or something else, is refused', async () => {
   const base = `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: a, to: b }] }]\nmatrix: { load: { tcp: , udp: } }\ntargets:\n`;
   await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { laod: udp } }\n`, /no dimension "laod"/, /did you mean "load"/);
+  const elsewhere = '  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { load: tcp } }\n';
+  await refused(`${base}${elsewhere}  - { name: y, check: latency-variation, metric: late, at-most: 0, when: { load: udp } }\n`, /t\.yaml:9:\d+: late needs "deadline"/);
   await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, expect-fail: [{ load: upd }] }\n`, /"load" has no value "upd"/);
   await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 95% }\n`, /expected a rate such as "45Mbit", found "95%"/);
   await refused(`${base}  - { name: x, check: loss, flow: f, at-most: 1Mbit }\n`, /expected a percentage/);
