@@ -2,8 +2,8 @@
 import { sleep } from '../core/context.ts';
 import type { LoadSample, MachineInfo } from '../evidence/cell.ts';
 import type { FabricCapabilities } from '../fabric/capabilities.ts';
-import type { Host } from '../rig/host.ts';
-import type { Machine } from '../rig/machine.ts';
+import type { Host } from '../rig/hosts/host.ts';
+import type { Machine } from '../rig/machines/machine.ts';
 
 const VERSION_COMMANDS: readonly (readonly [name: string, argv: readonly string[], pattern: RegExp])[] = [
   ['Open vSwitch', ['ovs-vswitchd', '--version'], /\(Open vSwitch\) (\S+)/],
@@ -87,6 +87,6 @@ interface Ticks { readonly total: number; readonly idle: number }
 async function readTicks(host: Host): Promise<Ticks> {
   const stat = (await host.get('/proc/stat')).toString();
   const fields = (stat.split('\n')[0] as string).trim().split(/\s+/).slice(1, 9).map(Number);
-  // user nice system idle iowait irq softirq steal (proc(5)); waiting for a disk is idle.
-  return { total: fields.reduce((a, b) => a + b, 0), idle: (fields[3] ?? 0) + (fields[4] ?? 0) };
+  // user nice system idle iowait irq softirq steal (proc(5)). Waiting for a disk is idle; what runs nice gives way to the lab.
+  return { total: fields.reduce((a, b) => a + b, 0), idle: (fields[1] ?? 0) + (fields[3] ?? 0) + (fields[4] ?? 0) };
 }
