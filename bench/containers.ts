@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Docker from 'dockerode';
 import { mapConcurrent, quietContext } from '../src/core/context.ts';
-import { destroyRig } from '../src/rig/destroy.ts';
-import { NODE_IMAGE } from '../src/rig/docker/image.ts';
-import { ownEngineSocket } from '../src/rig/docker/own.ts';
+import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
+import { NODE_IMAGE } from '../src/rig/images/docker/image.ts';
+import { ownEngineSocket } from '../src/rig/images/docker/own.ts';
 import { loadRig } from '../src/rig/rigfile.ts';
-import { Site } from '../src/run/site.ts';
+import { Testbed } from '../src/run/testbed.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { containersImpossible, testRig } from '../test/support/rigs.ts';
@@ -35,12 +35,12 @@ export async function benchContainers(): Promise<void> {
     const lab = (await parseExperiment('bench.yaml', text)).cells[0] as Lab;
     const ctx = quietContext();
     const docker = new Docker({ socketPath: ownEngineSocket() });
-    await using site = await Site.open(ctx, await loadRig(rig.file), { lease: { purpose: 'bench', waitMs: 0 } });
+    await using testbed = await Testbed.open(ctx, await loadRig(rig.file), { lease: { purpose: 'bench', waitMs: 0 } });
     const ours: number[] = [];
     const bare: number[] = [];
     // In turn, so that what else the machine does befalls both.
     for (let round = 0; round < ROUNDS; round++) {
-      ours.push(...(await seconds(1, async () => { await destroyRig(await site.deploy(ctx, lab, 'bench')); })));
+      ours.push(...(await seconds(1, async () => { await destroyDeployedLab(await testbed.deploy(ctx, lab, 'bench')); })));
       bare.push(...(await seconds(1, async () => {
         const made = await mapConcurrent(names, AT_ONCE.start, async (name) => {
           const container = await docker.createContainer({ name: `bare-${name}`, Image: NODE_IMAGE, Cmd: ['sleep', 'infinity'], HostConfig: { NetworkMode: 'none', Init: true, CapAdd: ['NET_ADMIN', 'SYS_NICE'] } });

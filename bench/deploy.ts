@@ -1,9 +1,9 @@
 /** Deploy and destroy of N hosts on one Open vSwitch, against Mininet doing the same (userspace datapath, no controller). */
 import { spawnSync } from 'node:child_process';
 import { quietContext } from '../src/core/context.ts';
-import { destroyRig } from '../src/rig/destroy.ts';
-import { Site } from '../src/run/site.ts';
-import { measureLinks } from '../src/run/street.ts';
+import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
+import { Testbed } from '../src/run/testbed.ts';
+import { measureLinks } from '../src/run/runner.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { print, seconds, show } from './measure.ts';
@@ -18,17 +18,17 @@ async function star(hosts: number): Promise<Lab> {
 
 export async function benchDeploy(): Promise<void> {
   const ctx = quietContext();
-  await using site = await Site.open(ctx, null, { lease: null });
+  await using testbed = await Testbed.open(ctx, null, { lease: null });
   const mininet = prepareMininet();
   const rows: string[][] = [];
   for (const hosts of [50, 200]) {
     const lab = await star(hosts);
     const own = await seconds(REPEATS, async () => {
-      await destroyRig(await site.deploy(ctx, lab, 'bench'));
+      await destroyDeployedLab(await testbed.deploy(ctx, lab, 'bench'));
     });
-    const rig = await site.deploy(ctx, lab, 'bench');
-    const linktest = await seconds(1, () => measureLinks(ctx, rig, lab));
-    await destroyRig(rig);
+    const deployed = await testbed.deploy(ctx, lab, 'bench');
+    const linktest = await seconds(1, () => measureLinks(ctx, deployed, lab));
+    await destroyDeployedLab(deployed);
     // A whole command from the shell, Node's start included, as Mininet's time includes Python's.
     const theirs = mininet ? await seconds(REPEATS, () => spawnSync('mn', ['--topo', `single,${hosts}`, '--switch', 'ovs,datapath=user', '--controller', 'none', '--test', 'none'], { stdio: 'ignore' })) : [];
     const ratio = theirs.length > 0 ? `1/${(mean(theirs) / mean(own)).toFixed(1)}` : 'mininet is not there';

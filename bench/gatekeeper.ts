@@ -12,9 +12,9 @@ import { system } from '../agents/gatekeeper/system.ts';
 import type { AgentConfig, Vnic } from '../agents/gatekeeper/config.ts';
 import { BUILD_DIR } from '../src/core/paths.ts';
 import { quietContext, sleep } from '../src/core/context.ts';
-import { destroyRig } from '../src/rig/destroy.ts';
-import type { Rig } from '../src/rig/rig.ts';
-import { Site } from '../src/run/site.ts';
+import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
+import type { DeployedLab } from '../src/rig/deployment/deployed-lab.ts';
+import { Testbed } from '../src/run/testbed.ts';
 import { Supervisor } from '../src/systems/supervisor.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
@@ -78,38 +78,38 @@ function verdict(agents: readonly Cost[]): void {
 async function measure(load: Load): Promise<Cost[]> {
   const ctx = quietContext();
   const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
-  await using site = await Site.open(ctx, null, { lease: null });
-  const rig = await site.deploy(ctx, lab, 'bench');
+  await using testbed = await Testbed.open(ctx, null, { lease: null });
+  const deployed = await testbed.deploy(ctx, lab, 'bench');
   const folder = mkdtempSync(join(tmpdir(), 'netrig-bench-'));
   let supervisor: Supervisor | undefined;
-  let generator: ReturnType<ReturnType<Rig['node']>['spawn']> | undefined;
+  let generator: ReturnType<ReturnType<DeployedLab['node']>['spawn']> | undefined;
   try {
-    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => rig.node(node), script: (node, bundle) => rig.script(node, bundle), nativeDir: () => BUILD_DIR, ovsDir: () => null, labDir: () => folder, folder });
+    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => deployed.node(node), script: (node, bundle) => deployed.script(node, bundle), nativeDir: () => BUILD_DIR, ovsDir: () => null, labDir: () => folder, folder });
     const frames = join(folder, 'frames.cfg');
     writeFileSync(frames, Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s)))).flat().join('\n'));
     // Twice what the link takes.
-    generator = rig.node('tx').spawn(['timeout', String((WARM_UP_MS + MEASURED_MS) / 1000 + 5), 'trafgen', '--dev', 'up', '--conf', frames, '--cpus', '1', '--qdisc-path', '--rate', `${Math.round((2 * load.linkBps) / 1e6)}Mbit`, '--no-sock-mem']);
+    generator = deployed.node('tx').spawn(['timeout', String((WARM_UP_MS + MEASURED_MS) / 1000 + 5), 'trafgen', '--dev', 'up', '--conf', frames, '--cpus', '1', '--qdisc-path', '--rate', `${Math.round((2 * load.linkBps) / 1e6)}Mbit`, '--no-sock-mem']);
     generator.stdout.resume();
     generator.stderr.resume();
     await sleep(WARM_UP_MS);
-    const [before, bytesBefore] = [await supervisor.counters(), await receivedBytes(rig)];
+    const [before, bytesBefore] = [await supervisor.counters(), await receivedBytes(deployed)];
     await sleep(MEASURED_MS);
-    const [after, bytesAfter] = [await supervisor.counters(), await receivedBytes(rig)];
+    const [after, bytesAfter] = [await supervisor.counters(), await receivedBytes(deployed)];
     const receivedBps = ((bytesAfter - bytesBefore) * 8000) / MEASURED_MS;
     return after.map(({ node, counters }) => cost(load, node, before.find((b) => b.node === node)?.counters ?? {}, counters, receivedBps));
   } finally {
     // timeout passes it on to trafgen's workers, too.
     generator?.kill('SIGTERM');
     await supervisor?.stop();
-    await destroyRig(rig);
+    await destroyDeployedLab(deployed);
     rmSync(folder, { recursive: true });
   }
 }
 
 const frame = (to: string, from: string): string => `{ eth(da=${to}, sa=${from}, proto=0x0800), fill(0x00, ${FRAME_BYTES - 14}) }`;
 
-async function receivedBytes(rig: Rig): Promise<number> {
-  return Number((await rig.node('rx').exec(['cat', '/sys/class/net/up/statistics/rx_bytes'])).stdout);
+async function receivedBytes(deployed: DeployedLab): Promise<number> {
+  return Number((await deployed.node('rx').exec(['cat', '/sys/class/net/up/statistics/rx_bytes'])).stdout);
 }
 
 function cost(load: Load, node: string, before: Record<string, number>, after: Record<string, number>, receivedBps: number): Cost {

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { BUILD_DIR } from '../src/core/paths.ts';
 import { quietContext, sleep } from '../src/core/context.ts';
-import { destroyRig } from '../src/rig/destroy.ts';
-import type { Host } from '../src/rig/host.ts';
-import type { Rig } from '../src/rig/rig.ts';
-import { Site } from '../src/run/site.ts';
+import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
+import type { Host } from '../src/rig/hosts/host.ts';
+import type { DeployedLab } from '../src/rig/deployment/deployed-lab.ts';
+import { Testbed } from '../src/run/testbed.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { told } from '../test/support/forwarder.ts';
@@ -37,23 +37,23 @@ const SETTLE_MS = 1000;
 const TEST_RUNS = 1_000_000;
 
 interface Figures { readonly trainsBps: number; readonly wireBps: number; readonly packets: number; readonly usPerPacket: number }
-interface Way { readonly name: string; readonly from: string; readonly to: string; /** Address that the service has where it is served. */ readonly at?: string; set(rig: Rig): Promise<() => Promise<void>> }
+interface Way { readonly name: string; readonly from: string; readonly to: string; /** Address that the service has where it is served. */ readonly at?: string; set(deployed: DeployedLab): Promise<() => Promise<void>> }
 
 export async function benchPop(): Promise<void> {
   if (!hasTrafgen()) return;
   const ctx = quietContext();
   const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
-  await using site = await Site.open(ctx, null, { lease: null });
-  const rig = await site.deploy(ctx, lab, 'bench');
+  await using testbed = await Testbed.open(ctx, null, { lease: null });
+  const deployed = await testbed.deploy(ctx, lab, 'bench');
   try {
-    await prepare(rig, lab);
+    await prepare(deployed, lab);
     const ways = waysOf(lab);
     const figures = new Map(ways.map((w) => [w.name, [] as Figures[]]));
     for (let i = 0; i < REPEATS; i++) {
       for (const way of ways) {
-        const undo = await way.set(rig);
+        const undo = await way.set(deployed);
         try {
-          figures.get(way.name)!.push(await measure(rig, lab, way));
+          figures.get(way.name)!.push(await measure(deployed, lab, way));
         } finally {
           await undo();
         }
@@ -65,17 +65,17 @@ export async function benchPop(): Promise<void> {
       const ratio = (of: (f: Figures) => number): string => `${show(own.map((f, i) => (100 * of(f)) / of(plain[i]!)), 0)} %`;
       return [name, show(own.map((f) => f.trainsBps / 1e9)), show(own.map((f) => f.wireBps / 1e9)), ratio((f) => f.wireBps), show(own.map((f) => f.packets / 1000), 0), ratio((f) => f.packets), show(own.map((f) => f.usPerPacket))];
     }));
-    process.stdout.write(`edge_in alone, by the kernel's test run: ${show(await testRuns(rig), 0)} ns a packet\n`);
+    process.stdout.write(`edge_in alone, by the kernel's test run: ${show(await testRuns(deployed), 0)} ns a packet\n`);
   } finally {
-    await destroyRig(rig);
+    await destroyDeployedLab(deployed);
   }
 }
 
 const interfaceOf = (lab: Lab, node: string, name: string) => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === name)!;
 const addressOf = (lab: Lab, node: string, itf: string): string => interfaceOf(lab, node, itf).addresses[0]!.split('/')[0]!;
 
-async function prepare(rig: Rig, lab: Lab): Promise<void> {
-  const ip = (node: string, ...args: string[]) => rig.node(node).exec(['ip', ...args]);
+async function prepare(deployed: DeployedLab, lab: Lab): Promise<void> {
+  const ip = (node: string, ...args: string[]) => deployed.node(node).exec(['ip', ...args]);
   for (const server of ['s', 't']) await ip(server, 'address', 'add', `${ANYCAST}/32`, 'dev', 'lo');
   await ip('c', 'route', 'add', 'default', 'via', addressOf(lab, 'e', 'net'));
   await ip('s', 'route', 'add', 'default', 'via', addressOf(lab, 'e', 'lan'));
@@ -89,45 +89,45 @@ function waysOf(lab: Lab): Way[] {
   const nft = `table ip pop {\n chain in {\n  type nat hook prerouting priority -100;\n  ip daddr ${ANYCAST} dnat to jhash ip saddr . th sport mod 2 map { 0 : ${server}, 1 : ${server} }\n }\n}\n`;
   return [
     { name: 'plain routing', from: 'c', to: 's', set: async () => nothing },
-    { name: 'forwarding unit, settled entries', from: 'c', to: 's', set: (rig) => units(rig, edge, server, NOBODY) },
-    { name: 'forwarding unit, first hops', from: 'c', to: 's', set: (rig) => units(rig, edge, server, FORMER) },
-    { name: 'nftables, DNAT by hash', from: 'c', to: 's', at: server, set: async (rig) => {
-      await rig.node('e').exec(['nft', '-f', '-'], { stdin: nft });
-      return async () => { await rig.node('e').exec(['nft', 'delete', 'table', 'ip', 'pop']); };
+    { name: 'forwarding unit, settled entries', from: 'c', to: 's', set: (deployed) => units(deployed, edge, server, NOBODY) },
+    { name: 'forwarding unit, first hops', from: 'c', to: 's', set: (deployed) => units(deployed, edge, server, FORMER) },
+    { name: 'nftables, DNAT by hash', from: 'c', to: 's', at: server, set: async (deployed) => {
+      await deployed.node('e').exec(['nft', '-f', '-'], { stdin: nft });
+      return async () => { await deployed.node('e').exec(['nft', 'delete', 'table', 'ip', 'pop']); };
     } },
     { name: 'Open vSwitch, as a switch', from: 'd', to: 't', set: async () => nothing },
-    { name: 'Open vSwitch, hash and entries', from: 'd', to: 't', set: async (rig) => {
+    { name: 'Open vSwitch, hash and entries', from: 'd', to: 't', set: async (deployed) => {
       const dir = `/run/netrig/bench-pop/o.ovs`;
       const mac = lab.fabric.nodes.find((n) => n.name === 't')!.interfaces[0]!.mac;
       const flows = [`table=0,priority=10,ip,nw_dst=${ANYCAST},actions=multipath(symmetric_l4,1024,modulo_n,${SLOTS},0,NXM_NX_REG0[0..15]),resubmit(,1)`, ...Array.from({ length: SLOTS }, (_, i) => `table=1,reg0=${i},actions=mod_dl_dst:${mac},output:t`)];
-      const bridge = (await rig.node('o').exec(['ovs-vsctl', `--db=unix:${dir}/db.sock`, 'list-br'])).stdout.trim();
+      const bridge = (await deployed.node('o').exec(['ovs-vsctl', `--db=unix:${dir}/db.sock`, 'list-br'])).stdout.trim();
       const management = `unix:${dir}/${bridge}.mgmt`;
-      await rig.node('o').exec(['ovs-ofctl', 'add-flows', management, '-'], { stdin: flows.join('\n') });
-      return async () => { await rig.node('o').exec(['ovs-ofctl', 'del-flows', management, `ip,nw_dst=${ANYCAST}`]); await rig.node('o').exec(['ovs-ofctl', 'del-flows', management, 'table=1']); };
+      await deployed.node('o').exec(['ovs-ofctl', 'add-flows', management, '-'], { stdin: flows.join('\n') });
+      return async () => { await deployed.node('o').exec(['ovs-ofctl', 'del-flows', management, `ip,nw_dst=${ANYCAST}`]); await deployed.node('o').exec(['ovs-ofctl', 'del-flows', management, 'table=1']); };
     } },
   ];
 }
 
 /** Both halves of the forwarding unit; all entries are the server's, and have been `former`'s. */
-async function units(rig: Rig, edge: string, server: string, former: string): Promise<() => Promise<void>> {
+async function units(deployed: DeployedLab, edge: string, server: string, former: string): Promise<() => Promise<void>> {
   const both = [
-    await told(rig.node('e'), [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`), 'commit 1', 'attach net edge_in']),
-    await told(rig.node('s'), [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, `peer ${edge} on`, 'attach eth0 server_in']),
+    await told(deployed.node('e'), [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`), 'commit 1', 'attach net edge_in']),
+    await told(deployed.node('s'), [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, `peer ${edge} on`, 'attach eth0 server_in']),
   ];
   return async () => { for (const half of both) await half.detach(); };
 }
 
-async function measure(rig: Rig, lab: Lab, way: Way): Promise<Figures> {
+async function measure(deployed: DeployedLab, lab: Lab, way: Way): Promise<Figures> {
   const { from, to, at = ANYCAST } = way;
   const device = from === 'c' ? 'up' : 'eth0';
-  const offload = (on: 'on' | 'off') => rig.node(from).exec(['ethtool', '-K', device, 'tso', on, 'gso', on], { allowFailure: true });
-  const server = rig.node(to).spawn(['iperf3', '-s', '-B', at]);
+  const offload = (on: 'on' | 'off') => deployed.node(from).exec(['ethtool', '-K', device, 'tso', on, 'gso', on], { allowFailure: true });
+  const server = deployed.node(to).spawn(['iperf3', '-s', '-B', at]);
   server.stdout.resume();
   server.stderr.resume();
   try {
     await sleep(300);
     const run = async (...more: string[]) => {
-      const { end, error } = JSON.parse((await rig.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more], { allowFailure: true })).stdout) as { error?: string; end: { sum_received?: { bits_per_second: number } } };
+      const { end, error } = JSON.parse((await deployed.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more], { allowFailure: true })).stdout) as { error?: string; end: { sum_received?: { bits_per_second: number } } };
       if (!end.sum_received) throw new Error(`iperf3 from ${from} to ${to}: ${error ?? 'no figures'}`);
       return end.sum_received;
     };
@@ -137,7 +137,7 @@ async function measure(rig: Rig, lab: Lab, way: Way): Promise<Figures> {
     const trainsBps = (await run(...size)).bits_per_second;
     await offload('off');
     const wireBps = (await run(...size)).bits_per_second;
-    return { trainsBps, wireBps, ...(await flood(rig, lab, way, device)) };
+    return { trainsBps, wireBps, ...(await flood(deployed, lab, way, device)) };
   } finally {
     server.kill('SIGKILL');
     await server.exited;
@@ -145,19 +145,19 @@ async function measure(rig: Rig, lab: Lab, way: Way): Promise<Figures> {
 }
 
 /** As many datagrams as one core sends, counted by the interface that they come to. */
-async function flood(rig: Rig, lab: Lab, { from, to }: Way, device: string): Promise<Pick<Figures, 'packets' | 'usPerPacket'>> {
+async function flood(deployed: DeployedLab, lab: Lab, { from, to }: Way, device: string): Promise<Pick<Figures, 'packets' | 'usPerPacket'>> {
   const [sender, hop] = [interfaceOf(lab, from, device), from === 'c' ? interfaceOf(lab, 'e', 'net') : interfaceOf(lab, to, 'eth0')];
   const frame = `{ eth(da=${hop.mac}, sa=${sender.mac}), ipv4(ttl=64, saddr=${sender.addresses[0]!.split('/')[0]}, daddr=${ANYCAST}), udp(sp=dinc(20000, ${20000 + SOURCE_PORTS - 1}), dp=${PORT}), fill(0, 22) }`;
-  const sink = rig.node(to).spawn(['mgen', 'event', `listen udp ${PORT}`, 'output', '/dev/null']);
-  const generator = rig.node(from).spawn(['timeout', String(2 * SECONDS + 5), 'trafgen', '--dev', device, '--conf', '-', '--cpus', '1', '--qdisc-path', '--no-sock-mem']);
+  const sink = deployed.node(to).spawn(['mgen', 'event', `listen udp ${PORT}`, 'output', '/dev/null']);
+  const generator = deployed.node(from).spawn(['timeout', String(2 * SECONDS + 5), 'trafgen', '--dev', device, '--conf', '-', '--cpus', '1', '--qdisc-path', '--no-sock-mem']);
   for (const { stdout, stderr } of [sink, generator]) { stdout.resume(); stderr.resume(); }
   generator.stdin.end(frame);
   try {
     await sleep(SETTLE_MS);
     sink.kill('SIGSTOP');
-    const [packets, busy, startedMs] = [await received(rig.node(to), 'eth0'), busyMs(), performance.now()];
+    const [packets, busy, startedMs] = [await received(deployed.node(to), 'eth0'), busyMs(), performance.now()];
     await sleep(SECONDS * 1000);
-    const [count, cpuMs, tookMs] = [(await received(rig.node(to), 'eth0')) - packets, busyMs() - busy, performance.now() - startedMs];
+    const [count, cpuMs, tookMs] = [(await received(deployed.node(to), 'eth0')) - packets, busyMs() - busy, performance.now() - startedMs];
     if (count === 0) throw new Error(`nothing of a flood from ${from} has come to ${to}`);
     return { packets: (count * 1000) / tookMs, usPerPacket: (cpuMs * 1000) / count };
   } finally {
@@ -179,8 +179,8 @@ function busyMs(): number {
   return ((user ?? 0) + (nice ?? 0) + (system ?? 0) + (irq ?? 0) + (softirq ?? 0)) * 10;
 }
 
-async function testRuns(rig: Rig): Promise<number[]> {
-  const forwarder = rig.node('e').spawn([join(BUILD_DIR, 'forwarder')]);
+async function testRuns(deployed: DeployedLab): Promise<number[]> {
+  const forwarder = deployed.node('e').spawn([join(BUILD_DIR, 'forwarder')]);
   forwarder.stderr.resume();
   const slots = Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} 10.0.0.9 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 2`);
   forwarder.stdin.write(`settings 10.0.0.1 10.0.0.1 7 ${SLOTS} gre 1 0 1 0 1448\ntable ${ANYCAST}/32 0\n${slots.join('\n')}\ncommit 1\n`);

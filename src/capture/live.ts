@@ -2,9 +2,9 @@
 import { dirname, join } from 'node:path';
 import { sleep } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import type { Host, HostProcess } from '../rig/host.ts';
-import type { Machine } from '../rig/machine.ts';
-import type { ClockOffset } from '../rig/offset.ts';
+import type { Host, HostProcess } from '../rig/hosts/host.ts';
+import type { Machine } from '../rig/machines/machine.ts';
+import type { ClockOffset } from '../rig/machines/offset.ts';
 import { endpointName, type CapturePoint } from '../topology/model.ts';
 import { readCapture } from './reader.ts';
 

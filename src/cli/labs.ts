@@ -1,6 +1,6 @@
 /** Which lab and node a command means. */
 import { NetrigError } from '../core/errors.ts';
-import { listLabs, readRecord, type LabRecord } from '../rig/journal.ts';
+import { listLabs, readRecord, type LabRecord } from '../rig/labs/journal.ts';
 import { suggest } from '../topology/validate.ts';
 
 /** The named lab, or the only one there is. */

@@ -1,7 +1,7 @@
 /** Programs that set the clocks of a rig by each other: ptp4l (and phc2sys where NICs stamp), chrony where there is no ptp4l. */
 import { sleep } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import type { Host, HostProcess } from '../rig/host.ts';
+import type { Host, HostProcess } from '../rig/hosts/host.ts';
 import type { SyncKind } from '../topology/model.ts';
 
 export interface ClockedMachine {

@@ -1,5 +1,5 @@
 /** What the fabric can build on: probed, never assumed. */
-import type { Host } from '../rig/host.ts';
+import type { Host } from '../rig/hosts/host.ts';
 
 export interface FabricCapabilities {
   /** Kernel datapath of Open vSwitch; false: userspace datapath. */

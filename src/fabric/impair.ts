@@ -1,7 +1,7 @@
 /** Changes what links do while they carry traffic. Pure. */
 import { join } from 'node:path';
-import type { Seats } from '../rig/seats.ts';
-import type { StepHost } from '../rig/steps.ts';
+import type { Assignments } from '../rig/labs/assignment.ts';
+import type { StepHost } from '../rig/labs/steps.ts';
 import type { Fabric, LinkChange } from '../topology/model.ts';
 import { delaySocket, shapedPassage } from './plan.ts';
 import { delayConfig, needsDelayLine, netemArguments } from './shaping.ts';
@@ -20,14 +20,14 @@ export interface ImpairCommand {
 }
 
 /** Delay, jitter and loss of a link's directions; netem and the delay line take them without losing what is on the way. */
-export function impairCommands(lab: string, { links }: Fabric, seats: Seats, machineOf: (name: string) => ShapingMachine, linkId: string, changes: readonly LinkChange[]): ImpairCommand[] {
+export function impairCommands(lab: string, { links }: Fabric, assignments: Assignments, machineOf: (name: string) => ShapingMachine, linkId: string, changes: readonly LinkChange[]): ImpairCommand[] {
   const index = links.findIndex((l) => l.id === linkId);
   const link = links[index];
   if (!link) return [];
   return changes.map(({ direction, to }) => {
-    const passage = shapedPassage(link, index, direction, seats);
+    const passage = shapedPassage(link, index, direction, assignments);
     const { netem, stateRoot, nativeDir } = machineOf(passage.machine);
-    const host = { on: 'wires', machine: passage.machine } as const;
+    const host = { on: 'links', machine: passage.machine } as const;
     // Made by what the link was declared as: the qdisc or the delay line is there already.
     return needsDelayLine(link.impairments[direction], netem)
       ? { host, argv: [join(nativeDir, 'delayline'), 'set', delaySocket(stateRoot, lab)], stdin: `${delayConfig(passage.from, passage.to, to)}\n` }

@@ -4,8 +4,8 @@ import { sleep, type Context } from '../core/context.ts';
 import { wilson } from '../core/wilson.ts';
 import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
-import type { Machine } from '../rig/machine.ts';
-import type { Rig } from '../rig/rig.ts';
+import type { Machine } from '../rig/machines/machine.ts';
+import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import { endpointName, isImpaired, type EndpointRef, type Fabric, type Impairment, type Link, type Tolerance } from '../topology/model.ts';
 
 /** Evidence: one per link and direction. */
@@ -69,7 +69,7 @@ const CALMER = 4;
 export interface LinkTestInput {
   readonly fabric: Fabric;
   readonly tolerance: Tolerance;
-  readonly rig: Rig;
+  readonly deployed: DeployedLab;
 }
 
 export async function testLinks(ctx: Context, input: LinkTestInput): Promise<LinkMeasurement[]> {
@@ -87,7 +87,7 @@ export async function testLinks(ctx: Context, input: LinkTestInput): Promise<Lin
 }
 
 async function measure(ctx: Context, input: LinkTestInput, directions: readonly Direction[], attempt: number): Promise<LinkMeasurement[]> {
-  const local = [...input.rig.machines.values()].every((machine) => machine.isHere);
+  const local = [...input.deployed.machines.values()].every((machine) => machine.isHere);
   const atOnce = Math.max(1, DELAY_CONCURRENCY[local ? 'here' : 'elsewhere'] / CALMER ** (attempt - 1));
   const quiet = await probeInWaves(ctx, input, directions, waves(directions, () => 1, atOnce), quietJob);
   const limited = input.tolerance.reachabilityOnly ? [] : directions.filter((d) => d.declared.rateBps !== null);
@@ -132,7 +132,7 @@ async function probeInWaves(
   let done = 0;
   for (const group of groups) {
     const lingerMs = Math.ceil(100 + Math.max(...group.map((d) => (d.declared.delayUs + d.declared.jitterUs) / 1000 + ((d.declared.queueBytes ?? 0) * 8e3) / (d.declared.rateBps ?? 1e9))));
-    for (const result of await probe(ctx, input.rig, group, job, lingerMs)) results.set(result.id, result);
+    for (const result of await probe(ctx, input.deployed, group, job, lingerMs)) results.set(result.id, result);
     done += group.length;
     ctx.events.emit({ type: 'progress', stage: 'linktest', elapsedSeconds: 0, expectedSeconds: 0, detail: `${done} of ${all.length} directions` });
   }
@@ -142,20 +142,20 @@ async function probeInWaves(
 const PROBE_TIMEOUT_MS = 120_000;
 
 /** One group, each pair of machines side by side with the others. */
-async function probe(ctx: Context, rig: Rig, group: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
-  const pairs = Map.groupBy(group, (d) => `${rig.carrier(d.from.node).name} ${rig.carrier(d.to.node).name}`);
+async function probe(ctx: Context, deployed: DeployedLab, group: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+  const pairs = Map.groupBy(group, (d) => `${deployed.carrier(d.from.node).name} ${deployed.carrier(d.to.node).name}`);
   const measured = await Promise.all([...pairs.values()].map((pair) => {
     const first = pair[0] as Direction;
-    const [sender, receiver] = [rig.carrier(first.from.node), rig.carrier(first.to.node)];
-    return sender === receiver ? probeHere(ctx, rig, sender, pair, job, lingerMs) : probeAcross(ctx, rig, sender, receiver, pair, job, lingerMs);
+    const [sender, receiver] = [deployed.carrier(first.from.node), deployed.carrier(first.to.node)];
+    return sender === receiver ? probeHere(ctx, deployed, sender, pair, job, lingerMs) : probeAcross(ctx, deployed, sender, receiver, pair, job, lingerMs);
   }));
   return measured.flat();
 }
 
 interface Job { readonly frames: number; readonly bytes: number; readonly intervalNs: number }
 
-function jobLines(rig: Rig, directions: readonly Direction[], job: (d: Direction) => Job, ends: { sends: boolean; receives: boolean }): string {
-  const end = (present: boolean, { node, interface: itf }: EndpointRef): string => (present ? `${rig.netnsPath(node)} ${itf}` : '- -');
+function jobLines(deployed: DeployedLab, directions: readonly Direction[], job: (d: Direction) => Job, ends: { sends: boolean; receives: boolean }): string {
+  const end = (present: boolean, { node, interface: itf }: EndpointRef): string => (present ? `${deployed.netnsPath(node)} ${itf}` : '- -');
   return directions.map((d) => {
     const { frames, bytes, intervalNs } = job(d);
     return `${d.id} ${end(ends.sends, d.from)} ${end(ends.receives, d.to)} ${frames} ${Math.min(bytes, d.link.mtu + 14)} ${Math.round(intervalNs)}\n`;
@@ -165,8 +165,8 @@ function jobLines(rig: Rig, directions: readonly Direction[], job: (d: Direction
 const parseResults = (stdout: string): ProbeReport[] => stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line) as ProbeReport);
 const linkprobe = (machine: Machine, lingerMs: number): string[] => [join(machine.runtime.nativeDir, 'linkprobe'), String(lingerMs)];
 
-async function probeHere(ctx: Context, rig: Rig, machine: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
-  const { stdout } = await rig.host({ on: 'machine', machine: machine.name }).exec(linkprobe(machine, lingerMs), { stdin: jobLines(rig, directions, job, { sends: true, receives: true }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
+async function probeHere(ctx: Context, deployed: DeployedLab, machine: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+  const { stdout } = await deployed.host({ on: 'machine', machine: machine.name }).exec(linkprobe(machine, lingerMs), { stdin: jobLines(deployed, directions, job, { sends: true, receives: true }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
   return parseResults(stdout).map((report) => ({ ...report, clockBoundUs: 0 }));
 }
 
@@ -174,17 +174,17 @@ async function probeHere(ctx: Context, rig: Rig, machine: Machine, directions: r
 const START_MS = 3000;
 
 /** Each machine runs its half; what is between their clocks is measured beside it and taken off the delays. */
-async function probeAcross(ctx: Context, rig: Rig, sender: Machine, receiver: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
-  const receiving = rig.host({ on: 'machine', machine: receiver.name }).spawn(linkprobe(receiver, lingerMs + START_MS));
+async function probeAcross(ctx: Context, deployed: DeployedLab, sender: Machine, receiver: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+  const receiving = deployed.host({ on: 'machine', machine: receiver.name }).spawn(linkprobe(receiver, lingerMs + START_MS));
   let received = '';
   receiving.stdout.setEncoding('utf8').on('data', (text: string) => { received += text; });
   let said = '';
   const ready = new Promise<void>((resolve) => { receiving.stderr.setEncoding('utf8').on('data', (text: string) => { if ((said += text).includes('ready')) resolve(); }); });
   try {
-    receiving.stdin.end(jobLines(rig, directions, job, { sends: false, receives: true }));
+    receiving.stdin.end(jobLines(deployed, directions, job, { sends: false, receives: true }));
     await Promise.race([ready, receiving.exited, sleep(START_MS, ctx.signal)]);
-    const { stdout } = await rig.host({ on: 'machine', machine: sender.name }).exec(linkprobe(sender, 0), { stdin: jobLines(rig, directions, job, { sends: true, receives: false }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
-    const offset = await rig.clocks.between(sender, receiver);
+    const { stdout } = await deployed.host({ on: 'machine', machine: sender.name }).exec(linkprobe(sender, 0), { stdin: jobLines(deployed, directions, job, { sends: true, receives: false }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
+    const offset = await deployed.clocks.between(sender, receiver);
     if (!offset) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clocks of ${sender.label} and ${receiver.label} are not known: delays between them cannot be measured`, { hint: 'netrig rig check shows whether both machines answer' });
     await receiving.exited;
     const arrivals = new Map(parseResults(received).map((r) => [r.id, r]));

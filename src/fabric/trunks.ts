@@ -1,7 +1,7 @@
 /** What links between machines run over. Pure. */
 import { NetrigError } from '../core/errors.ts';
 import type { Cable } from '../rig/rigfile.ts';
-import { seatOf, type Seats } from '../rig/seats.ts';
+import { assignmentOf, type Assignments } from '../rig/labs/assignment.ts';
 import { endpointName, type Fabric, type Link } from '../topology/model.ts';
 
 /** In the order of the link's ends. */
@@ -25,11 +25,11 @@ const FIRST_VNI = 0x6e7200;
  * Declared cables first, in the order of the links; VXLAN over the data network for the rest: one tunnel a link, made
  * by the kernel, so that what a link does is seen and shaped like any other device.
  */
-export function planTrunks(fabric: Fabric, seats: Seats, ports: ReadonlyMap<string, DataPort>, cables: readonly Cable[]): Map<Link, Trunk> {
+export function planTrunks(fabric: Fabric, assignments: Assignments, ports: ReadonlyMap<string, DataPort>, cables: readonly Cable[]): Map<Link, Trunk> {
   const trunks = new Map<Link, Trunk>();
   const free = [...cables];
   fabric.links.forEach((link, index) => {
-    const [a, b] = link.ends.map((end) => seatOf(seats, end.node).machine) as [string, string];
+    const [a, b] = link.ends.map((end) => assignmentOf(assignments, end.node).machine) as [string, string];
     if (a === b) return;
     const cable = free.findIndex(({ ends }) => ends.some((e) => e.host === a) && ends.some((e) => e.host === b));
     if (cable >= 0) {

@@ -7,16 +7,16 @@
 import { NetrigError } from '../core/errors.ts';
 import type { Capability, Fabric, LabNode } from '../topology/model.ts';
 import type { RigHost } from './rigfile.ts';
-import type { Seats } from './seats.ts';
+import type { Assignments } from './labs/assignment.ts';
 
 export interface Candidate {
   readonly host: RigHost;
   readonly capabilities: ReadonlySet<Capability>;
 }
 
-export function placeNodes(fabric: Fabric, candidates: readonly Candidate[]): Seats {
+export function placeNodes(fabric: Fabric, candidates: readonly Candidate[]): Assignments {
   const load = new Map<string, number>(candidates.map((c) => [c.host.name, 0]));
-  const seats: Record<string, Seats[string]> = {};
+  const assignments: Record<string, Assignments[string]> = {};
   for (const cluster of clustersOf(fabric)) {
     const fit = candidates.filter((c) => fits(c, cluster) && (c.host.carries !== 'one-node' || (cluster.length === 1 && load.get(c.host.name) === 0)));
     // A machine that takes one node only is for what nothing else can take, or for nodes that ask for it by its labels.
@@ -24,9 +24,9 @@ export function placeNodes(fabric: Fabric, candidates: readonly Candidate[]): Se
     const chosen = ranked[0];
     if (!chosen) throw new NetrigError('PLACEMENT_IMPOSSIBLE', describeMisfit(cluster, candidates), { hint: 'labels and needs of the nodes must be met by one host: netrig rig check shows what each has' });
     load.set(chosen.host.name, (load.get(chosen.host.name) ?? 0) + cluster.length);
-    for (const node of cluster) seats[node.name] = { machine: chosen.host.name, container: chosen.host.carries === 'containers' && node.kind === 'linux' };
+    for (const node of cluster) assignments[node.name] = { machine: chosen.host.name, container: chosen.host.carries === 'containers' && node.kind === 'linux' };
   }
-  return seats;
+  return assignments;
 }
 
 const rank = ({ host }: Candidate, cluster: readonly LabNode[]): number => (host.carries === 'one-node' ? (cluster.some((n) => Object.keys(n.place).length > 0) ? 0 : 2) : 1);

@@ -2,11 +2,11 @@
 import { stage, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { RigPlan } from './rigfile.ts';
-import { ensureImage } from './docker/image.ts';
-import { startOwnEngine, stopOwnEngine } from './docker/own.ts';
-import { connectHost } from './ssh/connect.ts';
-import { readRigState } from './vm/state.ts';
-import { bootVms, removeVms } from './vm/up.ts';
+import { ensureImage } from './images/docker/image.ts';
+import { startOwnEngine, stopOwnEngine } from './images/docker/own.ts';
+import { connectHost } from './machines/ssh/connect.ts';
+import { readRigState } from './images/vm/state.ts';
+import { bootVms, removeVms } from './images/vm/up.ts';
 
 export async function rigUp(ctx: Context, rig: RigPlan): Promise<void> {
   if (rig.hosts.every((h) => h.access.kind !== 'vm' && h.carries !== 'containers')) {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { helpers } from '../core/paths.ts';
 import { probeFabric } from '../fabric/capabilities.ts';
-import type { Machine } from '../rig/machine.ts';
+import type { Machine } from '../rig/machines/machine.ts';
 import { describeMachine } from './machine.ts';
 
 export interface Finding {

@@ -6,12 +6,12 @@ import type { Context } from '../core/context.ts';
 import type { EventBus } from '../core/events.ts';
 import { asNetrigError, NetrigError } from '../core/errors.ts';
 import { cellFolder, manifestPath, unwritable, writeJson, writePart, type RunManifest } from '../evidence/cell.ts';
-import { destroyAfterFailure, destroyRig } from '../rig/destroy.ts';
+import { destroyAfterFailure, destroyDeployedLab } from '../rig/deployment/destroy.ts';
 import { bundleScript } from '../core/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
 import { describeMachine } from './machine.ts';
-import type { Site } from './site.ts';
-import { deployLab, runCell, sameFabric, type Deployment } from './street.ts';
+import type { Testbed } from './testbed.ts';
+import { deployLab, runCell, sameFabric, type Deployment } from './runner.ts';
 
 export interface RunOptions {
   readonly topologyPath: string;
@@ -37,15 +37,15 @@ function secondsOf(cells: readonly Lab[], repeats: number): number {
 }
 
 /** Returns the results folder. On failure what was gathered stays, and the manifest says why the run stopped. */
-export async function runExperiment(outer: Context, site: Site, experiment: Experiment, options: RunOptions): Promise<{ results: string; failure: NetrigError | null }> {
+export async function runExperiment(outer: Context, testbed: Testbed, experiment: Experiment, options: RunOptions): Promise<{ results: string; failure: NetrigError | null }> {
   const results = createResultsFolder(options.resultsRoot, experiment.name);
   const log = new EventLog(join(results, 'events.jsonl'), outer.events);
-  const ctx = site.contextOf({ ...outer, signal: AbortSignal.any([outer.signal, log.failed]) });
+  const ctx = testbed.contextOf({ ...outer, signal: AbortSignal.any([outer.signal, log.failed]) });
   const manifest: RunManifest = {
     schema: 'netrig-run-3', name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
     startedAt: new Date().toISOString(), endedAt: null, repeat: experiment.repeat, looks: experiment.looks, more: {}, dimensions: experiment.dimensions,
-    cells: experiment.cells.map((c) => c.cell), rig: site.rig?.name ?? null, stopped: null,
-    machines: Object.fromEntries(await Promise.all([...site.machines.values()].map(async (m) => [m.name, await describeMachine(m, site.factsOf(m.name).fabric)] as const))),
+    cells: experiment.cells.map((c) => c.cell), rig: testbed.rig?.name ?? null, stopped: null,
+    machines: Object.fromEntries(await Promise.all([...testbed.machines.values()].map(async (m) => [m.name, await describeMachine(m, testbed.factsOf(m.name).fabric)] as const))),
   };
   const copy = join(results, 'topology.yaml');
   await writeFile(copy, options.source).catch((cause: unknown) => { throw unwritable(copy, cause); });
@@ -66,18 +66,18 @@ export async function runExperiment(outer: Context, site: Site, experiment: Expe
       // Cells grouped by fabric, repeats inside, so that a fabric is built once and cells that are compared take turns.
       for (const group of groupByFabric(cells)) {
         if (deployment && !sameFabric(deployment.lab, group[0] as Lab)) {
-          await destroyRig(deployment.rig);
+          await destroyDeployedLab(deployment.deployed);
           deployment = undefined;
         }
         for (let repeat = done + 1; repeat <= look; repeat++) {
           for (const lab of group) {
-            deployment ??= await deployFor(ctx, site, lab, repeat, options, results);
+            deployment ??= await deployFor(ctx, testbed, lab, repeat, options, results);
             ctx.events.emit({ type: 'cell-started', cell: lab.cell, index: ++index, of: total, repeat });
             const { clean } = await runCell(ctx, deployment, lab, repeat, results, prober);
             if (clean) continue;
             // What a dead agent or an event left would be in the next cell's evidence.
             ctx.events.emit({ type: 'note', level: 'warn', text: 'nodes or links are not as they were: deploying anew' });
-            await destroyRig(deployment.rig);
+            await destroyDeployedLab(deployment.deployed);
             deployment = undefined;
           }
         }
@@ -94,11 +94,11 @@ export async function runExperiment(outer: Context, site: Site, experiment: Expe
       expected += secondsOf(cells, next - look);
       ctx.events.emit({ type: 'run-extended', cells: cells.map((c) => c.cell), after: look, until: next, expectedSeconds: expected });
     }
-    if (deployment && !options.keep) await destroyRig(deployment.rig);
+    if (deployment && !options.keep) await destroyDeployedLab(deployment.deployed);
   } catch (error) {
-    failure = site.failure ?? log.failure ?? asNetrigError(error);
+    failure = testbed.failure ?? log.failure ?? asNetrigError(error);
     manifest.stopped = failure.message;
-    if (deployment && !options.keep) await destroyAfterFailure(ctx, deployment.rig);
+    if (deployment && !options.keep) await destroyAfterFailure(ctx, deployment.deployed);
   }
   manifest.endedAt = new Date().toISOString();
   await writeJson(manifestPath(results), manifest).catch((error: unknown) => { failure ??= asNetrigError(error); });
@@ -130,8 +130,8 @@ class EventLog {
 }
 
 /** Deploys and keeps the link measurements before they are judged: a refused run shows its figures too. */
-function deployFor(ctx: Context, site: Site, lab: Lab, repeat: number, options: RunOptions, results: string): Promise<Deployment> {
-  return deployLab(ctx, site, lab, options.topologyPath, { gate: true, onLinks: async (links) => {
+function deployFor(ctx: Context, testbed: Testbed, lab: Lab, repeat: number, options: RunOptions, results: string): Promise<Deployment> {
+  return deployLab(ctx, testbed, lab, options.topologyPath, { gate: true, onLinks: async (links) => {
     const folder = cellFolder(results, lab.cell, repeat);
     await writePart(folder, 'lab', lab);
     await writePart(folder, 'links', links);

@@ -1,11 +1,11 @@
 /** The machines of a rig one by one: what they can do, who uses them, and taking them back. */
 import { asNetrigError, NetrigError } from '../core/errors.ts';
-import { describe } from '../rig/lease.ts';
-import type { Machine } from '../rig/machine.ts';
+import { describe } from '../rig/leases/lease.ts';
+import type { Machine } from '../rig/machines/machine.ts';
 import { findHost, type RigHost, type RigPlan } from '../rig/rigfile.ts';
-import { connectHost } from '../rig/ssh/connect.ts';
+import { connectHost } from '../rig/machines/ssh/connect.ts';
 import { examine, type Finding } from './doctor.ts';
-import { probeCable, probeDataPort } from './site.ts';
+import { probeCable, probeDataPort } from './testbed.ts';
 
 export interface HostReport {
   readonly host: string;

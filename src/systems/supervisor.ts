@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { AgentRecord } from '../evidence/cell.ts';
-import type { Host, HostProcess } from '../rig/host.ts';
+import type { Host, HostProcess } from '../rig/hosts/host.ts';
 import { bundleScript } from '../core/bundle.ts';
 import type { SystemDefinition } from './definition.ts';
 import type { PlannedSystem } from './registry.ts';

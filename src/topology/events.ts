@@ -1,7 +1,7 @@
-/** Events of a phase: as written, to single happenings in the order of time. Pure. */
+/** Events of a phase: as written, to single actions in the order of time. Pure. */
 import { formatDurationUs, parseDurationUs, parseFraction } from '../core/units.ts';
 import { mergePatch } from './matrix.ts';
-import { endpointName, isDelayed, type Happening, type Impairment, type Lab, type LabEvent, type LabNode, type Link, type LinkChange, type System } from './model.ts';
+import { endpointName, isDelayed, type Action, type Impairment, type Lab, type LabEvent, type LabNode, type Link, type LinkChange, type System } from './model.ts';
 import type { Path, Problem } from './problems.ts';
 import type { EventFile } from './schema.ts';
 import { expandAll } from './ranges.ts';
@@ -36,7 +36,7 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
   const atUs = parseDurationUs(event.at);
   const lengthUs = parseDurationUs(('for' in event ? event.for : undefined) ?? '0s');
   if (atUs + lengthUs > scope.phaseUs) problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + for must be at most the duration of the phase' });
-  const pair = (first: Happening, second: Happening): Made[] => [{ atUs, what: first }, { atUs: atUs + lengthUs, what: second }];
+  const pair = (first: Action, second: Action): Made[] => [{ atUs, what: first }, { atUs: atUs + lengthUs, what: second }];
   if ('kill' in event) {
     checkAgents(event.kill, scope, [...path, 'kill'], problems);
     const fragile = scope.systems.find((s) => s.on.includes(event.kill) && s.crash !== 'restart');
@@ -144,7 +144,7 @@ export const reconfigured = (lab: Lab, patches: Readonly<Record<string, unknown>
 });
 
 /** In words, for logs and charts. */
-export function describeHappening(what: Happening): string {
+export function describeAction(what: Action): string {
   switch (what.kind) {
     case 'kill': return `kill -9 on ${what.node}`;
     case 'pause': return `pause ${what.node}`;

@@ -102,7 +102,7 @@ export interface Flow {
 }
 
 /** What happens to the lab while traffic runs. */
-export type Happening =
+export type Action =
   | { readonly kind: 'kill'; readonly node: string; readonly downUs: number }
   | { readonly kind: 'pause' | 'resume'; readonly node: string }
   | { readonly kind: 'down' | 'up'; readonly end: EndpointRef }
@@ -121,7 +121,7 @@ export interface LinkChange {
 export interface LabEvent {
   /** Offset within the phase. */
   readonly atUs: number;
-  readonly what: Happening;
+  readonly what: Action;
   /** Of the phase's list in the file. */
   readonly index: number;
 }

@@ -1,8 +1,8 @@
 /** Runs one phase: servers up and listening, clients at their offsets, output collected. */
 import { mapConcurrent, sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import type { Host, HostProcess } from '../rig/host.ts';
-import { epochNs } from '../rig/keeper.ts';
+import type { Host, HostProcess } from '../rig/hosts/host.ts';
+import { epochNs } from '../rig/machines/local-machine.ts';
 import type { Flow, Phase } from '../topology/model.ts';
 import { flowCommands, parseFlow, type FlowCommands, type FlowResult } from './tools.ts';
 

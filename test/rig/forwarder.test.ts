@@ -11,8 +11,8 @@ import type { WireSlot } from '../../agents/pop/protocol.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
 import { quietContext } from '../../src/core/context.ts';
 import { BUILD_DIR } from '../../src/core/paths.ts';
-import { destroyRig } from '../../src/rig/destroy.ts';
-import { Site } from '../../src/run/site.ts';
+import { destroyDeployedLab } from '../../src/rig/deployment/destroy.ts';
+import { Testbed } from '../../src/run/testbed.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
 import { told } from '../support/forwarder.ts';
 import { ACK, ethernet, firstHop, ipv4, SYN, synFrame, tcp } from '../support/frames.ts';
@@ -186,19 +186,19 @@ labTest('R3-9 on links: entries that are settled, first hops, whoever commanded 
   const address = (node: string, itf: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === itf)!.addresses[0]!.split('/')[0]!;
   const [edgeIp, serverIp] = [address('e', 'lan'), address('s', 'eth0')];
   const service = '203.0.113.1';
-  await using site = await Site.open(ctx, null, { lease: null });
-  const rig = await site.deploy(ctx, lab, 'test');
+  await using testbed = await Testbed.open(ctx, null, { lease: null });
+  const deployed = await testbed.deploy(ctx, lab, 'test');
   try {
-    await rig.node('s').exec(['ip', 'address', 'add', `${service}/32`, 'dev', 'lo']);
-    await rig.node('s').exec(['ip', 'route', 'add', 'default', 'via', edgeIp]);
-    await rig.node('c').exec(['ip', 'route', 'add', 'default', 'via', address('e', 'net')]);
-    const server = rig.node('s').spawn(['iperf3', '-s', '-B', service]);
+    await deployed.node('s').exec(['ip', 'address', 'add', `${service}/32`, 'dev', 'lo']);
+    await deployed.node('s').exec(['ip', 'route', 'add', 'default', 'via', edgeIp]);
+    await deployed.node('c').exec(['ip', 'route', 'add', 'default', 'via', address('e', 'net')]);
+    const server = deployed.node('s').spawn(['iperf3', '-s', '-B', service]);
     server.stdout.resume();
     server.stderr.resume();
-    const isServed = async (): Promise<boolean> => (await rig.node('c').exec(['iperf3', '-c', service, '-n', '2M', '--connect-timeout', '1500'], { allowFailure: true, timeoutMs: 20_000 })).exitCode === 0;
-    const edges = (former: string) => told(rig.node('e'), [`settings ${edgeIp} ${edgeIp} 7 16 gre 1 0 1 0 ${LONGEST_BYTES}`, `table ${service}/32 0`, ...Array.from({ length: 16 }, (_, i) => `slot 0 ${i} ${serverIp} 0.0.0.0 ${former} 0.0.0.0 0.0.0.0 ${KEEP}`), 'commit 1', 'attach net edge_in']);
+    const isServed = async (): Promise<boolean> => (await deployed.node('c').exec(['iperf3', '-c', service, '-n', '2M', '--connect-timeout', '1500'], { allowFailure: true, timeoutMs: 20_000 })).exitCode === 0;
+    const edges = (former: string) => told(deployed.node('e'), [`settings ${edgeIp} ${edgeIp} 7 16 gre 1 0 1 0 ${LONGEST_BYTES}`, `table ${service}/32 0`, ...Array.from({ length: 16 }, (_, i) => `slot 0 ${i} ${serverIp} 0.0.0.0 ${former} 0.0.0.0 0.0.0.0 ${KEEP}`), 'commit 1', 'attach net edge_in']);
     assert.equal(await isServed(), false, 'the edge alone has no way there');
-    const inside = await told(rig.node('s'), [`settings ${serverIp} ${edgeIp} 0 16 gre 1 0 1 0 ${LONGEST_BYTES}`, `table ${service}/32 0`, `peer ${edgeIp} on`, 'attach eth0 server_in']);
+    const inside = await told(deployed.node('s'), [`settings ${serverIp} ${edgeIp} 0 16 gre 1 0 1 0 ${LONGEST_BYTES}`, `table ${service}/32 0`, `peer ${edgeIp} on`, 'attach eth0 server_in']);
 
     const settled = await edges('0.0.0.0');
     assert.equal(await isServed(), true);
@@ -221,6 +221,6 @@ labTest('R3-9 on links: entries that are settled, first hops, whoever commanded 
     server.kill('SIGKILL');
     await server.exited;
   } finally {
-    await destroyRig(rig);
+    await destroyDeployedLab(deployed);
   }
 });

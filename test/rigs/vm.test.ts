@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ClockRecord } from '../../src/clocks/samples.ts';
-import { connectHost } from '../../src/rig/ssh/connect.ts';
+import { connectHost } from '../../src/rig/machines/ssh/connect.ts';
 import { findHost, loadRig } from '../../src/rig/rigfile.ts';
 import { machineState, netrig, ROOT, startNetrig } from '../support/netrig.ts';
 import { spreadLab, testRig, verdictsOf, vmsImpossible, type TestRig } from '../support/rigs.ts';
@@ -68,7 +68,7 @@ labTest('50 namespaces on one machine cost a command no more round trips; 200 co
   try {
     const names = Array.from({ length: 50 }, (_, i) => `x${i}`);
     await machine.acquire({ owner: 'test', purpose: 'namespaces', ttlMs: 60_000 });
-    await machine.claim({ lab: 't-many', topology: 'none', fabric: { nodes: [], links: [] }, seats: {}, rig: null, leases: {} });
+    await machine.claim({ lab: 't-many', topology: 'none', fabric: { nodes: [], links: [] }, assignments: {}, rig: null, leases: {} });
     // One call, whatever the number: what 50 take is 50 times a namespace, not 50 times a round trip.
     const { error } = await machine.apply('t-many', [[{ title: 'many', host: { on: 'machine', machine: 'vm1' }, argv: ['ip', '-batch', '-'], stdin: names.map((n) => `netns add nr.t-many.${n}\n`).join(''), namespaces: names.map((n) => `nr.t-many.${n}`) }]]);
     assert.equal(error, null);

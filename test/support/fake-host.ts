@@ -1,7 +1,7 @@
 /** In-memory Host for unit tests: records commands, answers from a table of handlers. */
 import { PassThrough } from 'node:stream';
 import { NetrigError } from '../../src/core/errors.ts';
-import type { ExecOptions, ExecResult, Exit, Host, HostProcess } from '../../src/rig/host.ts';
+import type { ExecOptions, ExecResult, Exit, Host, HostProcess } from '../../src/rig/hosts/host.ts';
 
 export interface RecordedCommand {
   readonly argv: readonly string[];

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { BUILD_DIR } from '../../src/core/paths.ts';
-import type { Host } from '../../src/rig/host.ts';
+import type { Host } from '../../src/rig/hosts/host.ts';
 
 /** Resolves when it has obeyed; rejects with what it refused. `kill` leaves its programs in the kernel, `detach` does not. */
 export async function told(node: Host, lines: readonly string[]) {

@@ -5,15 +5,15 @@ import { join } from 'node:path';
 import test from 'ava';
 import { planDeployment } from '../../src/fabric/plan.ts';
 import { burstBytes, netemArguments, shapingLines } from '../../src/fabric/shaping.ts';
-import { decodeResults, encodeStage } from '../../src/rig/batch.ts';
-import { renderPlan } from '../../src/rig/steps.ts';
+import { decodeResults, encodeStage } from '../../src/rig/labs/batch.ts';
+import { renderPlan } from '../../src/rig/labs/steps.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { ROOT, smallLab } from '../support/netrig.ts';
 
 async function plan(text: string, capabilities: { ovsKernel: boolean; netem: boolean }) {
   const lab = (await parseExperiment('t.yaml', text)).cells[0] as Lab;
-  return planDeployment({ lab: lab.name, fabric: lab.fabric, seats: {}, machines: new Map([['local', { containers: { image: 'image', mounts: [] }, capabilities, stateRoot: '/run/netrig', nativeDir: '/native' }]]), trunks: new Map() });
+  return planDeployment({ lab: lab.name, fabric: lab.fabric, assignments: {}, machines: new Map([['local', { containers: { image: 'image', mounts: [] }, capabilities, stateRoot: '/run/netrig', nativeDir: '/native' }]]), trunks: new Map() });
 }
 
 for (const [name, capabilities] of [['userspace', { ovsKernel: false, netem: false }], ['kernel', { ovsKernel: true, netem: true }]] as const) {

@@ -11,14 +11,14 @@ import { chronyConfig, ptpConfig } from '../../src/clocks/sync.ts';
 import { parseBurst } from '../../src/clocks/watch.ts';
 import { planDeployment, type PlannedMachine } from '../../src/fabric/plan.ts';
 import { planTrunks } from '../../src/fabric/trunks.ts';
-import { decodeFile, encode, encodeFile, frameReader, KIND, type Frame } from '../../src/rig/hostd/protocol.ts';
-import { LeaseBook } from '../../src/rig/lease.ts';
+import { decodeFile, encode, encodeFile, frameReader, KIND, type Frame } from '../../src/rig/machines/hostd/protocol.ts';
+import { LeaseBook } from '../../src/rig/leases/lease.ts';
 import { placeNodes } from '../../src/rig/placement.ts';
 import { parseRig, type RigPlan } from '../../src/rig/rigfile.ts';
-import type { Seats } from '../../src/rig/seats.ts';
-import { quote } from '../../src/rig/ssh/connection.ts';
-import { qemuArguments } from '../../src/rig/vm/qemu.ts';
-import { renderPlan } from '../../src/rig/steps.ts';
+import type { Assignments } from '../../src/rig/labs/assignment.ts';
+import { quote } from '../../src/rig/machines/ssh/connection.ts';
+import { qemuArguments } from '../../src/rig/images/vm/qemu.ts';
+import { renderPlan } from '../../src/rig/labs/steps.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
 import type { Capability, Fabric } from '../../src/topology/model.ts';
 import { ROOT } from '../support/netrig.ts';
@@ -69,47 +69,47 @@ const fabricOf = async (topology: string): Promise<Fabric> => {
   const STAR = '  nodes: { sw: { kind: ovs-bridge }, a: {}, b: {}, core: { kind: bridge }, c: {} }\n  links: [{ endpoints: ["a:e", "sw:a"] }, { endpoints: ["b:e", "sw:b"] }, { endpoints: ["sw:up", "core:s"] }, { endpoints: ["c:e", "core:c"] }]\n';
 
   test('placement: what a switch serves stays with it; the machines are loaded alike', async () => {
-    const seats = placeNodes(await fabricOf(STAR), candidates(rig()));
-    assert.equal(seats['a']?.machine, seats['sw']?.machine);
-    assert.equal(seats['b']?.machine, seats['sw']?.machine);
-    assert.equal(seats['c']?.machine, seats['core']?.machine);
-    assert.notEqual(seats['sw']?.machine, seats['core']?.machine);
+    const assignments = placeNodes(await fabricOf(STAR), candidates(rig()));
+    assert.equal(assignments['a']?.machine, assignments['sw']?.machine);
+    assert.equal(assignments['b']?.machine, assignments['sw']?.machine);
+    assert.equal(assignments['c']?.machine, assignments['core']?.machine);
+    assert.notEqual(assignments['sw']?.machine, assignments['core']?.machine);
   });
   test('placement: labels and needs are kept, or the refusal names them', async () => {
     const placed = STAR.replace('c: {}', 'c: { place: { rack: left } }').replace('core: { kind: bridge }', 'core: { kind: bridge, place: { rack: right } }');
-    const seats = placeNodes(await fabricOf(placed), candidates(rig()));
-    assert.deepEqual([seats['c']?.machine, seats['core']?.machine], ['gw1', 'gw2']);
+    const assignments = placeNodes(await fabricOf(placed), candidates(rig()));
+    assert.deepEqual([assignments['c']?.machine, assignments['core']?.machine], ['gw1', 'gw2']);
     const needy = await fabricOf(STAR.replace('c: {}', 'c: { needs: [netem] }'));
     assert.throws(() => placeNodes(needy, candidates(rig())), { code: 'PLACEMENT_IMPOSSIBLE', message: /carry c \(wanted: netem\)/ });
     assert.ok(placeNodes(needy, candidates(rig(), ['netem']))['c']);
   });
   test('placement: a machine that carries one node carries one', async () => {
     const one = rig(RIG.replace('labels: { rack: left }', 'labels: { rack: left }, carries: one-node'));
-    const seats = placeNodes(await fabricOf('  nodes: { a: { place: { rack: left } }, b: {}, c: {} }\n  links: [{ endpoints: ["a:e", "b:e"] }, { endpoints: ["b:f", "c:f"] }]\n'), candidates(one));
-    assert.deepEqual([seats['a']?.machine, seats['b']?.machine, seats['c']?.machine], ['gw1', 'gw2', 'gw2']);
+    const assignments = placeNodes(await fabricOf('  nodes: { a: { place: { rack: left } }, b: {}, c: {} }\n  links: [{ endpoints: ["a:e", "b:e"] }, { endpoints: ["b:f", "c:f"] }]\n'), candidates(one));
+    assert.deepEqual([assignments['a']?.machine, assignments['b']?.machine, assignments['c']?.machine], ['gw1', 'gw2', 'gw2']);
   });
   test('placement: only hosts become containers', async () => {
-    const seats = placeNodes(await fabricOf(STAR), candidates(rig('name: c\nhosts: { here: { local: true, carries: containers } }\n')));
-    assert.deepEqual(['a', 'sw', 'core'].map((n) => seats[n]?.container), [true, false, false]);
+    const assignments = placeNodes(await fabricOf(STAR), candidates(rig('name: c\nhosts: { here: { local: true, carries: containers } }\n')));
+    assert.deepEqual(['a', 'sw', 'core'].map((n) => assignments[n]?.container), [true, false, false]);
   });
 }
 
 {
-  const seats: Seats = { a: { machine: 'gw1', container: false }, b: { machine: 'gw2', container: false } };
+  const assignments: Assignments = { a: { machine: 'gw1', container: false }, b: { machine: 'gw2', container: false } };
   const TWO = '  nodes: { a: {}, b: {} }\n  links: [{ endpoints: ["a:e", "b:e"] }, { endpoints: ["a:f", "b:f"], rate: 10Mbit, delay: 5ms }]\n';
   const ports = (mtu: number) => new Map([['gw1', { address: '10.0.0.1', mtu }], ['gw2', { address: '10.0.0.2', mtu }]]);
 
   test('links between machines: cables first, then VXLAN, whose MTU must fit', async () => {
     const fabric = await fabricOf(TWO);
-    const trunks = [...planTrunks(fabric, seats, ports(1550), rig().cables).values()];
+    const trunks = [...planTrunks(fabric, assignments, ports(1550), rig().cables).values()];
     assert.deepEqual(trunks.map((t) => t.kind), ['cable', 'vxlan']);
-    assert.throws(() => planTrunks(fabric, seats, ports(1500), []), { code: 'PLACEMENT_IMPOSSIBLE', message: /MTU of 1500 does not fit/ });
-    assert.throws(() => planTrunks(fabric, seats, new Map(), []), { code: 'PLACEMENT_IMPOSSIBLE', message: /neither a cable nor an address/ });
+    assert.throws(() => planTrunks(fabric, assignments, ports(1500), []), { code: 'PLACEMENT_IMPOSSIBLE', message: /MTU of 1500 does not fit/ });
+    assert.throws(() => planTrunks(fabric, assignments, new Map(), []), { code: 'PLACEMENT_IMPOSSIBLE', message: /neither a cable nor an address/ });
   });
   test('links between machines: the plan: each machine makes its half and shapes what leaves it', async () => {
     const fabric = await fabricOf(TWO);
     const machine: PlannedMachine = { containers: { image: 'i', mounts: [] }, capabilities: { ovsKernel: true, netem: true }, stateRoot: '/run/netrig', nativeDir: '/native' };
-    const plan = planDeployment({ lab: 't', fabric, seats, machines: new Map([['gw1', machine], ['gw2', machine]]), trunks: planTrunks(fabric, seats, ports(1600), rig().cables) });
+    const plan = planDeployment({ lab: 't', fabric, assignments, machines: new Map([['gw1', machine], ['gw2', machine]]), trunks: planTrunks(fabric, assignments, ports(1600), rig().cables) });
     const path = join(import.meta.dirname, 'golden/two-machines.txt');
     if (process.env['UPDATE_GOLDEN']) writeFileSync(path, renderPlan(plan));
     assert.equal(renderPlan(plan), readFileSync(path, 'utf8'));

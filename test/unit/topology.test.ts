@@ -3,7 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { NetrigError } from '../../src/core/errors.ts';
 import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
-import { describeHappening } from '../../src/topology/events.ts';
+import { describeAction } from '../../src/topology/events.ts';
 import { routeBetween, without, type Lab } from '../../src/topology/model.ts';
 import { checkSystems } from '../../src/systems/registry.ts';
 
@@ -241,7 +241,7 @@ test('ranges of names: nodes, links side by side, flows; differing lengths and t
 test('events: expanded, in the order of time; what cannot happen is refused', async () => {
   const phase = (events: string) => `${wired}traffic: [{ phase: p, duration: 3s, events: [${events}] }]\n`;
   const lab = await first(phase('{ at: 2s, down: "h1:eth0", for: 500ms }, { at: 1s, churn: "h{1..2}", every: 400ms, until: 2600ms }'));
-  assert.deepEqual(lab.phases[0]?.events.map((e) => `${e.atUs / 1e6} ${describeHappening(e.what)}`), [
+  assert.deepEqual(lab.phases[0]?.events.map((e) => `${e.atUs / 1e6} ${describeAction(e.what)}`), [
     '1 h1 leaves', '1.4 h2 leaves', '1.8 h1 joins', '2 h1:eth0 down', '2.2 h2 joins', '2.5 h1:eth0 up', '2.6 h1, h2 joins',
   ]);
   await refused(phase('{ at: 1s, kill: h1 }'), /t\.yaml:6:\d+: no agent runs on "h1"/);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { NetrigError } from '../../core/errors.ts';
-import { listLabs, readRecord } from '../../rig/journal.ts';
+import { listLabs, readRecord } from '../../rig/labs/journal.ts';
 
 export function addCompletion(program: Command): void {
   program.command('completion')

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { joinFailures, NetrigError } from '../../core/errors.ts';
-import { listLabs } from '../../rig/journal.ts';
-import { destroyLab } from '../../rig/destroy.ts';
-import { sweepProbes } from '../../rig/teardown.ts';
+import { listLabs } from '../../rig/labs/journal.ts';
+import { destroyLab } from '../../rig/deployment/destroy.ts';
+import { sweepProbes } from '../../rig/labs/teardown.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
 import { addRigOptions, collect, collectSet, load, loadRigOf, parseLabName, waitOf, type RigOptions, type TopologyOptions } from '../options.ts';
@@ -23,11 +23,11 @@ export function addDeploy(program: Command): void {
       const ctx = interruptibleContext();
       attachView(ctx.events, viewKind(options.json ?? false));
       const { experiment } = await load(file, options, rig);
-      const [{ deployLab }, { Site }] = await Promise.all([import('../../run/street.ts'), import('../../run/site.ts')]);
+      const [{ deployLab }, { Testbed }] = await Promise.all([import('../../run/runner.ts'), import('../../run/testbed.ts')]);
       const lab = experiment.cells[0] as Lab;
-      await using site = await Site.open(ctx, rig, { lease: { purpose: lab.name, waitMs: waitOf(options) } });
-      await deployLab(ctx, site, lab, file);
-      await site.hold();
+      await using testbed = await Testbed.open(ctx, rig, { lease: { purpose: lab.name, waitMs: waitOf(options) } });
+      await deployLab(ctx, testbed, lab, file);
+      await testbed.hold();
       if (!options.json) process.stdout.write(`lab "${lab.name}" is up: netrig inspect, netrig shell NODE, netrig destroy ${lab.name}\n`);
     });
 

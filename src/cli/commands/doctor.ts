@@ -8,7 +8,7 @@ export function addDoctor(program: Command): void {
     .description('what this machine can do, and what to install')
     .option('--json', 'as JSON')
     .action(async (options: { json?: true }) => {
-      const [{ examine }, { localMachine }] = await Promise.all([import('../../run/doctor.ts'), import('../../rig/connect.ts')]);
+      const [{ examine }, { localMachine }] = await Promise.all([import('../../run/doctor.ts'), import('../../rig/machines/connect.ts')]);
       const findings = await examine(localMachine());
       if (options.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
       else process.stdout.write(`${renderTable(['', 'what', 'found', 'remedy or consequence'], findings.map((f) => [outcomeMark(f.state === 'ok' ? 'pass' : f.state === 'missing' ? 'fail' : 'inconclusive'), f.what, f.found, f.remedy]))}\n`);

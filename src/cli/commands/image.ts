@@ -14,7 +14,7 @@ export function addImage(program: Command): void {
       requireRoot();
       const ctx = interruptibleContext();
       attachView(ctx.events, viewKind(options.json ?? false));
-      const [{ loadRig }, { buildImages }, { NODE_IMAGE }] = await Promise.all([import('../../rig/rigfile.ts'), import('../../rig/up.ts'), import('../../rig/docker/image.ts')]);
+      const [{ loadRig }, { buildImages }, { NODE_IMAGE }] = await Promise.all([import('../../rig/rigfile.ts'), import('../../rig/up.ts'), import('../../rig/images/docker/image.ts')]);
       await buildImages(ctx, await loadRig(file));
       process.stdout.write(`${NODE_IMAGE} is on every engine of the rig\n`);
     });

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { isAlive, listLabs, readRecord } from '../../rig/journal.ts';
-import { namespaceOf } from '../../rig/names.ts';
-import { seatOf } from '../../rig/seats.ts';
-import { taggedProcesses } from '../../rig/teardown.ts';
+import { isAlive, listLabs, readRecord } from '../../rig/labs/journal.ts';
+import { namespaceOf } from '../../rig/labs/names.ts';
+import { assignmentOf } from '../../rig/labs/assignment.ts';
+import { taggedProcesses } from '../../rig/labs/teardown.ts';
 import { NetrigError } from '../../core/errors.ts';
 import { describeImpairment } from '../../topology/fabric.ts';
 import { chooseLab, chooseNode } from '../labs.ts';
@@ -76,6 +76,6 @@ function showOne(name: string, json: boolean): void {
     return;
   }
   process.stdout.write(`lab ${record.lab} from ${record.topology}, deployed ${record.createdAt}, ${processes} processes\n\n`);
-  process.stdout.write(`${renderTable(['node', 'kind', 'machine', 'namespace', 'interface', 'addresses', 'mac'], record.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, n.kind, `${seatOf(record.seats, n.name).machine}${seatOf(record.seats, n.name).container ? ' (container)' : ''}`, namespaceOf(record.lab, n.name), i.name, i.addresses.join(' ') || (i.port ? 'port' : '–'), i.mac])))}\n\n`);
+  process.stdout.write(`${renderTable(['node', 'kind', 'machine', 'namespace', 'interface', 'addresses', 'mac'], record.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, n.kind, `${assignmentOf(record.assignments, n.name).machine}${assignmentOf(record.assignments, n.name).container ? ' (container)' : ''}`, namespaceOf(record.lab, n.name), i.name, i.addresses.join(' ') || (i.port ? 'port' : '–'), i.mac])))}\n\n`);
   process.stdout.write(`${renderTable(['link', 'forward', 'back'], record.fabric.links.map((l) => [l.id.replace('--', ' – '), describeImpairment(l.impairments[0]), describeImpairment(l.impairments[1])]))}\n`);
 }

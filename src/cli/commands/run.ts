@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { EXIT } from '../../core/errors.ts';
-import { renderPlan } from '../../rig/steps.ts';
+import { renderPlan } from '../../rig/labs/steps.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
 import { addRigOptions, collect, collectSet, load, loadRigOf, parseCount, parseLabName, waitOf, type RigOptions, type TopologyOptions } from '../options.ts';
@@ -46,23 +46,23 @@ Examples:
   netrig run topologies/gatekeeper-cells.yaml --set link=200Mbit --junit gk.xml`)
     .action(async (file: string, options: Options) => {
       const ctx = interruptibleContext();
-      const [{ runExperiment }, { Site }, { evaluateRun, undecidedCells, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/site.ts'), import('../../report/index.ts')]);
+      const [{ runExperiment }, { Testbed }, { evaluateRun, undecidedCells, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/testbed.ts'), import('../../report/index.ts')]);
       const rig = await loadRigOf(options);
       const { experiment, source } = await load(file, withDefault(options), rig);
       if (options.dryRun) {
-        await using site = await Site.open(ctx, rig, { lease: null });
-        process.stdout.write(renderPlan(site.plan(experiment.cells[0] as Lab).plan));
+        await using testbed = await Testbed.open(ctx, rig, { lease: null });
+        process.stdout.write(renderPlan(testbed.plan(experiment.cells[0] as Lab).plan));
         process.stdout.write(`\n# ${experiment.cells.length} cells × ${experiment.repeat}: ${experiment.cells.map((c) => c.cell || 'run').join(', ')}\n`);
         return;
       }
       requireRoot(rig);
       const startedMs = performance.now();
       attachView(ctx.events, viewKind(options.json ?? false));
-      await using site = await Site.open(ctx, rig, { lease: { purpose: experiment.name, waitMs: waitOf(options) } });
-      const { results, failure } = await runExperiment(ctx, site, experiment, {
+      await using testbed = await Testbed.open(ctx, rig, { lease: { purpose: experiment.name, waitMs: waitOf(options) } });
+      const { results, failure } = await runExperiment(ctx, testbed, experiment, {
         topologyPath: file, source, resultsRoot: options.results, command: ['netrig', ...process.argv.slice(2)], keep: options.keep ?? false, undecided: undecidedCells,
       });
-      if (options.keep) await site.hold();
+      if (options.keep) await testbed.hold();
       if (failure?.code === 'RESULTS_UNWRITABLE') throw failure;
       const judged = await evaluateRun(results);
       const report = await writeReports(results, judged);

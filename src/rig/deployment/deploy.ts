@@ -1,0 +1,47 @@
+/** Applies a plan stage by stage, on all machines at once, journal first. */
+import { throwIfAborted, type Context } from '../../core/context.ts';
+import { NetrigError } from '../../core/errors.ts';
+import type { StepResult } from '../labs/batch.ts';
+import { destroyAfterFailure } from './destroy.ts';
+import { Journal, type LabClaim } from '../labs/journal.ts';
+import { NOT_FOUND } from '../hosts/host.ts';
+import type { Machine } from '../machines/machine.ts';
+import type { ClockSource } from '../machines/offset.ts';
+import { DeployedLab } from './deployed-lab.ts';
+import { assignmentOf } from '../labs/assignment.ts';
+import { hostName, type DeployPlan, type Stage, type Step } from '../labs/steps.ts';
+
+/** Deploys, or removes what it had built and throws. */
+export async function deploy(ctx: Context, plan: DeployPlan, claim: LabClaim, machines: ReadonlyMap<string, Machine>, clocks?: ClockSource): Promise<DeployedLab> {
+  Journal.create(claim);
+  const deployed = new DeployedLab(plan.lab, machines, claim.assignments, clocks);
+  try {
+    // The claim above is this machine's own.
+    await Promise.all([...machines.values()].filter((m) => !m.isHere).map((m) => m.claim(claim)));
+    for (const stage of plan.stages) {
+      throwIfAborted(ctx.signal);
+      await applyStage(deployed, stage);
+    }
+    return deployed;
+  } catch (error) {
+    await destroyAfterFailure(ctx, deployed);
+    throw error;
+  }
+}
+
+async function applyStage(deployed: DeployedLab, stage: Stage): Promise<void> {
+  const applied = await Promise.allSettled([...deployed.machines.values()].map(async (machine) => {
+    const chains = stage.chains.map((chain) => chain.filter((step) => machineOf(deployed, step) === machine.name)).filter((chain) => chain.length > 0);
+    if (chains.length === 0) return;
+    const { failed, error } = await machine.apply(deployed.lab, chains);
+    if (error !== null) throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title} on ${machine.label}: ${error}`);
+  }));
+  for (const result of applied) if (result.status === 'rejected') throw result.reason;
+}
+
+const machineOf = (deployed: DeployedLab, { host }: Step): string => (host.on === 'node' ? assignmentOf(deployed.assignments, host.node).machine : host.machine);
+
+function stepFailure({ step, status, output }: StepResult): NetrigError {
+  if (status === NOT_FOUND) return new NetrigError('CAPABILITY_MISSING', `program "${step.argv[0]}" is not installed`, { hint: 'netrig doctor says what to install' });
+  return new NetrigError('STEP_FAILED', `${step.title} on ${hostName(step.host)}: ${step.argv.join(' ')} (exit ${status}): ${output}`);
+}

@@ -1,0 +1,73 @@
+/** Deployment as data: what is done where, in which order. Printed by --dry-run, journalled, then applied. */
+
+/** Where a step runs: a machine of the rig, a node of the lab, or the namespace that emulates a machine's links. */
+export type StepHost =
+  | { readonly on: 'machine'; readonly machine: string }
+  | { readonly on: 'node'; readonly node: string }
+  | { readonly on: 'links'; readonly machine: string };
+
+export interface Step {
+  readonly title: string;
+  readonly host: StepHost;
+  readonly argv: readonly string[];
+  readonly stdin?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Namespaces that exist once the step is done; what `destroy` removes. */
+  readonly namespaces?: readonly string[];
+  /** Started by the machine's engine, `argv` being how its command line would say it; its network gets the name of its only entry in `namespaces`. */
+  readonly container?: ContainerSpec;
+  /** Runs in the node's container, not only in its network. */
+  readonly inside?: string;
+  /** NICs of the machine that the step moves into a namespace; `destroy` gives them back. */
+  readonly borrows?: readonly BorrowedNic[];
+}
+
+export interface ContainerSpec {
+  readonly name: string;
+  readonly lab: string;
+  readonly image: string;
+  readonly hostname: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Folders of the machine, at the same place and read-only. */
+  readonly binds: readonly string[];
+  readonly memoryBytes: number | null;
+  readonly cpus: number | null;
+}
+
+export interface BorrowedNic {
+  /** Its name on the machine. */
+  readonly nic: string;
+  readonly namespace: string;
+  /** Its name in the namespace. */
+  readonly as: string;
+}
+
+/** Steps of one chain run in order; chains run side by side. */
+export type Chains = readonly (readonly Step[])[];
+
+/** Stages run one after the other. */
+export interface Stage {
+  readonly title: string;
+  readonly chains: Chains;
+}
+
+export interface DeployPlan {
+  readonly lab: string;
+  readonly stages: readonly Stage[];
+}
+
+export const hostName = (host: StepHost): string => (host.on === 'node' ? host.node : host.on === 'links' ? `links of ${host.machine}` : host.machine);
+
+export function renderPlan(plan: DeployPlan): string {
+  const lines: string[] = [`# lab ${plan.lab}`];
+  plan.stages.forEach((stage, s) => {
+    lines.push('', `## ${s + 1}. ${stage.title}`);
+    for (const chain of stage.chains) {
+      for (const step of chain) {
+        lines.push(`[${hostName(step.host)}] ${step.argv.join(' ')}${step.title ? `    # ${step.title}` : ''}`);
+        for (const line of (step.stdin ?? '').split('\n').filter(Boolean)) lines.push(`    ${line}`);
+      }
+    }
+  });
+  return `${lines.join('\n')}\n`;
+}
