@@ -47,6 +47,8 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 }
 
 function report(error: NetrigError): void {
+  const { code, message, hint } = error;
+  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ type: 'error', code, message, ...(hint === undefined ? {} : { hint }), at: new Date().toISOString() })}\n`);
   process.stderr.write(`${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`);
   if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG']) process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
   process.exitCode = error.exit;

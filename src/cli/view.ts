@@ -67,6 +67,11 @@ function humanView(live: boolean): Listener {
       case 'stage-ended':
         print(`  ${styleText('green', '✓')} ${event.stage}${event.detail ? `: ${event.detail}` : ''} ${styleText('dim', seconds(event.seconds))}`);
         break;
+      case 'stage-failed':
+        print(`  ${styleText('red', '✗')} ${event.stage}: ${event.code} ${styleText('dim', seconds(event.seconds))}`);
+        break;
+      case 'error':
+        break; // it is said where the command ends
       case 'verdict':
         break; // the table at the end says it once
       case 'note':

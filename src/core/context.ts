@@ -1,5 +1,5 @@
 import { EventBus } from './events.ts';
-import { NetrigError } from './errors.ts';
+import { asNetrigError, NetrigError } from './errors.ts';
 
 /** What every long operation takes: how to stop, and where to say what happens. */
 export interface Context {
@@ -9,7 +9,7 @@ export interface Context {
 
 export const quietContext = (): Context => ({ signal: new AbortController().signal, events: new EventBus() });
 
-/** Runs one named stage, reporting its start, end and duration. */
+/** Runs one named stage, reporting its start, its end or failure, and its duration. */
 export async function stage<T>(
   ctx: Context, name: string, work: () => Promise<T>,
   options: { detail?: string; expectedSeconds?: number; result?: (value: T) => string } = {},
@@ -22,7 +22,11 @@ export async function stage<T>(
     ...(detail === undefined ? {} : { detail }),
     ...(expectedSeconds === undefined ? {} : { expectedSeconds }),
   });
-  const value = await work();
+  const value = await work().catch((thrown: unknown): never => {
+    const { code, message } = asNetrigError(thrown);
+    ctx.events.emit({ type: 'stage-failed', stage: name, seconds: (performance.now() - startedMs) / 1000, code, message });
+    throw thrown;
+  });
   ctx.events.emit({
     type: 'stage-ended', stage: name, seconds: (performance.now() - startedMs) / 1000,
     ...(options.result ? { detail: options.result(value) } : {}),
