@@ -52,6 +52,16 @@ export const CODES = {
     meaning: 'The results folder cannot be written: the disk is full, or the folder is not writable. The run was stopped and torn down.',
     remedy: 'Free the disk, or name another folder with `--results`.',
   },
+  RIG_UNREADABLE: {
+    exit: EXIT.badFile,
+    meaning: 'The rig file cannot be opened.',
+    remedy: 'Check the path and its permissions.',
+  },
+  RIG_SYNTAX: {
+    exit: EXIT.badFile,
+    meaning: 'The rig file is not valid YAML.',
+    remedy: 'Mend the place that the message names.',
+  },
   RIG_INVALID: {
     exit: EXIT.badFile,
     meaning: 'The rig file is not one: an unknown key, a host that nothing reaches, a cable with one end.',

@@ -6,7 +6,7 @@ import { parseDurationUs, parseFraction, parseSizeBytes } from '../core/units.ts
 import type { SyncKind } from '../topology/model.ts';
 import { invalid, type Problem } from '../topology/problems.ts';
 import { lazyValidator } from '../topology/validate.ts';
-import { isMapping, parseYaml, readSource } from '../topology/yaml.ts';
+import { isMapping, parseYaml, readSource, type FileCodes } from '../topology/yaml.ts';
 import { rigSchema, type HostFile, type RigFile, type SshFile } from './schema.ts';
 
 export interface SshAccess {
@@ -57,13 +57,14 @@ export interface RigPlan {
 }
 
 const validate = lazyValidator(rigSchema);
+const CODES: FileCodes = { unreadable: 'RIG_UNREADABLE', syntax: 'RIG_SYNTAX' };
 
 export async function loadRig(path: string): Promise<RigPlan> {
-  return parseRig(resolve(path), await readSource(path));
+  return parseRig(resolve(path), await readSource(path, CODES));
 }
 
 export function parseRig(path: string, source: string): RigPlan {
-  const { raw, document } = parseYaml(path, source);
+  const { raw, document } = parseYaml(path, source, CODES);
   const problems: Problem[] = isMapping(raw) ? validate(raw) : [{ path: [], message: 'expected a mapping with "name" and "hosts"', hint: 'see lab/rigs/vm-3.yaml' }];
   const plan = problems.length === 0 ? resolveRig(path, raw as RigFile, problems) : null;
   if (plan === null || problems.length > 0) {

@@ -1,25 +1,32 @@
 /** A YAML file with the places of its values. */
 import { readFile } from 'node:fs/promises';
 import { LineCounter, parseDocument } from 'yaml';
-import { NetrigError } from '../core/errors.ts';
+import { NetrigError, type ErrorCode } from '../core/errors.ts';
 import { SourceDocument } from './problems.ts';
 
 export const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
 
-export async function readSource(file: string): Promise<string> {
+/** Errors of topology files; other kinds of files have codes of their own. */
+export interface FileCodes {
+  readonly unreadable: ErrorCode;
+  readonly syntax: ErrorCode;
+}
+const TOPOLOGY: FileCodes = { unreadable: 'TOPOLOGY_UNREADABLE', syntax: 'TOPOLOGY_SYNTAX' };
+
+export async function readSource(file: string, codes = TOPOLOGY): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {
-    throw new NetrigError('TOPOLOGY_UNREADABLE', `cannot read ${file}: ${(cause as Error).message}`, { cause });
+    throw new NetrigError(codes.unreadable, `cannot read ${file}: ${(cause as Error).message}`, { cause });
   }
 }
 
-export function parseYaml(file: string, source: string): { raw: unknown; document: SourceDocument } {
+export function parseYaml(file: string, source: string, codes = TOPOLOGY): { raw: unknown; document: SourceDocument } {
   const lines = new LineCounter();
   const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, strict: true });
   const syntax = (offset: number, message: string) => {
     const { line, col } = lines.linePos(offset);
-    return new NetrigError('TOPOLOGY_SYNTAX', `${file}:${line}:${col}: ${message}`, { hint: 'check indentation, quotes and brackets just before this place' });
+    return new NetrigError(codes.syntax, `${file}:${line}:${col}: ${message}`, { hint: 'check indentation, quotes and brackets just before this place' });
   };
   const error = document.errors[0];
   if (error) throw syntax(error.pos[0], error.message.split('\n')[0] as string);
