@@ -46,7 +46,7 @@ export class FakeHost implements Host {
       stderr.write(result.stderr ?? '');
       queueMicrotask(() => finish({ code: result.exitCode ?? 0, signal: null }));
     }
-    return { stdin: new PassThrough(), stdout, stderr, exited, kill: (signal) => finish({ code: null, signal }) };
+    return { stdin: new PassThrough(), stdout, stderr, exited, kill: (signal) => finish({ code: null, signal }), killGroup: (signal) => finish({ code: null, signal }) };
   }
 
   async put(path: string, content: string | Buffer): Promise<void> {

@@ -20,7 +20,7 @@ export async function deploy(ctx: Context, plan: DeployPlan, claim: LabClaim, ma
     await Promise.all([...machines.values()].filter((m) => !m.isHere).map((m) => m.claim(claim)));
     for (const stage of plan.stages) {
       throwIfAborted(ctx.signal);
-      await applyStage(deployed, stage);
+      await applyStage(deployed, stage, ctx.signal);
     }
     return deployed;
   } catch (error) {
@@ -29,11 +29,11 @@ export async function deploy(ctx: Context, plan: DeployPlan, claim: LabClaim, ma
   }
 }
 
-async function applyStage(deployed: DeployedLab, stage: Stage): Promise<void> {
+async function applyStage(deployed: DeployedLab, stage: Stage, signal: AbortSignal): Promise<void> {
   const applied = await Promise.allSettled([...deployed.machines.values()].map(async (machine) => {
     const chains = stage.chains.map((chain) => chain.filter((step) => machineOf(deployed, step) === machine.name)).filter((chain) => chain.length > 0);
     if (chains.length === 0) return;
-    const { failed, error } = await machine.apply(deployed.lab, chains);
+    const { failed, error } = await machine.apply(deployed.lab, chains, signal);
     if (error !== null) throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title} on ${machine.label}: ${error}`);
   }));
   for (const result of applied) if (result.status === 'rejected') throw result.reason;

@@ -34,9 +34,12 @@ export interface HostProcess {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** Never rejects: a process that could not be started exits with code 127. */
+  /** Never rejects: a program that is not there exits with code 127, one that cannot be run with 126. */
   readonly exited: Promise<Exit>;
+  /** The process itself. */
   kill(signal: NodeJS.Signals): void;
+  /** The process and all that it has started in its process group. In a container: the process itself. */
+  killGroup(signal: NodeJS.Signals): void;
 }
 
 export interface Host {
@@ -49,8 +52,9 @@ export interface Host {
   dispose(): Promise<void>;
 }
 
-/** What a shell's exit status 127 and execvp(3) call "not found". */
+/** What a shell's exit statuses 127 and 126 say: the program is not there, or cannot be run. */
 export const NOT_FOUND = 127;
+export const NOT_RUNNABLE = 126;
 
 /** The error of a command that ended with a status other than 0. */
 export function commandFailure(label: string, argv: readonly string[], { stdout, stderr, exitCode }: ExecResult): NetrigError {

@@ -61,27 +61,28 @@ export class LocalMachine extends LocalHost implements Machine {
     Journal.create(claim);
   }
 
-  async apply(lab: string, chains: Chains): Promise<ApplyResult> {
+  async apply(lab: string, chains: Chains, signal?: AbortSignal): Promise<ApplyResult> {
     this.#guard();
     const journal = Journal.of(lab);
     for (const step of chains.flat()) journal.before(step, this.runtime.engine);
     const [own, plain] = [chains.filter(isContained), chains.filter((chain) => !isContained(chain))];
-    await this.#applyInContainers(own);
+    const stopped = signal === undefined ? {} : { signal };
+    await this.#applyInContainers(own, stopped);
     const input = encodeStage(plain, (host) => namespaceOfStep(lab, host));
-    const { stdout, stderr, exitCode } = plain.length === 0 ? NOTHING : await super.exec([join(this.runtime.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS });
+    const { stdout, stderr, exitCode } = plain.length === 0 ? NOTHING : await super.exec([join(this.runtime.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS, ...stopped });
     journal.after();
     return { failed: decodeResults(plain, stdout).find((r) => r.status !== 0) ?? null, error: exitCode === 0 ? null : stderr.trim() };
   }
 
   /** Containers are started, and their networks named, so that whatever is done to a node's network is done alike. */
-  async #applyInContainers(chains: Chains): Promise<void> {
+  async #applyInContainers(chains: Chains, options: Pick<ExecOptions, 'signal'>): Promise<void> {
     if (chains.length === 0) return;
     const engine = await this.#engine();
     const names: string[] = [];
     await mapConcurrent(chains, JOBS, async (chain) => {
       for (const { container, inside, argv, namespaces } of chain) {
         if (container) names.push(`netns attach ${namespaces?.[0]} ${await engine.start(container)}`);
-        else if (inside !== undefined) await runToEnd(inside, engine.spawn(inside, argv), argv);
+        else if (inside !== undefined) await runToEnd(inside, engine.spawn(inside, argv), argv, options);
       }
     });
     if (names.length > 0) await super.exec(['ip', '-batch', '-'], { stdin: `${names.join('\n')}\n` });
@@ -173,7 +174,7 @@ function deferred(starting: Promise<HostProcess>): HostProcess {
     child.stdout.pipe(stdout);
     child.stderr.pipe(stderr);
   });
-  return { stdin, stdout, stderr, exited: starting.then((child) => child.exited), kill: (signal) => void starting.then((child) => child.kill(signal)) };
+  return { stdin, stdout, stderr, exited: starting.then((child) => child.exited), kill: (signal) => void starting.then((child) => child.kill(signal)), killGroup: (signal) => void starting.then((child) => child.killGroup(signal)) };
 }
 
 /** Microseconds are what performance.now() resolves. */

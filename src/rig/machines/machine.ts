@@ -38,7 +38,7 @@ export interface Machine extends Host {
   /** Takes the lab's name on this machine; LAB_EXISTS. */
   claim(claim: LabClaim): Promise<void>;
   /** Journals the steps of a stage, then does them. */
-  apply(lab: string, chains: Chains): Promise<ApplyResult>;
+  apply(lab: string, chains: Chains, signal?: AbortSignal): Promise<ApplyResult>;
   /** Removes everything that the lab's journal names. Nothing there is no error. */
   release(lab: string): Promise<void>;
   labs(): Promise<LabRecord[]>;

@@ -111,7 +111,7 @@ export class Engine {
         return undefined;
       }).catch(() => undefined); // it has ended
     };
-    return { stdin, stdout, stderr, exited, kill };
+    return { stdin, stdout, stderr, exited, kill, killGroup: kill };
   }
 
   async #attach(container: string, argv: readonly string[], env: Readonly<Record<string, string>>, stdout: PassThrough, stderr: PassThrough): Promise<{ command: Docker.Exec; stream: Duplex; ended: Promise<void>; said: () => string }> {

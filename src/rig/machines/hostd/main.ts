@@ -20,6 +20,7 @@ process.env['NETRIG_STATE_DIR'] = stateRoot;
 process.env['NODE_PATH'] = join(runtimeDir, 'node_modules');
 const machine = new LocalMachine({ node: process.execPath, nativeDir: runtimeDir, stateRoot, engine, mounts: [] }, { name: 'hostd', fenced: true });
 const running = new Map<number, HostProcess>();
+const calls = new Map<number, AbortController>();
 
 const send = (kind: number, id: number, payload?: Buffer | string): void => { process.stdout.write(encode(kind, id, payload)); };
 
@@ -32,7 +33,9 @@ async function call(id: number, payload: Buffer): Promise<void> {
   const { method, params } = JSON.parse(payload.toString()) as { method: Method; params: unknown[] };
   if (!METHODS.includes(method)) throw new NetrigError('INTERNAL', `hostd has no method ${method}`);
   const perform = machine[method].bind(machine) as (...params: unknown[]) => Promise<unknown>;
-  const value = await perform(...params);
+  const stop = new AbortController();
+  calls.set(id, stop);
+  const value = await perform(...params, stop.signal).finally(() => calls.delete(id));
   send(KIND.result, id, JSON.stringify(typeof value === 'bigint' ? String(value) : (value ?? null)));
 }
 
@@ -46,6 +49,11 @@ function start(id: number, payload: Buffer): void {
     running.delete(id);
     send(KIND.exit, id, JSON.stringify(exit));
   });
+}
+
+function signal(id: number, text: string): void {
+  if (text.startsWith('-')) running.get(id)?.killGroup(text.slice(1) as NodeJS.Signals);
+  else running.get(id)?.kill(text as NodeJS.Signals);
 }
 
 async function give(id: number, path: string): Promise<void> {
@@ -66,7 +74,8 @@ async function handle({ kind, id, payload }: Frame): Promise<void> {
     case KIND.spawn: { start(id, payload); return; }
     case KIND.stdin: return void running.get(id)?.stdin.write(payload);
     case KIND.stdinEnd: return void running.get(id)?.stdin.end();
-    case KIND.signal: return running.get(id)?.kill(payload.toString() as NodeJS.Signals);
+    case KIND.signal: { signal(id, payload.toString()); return; }
+    case KIND.cancel: return calls.get(id)?.abort();
     case KIND.put: return take(id, payload);
     case KIND.get: return give(id, payload.toString());
     default: return undefined;
@@ -79,7 +88,7 @@ function end(): void {
   ending = true;
   for (const child of running.values()) child.stdin.end();
   setTimeout(() => {
-    for (const child of running.values()) child.kill('SIGKILL');
+    for (const child of running.values()) child.killGroup('SIGKILL');
     process.exit(0);
   }, running.size > 0 ? GRACE_MS : 0);
 }

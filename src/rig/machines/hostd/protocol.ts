@@ -7,8 +7,8 @@
  */
 
 export const KIND = {
-  /** To hostd: {method, params}; {argv, env}; bytes; nothing; a signal's name; path and content; path; nothing. */
-  call: 1, spawn: 2, stdin: 3, stdinEnd: 4, signal: 5, put: 6, get: 7, ping: 8,
+  /** To hostd: {method, params}; {argv, env}; bytes; nothing; a signal's name, after "-" for the whole group; path and content; path; nothing; nothing. */
+  call: 1, spawn: 2, stdin: 3, stdinEnd: 4, signal: 5, put: 6, get: 7, ping: 8, cancel: 9,
   /** From hostd: any value; {code, message, hint}; bytes; bytes; Exit; bytes of a file. */
   result: 11, error: 12, stdout: 13, stderr: 14, exit: 15, data: 16,
 } as const;

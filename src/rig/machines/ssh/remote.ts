@@ -131,8 +131,8 @@ export class RemoteMachine implements Machine {
     await this.#call('claim', claim);
   }
 
-  apply(lab: string, chains: Chains): Promise<ApplyResult> {
-    return this.#call('apply', lab, chains);
+  async apply(lab: string, chains: Chains, signal?: AbortSignal): Promise<ApplyResult> {
+    return (await this.#session()).callUntil(signal, 'apply', lab, chains);
   }
 
   async release(lab: string): Promise<void> {

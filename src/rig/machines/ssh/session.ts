@@ -63,6 +63,16 @@ export class Session {
     return this.#ask(KIND.call, JSON.stringify({ method, params })) as Promise<T>;
   }
 
+  /** As `call`; what it does there ends when the signal fires, and the call with it. */
+  async callUntil<T>(signal: AbortSignal | undefined, method: Method, ...params: unknown[]): Promise<T> {
+    const answer = this.call<T>(method, ...params);
+    const id = this.#next;
+    const cancel = (): void => this.#send(KIND.cancel, id);
+    if (signal?.aborted) cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    return answer.finally(() => signal?.removeEventListener('abort', cancel));
+  }
+
   async put(path: string, content: Buffer): Promise<void> {
     await this.#ask(KIND.put, encodeFile(path, content));
   }
@@ -97,7 +107,7 @@ export class Session {
       stderr.end();
       end({ code: null, signal: LOST });
     }
-    return { stdin, stdout, stderr, exited, kill: (signal) => this.#send(KIND.signal, id, signal) };
+    return { stdin, stdout, stderr, exited, kill: (signal) => this.#send(KIND.signal, id, signal), killGroup: (signal) => this.#send(KIND.signal, id, `-${signal}`) };
   }
 
   close(): void {

@@ -1,0 +1,65 @@
+/** Commands end as a whole, read the same on every kind of host, and stages that fail say so. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import test from 'ava';
+import { stage } from '../../src/core/context.ts';
+import { EventBus, type RunEvent } from '../../src/core/events.ts';
+import { NetrigError } from '../../src/core/errors.ts';
+import { runToEnd } from '../../src/rig/hosts/exec.ts';
+import { LocalHost } from '../../src/rig/hosts/local.ts';
+import { scratch } from '../support/netrig.ts';
+
+const host = new LocalHost();
+const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'none', (error: unknown) => (error as NetrigError).code);
+
+/** Gone, or only its parent's to collect. */
+const isOver = (pid: string): boolean => !existsSync(`/proc/${pid}/stat`) || / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+
+test('a command whose time is up ends with its children', async () => {
+  const startedMs = performance.now();
+  assert.equal(await codeOf(host.exec(['sh', '-c', 'sleep 60; true'], { timeoutMs: 100 })), 'TIMEOUT');
+  assert.ok(performance.now() - startedMs < 30_000, 'it does not wait for them');
+});
+
+test('one that ignores SIGTERM is killed, with what it started', async () => {
+  const child = host.spawn(['sh', '-c', 'trap "" TERM; sleep 60 & echo $!; wait; wait']);
+  let pid = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { pid += text; });
+  while (pid === '') await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(await codeOf(runToEnd('here', child, ['sh'], { timeoutMs: 10 })), 'TIMEOUT');
+  assert.ok(isOver(pid.trim()));
+});
+
+test('who keeps the output open in a group of its own is not waited for', async () => {
+  assert.equal(await codeOf(host.exec(['sh', '-c', 'setsid sleep 5 & sleep 60'], { timeoutMs: 50 })), 'TIMEOUT');
+});
+
+test('an interrupted command ends, also when it was interrupted before', async () => {
+  const controller = new AbortController();
+  const running = codeOf(host.exec(['sh', '-c', 'sleep 60; true'], { signal: controller.signal }));
+  controller.abort();
+  assert.equal(await running, 'INTERRUPTED');
+  assert.equal(await codeOf(host.exec(['sleep', '60'], { signal: controller.signal })), 'INTERRUPTED');
+});
+
+test('exit statuses are a shell\'s: 128 + n for signal n, 127 for no such program, 126 for one that cannot be run', async () => {
+  using files = scratch();
+  mkdirSync(`${files.dir}/folder`);
+  const statusOf = async (...argv: string[]) => (await host.exec(argv, { allowFailure: true })).exitCode;
+  assert.equal(await statusOf('sh', '-c', 'kill -9 $$'), 137);
+  assert.equal(await statusOf('sh', '-c', 'exit 3'), 3);
+  assert.equal(await statusOf('no-such-program'), 127);
+  assert.equal(await statusOf(`${files.dir}/folder`), 126);
+  assert.equal(await codeOf(host.exec(['no-such-program'])), 'CAPABILITY_MISSING');
+});
+
+test('a stage that fails says so, with its name, its duration and the code of its error', async () => {
+  const events: RunEvent[] = [];
+  const bus = new EventBus();
+  bus.on((event) => events.push(event));
+  const ctx = { signal: new AbortController().signal, events: bus };
+  assert.equal(await codeOf(stage(ctx, 'connect', async () => { throw new NetrigError('HOST_UNREACHABLE', 'nobody there'); })), 'HOST_UNREACHABLE');
+  assert.deepEqual(events.map((e) => e.type), ['stage-started', 'stage-failed']);
+  const failed = events[1];
+  assert.ok(failed?.type === 'stage-failed' && failed.stage === 'connect' && failed.code === 'HOST_UNREACHABLE' && failed.message === 'nobody there' && failed.seconds >= 0);
+});
