@@ -15,6 +15,6 @@ export function problem(ppns: number, consumers: number, fanOut: number, seed: n
     fromProducer: Float64Array.from(at, (p) => latency(producer, p)),
     between: Float64Array.from({ length: ppns * ppns }, (_, i) => (Math.floor(i / ppns) === i % ppns ? Infinity : latency(at[Math.floor(i / ppns)]!, at[i % ppns]!))),
     toConsumer: Float64Array.from({ length: ppns * consumers }, (_, i) => latency(at[i % ppns]!, to[Math.floor(i / ppns)]!)),
-    dwellUs: new Float64Array(ppns).fill(40), elapsedUs: new Float64Array(ppns).fill(10), fanOut: new Int32Array(ppns).fill(fanOut),
+    dwellUs: new Float64Array(ppns).fill(40), elapsedUs: new Float64Array(ppns).fill(10), fanOut: new Int32Array(ppns).fill(fanOut), limitUs: new Float64Array(consumers).fill(Infinity),
   };
 }

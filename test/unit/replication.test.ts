@@ -44,6 +44,22 @@ test('R0-8 search against the best tree there is: 1 % on average, 5 % in 95 of 1
   }
 });
 
+test('R0-4, R0-23 limits of classes come first: the search keeps them where any tree does', () => {
+  for (const euclidean of [true, false]) {
+    let kept = 0;
+    for (let seed = 0; seed < 60; seed++) {
+      const free = problem(4, 5, 2, seed, euclidean);
+      const latency = search(free)?.evaluation.latency ?? new Float64Array(5);
+      // Two consumers are to be faster than the tree that is best for the slowest makes them.
+      const limited = { ...free, limitUs: latency.map((us, c) => (c < 2 ? us * 0.7 : Infinity)) };
+      const [found, best] = [search(limited)?.evaluation, exactSearch(limited)?.evaluation];
+      assert.ok(found && best && found.excess <= best.excess * 1.1 + 1, `${seed}: ${found?.excess} us beyond, ${best?.excess} would do`);
+      if (best.excess === 0) kept += 1;
+    }
+    assert.ok(kept >= 5, 'some limits can be kept');
+  }
+});
+
 test('R0-15 longest path first: no other order makes the slowest destination faster', () => {
   fc.assert(fc.property(sizes, ({ ppns, consumers, fanOut, seed }) => {
     const p = problem(ppns, consumers, Math.max(2, fanOut), seed);

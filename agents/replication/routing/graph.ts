@@ -18,6 +18,8 @@ export interface Problem {
   readonly elapsedUs: Float64Array;
   /** Destinations that each PPN may serve. */
   readonly fanOut: Int32Array;
+  /** By consumer: what its class allows, without holds; Infinity: anything (R0-4). */
+  readonly limitUs: Float64Array;
 }
 
 export const UNUSED = -1;
@@ -49,6 +51,10 @@ export interface Evaluation {
   readonly latency: Float64Array;
   readonly largest: number;
   readonly smallest: number;
+  /** By how much the worst consumer is beyond its limit; 0: none is. */
+  readonly excess: number;
+  /** Who must become faster first: the one that is farthest beyond its limit, else the slowest. */
+  readonly critical: number;
 }
 
 /** The PPNs that a consumer's messages pass, from its exit back to the entry. */
@@ -94,12 +100,13 @@ export function evaluateInOrder(problem: Problem, { entry }: Tree, children: Chi
       else arrival[child] = leaves + problem.between[p * ppns + child]!;
     });
   }
-  let [largest, smallest] = [0, Infinity];
-  for (const value of latency) {
-    if (value > largest) largest = value;
+  let [largest, smallest, excess, slowest, critical] = [0, Infinity, 0, 0, -1];
+  latency.forEach((value, c) => {
+    if (value > largest) [largest, slowest] = [value, c];
     if (value < smallest) smallest = value;
-  }
-  return { children, arrival, latency, largest, smallest };
+    if (value - problem.limitUs[c]! > excess) [excess, critical] = [value - problem.limitUs[c]!, c];
+  });
+  return { children, arrival, latency, largest, smallest, excess, critical: critical < 0 ? slowest : critical };
 }
 
 /** Every PPN has `fanOut` places, and all but the entry take one. */

@@ -3,7 +3,7 @@ import { consumerChild, consumerOf, evaluate, evaluateInOrder, flaw, isConsumer,
 import { deviationOf } from './latencies.ts';
 import { orderOf, planDirectives, slowestOf, star, type Planned } from './directives.ts';
 import { consumersOf, type Aim, type Gateway, type NodeId } from '../protocol.ts';
-import { lowerBound, search } from './search.ts';
+import { isBetter, lowerBound, search } from './search.ts';
 
 /** A new tree must be this much faster than the one that rules: graphs that flap cost more than they gain. */
 const BETTER_BY = 0.05;
@@ -31,10 +31,13 @@ export interface Graph {
   readonly problem: Problem;
   readonly tree: Tree;
   readonly evaluation: Evaluation;
-  /** Largest latency when the tree was found: it is looked for again where this has grown. */
-  readonly foundUs: number;
+  /** When the tree was found: it is looked for again where this has grown. */
+  readonly foundUs: Reached;
   readonly plan: Planned;
 }
+
+/** How good a tree is: its largest latency, and by how much it misses a limit. */
+type Reached = Pick<Evaluation, 'largest' | 'excess'>;
 
 export interface Route {
   readonly producer: NodeId;
@@ -88,7 +91,7 @@ interface Choice {
   readonly consumers: readonly NodeId[];
   readonly tree: Tree;
   readonly evaluation: Evaluation;
-  readonly foundUs: number;
+  readonly foundUs: Reached;
 }
 
 /** Numbers of consumers' classes, in the order of their names. */
@@ -96,7 +99,13 @@ const classesOf = ({ classes }: Gateway, consumers: readonly NodeId[]): number[]
 
 const nearest = (fromProducer: Float64Array): number => fromProducer.reduce((best, us, p) => (us < fromProducer[best]! ? p : best), 0);
 
-function problemOf(producer: NodeId, ppns: readonly NodeId[], consumers: readonly NodeId[], fanOut: number, knowledge: Knowledge, excluded: ReadonlySet<number> = new Set()): Problem {
+/** What a consumer's class allows before holds: with absolute ones, a margin is kept of it. */
+function limitOf({ classes, scheme }: Gateway, consumer: NodeId, marginUs: number): number {
+  const limitUs = Object.values(classes).find((k) => k.consumers.includes(consumer))?.latencyUs ?? Infinity;
+  return scheme === 'absolute' ? limitUs - marginUs : limitUs;
+}
+
+function problemOf(producer: NodeId, ppns: readonly NodeId[], consumers: readonly NodeId[], { gateway, knowledge, marginUs }: RoutingInput, excluded: ReadonlySet<number> = new Set()): Problem {
   const known = (from: NodeId, to: NodeId): number => knowledge.latencyUs(from, to) ?? Infinity;
   const open = (p: number, us: number): number => (excluded.has(p) ? Infinity : us);
   return {
@@ -109,28 +118,31 @@ function problemOf(producer: NodeId, ppns: readonly NodeId[], consumers: readonl
     toConsumer: Float64Array.from({ length: consumers.length * ppns.length }, (_, i) => open(i % ppns.length, known(ppns[i % ppns.length]!, consumers[Math.floor(i / ppns.length)]!))),
     dwellUs: Float64Array.from(ppns, (ppn) => knowledge.dwellUs(ppn)),
     elapsedUs: Float64Array.from(ppns, (ppn) => knowledge.elapsedUs(ppn)),
-    fanOut: Int32Array.from(ppns, (_, p) => (excluded.has(p) ? 0 : fanOut)),
+    fanOut: Int32Array.from(ppns, (_, p) => (excluded.has(p) ? 0 : gateway.fanOut)),
+    limitUs: Float64Array.from(consumers, (c) => limitOf(gateway, c, marginUs)),
   };
 }
 
 /** The tree that rules, unless another is clearly faster, or it serves other nodes. undefined: there are too few PPNs. */
-function choose(producer: NodeId, consumers: readonly NodeId[], excluded: ReadonlySet<number>, { gateway, healthy, knowledge, thorough }: RoutingInput, before: Graph | undefined): Choice | undefined {
-  const problem = problemOf(producer, healthy, consumers, gateway.fanOut, knowledge, excluded);
+function choose(producer: NodeId, consumers: readonly NodeId[], excluded: ReadonlySet<number>, input: RoutingInput, before: Graph | undefined): Choice | undefined {
+  const { gateway, healthy, thorough } = input;
+  const problem = problemOf(producer, healthy, consumers, input, excluded);
   const order = orderOf(gateway.scheme);
   const made = (tree: Tree): Choice => {
     const evaluation = evaluate(problem, tree, order);
-    return { problem, consumers, tree, evaluation, foundUs: evaluation.largest };
+    return { problem, consumers, tree, evaluation, foundUs: evaluation };
   };
   if (gateway.scheme === 'single') return made(star(problem, nearest(problem.fromProducer)));
   const kept = before && carriedOver(before, healthy, consumers);
   if (!before || !kept || flaw(problem, kept.tree) !== undefined) return found(problem, made);
   const evaluation = steady(evaluate(problem, kept.tree, order), evaluateInOrder(problem, kept.tree, kept.children));
   const keeping: Choice = { problem, consumers, tree: kept.tree, evaluation, foundUs: before.foundUs };
-  const isGood = (than: number): boolean => Number.isFinite(evaluation.largest) && evaluation.largest <= than * (1 + BETTER_BY) + BETTER_BY_US;
+  const isGood = (than: Reached): boolean => Number.isFinite(evaluation.largest) && evaluation.largest <= than.largest * (1 + BETTER_BY) + BETTER_BY_US && evaluation.excess <= than.excess + BETTER_BY_US;
   // The graph is only verified (R0 section 3.1).
-  if (isGood(lowerBound(problem)) || (!thorough && isGood(before.foundUs))) return keeping;
+  if (isGood({ largest: lowerBound(problem), excess: 0 }) || (!thorough && isGood(before.foundUs))) return keeping;
   const other = found(problem, made);
-  return !other || isGood(other.evaluation.largest) ? { ...keeping, foundUs: Math.max(before.foundUs, evaluation.largest) } : other;
+  if (other && !isGood(other.evaluation) && isBetter(other.evaluation, evaluation)) return other;
+  return { ...keeping, foundUs: { largest: Math.max(before.foundUs.largest, evaluation.largest), excess: Math.max(before.foundUs.excess, evaluation.excess) } };
 }
 
 function found(problem: Problem, made: (tree: Tree) => Choice): Choice | undefined {

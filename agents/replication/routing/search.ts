@@ -1,6 +1,6 @@
 /**
- * Finds the tree whose slowest consumer is fastest, then whose consumers differ least (R0-8; the text names no
- * procedure). Deterministic. Degree-limited min-max trees are NP-hard: trees are grown from the entry like Prim's with
+ * Finds the tree that keeps the limits of all classes or misses them by least, then whose slowest consumer is fastest, then
+ * whose consumers differ least (R0-4, R0-8; the text names no procedure). Deterministic. Degree-limited min-max trees are NP-hard: trees are grown from the entry like Prim's with
  * depth for cost (compact trees: Shi, Turner 2002), consumers are placed by regret, and what is slowest is then moved.
  */
 import { consumerChild, consumerOf, departure, evaluate, flaw, isConsumer, UNUSED, wayTo, type Child, type Evaluation, type Problem, type Tree } from './graph.ts';
@@ -87,7 +87,10 @@ export function lowerBound(problem: Problem): number {
 }
 
 const SAME_US = 0.01;
-export const isBetter = (a: Evaluation, b: Evaluation): boolean => a.largest < b.largest - SAME_US || (a.largest < b.largest + SAME_US && a.smallest > b.smallest + SAME_US);
+export function isBetter(a: Evaluation, b: Evaluation): boolean {
+  if (Math.abs(a.excess - b.excess) > SAME_US) return a.excess < b.excess;
+  return a.largest < b.largest - SAME_US || (a.largest < b.largest + SAME_US && a.smallest > b.smallest + SAME_US);
+}
 
 /** Numbers of PPNs to try: every one more is a hop for some, and two more places for others. */
 function sizesOf({ ppns, consumers, fanOut }: Problem): number[] {
@@ -171,8 +174,9 @@ function place(problem: Problem, { entry, parent, arrival, free }: Skeleton): Tr
     best[c] = nearest;
   }
   const exit = new Int32Array(consumers).fill(UNUSED);
-  // The hardest to reach first: the largest latency is what counts.
-  const order = [...best.keys()].sort((a, b) => best[b]! - best[a]! || a - b);
+  // Those with the least to spare first, then the hardest to reach: the largest latency is what counts.
+  const spare = (c: number): number => problem.limitUs[c]! - best[c]!;
+  const order = [...best.keys()].sort((a, b) => (spare(a) === spare(b) ? 0 : spare(a) - spare(b)) || best[b]! - best[a]! || a - b);
   let open = used.filter((p) => left[p]! > 0);
   for (const c of order) {
     let chosen = UNUSED;
@@ -224,9 +228,9 @@ function betterNeighbour(problem: Problem, from: Found): Found | undefined {
   return undefined;
 }
 
-/** Only what is on the slowest path, and what may change places with it, can make the slowest faster. */
+/** Only what is on the critical path, and what may change places with it, can make the critical consumer faster. */
 function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found): Generator<Tree> {
-  const slowest = evaluation.latency.indexOf(evaluation.largest);
+  const slowest = evaluation.critical;
   const change = (make: (t: { entry: number; parent: Int32Array; exit: Int32Array }) => void): Tree => {
     const copy = copyOf(tree) as { entry: number; parent: Int32Array; exit: Int32Array };
     make(copy);
@@ -283,8 +287,8 @@ function relieve(problem: Problem, start: Tree): Found {
   let evaluation = evaluate(problem, tree);
   const moves = ppns * consumers > LARGE ? MOST_MOVES_OF_LARGE : MOST_MOVES;
   for (let moved = 0; moved < moves; moved++) {
-    const slowest = evaluation.latency.indexOf(evaluation.largest);
-    const bound = evaluation.largest;
+    const slowest = evaluation.critical;
+    const bound = evaluation.latency[slowest]!;
     const from = tree.exit[slowest]!;
     const load = (p: number): number => evaluation.children[p]!.length;
     let to = UNUSED;
@@ -312,7 +316,7 @@ function relieve(problem: Problem, start: Tree): Found {
     if (partner !== UNUSED) tree.exit[partner] = from;
     tree.exit[slowest] = to;
     const after = evaluate(problem, tree);
-    if (after.largest >= bound) {
+    if (!isBetter(after, evaluation)) {
       tree.exit[slowest] = from;
       if (partner !== UNUSED) tree.exit[partner] = to;
       break;
