@@ -19,6 +19,8 @@ const NEAR = 0.8;
 const REPORTED_AFTER_MS = 250;
 /** Iterations that look for a better tree although nothing has become worse. */
 const THOROUGH_EVERY = 8;
+/** Nodes that are lost within this time are lost together: one iteration for all of them (R0-12). */
+const TOGETHER_MS = 20;
 const FIRST_MEASUREMENTS_MS = 6000;
 /** Of somebody who joins. */
 const NEW_MEASUREMENTS_MS = 1500;
@@ -191,7 +193,9 @@ export class Rdn {
 
   /** One at a time; what comes while one is waiting to begin is dealt with by that one. */
   #iterate(trigger: Trigger): Promise<void> {
-    this.#waiting ??= this.#iterating = this.#iterating.then(() => {
+    this.#waiting ??= this.#iterating = this.#iterating.then(async () => {
+      // What fails together is told one by one.
+      if (trigger === 'failure') await new Promise((resolve) => setTimeout(resolve, TOGETHER_MS));
       this.#waiting = null;
       return this.#iteration(trigger);
     }).catch((error: unknown) => log('error', 'iteration', { trigger, why: (error as Error).message }));
