@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { AgentSetup, AgentStatus } from '../../agents/lib/rpc.ts';
+import type { AgentSetup, AgentStatus } from './protocol.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';

@@ -1,0 +1,2 @@
+export const layers: Readonly<Record<string, readonly string[]>>;
+export function walls(): { target: string; from: string[]; message: string }[];
