@@ -13,7 +13,7 @@ const HEARTBEAT_MS = 200;
 const SILENCE_MS = 1000;
 const RECONNECT_MS = 200;
 /** Taking the lead takes as long as the first measurements. */
-const CALL_TIMEOUT_MS = 15_000;
+export const CALL_TIMEOUT_MS = 15_000;
 /** Forward secrecy: the key of a run that is known later opens nothing. */
 const TLS = { ciphers: 'ECDHE-PSK-CHACHA20-POLY1305', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
 

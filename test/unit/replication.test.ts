@@ -315,7 +315,7 @@ const trail = (replicas: ReturnType<typeof replica>[]) => ({
   directives: [{ atMs: 0, graph: 1, epoch: 4, entry: 'p', destinations: { p: [{ to: 'c1', hold: 'relative', holdNs: 0 }, { to: 'c2', hold: 'relative', holdNs: 0 }] }, consumers: ['c1', 'c2'], edgesUs: [] }] as const,
 });
 
-const passage = (to: string, over: Partial<Passage> = {}): Passage => ({ graph: 1, epoch: 5, source: 161, sequence: 1, sender: 2, to, bytes: 256, atNs: 1n, stampNs: 1n, generatedNs: 0n, ...over });
+const passage = (to: string, over: Partial<Passage> = {}): Passage => ({ graph: 1, epoch: 5, source: 161, sequence: 1, sender: 2, to, bytes: 256, atNs: 1n, stampNs: over.atNs ?? 1n, generatedNs: 0n, ...over });
 const at = (sent: readonly Passage[], arrived: readonly Passage[] = [], measured: readonly Measurement[] = []) => new Map([['p', { arrived, sent, measured }]]);
 
 test('R0-6, R0-15 a replica that no directive orders, one that is sent twice, and one out of its order are found', () => {

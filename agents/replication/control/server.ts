@@ -170,6 +170,7 @@ export class ControlPlane {
       await this.#lead(made);
     } catch (error) {
       this.#svgs.delete(svg);
+      void this.#rdns.get(made.rdns[0] ?? '')?.call.lead(null).catch(() => undefined);
       throw error;
     }
     return describe(made);
@@ -309,7 +310,7 @@ export class ControlPlane {
     const count = (runs: 'ppn' | 'rdn') => free.filter((n) => n.runs === runs).length;
     const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, free, new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"; free are ${count('ppn')} PPNs and ${count('rdn')} RDNs`);
     svg.ppns = [...found.ppns];
-    // Who leads goes on leading where nobody nearer could.
+    // The leader stays, unless another RDN is nearer.
     const [leader] = svg.rdns;
     const far = (name: string | undefined) => distance(this.#byName.get(name ?? '')?.cell ?? null, svg.cell);
     const stays = leader !== undefined && found.rdns.includes(leader) && far(leader) === far(found.rdns[0]);

@@ -87,7 +87,7 @@ const latencyVariation: Check<Keys> = {
     // Of what the nodes did, whether messages came or not.
     switch (target.metric) {
       case 'directives': return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
-      case 'unmeasured': return onWire((passages) => exact(unmeasured(trail, passages, startMs + window.fromUs / 1000, startMs + window.toUs / 1000)));
+      case 'unmeasured': return trail.iterations.length === 0 || trail.directives.length === 0 ? missing('no RDN left a log') : onWire((passages) => exact(unmeasured(trail, passages, startMs + window.fromUs / 1000, startMs + window.toUs / 1000)));
       case 'sent': return onWire((passages) => { const own = passages.get(target.ppn ?? ''); return own ? exact(own.sent.filter((p) => p.atNs >= ns(window.fromUs) && p.atNs < ns(window.toUs)).length) : missing(`"${target.ppn}" is no PPN`); });
       case 'epochs': return onWire((passages) => exact(epochChanges(passages, ns(window.fromUs), ns(window.toUs))));
       case 'lookups': return trail.lookUps.length === 0 ? missing('no PPN asked for a flow') : exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
@@ -96,9 +96,9 @@ const latencyVariation: Check<Keys> = {
         const times = during(trail.iterations).map((i) => i.atMs);
         return times.length < 2 ? missing('fewer than two iterations in the window') : exact(quantileOf(times.slice(1).map((t, i) => (t - times[i]!) * 1000), quantile));
       }
-      case 'conformance': return onWire((passages) => exact(conformance(trail, passages)));
+      case 'conformance': return trail.directives.length === 0 ? missing('no RDN left a log') : onWire((passages) => exact(conformance(trail, passages)));
       case 'metrics': return metricsError(trail, (consumer) => passagesAt(evidence, trail.nodes, consumer));
-      case 'order': return onWire((passages) => exact(orderErrors(trail, passages)));
+      case 'order': return trail.directives.length === 0 ? missing('no RDN left a log') : onWire((passages) => exact(orderErrors(trail, passages)));
       case 'hold': {
         return onWire((passages) => {
           const values = holdErrors(trail, passages, ns(window.fromUs), ns(window.toUs));
@@ -119,6 +119,8 @@ const latencyVariation: Check<Keys> = {
 function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySet<string> | undefined, trail: Trail, startMs: number, window: Window, quantile: number): Figures {
   const judged = messages.map((m) => latenciesOf(m, only)).filter((l) => l.length > 0);
   const exact = (value: number): Figures => ({ kind: 'exact', value });
+  if (judged.length === 0) return missing('no consumer was to have a message of the window');
+  const came = messages.some((m) => m.receipts.size > 0);
   switch (target.metric) {
     case 'spread': return { kind: 'quantile', quantile, values: judged.map(spreadOf) };
     case 'pooled': {
@@ -140,8 +142,8 @@ function ofMessages(target: Keys, messages: readonly Message[], only: ReadonlySe
       return exact(judged.flat().filter((us) => us > deadlineUs).length);
     }
     case 'undelivered': return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(trail, messages, only) };
-    case 'exits': return exact(new Set(messages.flatMap((m) => [...m.receipts.values()].map((r) => r.from))).size);
-    case 'copies': return exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
+    case 'exits': return !came ? missing('no message came to a consumer') : exact(new Set(messages.flatMap((m) => [...m.receipts.values()].map((r) => r.from))).size);
+    case 'copies': return !came ? missing('no message came to a consumer') : exact(messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0));
     case 'estimate': return estimateError(messages, trail, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
     case 'recovery':
     case 'iterations': {
@@ -192,7 +194,7 @@ function metricsError({ answers }: Trail, at: (consumer: string) => Passages | s
     }
     const truth = receivedUntil(passages.arrived, atNs);
     if (!metrics || truth.messages === 0) return [];
-    const share = (told: number, true_: number): number => Math.abs(told - true_) / (true_ || truth.messages);
+    const share = (told: number, true_: number): number => Math.abs(told - true_) / (Math.abs(true_) || truth.messages);
     return (['messages', 'duplicates', 'missing', 'bytes', 'meanUs', 'deviationUs'] as const).map((key) => share(metrics[key], truth[key]));
   }));
   return differences.length === 0 ? missing(why) : { kind: 'exact', value: Math.max(...differences) };

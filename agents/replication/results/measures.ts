@@ -40,9 +40,19 @@ export function conformance(trail: Trail, passages: ReadonlyMap<string, Passages
       if (done.has(key) || !told?.some((d) => d.to === p.to)) violations += 1;
       done.add(key);
     }
-    violations += arrived.filter((p) => producers.has(p.sender) && p.graph !== 0 && !entries.get(p.graph)?.some((d) => d.entry === node)).length;
+    violations += arrived.filter((p) => producers.has(p.sender) && p.graph !== 0 && !isEntry(entries.get(p.graph) ?? [], node, Number(p.atNs) / 1e6)).length;
   }
   return violations;
+}
+
+/** A producer that is told of a new entry has messages on the way to the old one. */
+const CHANGING_MS = 200;
+
+/** Is a node the entry of a graph at a moment, or was it until just before, or will it be at once? */
+function isEntry(directives: Trail['directives'], node: string, atMs: number): boolean {
+  const ruling = directives.filter((d) => d.atMs <= atMs + CHANGING_MS);
+  const before = ruling.findLastIndex((d) => d.atMs <= atMs - CHANGING_MS);
+  return ruling.slice(Math.max(0, before)).some((d) => d.entry === node);
 }
 
 /** R0-15: of one message at one node, those that are not held leave in the directive's order. */
@@ -71,13 +81,14 @@ export function holdErrors(trail: Trail, passages: ReadonlyMap<string, Passages>
   const rule: Rule = rulings(trail);
   return [...passages].flatMap(([node, { arrived, sent }]) => {
     const arrival = new Map<string, bigint>();
-    for (const p of arrived) if (!arrival.has(messageOf(p))) arrival.set(messageOf(p), p.atNs);
+    // All by the clock of the node's machine, as its holds are; machines of a rig are synchronised, netrig's need not be.
+    for (const p of arrived) if (!arrival.has(messageOf(p))) arrival.set(messageOf(p), p.stampNs);
     return sent.filter((p) => p.atNs >= fromNs && p.atNs < toNs).flatMap((p) => {
       const told = rule(p.graph, p.epoch, node)?.find((d) => d.to === p.to);
       const came = arrival.get(messageOf(p));
       if (!told || told.holdNs <= 0 || came === undefined) return [];
       const due = (told.hold === 'relative' ? came : p.generatedNs) + BigInt(Math.round(told.holdNs));
-      return due <= came ? [] : [{ at: p.atNs, us: Math.abs(Number(p.atNs - due)) / 1000 }];
+      return due <= came ? [] : [{ at: p.atNs, us: Math.abs(Number(p.stampNs - due)) / 1000 }];
     });
   }).sort((a, b) => (a.at < b.at ? -1 : 1)).map(({ us }) => us);
 }
@@ -102,7 +113,7 @@ export function entryLatencies(messages: readonly Message[], passages: ReadonlyM
 export function receivedUntil(arrived: readonly Passage[], untilNs: bigint): Pick<ConsumerMetrics, 'messages' | 'duplicates' | 'missing' | 'bytes' | 'meanUs' | 'deviationUs'> {
   const own = arrived.filter((p) => p.atNs < untilNs);
   const firsts = [...Map.groupBy(own, (p) => `${p.source} ${p.sequence}`).values()].map(([p]) => p as Passage);
-  const latencies = firsts.map((p) => Number(p.atNs - p.generatedNs) / 1000);
+  const latencies = firsts.map((p) => Number(p.stampNs - p.generatedNs) / 1000);
   const missing = [...Map.groupBy(firsts, (p) => p.source).values()].reduce((sum, list) => {
     const numbers = list.map((p) => p.sequence);
     return sum + numbers.reduce((a, b) => Math.max(a, b)) - numbers.reduce((a, b) => Math.min(a, b)) + 1 - numbers.length;

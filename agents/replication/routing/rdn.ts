@@ -1,5 +1,5 @@
 /** Routing decisions node: gathers measurements, iterates, and sends directives where they change (R0 section 3.1). */
-import { listen, type Peer } from '../../lib/channel.ts';
+import { CALL_TIMEOUT_MS, listen, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, NodeInfo } from '../config.ts';
@@ -24,6 +24,9 @@ const TOGETHER_MS = 20;
 const FIRST_MEASUREMENTS_MS = 6000;
 /** Of somebody who joins. */
 const NEW_MEASUREMENTS_MS = 1500;
+/** The control plane server waits for its answer no longer than a call may take. */
+const MOST_MEASUREMENTS_MS = CALL_TIMEOUT_MS - 5000;
+const EPOCHS_OF_TERM = 100_000;
 /** Intervals between probes: the first one says nothing, and one may be lost. */
 const PROBES_AWAITED = 4;
 const POLL_MS = 100;
@@ -143,12 +146,14 @@ export class Rdn {
     const first = this.#gateway === null || gateway === null || gateway.term !== this.#gateway.term;
     this.#gateway = gateway;
     clearTimeout(this.#timer);
+    // Another RDN may have led since: what the nodes were told then is not known here.
+    if (first) for (const known of [this.#installed, this.#active, this.#aimed, this.#routes]) known.clear();
     if (!gateway) return;
-    // A successor numbers on where nobody has been: directives of older terms cannot be mistaken for its own.
-    if (first) this.#epoch = Math.max(this.#epoch, gateway.term * 100_000);
+    // Each term has its own range of epochs: directives of older terms cannot be mistaken for its own.
+    if (first) this.#epoch = Math.max(this.#epoch, gateway.term * EPOCHS_OF_TERM);
     const pairs = this.#pairs(gateway);
     await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway, pairs)));
-    await this.#untilMeasured(gateway, pairs, first, Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, PROBES_AWAITED * this.#probeIntervalUs(pairs) / 1000));
+    await this.#untilMeasured(gateway, pairs, first, Math.min(MOST_MEASUREMENTS_MS, Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, PROBES_AWAITED * this.#probeIntervalUs(pairs) / 1000)));
     await this.#iterate(first ? 'first' : 'members');
   }
 
@@ -194,7 +199,7 @@ export class Rdn {
   /** One at a time; what comes while one is waiting to begin is dealt with by that one. */
   #iterate(trigger: Trigger): Promise<void> {
     this.#waiting ??= this.#iterating = this.#iterating.then(async () => {
-      // What fails together is told one by one.
+      // Failures at the same moment are reported separately.
       if (trigger === 'failure') await new Promise((resolve) => setTimeout(resolve, TOGETHER_MS));
       this.#waiting = null;
       return this.#iteration(trigger);

@@ -99,7 +99,7 @@ const classesOf = ({ classes }: Gateway, consumers: readonly NodeId[]): number[]
 
 const nearest = (fromProducer: Float64Array): number => fromProducer.reduce((best, us, p) => (us < fromProducer[best]! ? p : best), 0);
 
-/** What a consumer's class allows before holds: with absolute ones, a margin is kept of it. */
+/** What a consumer's class allows before holds: with absolute holds, the margin is subtracted. */
 function limitOf({ classes, scheme }: Gateway, consumer: NodeId, marginUs: number): number {
   const limitUs = Object.values(classes).find((k) => k.consumers.includes(consumer))?.latencyUs ?? Infinity;
   return scheme === 'absolute' ? limitUs - marginUs : limitUs;
@@ -137,7 +137,9 @@ function choose(producer: NodeId, consumers: readonly NodeId[], excluded: Readon
   if (!before || !kept || flaw(problem, kept.tree) !== undefined) return found(problem, made);
   const evaluation = steady(evaluate(problem, kept.tree, order), evaluateInOrder(problem, kept.tree, kept.children));
   const keeping: Choice = { problem, consumers, tree: kept.tree, evaluation, foundUs: before.foundUs };
-  const isGood = (than: Reached): boolean => Number.isFinite(evaluation.largest) && evaluation.largest <= than.largest * (1 + BETTER_BY) + BETTER_BY_US && evaluation.excess <= than.excess + BETTER_BY_US;
+  // A limit that can be kept is not missed, not even by little; among trees that all miss one, noise makes no difference.
+  const keepsLimits = (than: Reached): boolean => evaluation.excess === 0 || (than.excess > 0 && evaluation.excess <= than.excess + BETTER_BY_US);
+  const isGood = (than: Reached): boolean => Number.isFinite(evaluation.largest) && evaluation.largest <= than.largest * (1 + BETTER_BY) + BETTER_BY_US && keepsLimits(than);
   // The graph is only verified (R0 section 3.1).
   if (isGood({ largest: lowerBound(problem), excess: 0 }) || (!thorough && isGood(before.foundUs))) return keeping;
   const other = found(problem, made);

@@ -1,7 +1,7 @@
 /**
  * Finds the tree that keeps the limits of all classes or misses them by least, then whose slowest consumer is fastest, then
  * whose consumers differ least (R0-4, R0-8; the text names no procedure). Deterministic. Degree-limited min-max trees are NP-hard: trees are grown from the entry like Prim's with
- * depth for cost (compact trees: Shi, Turner 2002), consumers are placed by regret, and what is slowest is then moved.
+ * depth for cost (compact trees: Shi, Turner 2002), consumers with the least to spare choose first, and what is slowest is then moved.
  */
 import { consumerChild, consumerOf, departure, evaluate, flaw, isConsumer, UNUSED, wayTo, type Child, type Evaluation, type Problem, type Tree } from './graph.ts';
 
@@ -10,8 +10,9 @@ export interface Found {
   readonly evaluation: Evaluation;
 }
 
-/** Entries that are tried, from the nearest on, and how many PPNs beyond those that are needed. */
+/** Problems with more edges than this are searched from one size only. */
 const LARGE = 200_000;
+/** Entries that are tried, from the nearest on, and how many PPNs beyond those that are needed. */
 const ENTRIES = 6;
 const SPARES = [1, 1.15, 1.5, 2.5, Infinity];
 /** Problems up to this many edges are improved by every kind of move, from several starts; larger ones only where they are slowest. */
@@ -30,7 +31,7 @@ export function search(problem: Problem): Found | undefined {
   let best: Found | undefined;
   const keep = (found: Found) => { if (!best || isBetter(found.evaluation, best.evaluation)) best = found; };
   for (const entry of entries.slice(0, edges <= SMALL ? ENTRIES : 1)) {
-    for (const size of edges <= LARGE ? sizes : sizes.slice(1, 2)) {
+    for (const size of edges <= LARGE || sizes.length < 2 ? sizes : sizes.slice(1, 2)) {
       const tree = place(problem, grow(problem, entry, size));
       if (tree) keep(relieve(problem, tree));
     }
@@ -136,7 +137,7 @@ function grow(problem: Problem, entry: number, size: number): Skeleton {
     parent[next] = from;
     arrival[next] = reach[next]!;
     free[from]! -= 1;
-    // Those that counted on the place that is taken look around again.
+    // PPNs that wanted this place are offered others.
     if (free[from] === 0) reoffer(problem, { entry, parent, arrival, free }, from, reach, by);
     offer(next);
   }
@@ -159,7 +160,7 @@ function reoffer(problem: Problem, { parent, arrival, free }: Skeleton, full: nu
   }
 }
 
-/** Whoever would lose most by not getting its best place chooses first. PPNs that nobody needs are dropped. */
+/** Consumers with the least to spare choose their place first. PPNs that nobody needs are dropped. */
 function place(problem: Problem, { entry, parent, arrival, free }: Skeleton): Tree | undefined {
   const { ppns, consumers, toConsumer } = problem;
   const used = [...parent.keys()].filter((p) => parent[p] !== UNUSED);
@@ -260,7 +261,7 @@ function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found):
       if (p < q) yield exchanged(tree, p, q);
     }
   }
-  // One after whose departure its consumers and its PPNs go to its own sender.
+  // Remove one PPN; its sender takes over its children.
   for (let p = 0; p < ppns; p++) {
     if (p === tree.entry || tree.parent[p] === UNUSED) continue;
     yield change((t) => {
