@@ -41,7 +41,13 @@ function cutCell(evidence: CellEvidence, into: string): void {
   const kept = systems.flatMap((s) => KEPT_EVENTS[s] ?? []);
   if (kept.length > 0) {
     cpSync(join(evidence.folder, 'agents'), join(into, 'agents'), { recursive: true });
-    rewriteLogs(into, (line) => (kept.includes(String(line['event'])) ? [shortened(line)] : []));
+    // The first line of a log shows that there was one.
+    const begun = new Set<string>();
+    rewriteLogs(into, (line, node) => {
+      if (!kept.includes(String(line['event'])) && begun.has(node)) return [];
+      begun.add(node);
+      return [shortened(line)];
+    });
   }
   for (const record of evidence.captures) {
     const from = join(evidence.folder, record.file);

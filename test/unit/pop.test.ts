@@ -242,7 +242,8 @@ test('R3-21, R3-22 a packet in two tunnels is found; mis-steered ones too', () =
 test('R3-35 servers that have other than equal parts are told in standard deviations', () => {
   const of = (...counts: [string, number][]) => counts.flatMap(([server, n]) => Array.from({ length: n }, () => connection({ servers: [server] })));
   assert.equal(uneven(of(['s1', 50], ['s2', 50]), ['s1', 's2'], 'b'), 0);
-  assert.equal(Math.round(uneven(of(['s1', 60], ['s2', 40]), ['s1', 's2'], 'b') * 1e6), 2e6);
+  assert.equal(uneven(of(['s1', 60], ['s2', 40]), ['s1', 's2'], 'b')?.toFixed(6), '2.000000');
+  assert.equal(uneven(of(['s1', 9]), ['s1'], 'b'), undefined, 'one server is no group');
   assert.equal(uneven(of(['s1', 100]), ['s1', 's2'], 'b'), 10, 'one has all');
 });
 

@@ -4,7 +4,7 @@ import { missing, refuseWindow, type Check, type Figures } from '../../../src/ch
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
-import { configOf, phaseStartUs, trailOf, type Connection } from './evidence.ts';
+import { configOf, phaseStartUs, trailOf, type Connection, type Trail } from './evidence.ts';
 import { addedUs, aliveIn, altered, differing, hasty, incomplete, indirect, loadSeries, malformed, mistaken, modifications, needless, reaction, relayed, settling, sigmas, split, startedIn, strayed, turns, uneven, untrue, wrongAnswers } from './measures.ts';
 import { packetsAt, type SeenPacket } from './packets.ts';
 
@@ -102,9 +102,17 @@ const popOffload: Check<Keys> = {
     };
     const counted = (count: (packets: SeenPacket[]) => number): Figures => {
       const packets = at();
-      return exact(packets && count(packets), `nothing was captured at ${target.capture}`);
+      return exact(packets && count(packets), `the capture at ${target.capture} shows nothing`);
     };
-    const points = (): SeenPacket[][] => evidence.captures.flatMap((c) => { const packets = packetsAt(evidence, c.at, phaseStartUs(phase)); return packets ? [during(packets)] : []; });
+    /** Packets are told from each other by the connections that clients logged. */
+    const matched = (count: (packets: SeenPacket[]) => number): Figures => (trail.connections.length === 0 ? missing('no client left a log') : counted(count));
+    const logged = (figures: () => Figures): Figures => (trail.controllerLogged ? figures() : missing('the controller left no log'));
+    /** undefined: a capture is incomplete, or none shows a packet. */
+    const points = (): SeenPacket[][] | undefined => {
+      if (evidence.captures.some((c) => c.error !== undefined || c.droppedByKernel > 0)) return undefined;
+      const all = evidence.captures.flatMap((c) => { const packets = packetsAt(evidence, c.at, phaseStartUs(phase)); return packets ? [during(packets)] : []; });
+      return all.length === 0 ? undefined : all;
+    };
     const taken = (list: readonly Connection[]): number => list.filter((c) => c.pops[0] === pop).length;
     const ofPop = <T extends { readonly pop: string }>(list: readonly T[]): T[] => list.filter((e) => e.pop === pop);
     switch (metric) {
@@ -115,13 +123,16 @@ const popOffload: Check<Keys> = {
         const alive = aliveIn(chosen, window);
         return alive.length === 0 ? missing('no connection lived in the window') : exact(alive.filter((c) => c.fate !== 'ok' && (target.to === undefined || c.endedUs < window.toUs)).length, '');
       }
-      case 'moved': return chosen.length === 0 ? missing('there were no connections') : exact(aliveIn(chosen, window).filter((c) => c.pops.length > 1).length, '');
-      case 'live': { const t = parseDurationUs(target.event ?? '0s'); return exact(chosen.filter((c) => c.startedUs < t && c.endedUs > t && (pop === '' || c.pops[0] === pop)).length, ''); }
-      case 'mistaken': return trail.accesses.length === 0 ? missing('no server left a log') : exact(mistaken(trail, window), '');
+      case 'moved': {
+        const alive = aliveIn(chosen, window);
+        return alive.length === 0 ? missing('no connection lived in the window') : exact(alive.filter((c) => c.pops.length > 1).length, '');
+      }
+      case 'live': if (chosen.length === 0) return missing('there were no connections'); else { const t = parseDurationUs(target.event ?? '0s'); return exact(chosen.filter((c) => c.startedUs < t && c.endedUs > t && (pop === '' || c.pops[0] === pop)).length, ''); }
+      case 'mistaken': return during(trail.accesses).length === 0 ? missing('no server logged a request in the window') : exact(mistaken(trail, window), '');
       case 'differing': return fresh.length === 0 ? missing('no connection began in the window') : exact(differing(fresh), '');
-      case 'misplaced': { const own = new Map(trail.services.map((s) => [s.name, s.servers])); return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, ''); }
-      case 'servers': return exact(new Set(during(ofPop(trail.accesses)).map((a) => a.server)).size, '');
-      case 'uneven': return taken(fresh) === 0 ? missing(`no connection was served by ${pop}`) : exact(uneven(fresh, trail.pops.find((p) => p.name === pop)?.servers ?? [], pop), '');
+      case 'misplaced': if (fresh.length === 0) return missing('no connection began in the window'); else { const own = new Map(trail.services.map((s) => [s.name, s.servers])); return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, ''); }
+      case 'servers': return trail.accesses.length === 0 ? missing('no server left a log') : exact(new Set(during(ofPop(trail.accesses)).map((a) => a.server)).size, '');
+      case 'uneven': return taken(fresh) === 0 ? missing(`no connection was served by ${pop}`) : exact(uneven(fresh, serversOf(trail, pop, services), pop), `${pop} has fewer than two servers of these services`);
       case 'entries': {
         const dump = ofPop(trail.tables).filter((t) => t.atUs < window.toUs).at(-1);
         return exact(dump && (services ?? []).reduce((sum, name) => sum + (dump.tables[name] ?? []).filter((to) => to === target.beside).length, 0), `the edge of ${pop} left no tables`);
@@ -146,23 +157,32 @@ const popOffload: Check<Keys> = {
       }
       case 'load': { const values = during(loadSeries(trail.loads, pop, trail.feedbackUs)).map((l) => l.load); return values.length === 0 ? missing(`no server of ${pop} left its load`) : { kind: 'series', values }; }
       case 'settling': return exact(settling(during(loadSeries(trail.loads, pop, trail.intervalUs)), parseDurationUs(target.event ?? '0s'), parseFraction(target.limit ?? '100%')), `the load of ${pop} was never above the limit`);
-      case 'turns': return exact(turns(trail.policies, pop, window), '');
-      case 'versions': return exact(pop === '' ? versions.length : versions.filter((v) => v.policies[pop] !== undefined || Object.values(v.policies).some((s) => Object.values(s).some((shares) => shares[pop] !== undefined))).length, '');
+      case 'turns': return logged(() => exact(turns(trail.policies, pop, window), ''));
+      case 'versions': return logged(() => exact(pop === '' ? versions.length : versions.filter((v) => v.policies[pop] !== undefined || Object.values(v.policies).some((s) => Object.values(s).some((shares) => shares[pop] !== undefined))).length, ''));
       case 'tunnelled': return counted((packets) => packets.filter((p) => p.kind === 'gre' || p.kind === 'gue').length);
       case 'malformed': return counted((packets) => malformed(packets, trail, configOf(evidence)?.encapsulation ?? 'gre'));
-      case 'strayed': return counted((packets) => strayed(packets, trail));
-      case 'split': return counted((packets) => split(packets, trail));
+      case 'strayed': return matched((packets) => strayed(packets, trail));
+      case 'split': return matched((packets) => split(packets, trail));
       case 'replies': return counted((packets) => { const anycast = new Set(trail.services.map((s) => s.address)); return packets.filter((p) => p.kind === 'plain' && anycast.has(p.inner.source)).length; });
       case 'hops': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.secondary !== null).length);
       case 'bare': return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.away && p.secondary === null).length);
-      case 'indirect': return counted((packets) => indirect(packets, trail, pop));
-      case 'relayed': return points().length === 0 ? missing('nothing was captured') : exact(relayed(points()), '');
+      case 'indirect': return matched((packets) => indirect(packets, trail, pop));
+      case 'relayed': {
+        const all = points();
+        return exact(all && relayed(all), 'the captures show nothing, or not all');
+      }
       case 'altered': {
-        const { altered: count, compared } = altered(points(), new Set(trail.services.map((s) => s.address)));
+        const all = points();
+        if (!all) return missing('the captures show nothing, or not all');
+        const { altered: count, compared } = altered(all, new Set(trail.services.map((s) => s.address)));
         return compared === 0 ? missing('no packet was captured both before and inside a tunnel or a first hop') : exact(count, '');
       }
     }
   },
 };
+
+/** Of a PoP, those that have one of the services (default: all). */
+const serversOf = ({ pops, services }: Trail, pop: string, names: readonly string[] | undefined): string[] =>
+  (pops.find((p) => p.name === pop)?.servers ?? []).filter((server) => services.some((s) => (names?.includes(s.name) ?? true) && s.servers.includes(server)));
 
 export const checks: readonly Check[] = [popOffload];

@@ -70,6 +70,8 @@ export interface Trail {
   readonly connections: readonly Connection[];
   readonly accesses: readonly Access[];
   readonly policies: readonly PolicyChange[];
+  /** Did the controller leave a log, whatever it says? */
+  readonly controllerLogged: boolean;
   readonly tables: readonly TableDump[];
   readonly loads: readonly LoadPoint[];
   readonly answers: readonly Answer[];
@@ -114,7 +116,7 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
     return [{ atUs: us(at, node.name), pop: node.pop ?? '', version, tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])) }];
   });
   const loads = events('server', 'load', (line, node) => [{ atUs: us(line['at'] as number, node.name), server: node.name, pop: node.pop ?? '', load: line['load'] as number }]);
-  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, tables, loads, answers: answersOf(evidence, phase), feedback: feedbackOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
+  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, controllerLogged: agentLog(evidence, 'pop', controller).length > 0, tables, loads, answers: answersOf(evidence, phase), feedback: feedbackOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
 }
 
 function feedbackOf(evidence: CellEvidence, phase: PhaseRecord): Trail['feedback'] {

@@ -212,8 +212,9 @@ export function wrongAnswers({ answers, tables }: Pick<Trail, 'answers' | 'table
   }, 0), 0);
 }
 
-/** R3-35: how far any server's part of a PoP's connections is from an equal part, in standard deviations. */
-export function uneven(connections: readonly Connection[], servers: readonly string[], pop: string): number {
+/** R3-35: how far any server's part of a PoP's connections is from an equal part, in standard deviations; undefined: there is one server at most. */
+export function uneven(connections: readonly Connection[], servers: readonly string[], pop: string): number | undefined {
+  if (servers.length < 2) return undefined;
   const own = connections.filter((c) => c.pops[0] === pop);
   return Math.max(...servers.map((server) => sigmas(own.filter((c) => c.servers[0] === server).length, own.length, 1 / servers.length)));
 }

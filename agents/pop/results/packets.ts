@@ -46,7 +46,7 @@ export const identityOf = (inner: Inner): string => `${flowOf(inner)} ${inner.id
 
 const seen = new WeakMap<CellEvidence, Map<string, readonly SeenPacket[]>>();
 
-/** Packets of a capture point, in the order of time from the start of a phase; undefined: nothing was captured there. */
+/** Packets of a capture point, in the order of time from the start of a phase; undefined: the capture shows nothing, or not all. */
 export function packetsAt(evidence: CellEvidence, at: string, phaseStartUs: number): readonly SeenPacket[] | undefined {
   let captures = seen.get(evidence);
   if (!captures) seen.set(evidence, (captures = new Map<string, readonly SeenPacket[]>()));
@@ -62,6 +62,7 @@ export function packetsAt(evidence: CellEvidence, at: string, phaseStartUs: numb
     const packet = dissect(data.subarray(offset, offset + captured));
     if (packet) packets.push({ ...packet, atUs: seconds * 1e6 + nanoseconds / 1000 - aheadUs - phaseStartUs });
   });
+  if (packets.length === 0) return undefined;
   captures.set(key, packets);
   return packets;
 }
