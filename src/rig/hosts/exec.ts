@@ -6,7 +6,7 @@ import { commandFailure, type ExecOptions, type ExecResult, type Exit, type Host
 /** Signal that a command is reported to have died of when its machine was lost. */
 export const LOST = 'LOST';
 
-/** From SIGTERM to SIGKILL, and from there until nobody waits any more for somebody who holds the output open. */
+/** From SIGTERM to SIGKILL; then netrig gives up, even if a process of another group still has the output open. */
 const TERM_MS = 500;
 const KILL_MS = 1000;
 /** A shell's exit status of a command that a signal ended: 128 + its number. */
@@ -44,7 +44,10 @@ async function untilEnd(child: HostProcess, { timeoutMs, signal }: ExecOptions):
       cut = why;
       child.killGroup('SIGTERM');
       after(TERM_MS, () => child.killGroup('SIGKILL'));
-      after(TERM_MS + KILL_MS, () => finish({ code: null, signal: 'SIGKILL' }));
+      after(TERM_MS + KILL_MS, () => {
+        for (const stream of [child.stdout, child.stderr]) stream.destroy();
+        finish({ code: null, signal: 'SIGKILL' });
+      });
     };
     const onAbort = (): void => end('INTERRUPTED');
     if (timeoutMs !== undefined) after(timeoutMs, () => end('TIMEOUT'));

@@ -10,7 +10,7 @@ import type { ExecOptions, ExecResult, HostProcess, SpawnOptions } from '../host
 import { LeaseBook, type Lease, type LeaseRequest } from '../leases/lease.ts';
 import { LocalHost } from '../hosts/local.ts';
 import type { ApplyResult, Machine, Runtime } from './machine.ts';
-import { namespaceOfStep } from '../labs/names.ts';
+import { LAB_ENV, namespaceOfStep } from '../labs/names.ts';
 import { LOCAL } from '../labs/assignment.ts';
 import type { Chains } from '../labs/steps.ts';
 import { removeLab } from '../labs/teardown.ts';
@@ -69,7 +69,7 @@ export class LocalMachine extends LocalHost implements Machine {
     const stopped = signal === undefined ? {} : { signal };
     await this.#applyInContainers(own, stopped);
     const input = encodeStage(plain, (host) => namespaceOfStep(lab, host));
-    const { stdout, stderr, exitCode } = plain.length === 0 ? NOTHING : await super.exec([join(this.runtime.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS, ...stopped });
+    const { stdout, stderr, exitCode } = plain.length === 0 ? NOTHING : await super.exec([join(this.runtime.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, env: { [LAB_ENV]: lab }, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS, ...stopped });
     journal.after();
     return { failed: decodeResults(plain, stdout).find((r) => r.status !== 0) ?? null, error: exitCode === 0 ? null : stderr.trim() };
   }

@@ -86,6 +86,7 @@ let ending = false;
 function end(): void {
   if (ending) return;
   ending = true;
+  for (const stop of calls.values()) stop.abort();
   for (const child of running.values()) child.stdin.end();
   setTimeout(() => {
     for (const child of running.values()) child.killGroup('SIGKILL');

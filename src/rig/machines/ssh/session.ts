@@ -166,8 +166,9 @@ export class Session {
     if (this.#over !== null) return;
     this.#over = why;
     clearInterval(this.#ping);
+    // Commands first: each of them is among the pending, too, and would end as one that could not be started.
+    for (const id of [...this.#running.keys()]) this.#exit(id, { code: null, signal: LOST });
     for (const { reject } of this.#pending.values()) reject(this.#lost());
     this.#pending.clear();
-    for (const id of [...this.#running.keys()]) this.#exit(id, { code: null, signal: LOST });
   }
 }
