@@ -4,7 +4,7 @@ import { formatDurationUs } from '../core/units.ts';
 /** One burst of exchanges between a machine and the reference. */
 export interface ClockSample {
   readonly machine: string;
-  /** Middle of the burst, epoch milliseconds of the machine that netrig runs on. */
+  /** When the burst was told, epoch milliseconds of the machine that netrig runs on. */
   readonly atMs: number;
   /** The machine's clock minus the reference's; the truth is within ± `boundNs`. null: no answer. */
   readonly offsetNs: number | null;

@@ -8,7 +8,7 @@ import type { HostProcess } from '../rig/hosts/host.ts';
 import type { Machine } from '../rig/machines/machine.ts';
 import { offsetOf, type ClockOffset, type ClockSource } from '../rig/machines/offset.ts';
 import type { ClockSettings } from '../topology/model.ts';
-import { describeOffset, isBeyond, offsetAt, type ClockRecord, type ClockSample } from './samples.ts';
+import { describeOffset, isBeyond, MAX_GAP_MS, offsetAt, type ClockRecord, type ClockSample } from './samples.ts';
 import { startSync, type ClockedMachine, type Synchronisation } from './sync.ts';
 
 const PORT = 5790;
@@ -56,11 +56,12 @@ export class ClockWatch implements ClockSource {
     return watch;
   }
 
-  #serve({ machine, address }: ClockPort): void {
+  #serve({ machine, device, address }: ClockPort): void {
     const server = machine.spawn([join(machine.runtime.nativeDir, 'clockprobe'), 'serve', address, String(PORT)]);
     server.stdout.resume();
     server.stderr.resume();
     this.#processes.push(server);
+    void server.exited.then(() => this.#whenBack(machine, () => this.#serve({ machine, device, address })));
   }
 
   #ask(machine: Machine, address: string): void {
@@ -68,15 +69,14 @@ export class ClockWatch implements ClockSource {
     createInterface({ input: client.stdout }).on('line', (line) => this.#samples.push(parseBurst(machine.name, line, Date.now())));
     client.stderr.resume();
     this.#processes.push(client);
-    void client.exited.then(() => this.#askAgain(machine, address));
+    void client.exited.then(() => this.#whenBack(machine, () => this.#ask(machine, address)));
   }
 
   /** A machine that was lost and is back is watched again. */
-  async #askAgain(machine: Machine, address: string): Promise<void> {
-    await sleep(EVERY_MS);
-    if (this.#stopping) return;
-    if (await machine.clockNs().then(() => true, () => false)) this.#ask(machine, address);
-    else await this.#askAgain(machine, address);
+  async #whenBack(machine: Machine, again: () => void): Promise<void> {
+    do await sleep(EVERY_MS);
+    while (!this.#stopping && !(await machine.clockNs().then(() => true, () => false)));
+    if (!this.#stopping) again();
   }
 
   /** Waits for the clocks to be within bounds. CLOCK_OUT_OF_BOUNDS, with what was measured. */
@@ -85,7 +85,7 @@ export class ClockWatch implements ClockSource {
     const deadline = performance.now() + settleUs / 1000;
     for (;;) {
       const recent = this.#watched.map((machine) => this.#samples.filter((s) => s.machine === machine).slice(-GOOD_SAMPLES));
-      if (recent.every((own) => own.length === GOOD_SAMPLES && own.every((s) => !isBeyond(s, maxOffsetUs)))) return this.#describe(recent);
+      if (recent.every((own) => own.length === GOOD_SAMPLES && own.every((s) => !isBeyond(s, maxOffsetUs) && Date.now() - s.atMs < MAX_GAP_MS))) return this.#describe(recent);
       if (performance.now() > deadline) {
         throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clocks are not within ${formatDurationUs(maxOffsetUs)} of that of ${this.reference.name} after ${formatDurationUs(settleUs)} (${this.#sync.kind}): ${this.#describe(recent)}`, { hint: 'clocks.settle allows more time, clocks.max-offset more difference; netrig rig check shows what stamps the NICs have' });
       }
