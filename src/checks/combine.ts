@@ -29,7 +29,7 @@ export function combine(figures: readonly Present[], bounds: Bounds, control: bo
   if (first.kind === 'share') return shareOf(figures as readonly (typeof first)[], confidence);
   const values = figures.map(figureOf);
   // One repeat in which it never came about is enough: there is no mean to speak of.
-  if (first.kind === 'single' && values.includes(Infinity)) return { estimate: { value: Infinity, low: Infinity, high: Infinity, n: values.length }, basis: 'observed' };
+  if (first.kind === 'single' && (control ? values.every((v) => v === Infinity) : values.includes(Infinity))) return { estimate: { value: Infinity, low: Infinity, high: Infinity, n: values.length }, basis: 'observed' };
   if (figures.length > 1) return { estimate: meanInterval(values, confidence), basis: 'repeats' };
   switch (first.kind) {
     case 'series': return { estimate: seriesInterval(first.values, confidence), basis: first.steady ? 'run' : 'within-run' };
@@ -58,7 +58,7 @@ function shareOf(figures: readonly (Present & { kind: 'share' })[], confidence: 
 /** One repeat as one number. */
 function figureOf(f: Present): number {
   switch (f.kind) {
-    case 'series': return f.values.includes(Infinity) ? Infinity : mean([...f.values]);
+    case 'series': return f.values.length === 0 ? NaN : f.values.includes(Infinity) ? Infinity : mean([...f.values]);
     case 'share': { const { count, of } = total(f.trials); return count / of; }
     case 'quantile': return quantileOf(f.values, f.quantile);
     case 'single':

@@ -174,7 +174,9 @@ function isolation(target: BuiltInTarget & { check: 'bandwidth-isolation' }, evi
   const { fromUs } = window;
   const until = target.event === undefined ? window : { fromUs: Math.min(fromUs, parseDurationUs(target.event)), toUs: window.toUs };
   if (!seen(series, until)) return missing(NOTHING_SEEN);
-  const used = mean(shares(series, undefined, capacityBps, window));
+  const all = shares(series, undefined, capacityBps, window);
+  if (all.length === 0) return missing(`the judged window holds no whole ${WINDOW_US / 1000} ms`);
+  const used = mean(all);
   if (used > IMPOSSIBLE) return missing(`the capture shows ${formatPercent(used)} of the capacity: it holds both directions, or the capacity is wrong`);
   const eventUs = target.event === undefined ? fromUs : parseDurationUs(target.event);
   const guaranteeBps = target.guarantee === undefined ? null : parseRateOf(target.guarantee, capacityBps);

@@ -28,8 +28,9 @@ First steps:
 By hand:
   netrig deploy topologies/hello.yaml  then inspect, shell a, exec a -- ip addr, capture a:eth1
   netrig destroy hello`);
+  // Before subcommands are made: they inherit it.
+  program.exitOverride();
   for (const add of [addRun, addValidate, addDeploy, addInspect, addGraph, addReport, addRig, addImage, addDoctor, addCompletion]) add(program);
-  for (const command of [program, ...program.commands]) command.exitOverride();
   return program;
 }
 
@@ -41,6 +42,7 @@ for (const stream of [process.stdout, process.stderr]) {
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   process.on(event, (thrown: unknown) => {
     report(asNetrigError(thrown));
+    process.once('exit', () => { process.exitCode = EXIT.broken; });
     if (process.listenerCount('SIGTERM') > 0) process.kill(process.pid, 'SIGTERM');
     else process.exit(EXIT.broken);
   });
