@@ -36,6 +36,10 @@ test('an import through each wall is reported, from the folder and from below it
   }
 });
 
+test('every folder of src has its walls', () => {
+  assert.deepEqual(Object.keys(layers).sort(), readdirSync(join(ROOT, 'src')).sort());
+});
+
 test('what a folder may import is not reported', async () => {
   for (const [folder, allowed] of Object.entries(layers)) for (const other of [...allowed, 'core']) assert.equal(await reported(`src/${folder}`, anyFileOf(`src/${other}`)), 0, `src/${folder} imports src/${other}`);
   assert.equal(await reported('agents/pop', anyFileOf('agents/lib')), 0);
