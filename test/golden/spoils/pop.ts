@@ -51,6 +51,9 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'one server answers for all of its PoP', spoil: (e, folder) => logs(folder, e, (line, node) => (line['event'] === 'access' && /2$/.test(node) ? [] : [line])) },
   { name: 'servers see other clients', spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'access' ? [{ ...line, list: (line['list'] as Row[]).map((row) => set(row, { 2: 1 })) }] : [line])) },
   { name: 'bodies differ', spoil: (e, folder) => rows(e, folder, (row, i) => [i % 11 === 0 ? set(row, { [HASH]: 'ffff' }) : row]) },
+  { name: 'connections are reset early', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [ENDED]: (row[STARTED] as number) + 500, [FATE]: 'reset' })]) },
+  { name: 'connections live on', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [ENDED]: (row[ENDED] as number) + 60_000 })]) },
+  { name: 'servers answer later, too', spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'access' ? [{ ...line, list: (line['list'] as Row[]).flatMap((row) => [row, set(row, { 0: (row[0] as number) + 4 })]) }] : [line])) },
   { name: 'first answers are late at B and C', spoil: (e, folder) => rows(e, folder, (row) => [/^s[bc]/.test(String(row[SERVERS])) ? set(row, { [FIRST]: (row[FIRST] as number) + 90 }) : row]) },
   { name: 'first answers are alike', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [FIRST]: 40 })]) },
   { name: 'policies take effect late', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [STARTED]: (row[STARTED] as number) + 65_000, [ENDED]: (row[ENDED] as number) + 65_000 })]) },
@@ -62,10 +65,13 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'loads swing', spoil: (e, folder) => load(e, folder, (_, i) => (Math.floor(i / 12) % 2 === 0 ? 0.1 : 0.95)) },
   { name: 'a first overload, then none', spoil: (e, folder) => { const rush = e.phases[0]; return logs(folder, e, (line) => (line['event'] === 'load' && rush ? [{ ...line, load: (line['at'] as number) < Number(BigInt(rush.startedNs) / 1_000_000n) + 9500 ? 0.95 : 0.5 }] : [line])); } },
   { name: 'policies come and go', spoil: (e, folder) => policies(e, folder, (line) => Array.from({ length: 6 }, (_, i) => ({ ...line, sentMs: (line['sentMs'] as number) + i * 700, policies: Object.fromEntries(['a', 'b', 'c'].map((name) => [name, { one: { [name === 'a' ? 'b' : 'a']: i % 2 === 0 ? 0.3 : 0.05 } }])) }))) },
+  { name: 'the first policies stay', spoil: (e, folder) => { let n = 0; return policies(e, folder, (line) => (n++ === 0 ? [line] : [{ ...line, event: 'left out' }])); } },
   { name: 'no policies', spoil: (e, folder) => policies(e, folder, () => []) },
   { name: 'answers are wrong', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request?.operation === 'GetPolicies' && event.request.answer ? { ...event, request: { ...event.request, answer: JSON.parse(JSON.stringify(event.request.answer).replaceAll(/"":(\d+)/g, (_, n: string) => `"":${Number(n) + 9}`)) as unknown } } : event.request?.operation === 'PullFeedback' && event.request.answer ? { ...event, request: { ...event.request, answer: { a: { pop: 'a', version: 1, servers: {}, distanceMs: {} } } } } : event))])) }) },
   { name: 'nothing is tunnelled', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) ? [] : [f])) },
   { name: 'everything is tunnelled', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) || protocolOf(f) === 0 ? [f] : [f, encapsulated(f, [10, 64, 3, 2], [10, 64, 4, 2])])) },
+  { name: 'tunnels carry the first client', spoil: (e, folder) => tunnels(e, folder, (f) => [carrying(f, e, 'ca1')]) },
+  { name: 'tunnels carry the second client', spoil: (e, folder) => tunnels(e, folder, (f) => [carrying(f, e, 'ca2'), { ...carrying(f, e, 'ca2'), seconds: f.seconds + 3 }]) },
   { name: 'tunnels lead elsewhere', spoil: (e, folder) => tunnels(e, folder, (f) => [isTunnel(f) ? packetBytes(f, (b) => Buffer.from([10, 9, 9, 9]).copy(b, IPV4_DESTINATION)) : f]) },
   { name: 'tunnels lead to the other PoP', spoil: (e, folder) => tunnels(e, folder, (f) => [isTunnel(f) ? packetBytes(f, (b) => Buffer.from([10, 64, 5, 2]).copy(b, IPV4_DESTINATION)) : f]) },
   { name: 'tunnels are doubled to the other PoP', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) ? [f, packetBytes(f, (b) => Buffer.from([10, 64, 5, 2]).copy(b, IPV4_DESTINATION))] : [f])) },
@@ -74,6 +80,13 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'first hops name no secondary, and point away', spoil: (e, folder) => tunnels(e, folder, (f) => [protocolOf(f) === 17 && isTunnel(f) ? packetBytes(f, (b) => { b[14 + 20 + 8 + 4 + 1]! |= 1; b.fill(0, 14 + 20 + 8 + 4 + 4, 14 + 20 + 8 + 4 + 8); }) : f]) },
   { name: 'replies go the other way', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) ? [f] : [f, packetBytes(f, (b) => { const source = Buffer.from(b.subarray(IPV4_SOURCE, IPV4_SOURCE + 4)); b.copy(b, IPV4_SOURCE, IPV4_DESTINATION, IPV4_DESTINATION + 4); source.copy(b, IPV4_DESTINATION); const port = Buffer.from(b.subarray(34, 36)); b.copy(b, 34, 36, 38); port.copy(b, 36); })])) },
 ]);
+
+/** A tunnel's frame as if a client had sent what it carries. */
+function carrying(frame: Frame, evidence: CellEvidence, client: string): Frame {
+  const address = evidence.lab.fabric.nodes.find((n) => n.name === client)?.interfaces[0]?.addresses[0]?.split('/')[0];
+  if (!isTunnel(frame) || protocolOf(frame) !== GRE || address === undefined) return frame;
+  return packetBytes(frame, (b) => Buffer.from(address.split('.').map(Number)).copy(b, IPV4_SOURCE + 20 + 4));
+}
 
 /** A frame in a GRE tunnel between two addresses. */
 function encapsulated(frame: Frame, from: readonly number[], towards: readonly number[]): Frame {

@@ -37,7 +37,7 @@ const ppns = (e: CellEvidence, folder: string, change: (frame: Frame, i: number,
 /** Of a message's header, and of a record of a delivery. */
 const [KIND_AT, EPOCH_AT] = [14 + 20 + 8 + 3, 14 + 20 + 8 + 8];
 const MEASUREMENT = 2;
-const SENDER_AT = 20;
+const [SEQUENCE_AT, SOURCE_AT, SENDER_AT, GENERATED_AT] = [8, 16, 20, 32];
 function numbered(frame: Frame, at: number, value: number): Frame {
   if (frame.bytes.length < at + 4) return frame;
   const bytes = Buffer.from(frame.bytes);
@@ -95,7 +95,7 @@ function arrivedAtOnce(frame: Frame): Frame {
   return { ...frame, seconds: Number(ns / 1_000_000_000n), nanoseconds: Number(ns % 1_000_000_000n) };
 }
 
-/** Every consumer has what any of them has. */
+/** Every consumer has every message: what any of them has, and what none has. */
 function complete(evidence: CellEvidence, folder: string): CellEvidence {
   const all = new Map<string, Buffer>();
   rewriteLogs(folder, (line) => {
@@ -105,7 +105,7 @@ function complete(evidence: CellEvidence, folder: string): CellEvidence {
     }
     return [line];
   });
-  const everything = Buffer.concat([...all.values()].map((r) => received(r, millis(6)))).toString('base64');
+  const everything = Buffer.concat(withGaps([...all.values()]).map((r) => received(r, millis(6)))).toString('base64');
   const done = new Set<string>();
   rewriteLogs(folder, (line, node) => {
     if (line['event'] !== 'deliveries') return [line];
@@ -114,4 +114,23 @@ function complete(evidence: CellEvidence, folder: string): CellEvidence {
     return [{ ...line, records: everything }];
   });
   return { ...evidence, captures: evidence.captures.filter((c) => !/^c\d/.test(c.at)) };
+}
+
+/** Deliveries with those that are missing between the first and the last of each source. */
+function withGaps(records: readonly Buffer[]): Buffer[] {
+  return [...Map.groupBy(records, (r) => r.readUInt32LE(SOURCE_AT)).values()].flatMap((own) => {
+    const known = new Map(own.map((r) => [r.readBigUInt64LE(SEQUENCE_AT), r]));
+    const numbers = [...known.keys()].sort((a, b) => Number(a - b));
+    const [first, last] = [numbers[0]!, numbers.at(-1)!];
+    const generated = (n: bigint): bigint => known.get(n)!.readBigInt64LE(GENERATED_AT);
+    const periodNs = last > first ? (generated(last) - generated(first)) / (last - first) : 0n;
+    return Array.from({ length: Number(last) + 1 }, (_, i) => {
+      const record = Buffer.from(known.get(BigInt(i)) ?? known.get(first)!);
+      if (!known.has(BigInt(i))) {
+        record.writeBigUInt64LE(BigInt(i), SEQUENCE_AT);
+        record.writeBigInt64LE(generated(first) + (BigInt(i) - first) * periodNs, GENERATED_AT);
+      }
+      return record;
+    });
+  });
 }
