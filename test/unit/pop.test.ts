@@ -239,6 +239,17 @@ test('R3-21, R3-22 a packet in two tunnels is found; mis-steered ones too', () =
   assert.equal(to('10.0.2.1', 9_000_000), 0, 'another connection of the same port');
 });
 
+test('malformed packets are no packets: no length that they claim is believed', () => {
+  const sound = ethernet(ipv4(6, '10.0.0.1', '10.0.0.2', tcp(1, 80)));
+  for (const [at, value] of [[14 + 3, 0], [14 + 3, 7], [14, 0x41]] as const) {
+    const bad = Buffer.from(sound);
+    bad.writeUInt8(value, at);
+    assert.equal(dissect(bad), undefined, `${at}: ${value}`);
+  }
+  for (let length = 0; length < sound.length; length++) assert.doesNotThrow(() => dissect(sound.subarray(0, length)));
+  assert.equal(dissect(sound)?.kind, 'plain');
+});
+
 test('R3-35 servers that have other than equal parts are told in standard deviations', () => {
   const of = (...counts: [string, number][]) => counts.flatMap(([server, n]) => Array.from({ length: n }, () => connection({ servers: [server] })));
   assert.equal(uneven(of(['s1', 50], ['s2', 50]), ['s1', 's2'], 'b'), 0);

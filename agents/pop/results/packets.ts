@@ -67,23 +67,31 @@ export function packetsAt(evidence: CellEvidence, at: string, phaseStartUs: numb
   return packets;
 }
 
-/** Of one Ethernet frame; undefined: no IPv4. */
+/** Of one Ethernet frame; undefined: no IPv4, or malformed. */
 export function dissect(frame: Buffer): Omit<SeenPacket, 'atUs'> | undefined {
   if (frame.length < ETHERNET + IPV4 || frame.readUInt16BE(12) !== 0x0800) return undefined;
-  const ip = frame.subarray(ETHERNET);
+  const seen = opened(frame.subarray(ETHERNET));
+  return seen && isSound(seen.carried) ? { ...seen.outer, inner: innerOf(seen.carried) } : undefined;
+}
+
+/** A whole header, and a length that covers it: attackers send what they like. */
+const isSound = (ip: Buffer): boolean => ip.length >= IPV4 && (ip[0]! & 0x0f) * 4 >= IPV4 && ip.readUInt16BE(2) >= IPV4;
+
+/** What a packet carries: another one, or itself. */
+function opened(ip: Buffer): { outer: Omit<SeenPacket, 'atUs' | 'inner'>; carried: Buffer } | undefined {
   const protocol = ip[9];
   const [from, to] = [ipToText(ip.readUInt32BE(12)), ipToText(ip.readUInt32BE(16))];
   const none = { secondary: null, away: false } as const;
-  if (protocol === PROTOCOL.gre && ip.length >= IPV4 + GRE + IPV4 && ip.readUInt16BE(IPV4 + 2) === 0x0800) return { kind: 'gre', from, to, ...none, inner: innerOf(ip.subarray(IPV4 + GRE)) };
+  if (protocol === PROTOCOL.gre && ip.length >= IPV4 + GRE + IPV4 && ip.readUInt16BE(IPV4 + 2) === 0x0800) return { outer: { kind: 'gre', from, to, ...none }, carried: ip.subarray(IPV4 + GRE) };
   if (protocol === PROTOCOL.udp && ip.length >= IPV4 + UDP + GUE + IPV4 && ip.readUInt16BE(IPV4 + 2) === GUE_PORT && ip[IPV4 + UDP + 1] === PROTOCOL.ipip) {
     const words = ip[IPV4 + UDP]! & 0x1f;
     const data = IPV4 + UDP + GUE;
-    if (words === 0) return { kind: 'gue', from, to, ...none, inner: innerOf(ip.subarray(data)) };
+    if (words === 0) return { outer: { kind: 'gue', from, to, ...none }, carried: ip.subarray(data) };
     if (words !== HOP_WORDS || ip.length < data + 4 * words + IPV4) return undefined;
     const [flags, target] = [ip[data + 1]!, ip.readUInt32BE(data + 4)];
-    return { kind: 'hop', from, to, secondary: target === 0 ? null : ipToText(target), away: (flags & 1) !== 0, inner: innerOf(ip.subarray(data + 4 * words)) };
+    return { outer: { kind: 'hop', from, to, secondary: target === 0 ? null : ipToText(target), away: (flags & 1) !== 0 }, carried: ip.subarray(data + 4 * words) };
   }
-  return { kind: 'plain', from: null, to: null, ...none, inner: innerOf(ip) };
+  return { outer: { kind: 'plain', from: null, to: null, ...none }, carried: ip };
 }
 
 function innerOf(ip: Buffer): Inner {
