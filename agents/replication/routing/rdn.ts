@@ -147,7 +147,7 @@ export class Rdn {
     this.#gateway = gateway;
     clearTimeout(this.#timer);
     // Another RDN may have led since: what the nodes were told then is not known here.
-    if (first) for (const known of [this.#installed, this.#active, this.#aimed, this.#routes]) known.clear();
+    if (first) for (const told of [this.#installed, this.#active, this.#aimed]) told.clear();
     if (!gateway) return;
     // Each term has its own range of epochs: directives of older terms cannot be mistaken for its own.
     if (first) this.#epoch = Math.max(this.#epoch, gateway.term * EPOCHS_OF_TERM);
@@ -225,7 +225,9 @@ export class Rdn {
       // A producer's graphs keep their numbers, whoever comes and goes: PPNs remember them.
       const index = all.findIndex((n) => n.id === producer);
       const next = route(producer, index, { gateway, healthy, knowledge, marginUs: this.#config.marginUs, thorough: trigger !== 'period' || this.#counters.iterations % THOROUGH_EVERY === 0 }, this.#routes.get(producer));
-      this.#routes.set(producer, next);
+      // A graph that cannot be made leaves the last one in force: PPNs that ask for a flow are told of that one.
+      const isInForce = next.graphs.length > 0 || consumersOf(gateway).length === 0;
+      this.#routes.set(producer, isInForce ? next : { ...next, graphs: this.#routes.get(producer)?.graphs ?? [] });
       found.push(next);
       const sent = await this.#apply(gateway, next).catch((error: unknown) => {
         log('warn', 'directives failed', { why: (error as Error).message });
