@@ -19,9 +19,9 @@ const SPARES = [1, 1.15, 1.5, 2.5, Infinity];
 const SMALL = 4000;
 const MOST_MOVES = 400;
 const MOST_MOVES_OF_LARGE = 100;
-/** Shaken starts of small problems: fewer, the more edges there are. */
+/** Shaken starts of small problems: fewer, the more edges there are. An RDN that searches for longer than others wait for it is taken for dead. */
 const SHAKES = 120;
-const SHAKING = 5000;
+const SHAKING = 1500;
 
 /** undefined: there are not enough PPNs for these consumers. */
 export function search(problem: Problem): Found | undefined {

@@ -54,6 +54,7 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'connections are reset early', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [ENDED]: (row[STARTED] as number) + 500, [FATE]: 'reset' })]) },
   { name: 'connections live on', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [ENDED]: (row[ENDED] as number) + 60_000 })]) },
   { name: 'servers answer later, too', spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'access' ? [{ ...line, list: (line['list'] as Row[]).flatMap((row) => [row, set(row, { 0: (row[0] as number) + 4 })]) }] : [line])) },
+  { name: 'a tenth is served by B', spoil: (e, folder) => rows(e, folder, (row, i) => [set(row, { [SERVERS]: serversOf(e, i % 10 === 0 ? 'b' : 'a') })]) },
   { name: 'first answers are late at B and C', spoil: (e, folder) => rows(e, folder, (row) => [/^s[bc]/.test(String(row[SERVERS])) ? set(row, { [FIRST]: (row[FIRST] as number) + 90 }) : row]) },
   { name: 'first answers are alike', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [FIRST]: 40 })]) },
   { name: 'policies take effect late', spoil: (e, folder) => rows(e, folder, (row) => [set(row, { [STARTED]: (row[STARTED] as number) + 65_000, [ENDED]: (row[ENDED] as number) + 65_000 })]) },
@@ -66,6 +67,7 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'a first overload, then none', spoil: (e, folder) => { const rush = e.phases[0]; return logs(folder, e, (line) => (line['event'] === 'load' && rush ? [{ ...line, load: (line['at'] as number) < Number(BigInt(rush.startedNs) / 1_000_000n) + 9500 ? 0.95 : 0.5 }] : [line])); } },
   { name: 'policies come and go', spoil: (e, folder) => policies(e, folder, (line) => Array.from({ length: 6 }, (_, i) => ({ ...line, sentMs: (line['sentMs'] as number) + i * 700, policies: Object.fromEntries(['a', 'b', 'c'].map((name) => [name, { one: { [name === 'a' ? 'b' : 'a']: i % 2 === 0 ? 0.3 : 0.05 } }])) }))) },
   { name: 'the first policies stay', spoil: (e, folder) => { let n = 0; return policies(e, folder, (line) => (n++ === 0 ? [line] : [{ ...line, event: 'left out' }])); } },
+  { name: 'policies for all, all the time', spoil: (e, folder) => { let first = true; return logs(folder, e, (line, node) => { if (node !== 'ctl' || !first) return [line]; first = false; return [line, ...everywhere(e)]; }); } },
   { name: 'no policies', spoil: (e, folder) => policies(e, folder, () => []) },
   { name: 'answers are wrong', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request?.operation === 'GetPolicies' && event.request.answer ? { ...event, request: { ...event.request, answer: JSON.parse(JSON.stringify(event.request.answer).replaceAll(/"":(\d+)/g, (_, n: string) => `"":${Number(n) + 9}`)) as unknown } } : event.request?.operation === 'PullFeedback' && event.request.answer ? { ...event, request: { ...event.request, answer: { a: { pop: 'a', version: 1, servers: {}, distanceMs: {} } } } } : event))])) }) },
   { name: 'nothing is tunnelled', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) ? [] : [f])) },
@@ -80,6 +82,15 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'first hops name no secondary, and point away', spoil: (e, folder) => tunnels(e, folder, (f) => [protocolOf(f) === 17 && isTunnel(f) ? packetBytes(f, (b) => { b[14 + 20 + 8 + 4 + 1]! |= 1; b.fill(0, 14 + 20 + 8 + 4 + 4, 14 + 20 + 8 + 4 + 8); }) : f]) },
   { name: 'replies go the other way', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) ? [f] : [f, packetBytes(f, (b) => { const source = Buffer.from(b.subarray(IPV4_SOURCE, IPV4_SOURCE + 4)); b.copy(b, IPV4_SOURCE, IPV4_DESTINATION, IPV4_DESTINATION + 4); source.copy(b, IPV4_DESTINATION); const port = Buffer.from(b.subarray(34, 36)); b.copy(b, 34, 36, 38); port.copy(b, 36); })])) },
 ]);
+
+/** Policies of every PoP to its neighbour, at several times of every phase. */
+function everywhere(evidence: CellEvidence): Line[] {
+  const shares = { a: { one: { b: 0.2 } }, b: { one: { c: 0.2 } }, c: { one: { a: 0.2 } } };
+  return evidence.phases.flatMap((phase, p) => [1000, 6000, 12_000].map((ms, i): Line => {
+    const sentMs = Number(BigInt(phase.startedNs) / 1_000_000n) + ms;
+    return { at: sentMs, level: 'info', event: 'policies', version: 1000 + 10 * p + i, sentMs, appliedMs: sentMs, policies: shares };
+  }));
+}
 
 /** A tunnel's frame as if a client had sent what it carries. */
 function carrying(frame: Frame, evidence: CellEvidence, client: string): Frame {
