@@ -29,6 +29,8 @@ const MOST_MEASUREMENTS_MS = CALL_TIMEOUT_MS - 5000;
 const EPOCHS_OF_TERM = 100_000;
 /** Intervals between probes: the first one says nothing, and one may be lost. */
 const PROBES_AWAITED = 4;
+/** Intervals between probes until each path has had one, for certain. */
+const MEASURED_AFTER = 1.2;
 const POLL_MS = 100;
 /** Messages that consumers report, per second. */
 const SAMPLES_PER_SECOND = 40;
@@ -241,7 +243,9 @@ export class Rdn {
     logIteration(this.#nodes, found, { trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: performance.now() - startedMs, spreadUs: this.#measured.spreadUs(0.5, this.#connected(this.#consumers()), gateway.periodMs) ?? null });
     if (this.#gateway !== gateway) return;
     this.#strained = this.#isStrained(gateway);
-    const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : this.#strained || strained ? gateway.periodMs / HASTE : gateway.periodMs);
+    // Not before all paths have been measured again (R0-14).
+    const measuredMs = MEASURED_AFTER * this.#probeIntervalUs(this.#pairs(gateway)) / 1000;
+    const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : measuredMs, failed ? LEAST_PERIOD_MS : this.#strained || strained ? gateway.periodMs / HASTE : gateway.periodMs);
     this.#timer = setTimeout(() => void this.#iterate(this.#strained || strained ? 'limit' : 'period'), pauseMs);
   }
 
