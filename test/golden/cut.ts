@@ -24,7 +24,7 @@ const MOST_PACKETS = 8000;
 const REPLICATION_BYTES = 14 + 20 + 8 + 56;
 const [ADDRESSES_AT, PORT_AT, KIND_AT] = [14 + 12, 14 + 20 + 2, 14 + 20 + 8 + 3];
 const MEASUREMENT = 2;
-const MEASUREMENT_EVERY_MS = 100;
+const MEASUREMENT_EVERY_MS = 200;
 
 export async function cutRun(results: string, into: string): Promise<void> {
   rmSync(into, { recursive: true, force: true });
@@ -51,7 +51,7 @@ function cutCell(evidence: CellEvidence, into: string): void {
   }
   for (const record of evidence.captures) {
     const from = join(evidence.folder, record.file);
-    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? thinned(readFrames(from)).map((f) => ({ ...f, bytes: plain(f.bytes) })) : binned(from, evidence);
+    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? thinned(readFrames(from), judgesMeasurement(evidence)).map((f) => ({ ...f, bytes: plain(f.bytes) })) : binned(from, evidence);
     writeFrames(join(into, record.file), frames);
   }
 }
@@ -73,11 +73,14 @@ function shortened(line: Line): Line {
   return { ...line, records: records.toString('base64') };
 }
 
-/** Of measurement messages it is judged whether they take a path between two iterations: one in a while is enough. */
-function thinned(frames: readonly Frame[]): Frame[] {
+const judgesMeasurement = ({ lab }: CellEvidence): boolean => lab.targets.some((t) => ['unmeasured', 'sent'].includes((t as { metric?: string }).metric ?? ''));
+
+/** Of measurement messages it is judged, if at all, whether they take a path between two iterations: one in a while is enough. */
+function thinned(frames: readonly Frame[], keeps: boolean): Frame[] {
   const last = new Map<string, number>();
   return frames.filter(({ bytes, seconds, nanoseconds }) => {
     if (bytes.length <= KIND_AT || bytes.readUInt16BE(PORT_AT) !== DATA_PORT || bytes[KIND_AT] !== MEASUREMENT) return true;
+    if (!keeps) return false;
     const [path, atMs] = [bytes.toString('hex', ADDRESSES_AT, ADDRESSES_AT + 8), seconds * 1000 + nanoseconds / 1e6];
     if (atMs < (last.get(path) ?? -Infinity) + MEASUREMENT_EVERY_MS) return false;
     last.set(path, atMs);

@@ -22,6 +22,7 @@ export const general: readonly Spoil[] = [
   { name: 'everything is quick', spoil: (e) => flows(e, (f) => (f.rttUs ? { ...f, rttUs: f.rttUs.map((_, i) => 500 + (i % 10)) } : f)) },
   { name: 'everything is slow', spoil: (e) => flows(e, (f) => (f.rttUs ? { ...f, rttUs: f.rttUs.map((_, i) => 90_000 + (i % 10)) } : f)) },
   { name: 'counters are zero', spoil: (e) => counters(e, () => 0) },
+  { name: 'counters are one', spoil: (e) => counters(e, () => 1) },
   { name: 'counters are higher', spoil: (e) => counters(e, (v) => v + 1_000_000) },
   { name: 'counters are missing', spoil: (e) => ({ ...e, agents: e.agents.map((a) => ({ ...a, counters: {} })) }) },
   { name: 'requests have other results', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request ? { ...event, request: { ...event.request, refused: event.request.refused === null ? 'Unreachable' : 'SomethingElse' } } : event))])) }) },

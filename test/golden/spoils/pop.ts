@@ -67,11 +67,13 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'a first overload, then none', spoil: (e, folder) => { const rush = e.phases[0]; return logs(folder, e, (line) => (line['event'] === 'load' && rush ? [{ ...line, load: (line['at'] as number) < Number(BigInt(rush.startedNs) / 1_000_000n) + 9500 ? 0.95 : 0.5 }] : [line])); } },
   { name: 'policies come and go', spoil: (e, folder) => policies(e, folder, (line) => Array.from({ length: 6 }, (_, i) => ({ ...line, sentMs: (line['sentMs'] as number) + i * 700, policies: Object.fromEntries(['a', 'b', 'c'].map((name) => [name, { one: { [name === 'a' ? 'b' : 'a']: i % 2 === 0 ? 0.3 : 0.05 } }])) }))) },
   { name: 'the first policies stay', spoil: (e, folder) => { let n = 0; return policies(e, folder, (line) => (n++ === 0 ? [line] : [{ ...line, event: 'left out' }])); } },
-  { name: 'policies for all, all the time', spoil: (e, folder) => { let first = true; return logs(folder, e, (line, node) => { if (node !== 'ctl' || !first) return [line]; first = false; return [line, ...everywhere(e)]; }); } },
+  { name: 'policies of all PoPs all the time', spoil: (e, folder) => { let first = true; return logs(folder, e, (line, node) => { if (node !== 'ctl' || !first) return [line]; first = false; return [line, ...everywhere(e)]; }); } },
   { name: 'no policies', spoil: (e, folder) => policies(e, folder, () => []) },
   { name: 'answers are wrong', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request?.operation === 'GetPolicies' && event.request.answer ? { ...event, request: { ...event.request, answer: JSON.parse(JSON.stringify(event.request.answer).replaceAll(/"":(\d+)/g, (_, n: string) => `"":${Number(n) + 9}`)) as unknown } } : event.request?.operation === 'PullFeedback' && event.request.answer ? { ...event, request: { ...event.request, answer: { a: { pop: 'a', version: 1, servers: {}, distanceMs: {} } } } } : event))])) }) },
   { name: 'nothing is tunnelled', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) ? [] : [f])) },
   { name: 'everything is tunnelled', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) || protocolOf(f) === 0 ? [f] : [f, encapsulated(f, [10, 64, 3, 2], [10, 64, 4, 2])])) },
+  { name: 'all travels in tunnels', spoil: (e, folder) => tunnels(e, folder, (f) => [isTunnel(f) || protocolOf(f) === 0 ? f : encapsulated(f, [10, 64, 3, 2], [10, 64, 4, 2])]) },
+  { name: 'nothing travels in tunnels', spoil: (e, folder) => tunnels(e, folder, (f) => [protocolOf(f) === GRE ? decapsulated(f) : f]) },
   { name: 'tunnels carry the first client', spoil: (e, folder) => tunnels(e, folder, (f) => [carrying(f, e, 'ca1')]) },
   { name: 'tunnels carry the second client', spoil: (e, folder) => tunnels(e, folder, (f) => [carrying(f, e, 'ca2'), { ...carrying(f, e, 'ca2'), seconds: f.seconds + 3 }]) },
   { name: 'tunnels lead elsewhere', spoil: (e, folder) => tunnels(e, folder, (f) => [isTunnel(f) ? packetBytes(f, (b) => Buffer.from([10, 9, 9, 9]).copy(b, IPV4_DESTINATION)) : f]) },
@@ -98,6 +100,9 @@ function carrying(frame: Frame, evidence: CellEvidence, client: string): Frame {
   if (!isTunnel(frame) || protocolOf(frame) !== GRE || address === undefined) return frame;
   return packetBytes(frame, (b) => Buffer.from(address.split('.').map(Number)).copy(b, IPV4_SOURCE + 20 + 4));
 }
+
+/** What a GRE tunnel's frame carries. */
+const decapsulated = (frame: Frame): Frame => ({ ...frame, length: frame.length - 24, bytes: Buffer.concat([frame.bytes.subarray(0, 14), frame.bytes.subarray(14 + 24)]) });
 
 /** A frame in a GRE tunnel between two addresses. */
 function encapsulated(frame: Frame, from: readonly number[], towards: readonly number[]): Frame {

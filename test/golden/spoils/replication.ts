@@ -78,6 +78,8 @@ export const replication: readonly Spoil[] = of('replication', [
   { name: 'iterations are brought about by time only', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, trigger: 'period' }]) },
   { name: 'estimates are off', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, estimatedUs: Object.fromEntries(Object.entries(line['estimatedUs'] as Record<string, number>).map(([c, us]) => [c, us + 5000])) }]) },
   { name: 'paths are not measured', spoil: (e, folder) => ppns(e, folder, (f) => (f.bytes[KIND_AT] === MEASUREMENT ? [] : [f])) },
+  { name: 'p2 sends, too', spoil: (e, folder) => captures(folder, e, (frames, at) => (at.startsWith('p2:') ? frames.map((f) => (f.bytes[KIND_AT] === MEASUREMENT ? { ...f, bytes: Buffer.from(f.bytes.map((b, i) => (i === KIND_AT ? 1 : b))) } : f)) : frames)) },
+  { name: 'p2 sends nothing', spoil: (e, folder) => captures(folder, e, (frames, at) => (at.startsWith('p2:') ? frames.filter((f) => f.bytes[KIND_AT] === MEASUREMENT) : frames)) },
   { name: 'messages change their epochs', spoil: (e, folder) => ppns(e, folder, (f, i) => [numbered(f, EPOCH_AT, 1 + (i % 9))]) },
   { name: 'messages keep their epoch', spoil: (e, folder) => ppns(e, folder, (f) => [numbered(f, EPOCH_AT, 1)]) },
   { name: 'all come from one PPN', spoil: (e, folder) => deliveries(e, folder, (record) => { record.writeUInt32LE(1, SENDER_AT); return [record]; }) },
