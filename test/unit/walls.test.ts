@@ -11,7 +11,7 @@ import { ROOT } from '../support/netrig.ts';
 
 const eslint = new ESLint({
   cwd: ROOT, overrideConfigFile: true,
-  overrideConfig: [{ files: ['**/*.ts'], languageOptions: { parser: tseslint.parser }, plugins: { 'import-x': importX as never }, rules: { 'import-x/no-restricted-paths': ['error', { basePath: ROOT, zones: walls() }] } }],
+  overrideConfig: [{ files: ['**/*.ts'], languageOptions: { parser: tseslint.parser }, plugins: { 'import-x': importX }, rules: { 'import-x/no-restricted-paths': ['error', { basePath: ROOT, zones: walls() }] } }],
 });
 
 const anyFileOf = (folder: string): string => {
