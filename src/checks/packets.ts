@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { emptyHeaders, ipToText, readHeaders } from '../capture/headers.ts';
 import { readCapture } from '../capture/reader.ts';
+import { defectOf } from '../evidence/captures.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { BuiltInTarget } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
@@ -12,7 +13,8 @@ const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
 export function packets(target: BuiltInTarget & { check: 'packets' }, evidence: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
   const record = evidence.captures.find((c) => c.at === target.capture);
   if (!record) return missing(`no capture at ${target.capture}`);
-  if (record.error !== undefined || record.droppedByKernel > 0) return missing(`the capture at ${target.capture} is incomplete: ${record.error ?? `${record.droppedByKernel} packets dropped`}`);
+  const defect = defectOf(record);
+  if (defect !== undefined) return missing(`the capture at ${target.capture} is incomplete: ${defect}`);
   const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clockAheadNs ?? 0));
   const headers = emptyHeaders();
   let [all, count] = [0, 0];

@@ -1,6 +1,7 @@
 /** pop-offload: who serves what, what became of connections, and what the packets say (R3 section 8). */
 import { Type, type Static } from 'typebox';
 import { missing, refuseWindow, type Check, type Figures } from '../../../src/checks/check.ts';
+import { defectOf } from '../../../src/evidence/captures.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { expandAll } from '../../../src/topology/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
@@ -109,7 +110,7 @@ const popOffload: Check<Keys> = {
     const logged = (figures: () => Figures): Figures => (trail.controllerLogged ? figures() : missing('the controller left no log'));
     /** undefined: a capture is incomplete, or none shows a packet. */
     const points = (): SeenPacket[][] | undefined => {
-      if (evidence.captures.some((c) => c.error !== undefined || c.droppedByKernel > 0)) return undefined;
+      if (evidence.captures.some((c) => defectOf(c) !== undefined)) return undefined;
       const all = evidence.captures.flatMap((c) => { const packets = packetsAt(evidence, c.at, phaseStartUs(phase)); return packets ? [during(packets)] : []; });
       return all.length === 0 ? undefined : all;
     };
@@ -127,10 +128,18 @@ const popOffload: Check<Keys> = {
         const alive = aliveIn(chosen, window);
         return alive.length === 0 ? missing('no connection lived in the window') : exact(alive.filter((c) => c.pops.length > 1).length, '');
       }
-      case 'live': if (chosen.length === 0) return missing('there were no connections'); else { const t = parseDurationUs(target.event ?? '0s'); return exact(chosen.filter((c) => c.startedUs < t && c.endedUs > t && (pop === '' || c.pops[0] === pop)).length, ''); }
+      case 'live': {
+        if (chosen.length === 0) return missing('there were no connections');
+        const t = parseDurationUs(target.event ?? '0s');
+        return exact(chosen.filter((c) => c.startedUs < t && c.endedUs > t && (pop === '' || c.pops[0] === pop)).length, '');
+      }
       case 'mistaken': return during(trail.accesses).length === 0 ? missing('no server logged a request in the window') : exact(mistaken(trail, window), '');
       case 'differing': return fresh.length === 0 ? missing('no connection began in the window') : exact(differing(fresh), '');
-      case 'misplaced': if (fresh.length === 0) return missing('no connection began in the window'); else { const own = new Map(trail.services.map((s) => [s.name, s.servers])); return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, ''); }
+      case 'misplaced': {
+        if (fresh.length === 0) return missing('no connection began in the window');
+        const own = new Map(trail.services.map((s) => [s.name, s.servers]));
+        return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, '');
+      }
       case 'servers': return trail.accesses.length === 0 ? missing('no server left a log') : exact(new Set(during(ofPop(trail.accesses)).map((a) => a.server)).size, '');
       case 'uneven': return taken(fresh) === 0 ? missing(`no connection was served by ${pop}`) : exact(uneven(fresh, serversOf(trail, pop, services), pop), `${pop} has fewer than two servers of these services`);
       case 'entries': {

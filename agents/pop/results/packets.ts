@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { readCapture } from '../../../src/capture/reader.ts';
 import { ipToText } from '../../../src/capture/headers.ts';
+import { defectOf } from '../../../src/evidence/captures.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 
 /** native/forward.h and forward.bpf.c */
@@ -53,9 +54,9 @@ export function packetsAt(evidence: CellEvidence, at: string, phaseStartUs: numb
   const key = `${at} ${phaseStartUs}`;
   const known = captures.get(key);
   if (known) return known;
-  const record = evidence.captures.find((c) => c.at === at && !c.error);
-  // One that dropped packets proves nothing.
-  if (!record || record.droppedByKernel > 0) return undefined;
+  // One that does not show all packets proves nothing.
+  const record = evidence.captures.find((c) => c.at === at);
+  if (!record || defectOf(record) !== undefined) return undefined;
   const aheadUs = (record.clockAheadNs ?? 0) / 1000;
   const packets: SeenPacket[] = [];
   readCapture(join(evidence.folder, record.file), ({ data, offset, captured, seconds, nanoseconds }) => {

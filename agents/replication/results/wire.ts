@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { emptyHeaders, ipToText, readHeaders } from '../../../src/capture/headers.ts';
 import { readCapture } from '../../../src/capture/reader.ts';
+import { defectOf } from '../../../src/evidence/captures.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { NodeInfo } from '../config.ts';
 import { DATA_PORT } from '../protocol.ts';
@@ -75,8 +76,8 @@ function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[], name: 
   const address = nodes.find((n) => n.name === name)?.address;
   const records = evidence.captures.filter((c) => c.at.startsWith(`${name}:`));
   if (records.length === 0) return `nothing is captured at ${name}: what it does is its own word only`;
-  const bad = records.find((r) => r.error !== undefined || r.droppedByKernel > 0);
-  if (bad) return `the capture at ${bad.at} is incomplete: ${bad.error ?? `${bad.droppedByKernel} packets dropped`}`;
+  const bad = records.find((r) => defectOf(r) !== undefined);
+  if (bad) return `the capture at ${bad.at} is incomplete: ${defectOf(bad)}`;
   const own: { arrived: Passage[]; sent: Passage[]; measured: Measurement[] } = { arrived: [], sent: [], measured: [] };
   for (const record of records) {
     const aheadNs = BigInt(Math.round(record.clockAheadNs ?? 0));
