@@ -15,6 +15,7 @@ import { formatDurationUs, formatRate } from '../core/units.ts';
 import { cellFolder, writePart, type AgentRecord, type EventRecord } from '../evidence/cell.ts';
 import { requireGoodLinks, testLinks, type LinkMeasurement } from '../fabric/linktest.ts';
 import { ovsDir } from '../fabric/plan.ts';
+import type { Machine } from '../rig/machines/machine.ts';
 import type { ClockOffset } from '../rig/machines/offset.ts';
 import { destroyAfterFailure } from '../rig/deployment/destroy.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
@@ -129,13 +130,19 @@ async function startAgents(ctx: Context, deployed: DeployedLab, lab: Lab, folder
   }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
 }
 
+/** What a machine's clock is ahead now. CLOCK_OUT_OF_BOUNDS where that is not known: `what` could not be dated. */
+async function knownClock(deployed: DeployedLab, machine: Machine, what: string): Promise<ClockOffset> {
+  const ahead = await deployed.clocks.ahead(machine);
+  if (!ahead) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clock of ${machine.label} is not known: ${what} could not be dated`, { hint: 'netrig rig check shows whether the machine answers' });
+  return ahead;
+}
+
 /** Fills `running` as captures start, so that those that run are stopped even if another one does not start. */
 async function startCaptures(deployed: DeployedLab, lab: Lab, folder: string, running: RunningCapture[]): Promise<void> {
   const starts = await Promise.allSettled(lab.captures.map(async (point) => {
     const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
     const machine = deployed.carrier(point.at.node);
-    const ahead = await deployed.clocks.ahead(machine);
-    if (!ahead) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clock of ${machine.label} is not known: the capture at ${endpointName(point.at)} could not be dated`, { hint: 'netrig rig check shows whether the machine answers' });
+    const ahead = await knownClock(deployed, machine, `the capture at ${endpointName(point.at)}`);
     running.push(await startCapture(deployed.network(point.at.node), machine, ahead, point, folder, file));
   }));
   const failed = starts.find((s) => s.status === 'rejected');
@@ -166,9 +173,8 @@ async function drivePhases(ctx: Context, { deployed, clocks, netem }: Deployment
       throwIfAborted(ctx.signal);
       await clocks?.refresh();
       for (const machine of deployed.machines.values()) {
-        const offset = await deployed.clocks.ahead(machine);
-        if (!offset) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clock of ${machine.label} is not known: what it stamps in phase ${phase.name} could not be dated`, { hint: 'netrig rig check shows whether the machine answers' });
-        ahead.set(machine.name, offset.offsetNs / 1e6);
+        const { offsetNs } = await knownClock(deployed, machine, `what it stamps in phase ${phase.name}`);
+        ahead.set(machine.name, offsetNs / 1e6);
       }
       const expectedSeconds = phase.durationUs / 1e6;
       const name = `traffic ${phase.name}`;
