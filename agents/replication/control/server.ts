@@ -212,10 +212,10 @@ export class ControlPlane {
     return { svg, ...status, leader: own.rdns[0], ppns: own.ppns, bytes: total('bytes'), drops: total('missing'), messages: total('messages'), consumers: asked };
   }
 
-  #createLpg({ lpg, cell, account, latency, variation }: Params<'CreateLPGAndPolicy'>) {
+  #createLpg({ lpg, cell, account, ...limits }: Params<'CreateLPGAndPolicy'>) {
     if (this.#lpgs.has(lpg)) refuse('AlreadyExists', `a placement group "${lpg}" exists`);
     if (!this.#config.nodes.some((n) => n.cell === cell)) refuse('UnknownNode', `no host is in cell "${cell}"`);
-    const policy = limitsOf({ ...(latency === undefined ? {} : { latency }), ...(variation === undefined ? {} : { variation }) });
+    const policy = limitsOf(limits);
     this.#lpgs.set(lpg, { cell, policy, owner: account, shared: [], members: {} });
     return { lpg, cell, policy };
   }

@@ -54,6 +54,8 @@ export class Rdn {
   readonly #installed = new Map<number, Map<NodeId, readonly Destination[]>>();
   readonly #active = new Map<number, { entry: NodeId; epoch: number }>();
   readonly #aimed = new Map<NodeId, string>();
+  /** Until all paths have been measured again: no iteration by time is sooner (R0-14). */
+  #measuredMs = 0;
   #epoch = 0;
   #changedMs = -Infinity;
   #strained = false;
@@ -154,6 +156,7 @@ export class Rdn {
     // Each term has its own range of epochs: directives of older terms cannot be mistaken for its own.
     if (first) this.#epoch = Math.max(this.#epoch, gateway.term * EPOCHS_OF_TERM);
     const pairs = this.#pairs(gateway);
+    this.#measuredMs = MEASURED_AFTER * this.#probeIntervalUs(pairs) / 1000;
     await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway, pairs)));
     await this.#untilMeasured(gateway, pairs, first, Math.min(MOST_MEASUREMENTS_MS, Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, PROBES_AWAITED * this.#probeIntervalUs(pairs) / 1000)));
     await this.#iterate(first ? 'first' : 'members');
@@ -243,9 +246,8 @@ export class Rdn {
     logIteration(this.#nodes, found, { trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: performance.now() - startedMs, spreadUs: this.#measured.spreadUs(0.5, this.#connected(this.#consumers()), gateway.periodMs) ?? null });
     if (this.#gateway !== gateway) return;
     this.#strained = this.#isStrained(gateway);
-    // Not before all paths have been measured again (R0-14).
-    const measuredMs = MEASURED_AFTER * this.#probeIntervalUs(this.#pairs(gateway)) / 1000;
-    const pauseMs = Math.max(LEAST_PERIOD_MS, failed ? LEAST_PERIOD_MS : measuredMs, failed ? LEAST_PERIOD_MS : this.#strained || strained ? gateway.periodMs / HASTE : gateway.periodMs);
+    const wantedMs = this.#strained || strained ? gateway.periodMs / HASTE : gateway.periodMs;
+    const pauseMs = failed ? LEAST_PERIOD_MS : Math.max(LEAST_PERIOD_MS, this.#measuredMs, wantedMs);
     this.#timer = setTimeout(() => void this.#iterate(this.#strained || strained ? 'limit' : 'period'), pauseMs);
   }
 
