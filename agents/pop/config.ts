@@ -1,7 +1,7 @@
 /** Configuration of the PoP system: as topologies write it, and as agents get it. */
 import { Type, type Static } from 'typebox';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
-import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/topology/parts.ts';
+import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
 
 const asn = (description: string) => Type.Integer({ minimum: 1, maximum: 4_294_967_294, description });
 

@@ -1,6 +1,6 @@
 /** What nodes of the PoP system may be asked for, by role: parameters, and how they are checked. */
 import { Type, type TSchema } from 'typebox';
-import { closed, duration, opt, pattern, percent, text } from '../../src/topology/parts.ts';
+import { closed, duration, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
 import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
 

@@ -4,7 +4,7 @@ import { parseDurationUs, parseFraction, parseSizeBytes } from '../../src/core/u
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab, LabNode } from '../../src/topology/model.ts';
 import { requestProblems } from '../../src/systems/operations.ts';
-import { expandAll } from '../../src/topology/ranges.ts';
+import { expandAll } from '../../src/core/config/ranges.ts';
 import { OPERATIONS } from './operations.ts';
 import { popSchema, type AgentConfig, type BgpSpeaker, type LawConfig, type NodeInfo, type Pop, type PopFile, type Role, type RuleConfig, type Service } from './config.ts';
 

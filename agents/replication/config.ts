@@ -1,6 +1,6 @@
 /** Configuration of the replication system: as topologies write it, and as agents get it. */
 import { Type, type Static } from 'typebox';
-import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/topology/parts.ts';
+import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
 import type { Fabric } from './gateway/flows.ts';
 import type { ClockFault } from './nodes/clockfault.ts';

@@ -3,10 +3,10 @@ import { parseDurationUs, parseFraction, parseSizeBytes } from '../../src/core/u
 import { ipToText } from '../../src/capture/headers.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import { suggest } from '../../src/topology/validate.ts';
+import { suggest } from '../../src/core/config/validate.ts';
 import { requestProblems } from '../../src/systems/operations.ts';
 import { OPERATIONS, PRODUCER_OPERATIONS } from './control/operations.ts';
-import { expandAll } from '../../src/topology/ranges.ts';
+import { expandAll } from '../../src/core/config/ranges.ts';
 import type { Fabric } from './gateway/flows.ts';
 import { replicationSchema, type AgentConfig, type NodeInfo, type ReplicationFile, type Role } from './config.ts';
 

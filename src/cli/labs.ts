@@ -1,7 +1,7 @@
 /** Which lab and node a command means. */
 import { NetrigError } from '../core/errors.ts';
 import { listLabs, readRecord, type LabRecord } from '../rig/labs/journal.ts';
-import { suggest } from '../topology/validate.ts';
+import { suggest } from '../core/config/validate.ts';
 
 /** The named lab, or the only one there is. */
 export function chooseLab(name: string | undefined): LabRecord {

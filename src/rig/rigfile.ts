@@ -4,9 +4,9 @@ import { basename, dirname, resolve } from 'node:path';
 import { NetrigError } from '../core/errors.ts';
 import { parseDurationUs, parseFraction, parseSizeBytes } from '../core/units.ts';
 import type { SyncKind } from '../topology/model.ts';
-import { invalid, type Problem } from '../topology/problems.ts';
-import { lazyValidator } from '../topology/validate.ts';
-import { isMapping, parseYaml, readSource, type FileCodes } from '../topology/yaml.ts';
+import { invalid, type Problem } from '../core/config/problems.ts';
+import { lazyValidator } from '../core/config/validate.ts';
+import { isMapping, parseYaml, readSource, type FileCodes } from '../core/config/yaml.ts';
 import { rigSchema, type HostFile, type RigFile, type SshFile } from './schema.ts';
 
 export interface SshAccess {

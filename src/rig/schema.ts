@@ -1,7 +1,7 @@
 /** The one JSON Schema of a rig file (lab/rigs/*.yaml): machines, how they are reached, what they are cabled to. */
 import { Type, type Static } from 'typebox';
 import { SIZE_PATTERN } from '../core/units.ts';
-import { closed, duration, labels, name, opt, pattern, percent } from '../topology/parts.ts';
+import { closed, duration, labels, name, opt, pattern, percent } from '../core/config/parts.ts';
 
 const port = Type.Integer({ minimum: 1, maximum: 65535, description: 'TCP port (default 22).' });
 const address = (description: string) => pattern('^[a-zA-Z0-9][a-zA-Z0-9.:-]*$', 'a host name or an IP address', description);

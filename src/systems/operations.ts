@@ -1,6 +1,6 @@
 /** Requests of operations, held against the schemas that systems give for them: before anything is deployed. Pure. */
 import type { TSchema } from 'typebox';
-import { lazyValidator, suggest, type Validator } from '../topology/validate.ts';
+import { lazyValidator, suggest, type Validator } from '../core/config/validate.ts';
 import type { SystemProblem } from './definition.ts';
 
 /** Schema of the parameters, by operation. */

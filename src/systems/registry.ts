@@ -7,12 +7,12 @@ import type { Check, Checks } from '../checks/check.ts';
 import { formatDurationUs } from '../core/units.ts';
 import { reconfigured } from '../topology/events.ts';
 import type { Lab } from '../topology/model.ts';
-import type { Path, Problem } from '../topology/problems.ts';
-import { closed } from '../topology/parts.ts';
+import type { Path, Problem } from '../core/config/problems.ts';
+import { closed } from '../core/config/parts.ts';
 import { bound, BUILT_IN_CHECKS, targetBase, topologySchema, type TargetFile } from '../topology/schema.ts';
 import { checkUnits } from '../topology/targets.ts';
 import { isBuiltIn } from '../topology/units.ts';
-import { lazyValidator, suggest, type Validator } from '../topology/validate.ts';
+import { lazyValidator, suggest, type Validator } from '../core/config/validate.ts';
 import type { AgentSpec, SystemDefinition } from './definition.ts';
 
 const AGENTS_DIR = join(import.meta.dirname, '../../agents');

@@ -2,11 +2,11 @@
 import { formatDurationUs, parseDurationUs, parseFraction } from '../core/units.ts';
 import { mergePatch } from './matrix.ts';
 import { endpointName, isDelayed, type Action, type Impairment, type Lab, type LabEvent, type LabNode, type Link, type LinkChange, type System } from './model.ts';
-import type { Path, Problem } from './problems.ts';
+import type { Path, Problem } from '../core/config/problems.ts';
 import type { EventFile } from './schema.ts';
-import { expandAll } from './ranges.ts';
+import { expandAll } from '../core/config/ranges.ts';
 import { orProblem } from './references.ts';
-import { suggest } from './validate.ts';
+import { suggest } from '../core/config/validate.ts';
 
 /** A change takes a command or two. */
 const LEAST_EVERY_US = 10_000;

@@ -2,11 +2,11 @@
 import { formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, splitQuantity } from '../core/units.ts';
 import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
 import type { Fabric, Impairment, LabNode, Link } from './model.ts';
-import type { Path, Problem } from './problems.ts';
-import { expandRange, expandTogether } from './ranges.ts';
+import type { Path, Problem } from '../core/config/problems.ts';
+import { expandRange, expandTogether } from '../core/config/ranges.ts';
 import { orProblem } from './references.ts';
 import type { ImpairmentFile, LinkFile, NodeSettings, TopologyFile } from './schema.ts';
-import { suggest } from './validate.ts';
+import { suggest } from '../core/config/validate.ts';
 
 /** Smallest queue: a handful of full frames, so that a slow link still absorbs a burst. */
 const MIN_QUEUE_BYTES = 16 * 1514;

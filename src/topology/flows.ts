@@ -2,8 +2,8 @@
 import { formatDurationUs, parseDurationUs, parseRateBps, parseSizeBytes } from '../core/units.ts';
 import { resolveEvents } from './events.ts';
 import { routeBetween, type Flow, type Impairment, type LabNode, type Link, type Phase, type System } from './model.ts';
-import type { Path, Problem } from './problems.ts';
-import { expandAll } from './ranges.ts';
+import type { Path, Problem } from '../core/config/problems.ts';
+import { expandAll } from '../core/config/ranges.ts';
 import { orProblem, requireNode } from './references.ts';
 import type { FlowFile, TopologyFile } from './schema.ts';
 import { isBuiltIn } from './units.ts';

@@ -4,12 +4,12 @@ import { looksOf } from '../core/sequential.ts';
 import { isName } from '../core/names.ts';
 import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
 import type { Experiment, Lab } from './model.ts';
-import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from './problems.ts';
+import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from '../core/config/problems.ts';
 import { resolveLab } from './resolve.ts';
 import { topologySchema, type TopologyFile, type When } from './schema.ts';
-import { lazyValidator, suggest } from './validate.ts';
+import { lazyValidator, suggest } from '../core/config/validate.ts';
 import { substitute, type Scalar } from './variables.ts';
-import { isMapping, parseYaml, readSource } from './yaml.ts';
+import { isMapping, parseYaml, readSource } from '../core/config/yaml.ts';
 
 const validateFile = lazyValidator(topologySchema);
 

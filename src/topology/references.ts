@@ -1,7 +1,7 @@
 /** References from one part of a file to another: found, or a problem at their place. */
 import type { LabNode } from './model.ts';
-import type { Path, Problem } from './problems.ts';
-import { suggest } from './validate.ts';
+import type { Path, Problem } from '../core/config/problems.ts';
+import { suggest } from '../core/config/validate.ts';
 
 export function requireNode(name: string, nodes: readonly LabNode[], path: Path, problems: Problem[]): boolean {
   if (nodes.some((n) => n.name === name)) return true;

@@ -5,7 +5,7 @@
 import { Type, type Static } from 'typebox';
 import { QUEUE_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '../core/units.ts';
 import { CAPABILITIES } from './model.ts';
-import { closed, duration, interfaceName, labels, name, names, NAMES_PATTERN, oneOrMany, opt, pattern, percent, RANGE, rate, rateOrPercent, text } from './parts.ts';
+import { closed, duration, interfaceName, labels, name, names, NAMES_PATTERN, oneOrMany, opt, pattern, percent, RANGE, rate, rateOrPercent, text } from '../core/config/parts.ts';
 
 const impairmentFields = {
   rate: opt(pattern(`(${RATE_PATTERN})|^none$`, 'a rate such as "100Mbit", or "none"', 'Rate of the link (HTB), counted in layer-2 frame bytes; none: not limited.')),

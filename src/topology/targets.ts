@@ -2,10 +2,10 @@
 import { DURATION_PATTERN, parseDurationUs, PERCENT_PATTERN, RATE_PATTERN } from '../core/units.ts';
 import { matches } from './matrix.ts';
 import { endpointName, type CapturePoint, type LabNode, type Phase, type System } from './model.ts';
-import type { Path, Problem } from './problems.ts';
+import type { Path, Problem } from '../core/config/problems.ts';
 import type { TargetFile } from './schema.ts';
 import { isBounded, isBuiltIn, kindOf, unitOfTarget, type BuiltInTarget, type Unit } from './units.ts';
-import { suggest } from './validate.ts';
+import { suggest } from '../core/config/validate.ts';
 
 export interface TargetScope {
   readonly variant: Readonly<Record<string, string>>;

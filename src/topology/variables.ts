@@ -1,6 +1,6 @@
 /** `${name}` and `${name * 0.7}` in any text of a topology. */
-import type { Path, Problem } from './problems.ts';
-import { suggest } from './validate.ts';
+import type { Path, Problem } from '../core/config/problems.ts';
+import { suggest } from '../core/config/validate.ts';
 
 export type Scalar = string | number | boolean;
 export type Variables = Readonly<Record<string, Scalar>>;

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { chromium, type Browser } from 'playwright-core';
 import { reportSchema } from '../../src/report/schema.ts';
-import { compileSchema } from '../../src/topology/validate.ts';
+import { compileSchema } from '../../src/core/config/validate.ts';
 import { netrig, scratch } from '../support/netrig.ts';
 
 const files = scratch();

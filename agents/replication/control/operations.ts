@@ -1,7 +1,7 @@
 /** Operations of the control plane server (R0 section 5): what they take, and the errors that they are refused with. */
 import { Type, type Static } from 'typebox';
 import { SIZE_PATTERN } from '../../../src/core/units.ts';
-import { closed, duration, opt, pattern, percent } from '../../../src/topology/parts.ts';
+import { closed, duration, opt, pattern, percent } from '../../../src/core/config/parts.ts';
 import { Refusal } from '../../lib/rpc.ts';
 
 /**

@@ -2,8 +2,8 @@
 import { Type, type Static } from 'typebox';
 import { missing, refuseWindow, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
 import { quantileOf } from '../../../src/checks/statistics.ts';
-import { expandAll } from '../../../src/topology/ranges.ts';
-import { duration, names, oneOrMany, opt, percent, text } from '../../../src/topology/parts.ts';
+import { expandAll } from '../../../src/core/config/ranges.ts';
+import { duration, names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { deviationOf } from '../routing/latencies.ts';
 import { conformance, entryLatencies, epochChanges, holdErrors, lostAt, orderErrors, receivedUntil, recovery, unmeasured } from './measures.ts';

@@ -1,6 +1,6 @@
 /** What is wrong with a file, and where. Paths are turned into line:column by the document. */
 import { isMap, isNode, isPair, LineCounter, type Document } from 'yaml';
-import { NetrigError, type ErrorCode } from '../core/errors.ts';
+import { NetrigError, type ErrorCode } from '../errors.ts';
 
 export type Path = readonly (string | number)[];
 

@@ -1,7 +1,7 @@
 /** What schemas of files are made of: every pattern with the words that an error says it with. */
 import { Type, type TProperties, type TSchema } from 'typebox';
-import { NAME_PATTERN } from '../core/names.ts';
-import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../core/units.ts';
+import { NAME_PATTERN } from '../names.ts';
+import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../units.ts';
 
 export const closed = <P extends TProperties>(properties: P, options: { description?: string } = {}) =>
   Type.Object(properties, { additionalProperties: false, ...options });

@@ -1,7 +1,7 @@
 /** A YAML file with the places of its values. */
 import { readFile } from 'node:fs/promises';
 import { LineCounter, parseDocument } from 'yaml';
-import { NetrigError, type ErrorCode } from '../core/errors.ts';
+import { NetrigError, type ErrorCode } from '../errors.ts';
 import { SourceDocument } from './problems.ts';
 
 export const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
