@@ -5,7 +5,8 @@ import { NetrigError } from '../core/errors.ts';
 import type { Host, HostProcess } from '../rig/hosts/host.ts';
 import type { Machine } from '../rig/machines/machine.ts';
 import type { ClockOffset } from '../rig/machines/offset.ts';
-import { endpointName, type CapturePoint } from '../topology/model.ts';
+import type { CapturePoint } from '../topology/model.ts';
+import { endpointName } from '../topology/lab.ts';
 import { readCapture } from './reader.ts';
 
 const KERNEL_BUFFER_KIB = 16_384;

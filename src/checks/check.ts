@@ -2,7 +2,7 @@
 import type { TProperties } from 'typebox';
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { Lab } from '../topology/model.ts';
-import type { SystemTarget, TargetFile } from '../topology/schema.ts';
+import type { SystemTarget, TargetFile } from '../topology/target.ts';
 import type { Unit } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { Trials } from './statistics.ts';

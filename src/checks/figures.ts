@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { mean } from 'simple-statistics';
 import { formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
-import type { TargetFile } from '../topology/schema.ts';
+import type { TargetFile } from '../topology/target.ts';
 import { isBuiltIn, type BuiltInTarget } from '../topology/units.ts';
 import type { PhaseRecord } from '../traffic/run.ts';
 import type { FlowResult } from '../traffic/tools.ts';

@@ -4,7 +4,7 @@ import { CONFIDENCE } from '../core/sequential.ts';
 import { formatDurationUs, formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
-import type { TargetFile } from '../topology/schema.ts';
+import type { TargetFile } from '../topology/target.ts';
 import { isBounded, isBuiltIn, kindOf, unitOfTarget, type TargetKind, type Unit } from '../topology/units.ts';
 import { missing, type Checks, type Figures } from './check.ts';
 import { combine, type Basis, type Combined, type Present } from './combine.ts';

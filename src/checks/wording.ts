@@ -1,6 +1,6 @@
 /** Verdicts in words. Pure. */
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
-import type { TargetFile } from '../topology/schema.ts';
+import type { TargetFile } from '../topology/target.ts';
 import type { Unit } from '../topology/units.ts';
 import type { Basis } from './combine.ts';
 import type { Bounds, Estimate } from './statistics.ts';

@@ -6,7 +6,8 @@ import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
 import type { Machine } from '../rig/machines/machine.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
-import { endpointName, isImpaired, type EndpointRef, type Fabric, type Impairment, type Link, type Tolerance } from '../topology/model.ts';
+import type { EndpointRef, Fabric, Impairment, Link, Tolerance } from '../topology/model.ts';
+import { endpointName, isImpaired } from '../topology/lab.ts';
 
 /** Evidence: one per link and direction. */
 export interface LinkMeasurement {

@@ -7,7 +7,8 @@
  * A link between two machines runs over a trunk (trunks.ts); each machine shapes what leaves it.
  */
 import { join } from 'node:path';
-import { isImpaired, type EndpointRef, type Fabric, type Impairment, type Link, type LabNode } from '../topology/model.ts';
+import type { EndpointRef, Fabric, Impairment, Link, LabNode } from '../topology/model.ts';
+import { isImpaired } from '../topology/lab.ts';
 import { containerOf, namespaceOf, linksNamespace } from '../rig/labs/names.ts';
 import { assignmentOf, type Assignments } from '../rig/labs/assignment.ts';
 import type { BorrowedNic, ContainerSpec, DeployPlan, Stage, Step, StepHost } from '../rig/labs/steps.ts';

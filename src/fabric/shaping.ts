@@ -1,5 +1,6 @@
 /** HTB and netem parameters of one link direction. Pure. */
-import { isDelayed, type Impairment } from '../topology/model.ts';
+import type { Impairment } from '../topology/model.ts';
+import { isDelayed } from '../topology/lab.ts';
 
 const FRAME_BYTES = 1514;
 /** dataplane measurements: at 500 Mbit/s and above the kernel's default burst loses 6–9 % and costs 15 000 timer interrupts a second. */

@@ -2,7 +2,8 @@
 import { NetrigError } from '../core/errors.ts';
 import type { Cable } from '../rig/rigfile.ts';
 import { assignmentOf, type Assignments } from '../rig/labs/assignment.ts';
-import { endpointName, type Fabric, type Link } from '../topology/model.ts';
+import type { Fabric, Link } from '../topology/model.ts';
+import { endpointName } from '../topology/lab.ts';
 
 /** In the order of the link's ends. */
 export type Trunk =

@@ -1,6 +1,7 @@
 /** The topology as a picture. */
 import { describeImpairment } from '../topology/fabric.ts';
-import { isImpaired, type Fabric, type Link } from '../topology/model.ts';
+import type { Fabric, Link } from '../topology/model.ts';
+import { isImpaired } from '../topology/lab.ts';
 
 const SHAPES = { linux: 'box', bridge: 'ellipse', 'ovs-bridge': 'hexagon' } as const;
 const quote = (text: string): string => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;

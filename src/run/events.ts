@@ -8,7 +8,8 @@ import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import { planSystems } from '../systems/registry.ts';
 import type { Supervisor } from '../systems/supervisor.ts';
 import { describeAction, reconfigured } from '../topology/events.ts';
-import { isDelayed, without, type Action, type Lab, type LinkChange, type Phase } from '../topology/model.ts';
+import type { Action, Lab, LinkChange, Phase } from '../topology/model.ts';
+import { isDelayed, without } from '../topology/lab.ts';
 
 /** What an event adds to its record. */
 type Outcome = Pick<EventRecord, 'request'>;

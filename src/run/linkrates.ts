@@ -2,7 +2,8 @@
 import { formatRate } from '../core/units.ts';
 import { emulationDevices } from '../fabric/plan.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
-import { endpointName, isImpaired, type EndpointRef, type Lab } from '../topology/model.ts';
+import type { EndpointRef, Lab } from '../topology/model.ts';
+import { endpointName, isImpaired } from '../topology/lab.ts';
 
 const SHOWN = 3;
 

@@ -1,7 +1,8 @@
 /** Events of a phase: as written, to single actions in the order of time. Pure. */
 import { formatDurationUs, parseDurationUs, parseFraction } from '../core/units.ts';
 import { mergePatch } from './matrix.ts';
-import { endpointName, isDelayed, type Action, type Impairment, type Lab, type LabEvent, type LabNode, type Link, type LinkChange, type System } from './model.ts';
+import type { Action, Impairment, Lab, LabEvent, LabNode, Link, LinkChange, System } from './model.ts';
+import { endpointName, isDelayed } from './lab.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
 import type { EventFile } from './schema.ts';
 import { expandAll } from '../core/config/ranges.ts';
@@ -121,7 +122,7 @@ function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scop
   return [...changes, { atUs: untilUs, what: { kind: 'join', nodes: names } }];
 }
 
-function hosts(value: string | string[], { nodes }: EventScope, path: Path, problems: Problem[]): string[] {
+function hosts(value: string | readonly string[], { nodes }: EventScope, path: Path, problems: Problem[]): string[] {
   const names = orProblem(() => expandAll(value), path, problems);
   for (const name of names) {
     const node = nodes.find((n) => n.name === name);

@@ -1,7 +1,8 @@
 /** Phases of a file to flows and events. Pure. */
 import { formatDurationUs, parseDurationUs, parseRateBps, parseSizeBytes } from '../core/units.ts';
 import { resolveEvents } from './events.ts';
-import { routeBetween, type Flow, type Impairment, type LabNode, type Link, type Phase, type System } from './model.ts';
+import type { Flow, Impairment, LabNode, Link, Phase, System } from './model.ts';
+import { routeBetween } from './lab.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
 import { expandAll } from '../core/config/ranges.ts';
 import { orProblem, requireNode } from './references.ts';
@@ -34,7 +35,7 @@ function lossFlows(file: TopologyFile, phase: string, last: boolean): Set<string
 }
 
 function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], path: Path, problems: Problem[]): Flow[] {
-  const list = (value: string | string[] | undefined): string[] => orProblem(() => expandAll(value ?? []), path, problems);
+  const list = (value: string | readonly string[] | undefined): string[] => orProblem(() => expandAll(value ?? []), path, problems);
   const pairs = flow.matrix
     ? list(flow.matrix).flatMap((from, _, all) => all.filter((to) => to !== from).map((to) => [from, to] as const))
     : list(flow.from).flatMap((from) => list(flow.to).map((to) => [from, to] as const));

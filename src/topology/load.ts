@@ -6,7 +6,8 @@ import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
 import type { Experiment, Lab } from './model.ts';
 import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from '../core/config/problems.ts';
 import { resolveLab } from './resolve.ts';
-import { topologySchema, type TopologyFile, type When } from './schema.ts';
+import { topologySchema, type TopologyFile } from './schema.ts';
+import type { When } from './target.ts';
 import { lazyValidator, suggest } from '../core/config/validate.ts';
 import { substitute, type Scalar } from './variables.ts';
 import { isMapping, parseYaml, readSource } from '../core/config/yaml.ts';
@@ -92,6 +93,9 @@ function inFile(path: Path, lab: Lab, file: TopologyFile): Path {
   return target ? ['targets', (file.targets ?? []).indexOf(target), ...rest] : path;
 }
 
+/** Array.isArray does not tell lists that nobody changes. */
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
+
 /** A condition on a dimension or value that the matrix does not have would silently never hold. */
 function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Problem[] {
   const problems: Problem[] = [];
@@ -114,7 +118,7 @@ function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Rea
     check(target.when, ['targets', t, 'when']);
     check(target['relative-to']?.cell, ['targets', t, 'relative-to', 'cell']);
     const expectation = target['expect-fail'];
-    if (Array.isArray(expectation)) expectation.forEach((when, w) => check(when, ['targets', t, 'expect-fail', w]));
+    if (isList(expectation)) expectation.forEach((when, w) => check(when, ['targets', t, 'expect-fail', w]));
     else if (typeof expectation === 'object') check(expectation, ['targets', t, 'expect-fail']);
   });
   (file.capture ?? []).forEach((capture, c) => check(capture.when, ['capture', c, 'when']));

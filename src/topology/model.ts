@@ -1,185 +1,213 @@
-/** The resolved topology: what every later stage reads. Plain data, no optional spelling left. */
-import type { TargetFile } from './schema.ts';
+/**
+ * The resolved topology: what every later stage reads. Plain data without optional spelling.
+ * A run keeps it as evidence, so that it is described by a schema, and the types follow from that.
+ */
+import { Type, type Static, type TSchema } from 'typebox';
+import { closed } from '../core/config/parts.ts';
+import type { DeepReadonly } from '../core/readonly.ts';
+import { targetSchema } from './target.ts';
 
-export type NodeKind = 'linux' | 'bridge' | 'ovs-bridge';
+type Of<S extends TSchema> = DeepReadonly<Static<S>>;
+
+const nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()]);
+const texts = Type.Record(Type.String(), Type.String());
+const values = Type.Record(Type.String(), Type.Unknown());
+
+export const NODE_KINDS = ['linux', 'bridge', 'ovs-bridge'] as const;
+export type NodeKind = (typeof NODE_KINDS)[number];
 
 /** What a host of a rig can do, as found by probing it. */
 export const CAPABILITIES = ['ovs-kernel', 'netem', 'containers'] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
-export interface EndpointRef {
-  readonly node: string;
-  readonly interface: string;
-}
+const endpointRef = closed({ node: Type.String(), interface: Type.String() });
+export type EndpointRef = Of<typeof endpointRef>;
 
-export interface Interface {
-  readonly name: string;
-  readonly mac: string;
+const networkInterface = closed({
+  name: Type.String(),
+  mac: Type.String(),
   /** CIDR addresses; empty on a port of a switch. */
-  readonly addresses: readonly string[];
+  addresses: Type.Array(Type.String()),
   /** True if the interface is a port of its node's switch. */
-  readonly port: boolean;
-  readonly mtu: number;
+  port: Type.Boolean(),
+  mtu: Type.Number(),
   /** Index of the layer-2 segment (broadcast domain) it is in. */
-  readonly segment: number;
+  segment: Type.Number(),
   /** Labels of its node, overridden by those of its link. */
-  readonly labels: Readonly<Record<string, string>>;
-}
+  labels: texts,
+});
+export type Interface = Of<typeof networkInterface>;
 
-export interface LabNode {
-  readonly name: string;
-  readonly kind: NodeKind;
+const labNode = closed({
+  name: Type.String(),
+  kind: Type.Enum(NODE_KINDS),
   /** A switch whose ports are segments of their own. */
-  readonly separate: boolean;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly sysctls: Readonly<Record<string, string>>;
-  readonly exec: readonly (readonly string[])[];
-  readonly interfaces: readonly Interface[];
+  separate: Type.Boolean(),
+  labels: texts,
+  sysctls: texts,
+  exec: Type.Array(Type.Array(Type.String())),
+  interfaces: Type.Array(networkInterface),
   /** Labels that the host of a rig must have to carry it. */
-  readonly place: Readonly<Record<string, string>>;
+  place: texts,
   /** Capabilities that the host must have. */
-  readonly needs: readonly Capability[];
+  needs: Type.Array(Type.Enum(CAPABILITIES)),
   /** Of effect where the node is a container. */
-  readonly container: {
+  container: closed({
     /** null: the rig's. */
-    readonly image: string | null;
-    readonly env: Readonly<Record<string, string>>;
-    readonly memoryBytes: number | null;
-    readonly cpus: number | null;
-  };
-}
+    image: nullable(Type.String()),
+    env: texts,
+    memoryBytes: nullable(Type.Number()),
+    cpus: nullable(Type.Number()),
+  }),
+});
+export type LabNode = Of<typeof labNode>;
 
-/** One direction of a link. */
-export interface Impairment {
+export const impairment = closed({
   /** bit/s of layer-2 frame bytes; null: not limited. */
-  readonly rateBps: number | null;
-  readonly delayUs: number;
-  readonly jitterUs: number;
+  rateBps: nullable(Type.Number()),
+  delayUs: Type.Number(),
+  jitterUs: Type.Number(),
   /** 0..1 */
-  readonly loss: number;
+  loss: Type.Number(),
   /** Bytes queued in front of the rate limit; null: not limited. */
-  readonly queueBytes: number | null;
-}
+  queueBytes: nullable(Type.Number()),
+});
+/** One direction of a link. */
+export type Impairment = Of<typeof impairment>;
 
-export interface Link {
+const link = closed({
   /** "a:eth1--b:eth1" */
-  readonly id: string;
-  readonly ends: readonly [EndpointRef, EndpointRef];
+  id: Type.String(),
+  ends: Type.Tuple([endpointRef, endpointRef]),
   /** [first to second, second to first] */
-  readonly impairments: readonly [Impairment, Impairment];
-  readonly mtu: number;
-}
+  impairments: Type.Tuple([impairment, impairment]),
+  mtu: Type.Number(),
+});
+export type Link = Of<typeof link>;
 
-export interface System {
-  readonly name: string;
-  readonly on: readonly string[];
-  readonly crash: 'void' | 'restart';
-  readonly config: Readonly<Record<string, unknown>>;
-}
+const system = closed({
+  name: Type.String(),
+  on: Type.Array(Type.String()),
+  crash: Type.Enum(['void', 'restart']),
+  config: values,
+});
+export type System = Of<typeof system>;
 
-export interface Flow {
-  readonly name: string;
-  readonly from: string;
-  readonly to: string;
+const flow = closed({
+  name: Type.String(),
+  from: Type.String(),
+  to: Type.String(),
   /** Address that `to` is reached at. */
-  readonly address: string;
-  readonly protocol: 'tcp' | 'udp';
-  readonly tool: 'iperf3' | 'netperf' | 'mgen' | 'prober';
-  readonly rateBps: number | null;
-  readonly parallel: number;
-  readonly sizeBytes: number | null;
-  readonly intervalUs: number;
+  address: Type.String(),
+  protocol: Type.Enum(['tcp', 'udp']),
+  tool: Type.Enum(['iperf3', 'netperf', 'mgen', 'prober']),
+  rateBps: nullable(Type.Number()),
+  parallel: Type.Number(),
+  sizeBytes: nullable(Type.Number()),
+  intervalUs: Type.Number(),
   /** mgen: sends for `forUs` of every `everyUs`; null: all the time. */
-  readonly burst: { readonly everyUs: number; readonly forUs: number } | null;
+  burst: nullable(closed({ everyUs: Type.Number(), forUs: Type.Number() })),
   /** mgen: to a multicast group instead, by these interfaces; null: to `address`. */
-  readonly multicast: { readonly group: string; readonly fromDevice: string; readonly toDevice: string } | null;
+  multicast: nullable(closed({ group: Type.String(), fromDevice: Type.String(), toDevice: Type.String() })),
   /** A target asks for its loss: the sender logs every datagram. */
-  readonly counted: boolean;
+  counted: Type.Boolean(),
   /** Offsets within the phase. */
-  readonly startUs: number;
-  readonly durationUs: number;
-  readonly congestion: string | null;
-}
+  startUs: Type.Number(),
+  durationUs: Type.Number(),
+  congestion: nullable(Type.String()),
+});
+export type Flow = Of<typeof flow>;
 
-/** What happens to the lab while traffic runs. */
-export type Action =
-  | { readonly kind: 'kill'; readonly node: string; readonly downUs: number }
-  | { readonly kind: 'pause' | 'resume'; readonly node: string }
-  | { readonly kind: 'down' | 'up'; readonly end: EndpointRef }
-  | { readonly kind: 'configure'; readonly patches: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'leave' | 'join'; readonly nodes: readonly string[] }
-  | { readonly kind: 'impair'; readonly link: string; readonly changes: readonly LinkChange[] }
-  | { readonly kind: 'request'; readonly system: string; readonly node: string; readonly operation: string; readonly params: Readonly<Record<string, unknown>>; readonly expected: string | null; readonly answer?: Readonly<Record<string, unknown>> };
-
-/** What becomes of one direction of a link; its rate and queue stay. */
-export interface LinkChange {
+const linkChange = closed({
   /** Index into the link's impairments. */
-  readonly direction: 0 | 1;
-  readonly to: Impairment;
-}
+  direction: Type.Union([Type.Literal(0), Type.Literal(1)]),
+  to: impairment,
+});
+/** What becomes of one direction of a link; its rate and queue stay. */
+export type LinkChange = Of<typeof linkChange>;
 
-export interface LabEvent {
+export const action = Type.Union([
+  closed({ kind: Type.Literal('kill'), node: Type.String(), downUs: Type.Number() }),
+  closed({ kind: Type.Enum(['pause', 'resume']), node: Type.String() }),
+  closed({ kind: Type.Enum(['down', 'up']), end: endpointRef }),
+  closed({ kind: Type.Literal('configure'), patches: values }),
+  closed({ kind: Type.Enum(['leave', 'join']), nodes: Type.Array(Type.String()) }),
+  closed({ kind: Type.Literal('impair'), link: Type.String(), changes: Type.Array(linkChange) }),
+  closed({
+    kind: Type.Literal('request'),
+    system: Type.String(), node: Type.String(), operation: Type.String(), params: values,
+    /** Code of the error that it must be refused with; null: it must succeed. */
+    expected: nullable(Type.String()),
+    /** What the answer must hold. */
+    answer: Type.Optional(values),
+  }),
+]);
+/** What happens to the lab while traffic runs. */
+export type Action = Of<typeof action>;
+
+const labEvent = closed({
   /** Offset within the phase. */
-  readonly atUs: number;
-  readonly what: Action;
+  atUs: Type.Number(),
+  what: action,
   /** Of the phase's list in the file. */
-  readonly index: number;
-}
+  index: Type.Number(),
+});
+export type LabEvent = Of<typeof labEvent>;
 
-export interface Phase {
-  readonly name: string;
-  readonly durationUs: number;
-  readonly flows: readonly Flow[];
+const phase = closed({
+  name: Type.String(),
+  durationUs: Type.Number(),
+  flows: Type.Array(flow),
   /** In the order of time. */
-  readonly events: readonly LabEvent[];
-}
+  events: Type.Array(labEvent),
+});
+export type Phase = Of<typeof phase>;
 
-export interface CapturePoint {
-  readonly at: EndpointRef;
-  readonly direction: 'in' | 'out' | 'both';
-  readonly filter: string | null;
-  readonly snapBytes: number;
-}
+const capturePoint = closed({
+  at: endpointRef,
+  direction: Type.Enum(['in', 'out', 'both']),
+  filter: nullable(Type.String()),
+  snapBytes: Type.Number(),
+});
+export type CapturePoint = Of<typeof capturePoint>;
 
-export interface Tolerance {
-  readonly rate: number;
-  readonly delayUs: number;
-  readonly reachabilityOnly: boolean;
-}
+const tolerance = closed({ rate: Type.Number(), delayUs: Type.Number(), reachabilityOnly: Type.Boolean() });
+export type Tolerance = Of<typeof tolerance>;
 
+const fabric = closed({ nodes: Type.Array(labNode), links: Type.Array(link) });
 /** Everything that is built before agents and traffic. Cells with the same fabric share a deployment. */
-export interface Fabric {
-  readonly nodes: readonly LabNode[];
-  readonly links: readonly Link[];
-}
+export type Fabric = Of<typeof fabric>;
 
-export type SyncKind = 'ptp' | 'chrony' | 'none';
+const syncKind = Type.Enum(['ptp', 'chrony', 'none']);
+export type SyncKind = Of<typeof syncKind>;
 
-export interface ClockSettings {
+const clockSettings = closed({
   /** null: the rig file decides. */
-  readonly sync: SyncKind | null;
-  readonly maxOffsetUs: number;
-  readonly settleUs: number;
+  sync: nullable(syncKind),
+  maxOffsetUs: Type.Number(),
+  settleUs: Type.Number(),
   /** Node whose machine leads; null: the rig file decides. */
-  readonly grandmaster: string | null;
-}
+  grandmaster: nullable(Type.String()),
+});
+export type ClockSettings = Of<typeof clockSettings>;
 
-/** One cell of the matrix, resolved. */
-export interface Lab {
-  readonly name: string;
+export const labSchema = closed({
+  name: Type.String(),
   /** "" without a matrix, else "udp-none" etc. */
-  readonly cell: string;
-  readonly variant: Readonly<Record<string, string>>;
-  readonly fabric: Fabric;
-  readonly tolerance: Tolerance;
-  readonly clocks: ClockSettings;
-  readonly systems: readonly System[];
-  readonly phases: readonly Phase[];
-  readonly captures: readonly CapturePoint[];
-  readonly targets: readonly TargetFile[];
+  cell: Type.String(),
+  variant: texts,
+  fabric,
+  tolerance,
+  clocks: clockSettings,
+  systems: Type.Array(system),
+  phases: Type.Array(phase),
+  captures: Type.Array(capturePoint),
+  targets: Type.Array(targetSchema),
   /** Fraction of all cores above which figures are not trusted. */
-  readonly saturation: number;
-}
+  saturation: Type.Number(),
+});
+/** One cell of the matrix, resolved. */
+export type Lab = Of<typeof labSchema>;
 
 /** The whole experiment: all cells of the matrix. */
 export interface Experiment {
@@ -190,42 +218,4 @@ export interface Experiment {
   /** Repeats after which figures are looked at, where undecided cells get more of them; null: `repeat` is all. */
   readonly looks: readonly number[] | null;
   readonly dimensions: Readonly<Record<string, readonly string[]>>;
-}
-
-export const isImpaired = (i: Impairment): boolean => i.rateBps !== null || isDelayed(i);
-/** Something delays or drops packets there. */
-export const isDelayed = (i: Impairment): boolean => i.delayUs > 0 || i.jitterUs > 0 || i.loss > 0;
-export const endpointName = (e: EndpointRef): string => `${e.node}:${e.interface}`;
-
-/** Interfaces that two nodes reach each other by, and the second one's address there. */
-export interface Route {
-  readonly fromDevice: string;
-  readonly toDevice: string;
-  readonly address: string;
-}
-
-/** By a subnet that both are in, where there is one; undefined: `to` has no address, or `from` none to send from. */
-export function routeBetween(nodes: readonly LabNode[], from: string, to: string): Route | undefined {
-  const own = (name: string) => nodes.find((n) => n.name === name)?.interfaces.flatMap((i) => i.addresses.map((cidr) => ({ device: i.name, cidr, subnet: `${i.segment} ${subnetOf(cidr)}` }))) ?? [];
-  const near = own(from);
-  const far = own(to);
-  const sink = far.find((a) => near.some((b) => b.subnet === a.subnet)) ?? far[0];
-  const source = near.find((b) => b.subnet === sink?.subnet) ?? near[0];
-  return sink && source && { fromDevice: source.device, toDevice: sink.device, address: sink.cidr.split('/')[0] as string };
-}
-
-/** First address of an IPv4 subnet; of IPv6, which segments tell apart well enough, nothing. */
-function subnetOf(cidr: string): string {
-  const [address, bits] = cidr.split('/') as [string, string];
-  if (address.includes(':')) return '';
-  const size = 2 ** (32 - Number(bits));
-  const number = address.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
-  return `${Math.floor(number / size)}/${bits}`;
-}
-
-/** The lab as it is while some of its hosts are unplugged. */
-export function without(lab: Lab, absent: ReadonlySet<string>): Lab {
-  if (absent.size === 0) return lab;
-  const { nodes, links } = lab.fabric;
-  return { ...lab, fabric: { nodes: nodes.filter((n) => !absent.has(n.name)), links: links.filter((l) => l.ends.every((e) => !absent.has(e.node))) } };
 }

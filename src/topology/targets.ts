@@ -1,9 +1,10 @@
 /** Targets of a cell, each against what it needs: phase, window, flow, capture, group, unit of its bounds. Pure. */
 import { DURATION_PATTERN, parseDurationUs, PERCENT_PATTERN, RATE_PATTERN } from '../core/units.ts';
 import { matches } from './matrix.ts';
-import { endpointName, type CapturePoint, type LabNode, type Phase, type System } from './model.ts';
+import type { CapturePoint, LabNode, Phase, System } from './model.ts';
+import { endpointName } from './lab.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
-import type { TargetFile } from './schema.ts';
+import type { TargetFile } from './target.ts';
 import { isBounded, isBuiltIn, kindOf, unitOfTarget, type BuiltInTarget, type Unit } from './units.ts';
 import { suggest } from '../core/config/validate.ts';
 

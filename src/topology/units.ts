@@ -1,5 +1,5 @@
 /** What the figure of each target is measured in. */
-import { BUILT_IN_CHECKS, type SystemTarget, type TargetFile } from './schema.ts';
+import { BUILT_IN_CHECKS, type SystemTarget, type TargetFile } from './target.ts';
 
 export type Unit = 'rate' | 'fraction' | 'durationUs' | 'count';
 

@@ -10,7 +10,7 @@ import { overall, verdictsOf } from '../../src/checks/verdict.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
 import { wilson } from '../../src/core/wilson.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import type { TargetFile } from '../../src/topology/schema.ts';
+import type { TargetFile } from '../../src/topology/target.ts';
 import { flowCommands, parseFlow } from '../../src/traffic/tools.ts';
 
 test('the interval decides, not the value', () => {

@@ -6,7 +6,7 @@ import type { Trials } from '../../src/checks/statistics.ts';
 import { ONE_CLOCK } from '../../src/clocks/samples.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
 import type { Flow, Lab } from '../../src/topology/model.ts';
-import type { TargetFile } from '../../src/topology/schema.ts';
+import type { TargetFile } from '../../src/topology/target.ts';
 import { parseFlow, type FlowResult } from '../../src/traffic/tools.ts';
 import { random } from '../support/random.ts';
 

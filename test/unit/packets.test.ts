@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { figuresOf } from '../../src/checks/figures.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
-import type { TargetFile } from '../../src/topology/schema.ts';
+import type { TargetFile } from '../../src/topology/target.ts';
 import { ethernet, ipv4, tcp } from '../support/frames.ts';
 import { scratch } from '../support/netrig.ts';
 import { classicPcap, type Frame } from '../support/pcap.ts';

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { NetrigError } from '../../src/core/errors.ts';
 import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
 import { describeAction } from '../../src/topology/events.ts';
-import { routeBetween, without, type Lab } from '../../src/topology/model.ts';
+import type { Lab } from '../../src/topology/model.ts';
+import { routeBetween, without } from '../../src/topology/lab.ts';
 import { checkSystems } from '../../src/systems/registry.ts';
 
 const parse = (text: string, options: LoadOptions = {}) => parseExperiment('t.yaml', text, options);

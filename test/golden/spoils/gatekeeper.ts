@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BIN_US } from '../../../src/checks/series.ts';
 import { parseDurationUs, parseRateBps, parseRateOf } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
-import type { TargetFile } from '../../../src/topology/schema.ts';
+import type { TargetFile } from '../../../src/topology/target.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { writeFrames } from '../frames.ts';
 import { of, type Spoil } from './spoil.ts';

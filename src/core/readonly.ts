@@ -1,0 +1,2 @@
+/** What a schema describes, as a value that nobody changes. A branded text is left as it is. */
+export type DeepReadonly<T> = T extends string ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
