@@ -1,12 +1,12 @@
 /** PTP and chrony on three emulated machines, idle and under traffic: what they are off by in truth, and what netrig says of it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ClockRecord } from '../src/clocks/samples.ts';
 import { netrig } from '../test/support/netrig.ts';
 import { spreadLab, testRig, vmsImpossible } from '../test/support/rigs.ts';
 import { buildTruth, quantiles } from '../test/support/truth.ts';
 import { print } from './measure.ts';
+import { readPart } from '../src/evidence/parts.ts';
 
 const SECONDS = 40;
 
@@ -32,7 +32,7 @@ export async function benchClocks(): Promise<void> {
           const run = netrig(['run', file, '--on', rig.file, '--results', dir], {}, 240_000);
           const evidence = /evidence in (\S+)/.exec(run.stderr)?.[1];
           if (evidence === undefined) throw new Error(run.stdout + run.stderr);
-          return JSON.parse(readFileSync(join(evidence, 'cells/run/r1/clocks.json'), 'utf8')) as ClockRecord;
+          return await readPart(join(evidence, 'cells/run/r1'), 'clocks');
         });
         const covered = compared.filter((c) => Math.abs(c.reportedNs - c.trueNs) <= c.boundNs + c.truthErrorNs).length;
         rows.push([sync, traffic ? '1 Mbit/s' : 'idle', String(compared.length), quantiles(compared.map((c) => Math.abs(c.trueNs) / 1000)), quantiles(compared.map((c) => c.boundNs / 1000)), `${covered} of ${compared.length}`]);

@@ -3,6 +3,7 @@ import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { formatDurationUs, formatPercent } from '../../src/core/units.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
+import { describeEvent } from '../../src/evidence/events.ts';
 import { stepResponse, type StepResponse } from '../../src/report/charts.ts';
 import type { JudgedRun } from '../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../src/report/page.ts';
@@ -33,7 +34,7 @@ function stepsOf(evidence: CellEvidence): Step[] {
     const planned = evidence.lab.phases.find((p) => p.name === phase.phase);
     const flows = (planned?.flows ?? []).filter((f) => f.protocol === 'udp');
     const edges = flows.flatMap((f) => [{ us: f.startUs, what: 'flood starts' }, { us: f.startUs + f.durationUs, what: 'flood stops' }]).filter((e) => e.us > 0 && e.us < phase.durationUs);
-    const events = (evidence.events[phase.phase] ?? []).slice(0, STEPS_PER_CELL).map((e) => ({ us: e.beganUs, what: e.what }));
+    const events = (evidence.events[phase.phase] ?? []).slice(0, STEPS_PER_CELL).map((e) => ({ us: e.beganUs, what: describeEvent(e) }));
     const unique = [...edges, ...events].filter((e, i, all) => all.findIndex((o) => o.us === e.us) === i).sort((a, b) => a.us - b.us);
     return unique.map((e) => ({ atMs: startMs + e.us / 1000, what: e.what }));
   });

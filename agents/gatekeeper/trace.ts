@@ -1,6 +1,7 @@
 /** What the agents logged of their periods, read back for the report. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { logAheadMs } from '../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../src/evidence/cell.ts';
 
 export interface TracedPeriod {
@@ -17,7 +18,7 @@ export interface TracedPeriod {
 export function readTrace(evidence: CellEvidence, server: string): TracedPeriod[] {
   const path = join(evidence.folder, 'agents', `gatekeeper.${server}.jsonl`);
   if (!existsSync(path)) return [];
-  const aheadMs = evidence.agents.find((a) => a.system === 'gatekeeper' && a.node === server)?.clockAheadMs ?? 0;
+  const aheadMs = logAheadMs(evidence, server);
   return readFileSync(path, 'utf8').split('\n').flatMap((line) => {
     if (!line.includes('"event":"period"')) return [];
     try {

@@ -4,7 +4,7 @@ import { sleep } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { Host, HostProcess } from '../rig/hosts/host.ts';
 import type { Machine } from '../rig/machines/machine.ts';
-import type { ClockOffset } from '../rig/machines/offset.ts';
+import type { CaptureRecord, ClockOffset } from '../evidence/records.ts';
 import type { CapturePoint } from '../topology/model.ts';
 import { endpointName } from '../topology/lab.ts';
 import { readCapture } from './reader.ts';
@@ -13,21 +13,6 @@ const KERNEL_BUFFER_KIB = 16_384;
 const READY_TIMEOUT_MS = 5000;
 /** tcpdump drains its ring before it ends. */
 const STOP_TIMEOUT_MS = 5000;
-
-/** Evidence beside each pcap. Drops void whatever needed the capture. */
-export interface CaptureRecord {
-  readonly at: string;
-  readonly direction: CapturePoint['direction'];
-  readonly filter: string | null;
-  /** Relative to the cell's folder. */
-  readonly file: string;
-  readonly captured: number;
-  readonly droppedByKernel: number;
-  /** The clock that stamped the packets minus the one that phases are dated by, and its bound; 0 or absent: the same clock. */
-  readonly clockAheadNs?: number;
-  readonly clockBoundNs?: number;
-  readonly error?: string;
-}
 
 export interface RunningCapture {
   stop(): Promise<CaptureRecord>;
@@ -65,10 +50,10 @@ export async function startCapture(host: Host, machine: Pick<Machine, 'exec' | '
       const dropped = count(/(\d+) packets? dropped by kernel/);
       const collected = await machine.collect(spooled, join(folder, file)).then(() => '', (failure: unknown) => (failure as Error).message);
       const kept = collected === '' && captured > 0 ? countPackets(join(folder, file)) : 0;
-      const error = collected !== '' ? `not collected: ${collected}` : captured > 0 && kept !== captured ? `the file holds ${kept} of ${captured} packets: was the disk full?` : Number.isNaN(captured) || exit.code !== 0 ? `tcpdump ended early (${exit.signal ?? exit.code}): ${text.trim().split('\n').at(-1) ?? ''}` : undefined;
+      const error = collected !== '' ? `not collected: ${collected}` : captured > 0 && kept !== captured ? `the file holds ${kept} of ${captured} packets: was the disk full?` : Number.isNaN(captured) || exit.code !== 0 ? `tcpdump ended early (${exit.signal ?? exit.code}): ${text.trim().split('\n').at(-1) ?? ''}` : null;
       return {
-        at: endpointName(point.at), direction: point.direction, filter: point.filter, file, clockAheadNs: ahead.offsetNs, clockBoundNs: ahead.boundNs,
-        captured: captured || 0, droppedByKernel: dropped || 0, ...(error === undefined ? {} : { error }),
+        at: endpointName(point.at), direction: point.direction, filter: point.filter, file, clock: ahead,
+        captured: captured || 0, droppedByKernel: dropped || 0, error,
       };
     },
   };

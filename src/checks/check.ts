@@ -4,7 +4,7 @@ import type { CellEvidence } from '../evidence/cell.ts';
 import type { Lab } from '../topology/model.ts';
 import type { SystemTarget, TargetFile } from '../topology/target.ts';
 import type { Unit } from '../topology/units.ts';
-import type { PhaseRecord } from '../traffic/run.ts';
+import type { PhaseRecord } from '../evidence/records.ts';
 import type { Trials } from './statistics.ts';
 
 /**

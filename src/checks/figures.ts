@@ -3,10 +3,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { mean } from 'simple-statistics';
 import { formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
+import { isRequest } from '../evidence/events.ts';
+import type { FlowResult, PhaseRecord } from '../evidence/records.ts';
 import type { TargetFile } from '../topology/target.ts';
 import { isBuiltIn, type BuiltInTarget } from '../topology/units.ts';
-import type { PhaseRecord } from '../traffic/run.ts';
-import type { FlowResult } from '../traffic/tools.ts';
 import { missing, type Checks, type Figures, type Window } from './check.ts';
 import { highest, owedBytes, rampPerSecond, reactionUs, recoveryUs, shares, shortfalls, victimRecoveryUs, WINDOW_US } from './isolation.ts';
 import { packets } from './packets.ts';
@@ -39,14 +39,12 @@ function builtIn(target: BuiltInTarget, evidence: CellEvidence, phase: PhaseReco
 }
 
 /** Requests of the phase that were not answered as the topology expects. */
-function answers(target: BuiltInTarget & { check: 'answers' }, { events, lab }: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
-  const planned = lab.phases.find((p) => p.name === phase.phase)?.events ?? [];
-  const asked = (events[phase.phase] ?? []).flatMap(({ request, plannedUs }, i) => {
-    if (!request || plannedUs < fromUs || plannedUs > toUs || (target.operation !== undefined && request.operation !== target.operation)) return [];
-    const what = planned[i]?.what;
-    const expected = what?.kind === 'request' ? what.answer : undefined;
-    const place = request.refused === null && expected !== undefined ? differs(request.answer, expected, '') : null;
-    return [{ operation: request.operation, wrong: request.refused !== request.expected ? `${request.refused ?? 'done'} instead of ${request.expected ?? 'done'}` : place }];
+function answers(target: BuiltInTarget & { check: 'answers' }, { events }: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
+    const asked = (events[phase.phase] ?? []).filter(isRequest).flatMap(({ action, outcome, plannedUs }) => {
+    if (plannedUs < fromUs || plannedUs > toUs || (target.operation !== undefined && action.operation !== target.operation)) return [];
+    const refused = outcome.state === 'refused' ? outcome.code : null;
+    const place = refused === null && action.answer !== undefined ? differs(outcome.answer, action.answer, '') : null;
+    return [{ operation: action.operation, wrong: refused !== action.expected ? `${refused ?? 'done'} instead of ${action.expected ?? 'done'}` : place }];
   });
   if (asked.length === 0) return missing('nothing was asked in this phase');
   const wrong = asked.filter((r) => r.wrong !== null);
@@ -133,7 +131,7 @@ function seriesFor(target: BuiltInTarget & ({ check: 'rate' } | { check: 'bandwi
   if (at === undefined) return 'no capture to judge';
   const record = evidence.captures.find((c) => c.at === at);
   if (!record) return `no capture at ${at}`;
-  if (record.error) return `the capture at ${at} is incomplete: ${record.error}`;
+  if (record.error !== null) return `the capture at ${at} is incomplete: ${record.error}`;
   if (record.droppedByKernel > 0) return `the capture at ${at} dropped ${record.droppedByKernel} packets`;
   const idle = phase.flows.find((f) => !f.started);
   if (idle) return `flow ${idle.flow} never started${idle.error ? `: ${idle.error}` : ''}`;

@@ -5,7 +5,7 @@ import { readCapture } from '../capture/reader.ts';
 import { defectOf } from '../evidence/captures.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { BuiltInTarget } from '../topology/units.ts';
-import type { PhaseRecord } from '../traffic/run.ts';
+import type { PhaseRecord } from '../evidence/records.ts';
 import { missing, type Figures, type Window } from './check.ts';
 
 const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
@@ -15,7 +15,7 @@ export function packets(target: BuiltInTarget & { check: 'packets' }, evidence: 
   if (!record) return missing(`no capture at ${target.capture}`);
   const defect = defectOf(record);
   if (defect !== undefined) return missing(`the capture at ${target.capture} is incomplete: ${defect}`);
-  const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clockAheadNs ?? 0));
+  const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clock.offsetNs));
   const headers = emptyHeaders();
   let [all, count] = [0, 0];
   let last: number | undefined;

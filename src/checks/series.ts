@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { emptyHeaders, macToNumber, readHeaders } from '../capture/headers.ts';
 import { readCapture } from '../capture/reader.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
-import type { PhaseRecord } from '../traffic/run.ts';
+import type { PhaseRecord } from '../evidence/records.ts';
 
 /** Finest window: one period of the control under test. */
 export const BIN_US = 10_000;
@@ -29,7 +29,7 @@ export function groupSeries(evidence: CellEvidence, captureAt: string, label: st
     groupOf.set(macToNumber(itf.mac), series);
   }
   // In the clock of the capture's machine.
-  const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clockAheadNs ?? 0));
+  const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clock.offsetNs));
   const startSeconds = Number(startNs / 1_000_000_000n);
   const startNanoseconds = Number(startNs % 1_000_000_000n);
   const headers = emptyHeaders();

@@ -1,5 +1,6 @@
 /** Evidence to verdicts: pure functions over what the evidence folder holds. */
 import { clockProblem } from '../clocks/samples.ts';
+import { isList } from '../core/readonly.ts';
 import { CONFIDENCE } from '../core/sequential.ts';
 import { formatDurationUs, formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
@@ -168,7 +169,7 @@ function measureHere(target: TargetFile, repeats: readonly CellEvidence[], { pla
 function isControl(target: TargetFile, variant: Readonly<Record<string, string>>): boolean {
   const expectation = target['expect-fail'];
   if (typeof expectation !== 'object') return expectation ?? false;
-  return (Array.isArray(expectation) ? expectation : [expectation]).some((w) => matches(w, variant));
+  return (isList(expectation) ? expectation : [expectation]).some((w) => matches(w, variant));
 }
 
 const unitOf = (target: TargetFile, checks: Checks): Unit => (isBuiltIn(target) ? unitOfTarget(target) : (checks.get(target.check)?.unit(target) ?? 'count'));

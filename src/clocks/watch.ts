@@ -1,14 +1,17 @@
 /** Compares the clocks of a rig all the time, by exchanges of its own: what ptp4l says of itself is not taken for it. */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Type } from 'typebox';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
+import { parseJson } from '../core/json.ts';
 import { formatDurationUs } from '../core/units.ts';
 import type { HostProcess } from '../rig/hosts/host.ts';
 import type { Machine } from '../rig/machines/machine.ts';
-import { offsetOf, type ClockOffset, type ClockSource } from '../rig/machines/offset.ts';
+import { offsetOf, type ClockSource } from '../rig/machines/offset.ts';
 import type { ClockSettings } from '../topology/model.ts';
-import { describeOffset, isBeyond, MAX_GAP_MS, offsetAt, type ClockRecord, type ClockSample } from './samples.ts';
+import type { ClockOffset, ClockRecord, ClockSample } from '../evidence/records.ts';
+import { describeOffset, isBeyond, MAX_GAP_MS, offsetAt } from './samples.ts';
 import { startSync, type ClockedMachine, type Synchronisation } from './sync.ts';
 
 const PORT = 5790;
@@ -96,7 +99,7 @@ export class ClockWatch implements ClockSource {
   #describe(recent: readonly (readonly ClockSample[])[]): string {
     return this.#watched.map((machine, i) => {
       const last = recent[i]?.at(-1);
-      return `${machine} ${last ? describeOffset(last) : 'not measured'}`;
+      return `${machine} ${last ? describeOffset(last.clock) : 'not measured'}`;
     }).join(', ');
   }
 
@@ -133,10 +136,12 @@ export class ClockWatch implements ClockSource {
   }
 }
 
+const burst = Type.Object({ lowerNs: Type.Optional(Type.Number()), upperNs: Type.Optional(Type.Number()), rttMaxNs: Type.Optional(Type.Number()) });
+
 /** A line of native/clockprobe, whose bounds are of the reference's clock minus the machine's. */
 export function parseBurst(machine: string, line: string, atMs: number): ClockSample {
-  const { lowerNs, upperNs, rttMaxNs = 0 } = JSON.parse(line) as { lowerNs?: number; upperNs?: number; rttMaxNs?: number };
-  if (lowerNs === undefined || upperNs === undefined) return { machine, atMs, offsetNs: null, boundNs: 0 };
+  const { lowerNs, upperNs, rttMaxNs = 0 } = parseJson(burst, line);
+  if (lowerNs === undefined || upperNs === undefined) return { machine, atMs, clock: null };
   const moved = upperNs < lowerNs;
-  return { machine, atMs, offsetNs: -(lowerNs + upperNs) / 2, boundNs: Math.abs(upperNs - lowerNs) / 2 + (moved ? rttMaxNs : 0) };
+  return { machine, atMs, clock: { offsetNs: -(lowerNs + upperNs) / 2, boundNs: Math.abs(upperNs - lowerNs) / 2 + (moved ? rttMaxNs : 0) } };
 }

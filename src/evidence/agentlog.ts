@@ -25,5 +25,5 @@ const linesOf = (file: string): LogLine[] => readFileSync(file, 'utf8').split('\
   }
 });
 
-/** How far the clock of an agent's log is ahead of the one that phases are dated by, milliseconds. */
-export const logAheadMs = ({ agents }: CellEvidence, node: string): number => agents.find((a) => a.node === node)?.clockAheadMs ?? 0;
+/** How far the clock of an agent's log is ahead of the one that phases are dated by, milliseconds; NaN: not known, so that nothing can be dated by it. */
+export const logAheadMs = ({ agents }: CellEvidence, node: string): number => (agents.find((a) => a.node === node)?.clock?.offsetNs ?? NaN) / 1e6;

@@ -4,31 +4,11 @@ import { sleep, type Context } from '../core/context.ts';
 import { wilson } from '../core/wilson.ts';
 import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
+import type { LinkMeasurement } from '../evidence/records.ts';
 import type { Machine } from '../rig/machines/machine.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import type { EndpointRef, Fabric, Impairment, Link, Tolerance } from '../topology/model.ts';
 import { endpointName, isImpaired } from '../topology/lab.ts';
-
-/** Evidence: one per link and direction. */
-export interface LinkMeasurement {
-  readonly link: string;
-  readonly from: string;
-  readonly to: string;
-  readonly declared: Impairment;
-  readonly rateBps: number | null;
-  readonly offeredBps: number | null;
-  /** Median one-way delay of a lightly loaded link; includes serialization. */
-  readonly delayUs: number | null;
-  /** How far the clocks of its ends may have been apart beyond what was mended; 0: one clock. */
-  readonly clockBoundUs: number;
-  readonly delayP90Us: number | null;
-  readonly lossSent: number;
-  readonly lossReceived: number;
-  /** Measurements that it took; figures are the last one's. */
-  readonly attempts: number;
-  /** Empty: within tolerance. */
-  readonly problems: readonly string[];
-}
 
 interface ProbeReport {
   readonly id: string; readonly sent: number; readonly sendErrors: number; readonly received: number;

@@ -2,7 +2,7 @@
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { quantileSorted } from 'simple-statistics';
-import { describeOffset, isBeyond, type ClockSample } from '../clocks/samples.ts';
+import { describeOffset, isBeyond, isKnown } from '../clocks/samples.ts';
 import { formatDurationUs } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { clockOffsets } from './charts.ts';
@@ -25,17 +25,17 @@ export function clocks(run: JudgedRun): VNode {
 const machinesOf = ({ clocks: { samples } }: CellEvidence): string[] => [...new Set(samples.map((s) => s.machine))].sort();
 
 function row(cell: string, machine: string, { clocks: { samples, maxOffsetUs } }: CellEvidence): VNode {
-  const own = samples.filter((s): s is ClockSample & { offsetNs: number } => s.machine === machine && s.offsetNs !== null);
-  const sizes = own.map((s) => Math.abs(s.offsetNs) / 1000).sort((a, b) => a - b);
-  const bounds = own.map((s) => s.boundNs / 1000).sort((a, b) => a - b);
+  const own = samples.filter(isKnown).filter((s) => s.machine === machine);
+  const sizes = own.map((s) => Math.abs(s.clock.offsetNs) / 1000).sort((a, b) => a - b);
+  const bounds = own.map((s) => s.clock.boundNs / 1000).sort((a, b) => a - b);
   const beyond = own.filter((s) => isBeyond(s, maxOffsetUs ?? Infinity));
-  const worst = own.toSorted((a, b) => Math.abs(b.offsetNs) - Math.abs(a.offsetNs))[0];
+  const worst = own.toSorted((a, b) => Math.abs(b.clock.offsetNs) - Math.abs(a.clock.offsetNs))[0];
   const at = (values: readonly number[], q: number) => (values.length === 0 ? '–' : formatDurationUs(quantileSorted([...values], q)));
-  return html`<tr><td>${cell || '–'}</td><td>${machine}</td><td class="figure">${at(sizes, 0.5)}</td><td class="figure">${at(sizes, 0.95)}</td><td class="figure">${worst ? describeOffset(worst) : '–'}</td><td class="figure">± ${at(bounds, 0.5)}</td><td class="figure">${beyond.length} of ${own.length}</td></tr>`;
+  return html`<tr><td>${cell || '–'}</td><td>${machine}</td><td class="figure">${at(sizes, 0.5)}</td><td class="figure">${at(sizes, 0.95)}</td><td class="figure">${worst ? describeOffset(worst.clock) : '–'}</td><td class="figure">± ${at(bounds, 0.5)}</td><td class="figure">${beyond.length} of ${own.length}</td></tr>`;
 }
 
 function picture({ clocks: { samples, maxOffsetUs } }: CellEvidence): string {
   const startMs = samples[0]?.atMs ?? 0;
-  const points = samples.toSorted((a, b) => a.machine.localeCompare(b.machine)).flatMap((s) => (s.offsetNs === null ? [] : [{ series: s.machine, seconds: (s.atMs - startMs) / 1000, us: s.offsetNs / 1000, lowUs: (s.offsetNs - s.boundNs) / 1000, highUs: (s.offsetNs + s.boundNs) / 1000 }]));
+  const points = samples.toSorted((a, b) => a.machine.localeCompare(b.machine)).filter(isKnown).map(({ machine, atMs, clock: { offsetNs, boundNs } }) => ({ series: machine, seconds: (atMs - startMs) / 1000, us: offsetNs / 1000, lowUs: (offsetNs - boundNs) / 1000, highUs: (offsetNs + boundNs) / 1000 }));
   return clockOffsets(points, maxOffsetUs ?? 0, 'Offset of every machine from the reference over time, with bounds');
 }

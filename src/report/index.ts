@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Verdict } from '../checks/verdict.ts';
 import type { VNode } from 'preact';
-import { writeJson } from '../evidence/cell.ts';
+import { writeJson } from '../evidence/parts.ts';
 import { findSystem } from '../systems/registry.ts';
 import { renderHtml } from './html.ts';
 import { evaluateRun, undecidedCells, type JudgedRun } from './judge.ts';

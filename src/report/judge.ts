@@ -4,7 +4,9 @@ import type { Outcome } from '../checks/statistics.ts';
 import { confidenceOf } from '../core/sequential.ts';
 import { overall, verdictsOf, wantsRepeats, type CellLookup, type Verdict } from '../checks/verdict.ts';
 import { systemChecks } from '../systems/registry.ts';
-import { plannedRepeats, readRun, type CellEvidence, type RunManifest } from '../evidence/cell.ts';
+import { readRun, type CellEvidence } from '../evidence/cell.ts';
+import { plannedRepeats } from '../evidence/manifest.ts';
+import type { RunManifest } from '../evidence/records.ts';
 
 export interface JudgedRun {
   readonly manifest: RunManifest;

@@ -1,18 +1,18 @@
 /** Makes the events of a phase happen, at their time, and records when they did. */
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import type { EventRecord, RequestRecord } from '../evidence/cell.ts';
+import type { EventRecord } from '../evidence/records.ts';
 import { impairCommands } from '../fabric/impair.ts';
 import { farEnd } from '../fabric/plan.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import { planSystems } from '../systems/registry.ts';
 import type { Supervisor } from '../systems/supervisor.ts';
-import { describeAction, reconfigured } from '../topology/events.ts';
+import { reconfigured } from '../topology/events.ts';
 import type { Action, Lab, LinkChange, Phase } from '../topology/model.ts';
 import { isDelayed, without } from '../topology/lab.ts';
 
-/** What an event adds to its record. */
-type Outcome = Pick<EventRecord, 'request'>;
+type Outcome = EventRecord['outcome'];
+const DONE: Outcome = { state: 'done', answer: null };
 
 const IN_TURN: ReadonlySet<Action['kind']> = new Set(['configure', 'leave', 'join', 'impair']);
 
@@ -48,8 +48,8 @@ export class EventRunner {
     return Promise.all(phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {
       await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
       const beganMs = performance.now();
-      const answered = await (IN_TURN.has(what.kind) ? inTurn(what) : this.#make(what));
-      return { ...answered, what: `${describeAction(what)}${answered.request?.refused ? ` – refused: ${answered.request.refused}` : ''}`, plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000) };
+      const outcome = await (IN_TURN.has(what.kind) ? inTurn(what) : this.#make(what));
+      return { action: what, plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000), outcome };
     }));
   }
 
@@ -65,7 +65,7 @@ export class EventRunner {
       case 'impair':
         await this.#impair(what.link, what.changes);
         break;
-      case 'request': return { request: await this.#ask(what) };
+      case 'request': return this.#ask(what);
       case 'kill':
         this.#supervisor?.kill(what.node, what.downUs / 1000);
         break;
@@ -95,7 +95,7 @@ export class EventRunner {
         break;
       }
     }
-    return {};
+    return DONE;
   }
 
   async #impair(link: string, changes: readonly LinkChange[]): Promise<void> {
@@ -105,14 +105,14 @@ export class EventRunner {
     await Promise.all(commands.map(({ host, argv, stdin }) => this.#deployed.host(host).exec(argv, { stdin, signal: this.#ctx.signal })));
   }
 
-  async #ask({ system, node, operation, params, expected }: Action & { kind: 'request' }): Promise<RequestRecord> {
+  async #ask({ system, node, operation, params, expected }: Action & { kind: 'request' }): Promise<Outcome> {
     if (!this.#supervisor) throw new NetrigError('AGENT_FAILED', `no agent to ask for ${operation}`);
     const { answer, refused } = await this.#supervisor.request(system, node, operation, params);
     if (refused !== expected) {
       const text = refused === null ? `${node} answered ${operation}, which was to be refused (${expected})` : `${node} refused ${operation}: ${refused}: ${String(answer)}`;
       this.#ctx.events.emit({ type: 'note', level: 'warn', text });
     }
-    return { node, operation, expected, refused, answer };
+    return refused === null ? { state: 'done', answer } : { state: 'refused', code: refused, answer };
   }
 
   async #plug(nodes: readonly string[], state: 'up' | 'down'): Promise<void> {

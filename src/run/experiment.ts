@@ -5,7 +5,10 @@ import { basename, join } from 'node:path';
 import type { Context } from '../core/context.ts';
 import type { EventBus } from '../core/events.ts';
 import { asNetrigError, NetrigError } from '../core/errors.ts';
-import { cellFolder, manifestPath, unwritable, writeJson, writePart, type RunManifest } from '../evidence/cell.ts';
+import { cellFolder } from '../evidence/cell.ts';
+import { writeManifest } from '../evidence/manifest.ts';
+import { unwritable, writePart } from '../evidence/parts.ts';
+import { MANIFEST_SCHEMA, type RunManifest } from '../evidence/records.ts';
 import { destroyAfterFailure, destroyDeployedLab } from '../rig/deployment/destroy.ts';
 import { bundleScript } from '../core/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
@@ -41,15 +44,15 @@ export async function runExperiment(outer: Context, testbed: Testbed, experiment
   const results = createResultsFolder(options.resultsRoot, experiment.name);
   const log = new EventLog(join(results, 'events.jsonl'), outer.events);
   const ctx = testbed.contextOf({ ...outer, signal: AbortSignal.any([outer.signal, log.failed]) });
-  const manifest: RunManifest = {
-    schema: 'netrig-run-3', name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
+  let manifest: RunManifest = {
+    schema: MANIFEST_SCHEMA, name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
     startedAt: new Date().toISOString(), endedAt: null, repeat: experiment.repeat, looks: experiment.looks, more: {}, dimensions: experiment.dimensions,
     cells: experiment.cells.map((c) => c.cell), rig: testbed.rig?.name ?? null, stopped: null,
     machines: Object.fromEntries(await Promise.all([...testbed.machines.values()].map(async (m) => [m.name, await describeMachine(m, testbed.factsOf(m.name).fabric)] as const))),
   };
   const copy = join(results, 'topology.yaml');
   await writeFile(copy, options.source).catch((cause: unknown) => { throw unwritable(copy, cause); });
-  await writeJson(manifestPath(results), manifest);
+  await writeManifest(results, manifest);
   ctx.events.emit({ type: 'run-started', lab: experiment.name, topology: options.topologyPath, results, cells: experiment.cells.length * experiment.repeat, expectedSeconds: expectedSeconds(experiment) });
 
   let deployment: Deployment | undefined;
@@ -88,8 +91,8 @@ export async function runExperiment(outer: Context, testbed: Testbed, experiment
       const undecided = await options.undecided(results);
       cells = cells.filter((lab) => undecided.has(lab.cell));
       if (cells.length === 0) break;
-      for (const lab of cells) manifest.more[lab.cell] = next;
-      await writeJson(manifestPath(results), manifest);
+      manifest = { ...manifest, more: { ...manifest.more, ...Object.fromEntries(cells.map((lab) => [lab.cell, next])) } };
+      await writeManifest(results, manifest);
       total += cells.length * (next - look);
       expected += secondsOf(cells, next - look);
       ctx.events.emit({ type: 'run-extended', cells: cells.map((c) => c.cell), after: look, until: next, expectedSeconds: expected });
@@ -97,11 +100,10 @@ export async function runExperiment(outer: Context, testbed: Testbed, experiment
     if (deployment && !options.keep) await destroyDeployedLab(deployment.deployed);
   } catch (error) {
     failure = testbed.failure ?? log.failure ?? asNetrigError(error);
-    manifest.stopped = failure.message;
+    manifest = { ...manifest, stopped: failure.message };
     if (deployment && !options.keep) await destroyAfterFailure(ctx, deployment.deployed);
   }
-  manifest.endedAt = new Date().toISOString();
-  await writeJson(manifestPath(results), manifest).catch((error: unknown) => { failure ??= asNetrigError(error); });
+  await writeManifest(results, { ...manifest, endedAt: new Date().toISOString() }).catch((error: unknown) => { failure ??= asNetrigError(error); });
   log.close();
   return { results, failure: failure ?? log.failure };
 }

@@ -1,6 +1,6 @@
 /** What the figures were measured on: hardware, kernel, versions; and how busy it was meanwhile. */
 import { sleep } from '../core/context.ts';
-import type { LoadSample, MachineInfo } from '../evidence/cell.ts';
+import type { LoadSample, MachineInfo } from '../evidence/records.ts';
 import type { FabricCapabilities } from '../fabric/capabilities.ts';
 import type { Host } from '../rig/hosts/host.ts';
 import type { Machine } from '../rig/machines/machine.ts';

@@ -7,23 +7,23 @@ import { writeFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import { startCapture, type RunningCapture } from '../capture/live.ts';
-import { ONE_CLOCK } from '../clocks/samples.ts';
 import type { ClockWatch } from '../clocks/watch.ts';
 import { stage, throwIfAborted, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import { formatDurationUs, formatRate } from '../core/units.ts';
-import { cellFolder, writePart, type AgentRecord, type EventRecord } from '../evidence/cell.ts';
-import { requireGoodLinks, testLinks, type LinkMeasurement } from '../fabric/linktest.ts';
+import { cellFolder, ONE_CLOCK } from '../evidence/cell.ts';
+import { writePart } from '../evidence/parts.ts';
+import type { AgentRecord, ClockOffset, EventRecord, LinkMeasurement, PhaseRecord } from '../evidence/records.ts';
+import { requireGoodLinks, testLinks } from '../fabric/linktest.ts';
 import { ovsDir } from '../fabric/plan.ts';
 import type { Machine } from '../rig/machines/machine.ts';
-import type { ClockOffset } from '../rig/machines/offset.ts';
 import { destroyAfterFailure } from '../rig/deployment/destroy.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import { planSystems } from '../systems/registry.ts';
-import { Supervisor } from '../systems/supervisor.ts';
+import { Supervisor, type StoppedAgent } from '../systems/supervisor.ts';
 import type { Lab } from '../topology/model.ts';
 import { endpointName } from '../topology/lab.ts';
-import { runPhase, type PhaseRecord } from '../traffic/run.ts';
+import { runPhase } from '../traffic/run.ts';
 import { EventRunner } from './events.ts';
 import { LoadSampler } from './machine.ts';
 import type { Testbed } from './testbed.ts';
@@ -85,7 +85,7 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   const captures: RunningCapture[] = [];
   const voided: string[] = [];
   let supervisor: Supervisor | undefined;
-  let agents: readonly AgentRecord[] = [];
+  let agents: readonly StoppedAgent[] = [];
   let restored = true;
   try {
     supervisor = await startAgents(ctx, deployed, lab, folder);
@@ -113,11 +113,10 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
   return { clean: restored && agents.every((a) => a.clean) };
 }
 
-/** What its machine's clock is ahead, where that is known: its logs are dated by it. */
-function withClock(agent: AgentRecord, deployed: DeployedLab, ahead: ReadonlyMap<string, ClockOffset | null>): AgentRecord {
+/** Its log is dated by the clock of its machine. */
+function withClock(agent: StoppedAgent, deployed: DeployedLab, ahead: ReadonlyMap<string, ClockOffset | null>): AgentRecord {
   const machine = deployed.carrier(agent.node).name;
-  const offset = ahead.get(machine);
-  return { ...agent, machine, ...(offset ? { clockAheadMs: offset.offsetNs / 1e6 } : {}) };
+  return { ...agent, machine, clock: ahead.get(machine) ?? null };
 }
 
 async function startAgents(ctx: Context, deployed: DeployedLab, lab: Lab, folder: string): Promise<Supervisor | undefined> {

@@ -7,7 +7,10 @@ import type { AgentSetup, AgentStatus } from './protocol.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import type { AgentRecord } from '../evidence/cell.ts';
+import type { AgentRecord } from '../evidence/records.ts';
+
+/** What an agent leaves; the machine that carried it, and its clock, are known to the caller. */
+export type StoppedAgent = Omit<AgentRecord, 'machine' | 'clock'>;
 import type { Host, HostProcess } from '../rig/hosts/host.ts';
 import { bundleScript } from '../core/bundle.ts';
 import type { SystemDefinition } from './definition.ts';
@@ -250,10 +253,10 @@ export class Supervisor {
   }
 
   /** Final counters, then a clean stop; an agent that does not end is killed. */
-  async stop(): Promise<AgentRecord[]> {
+  async stop(): Promise<StoppedAgent[]> {
     this.#stopping = true;
     for (const s of this.#agents) if (s.paused) s.agent.process.kill('SIGCONT');
-    return Promise.all(this.#agents.map(async (s): Promise<AgentRecord> => {
+    return Promise.all(this.#agents.map(async (s): Promise<StoppedAgent> => {
       const none: Record<string, number> = {};
       const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => none);
       const stopped = await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).then(() => true, (error: unknown) => {

@@ -2,6 +2,7 @@
 import { NetrigError } from '../core/errors.ts';
 import { looksOf } from '../core/sequential.ts';
 import { isName } from '../core/names.ts';
+import { isList } from '../core/readonly.ts';
 import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
 import type { Experiment, Lab } from './model.ts';
 import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from '../core/config/problems.ts';
@@ -92,9 +93,6 @@ function inFile(path: Path, lab: Lab, file: TopologyFile): Path {
   const target = key === 'targets' && typeof index === 'number' ? lab.targets[index] : undefined;
   return target ? ['targets', (file.targets ?? []).indexOf(target), ...rest] : path;
 }
-
-/** Array.isArray does not tell lists that nobody changes. */
-const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
 
 /** A condition on a dimension or value that the matrix does not have would silently never hold. */
 function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Problem[] {

@@ -10,6 +10,7 @@ import { targetSchema } from './target.ts';
 type Of<S extends TSchema> = DeepReadonly<Static<S>>;
 
 const nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()]);
+const pair = <S extends TSchema>(schema: S) => Type.Unsafe<[Static<S>, Static<S>]>(Type.Array(schema, { minItems: 2, maxItems: 2 }));
 const texts = Type.Record(Type.String(), Type.String());
 const values = Type.Record(Type.String(), Type.Unknown());
 
@@ -78,9 +79,9 @@ export type Impairment = Of<typeof impairment>;
 const link = closed({
   /** "a:eth1--b:eth1" */
   id: Type.String(),
-  ends: Type.Tuple([endpointRef, endpointRef]),
+  ends: pair(endpointRef),
   /** [first to second, second to first] */
-  impairments: Type.Tuple([impairment, impairment]),
+  impairments: pair(impairment),
   mtu: Type.Number(),
 });
 export type Link = Of<typeof link>;

@@ -4,7 +4,8 @@ import { NetrigError } from '../core/errors.ts';
 import type { Host, HostProcess } from '../rig/hosts/host.ts';
 import { epochNs } from '../rig/machines/local-machine.ts';
 import type { Flow, Phase } from '../topology/model.ts';
-import { flowCommands, parseFlow, type FlowCommands, type FlowResult } from './tools.ts';
+import { flowCommands, parseFlow, type FlowCommands } from './tools.ts';
+import type { FlowResult, PhaseRecord } from '../evidence/records.ts';
 
 const FIRST_PORT = 5201;
 const READY_TIMEOUT_MS = 5000;
@@ -14,14 +15,6 @@ const GRACE_MS = 4000;
 const SPAWN_MS = 12;
 /** Over SSH, on a machine that may be emulated. */
 const REMOTE_LEAD = 4;
-
-export interface PhaseRecord {
-  readonly phase: string;
-  /** Epoch nanoseconds, as text: beyond what a JSON number holds. */
-  readonly startedNs: string;
-  readonly durationUs: number;
-  readonly flows: readonly FlowResult[];
-}
 
 export interface TrafficInput {
   readonly host: (node: string) => Host;

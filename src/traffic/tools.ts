@@ -1,4 +1,5 @@
 /** What each traffic tool is started with, and what its output says. Pure. */
+import type { DatagramCount, FlowResult } from '../evidence/records.ts';
 import type { Flow } from '../topology/model.ts';
 
 export interface FlowCommands {
@@ -8,38 +9,6 @@ export interface FlowCommands {
   readonly client: (startMs: number, nowMs: number) => readonly string[];
   readonly leadMs: number;
   readonly port: number;
-}
-
-/** What a flow achieved, as its receiver saw it. */
-export interface FlowResult {
-  readonly flow: string;
-  readonly ok: boolean;
-  /** The tool did its work up to the end; if not, what it reports says nothing about the network. */
-  readonly error?: string;
-  /** The sender got as far as sending. */
-  readonly started: boolean;
-  readonly receivedBytes: number;
-  readonly seconds: number;
-  /** Goodput (payload bits per second) at the receiver, in intervals of the length that the tool reports. */
-  readonly intervals: readonly { readonly startS: number; readonly endS: number; readonly rateBps: number }[];
-  /** Datagrams counted at both ends, in the order of time; mgen: only of a flow that is `counted`. */
-  readonly datagrams?: readonly DatagramCount[];
-  /** Why `datagrams` says nothing of losses. */
-  readonly uncounted?: string;
-  /** TCP segments sent again. */
-  readonly retransmits?: number;
-  /** Prober: round-trip times in µs in the order of the requests; null: no answer. */
-  readonly rttUs?: readonly (number | null)[];
-  /** Prober: when each request was sent, µs from the start of the flow. */
-  readonly askedUs?: readonly number[];
-}
-
-/** Of the datagrams that left in an interval, from the start of the flow. `lost`: iperf3 dates arrivals, so that one interval's may be below zero. */
-export interface DatagramCount {
-  readonly startS: number;
-  readonly endS: number;
-  readonly sent: number;
-  readonly lost: number;
 }
 
 /** Command words that run the prober, in either node of a flow. */

@@ -1,5 +1,5 @@
 /** A results folder cut to what checks read: first repeat, no tools' output, captures and logs without what decides nothing. */
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DATA_PORT } from '../../agents/replication/protocol.ts';
 import { DELIVERY_BYTES } from '../../agents/replication/records.ts';
@@ -8,6 +8,7 @@ import { macToNumber, emptyHeaders, readHeaders } from '../../src/capture/header
 import { readCapture } from '../../src/capture/reader.ts';
 import { BIN_US } from '../../src/checks/series.ts';
 import { cellFolder, readRun, type CellEvidence } from '../../src/evidence/cell.ts';
+import { writeManifest } from '../../src/evidence/manifest.ts';
 import type { Frame } from '../support/pcap.ts';
 import { readFrames, rewriteLogs, writeFrames, type Line } from './frames.ts';
 
@@ -30,7 +31,7 @@ export async function cutRun(results: string, into: string): Promise<void> {
   rmSync(into, { recursive: true, force: true });
   mkdirSync(into, { recursive: true });
   const { manifest, cells } = await readRun(results);
-  writeFileSync(join(into, 'run.json'), JSON.stringify({ ...manifest, command: [], repeat: 1, looks: null, more: {}, machines: {} }));
+  await writeManifest(into, { ...manifest, command: [], repeat: 1, looks: null, more: {}, machines: {} });
   for (const [cell, [evidence]] of cells) if (evidence) cutCell(evidence, cellFolder(into, cell, 1));
 }
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RunManifest } from '../../src/evidence/cell.ts';
+import type { RunManifest } from '../../src/evidence/records.ts';
 import { pack } from './archive.ts';
 import { cutRun } from './cut.ts';
 

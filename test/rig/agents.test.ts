@@ -1,11 +1,11 @@
 /** Agents under supervision: crashes are recorded, void the run or are restarted, and leave no trace in the node. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { twoServers } from '../support/gatekeeper.ts';
 import { until } from '../support/until.ts';
 import { labProcesses, labState, netrig, resultsOf, scratch, startNetrig } from '../support/netrig.ts';
+import { readPart } from '../../src/evidence/parts.ts';
 
 const topology = (crash: 'void' | 'restart') => twoServers({
   name: 't-agents', crash,
@@ -23,7 +23,7 @@ test('R4-3 a maximum holds; agents leave no qdisc, table or flow behind', async 
   const inNode = (...argv: string[]) => netrig(['exec', 's1', '--', ...argv]).stdout;
   assert.doesNotMatch(inNode('tc', 'qdisc', 'show', 'dev', 'up'), /htb/);
   assert.equal(inNode('nft', 'list', 'tables').trim(), '');
-  const agents = JSON.parse(readFileSync(join(resultsOf(run.output()), 'cells/run/r1/agents.json'), 'utf8')) as { node: string; counters: Record<string, number> }[];
+  const agents = await readPart(join(resultsOf(run.output()), 'cells/run/r1'), 'agents');
   assert.ok((agents.find((a) => a.node === 's1')?.counters['limitersCreated'] ?? 0) >= 1, 'the excess was limited');
   assert.equal(agents.reduce((sum, a) => sum + (a.counters['channelErrors'] ?? 0), 0), 0);
   assert.equal(netrig(['destroy', 't-agents']).status, 0);
@@ -59,6 +59,6 @@ test('R4-16 a sending agent is killed: its limits rule until another one is ther
   const { code } = await run.exited;
   assert.equal(code, 0, run.output());
   const results = /"results":"([^"]+)"/.exec(run.output())?.[1] ?? '';
-  const agents = JSON.parse(readFileSync(join(results, 'cells/run/r1/agents.json'), 'utf8')) as { crashes: unknown[] }[];
+  const agents = await readPart(join(results, 'cells/run/r1'), 'agents');
   assert.deepEqual(agents.map((a) => a.crashes.length), [1, 1]);
 });

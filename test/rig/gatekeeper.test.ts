@@ -1,6 +1,5 @@
 /** Gatekeeper's state in the kernel, and its feedback channel under attack, while traffic runs. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
@@ -8,6 +7,7 @@ import { readCapture } from '../../src/capture/reader.ts';
 import { twoServers } from '../support/gatekeeper.ts';
 import { until } from '../support/until.ts';
 import { labState, netrig, resultsOf, scratch, startNetrig } from '../support/netrig.ts';
+import { readPart } from '../../src/evidence/parts.ts';
 
 const FEEDBACK_PORT = 5789;
 
@@ -57,7 +57,7 @@ test('R4-11 limiters and counters come and go with traffic; R4-15 forged and rep
   await run.until('✓ traffic flood');
   await until(() => limiters() === 0 && !elements('pairs'), 'no limiter is left in the tree, and no counter');
   assert.equal((await run.exited).code, 0, run.output());
-  const agents = JSON.parse(readFileSync(join(resultsOf(run.output()), 'cells/run/r1/agents.json'), 'utf8')) as { node: string; counters: Record<string, number> }[];
+  const agents = await readPart(join(resultsOf(run.output()), 'cells/run/r1'), 'agents');
   const s1 = agents.find((a) => a.node === 's1')?.counters ?? {};
   assert.equal(s1['feedbackRejected'], forged.length, 'every forged message is counted');
   assert.equal(s1['feedbackReplayed'], recorded.length, 'every replayed message is counted');

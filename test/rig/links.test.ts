@@ -1,15 +1,15 @@
 /** Emulated links are what the file says: delay, jitter, loss, rate, each direction by itself; linktest sees it and packets feel it. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
 import { readCapture } from '../../src/capture/reader.ts';
-import type { LinkMeasurement } from '../../src/fabric/linktest.ts';
-import type { PhaseRecord } from '../../src/traffic/run.ts';
+import type { LinkMeasurement } from '../../src/evidence/records.ts';
+import type { PhaseRecord } from '../../src/evidence/records.ts';
 import { netrig, scratch } from '../support/netrig.ts';
+import { readPart } from '../../src/evidence/parts.ts';
 
-test('delay, jitter, loss and rate per direction; a prober over the same links agrees', () => {
+test('delay, jitter, loss and rate per direction; a prober over the same links agrees', async () => {
   using files = scratch();
   const topology = files.file('lab.yaml', `
 name: t-links
@@ -29,7 +29,7 @@ traffic:
   const { status, stdout, stderr } = netrig(['run', topology, '--results', files.dir]);
   assert.equal(status, 0, stdout + stderr);
   const results = /evidence in (\S+)/.exec(stderr)?.[1] ?? '';
-  const links = JSON.parse(readFileSync(join(results, 'cells/run/r1/links.json'), 'utf8')) as LinkMeasurement[];
+  const links = await readPart(join(results, 'cells/run/r1'), 'links');
   const of = (from: string) => links.find((l) => l.from === from) as LinkMeasurement;
   const near = (value: number | null, wanted: number, tolerance: number) => assert.ok(value !== null && Math.abs(value - wanted) <= tolerance, `${value}, wanted ${wanted}`);
   near(of('a:fast').delayUs, 10_000, 1000);
@@ -42,12 +42,12 @@ traffic:
   const lost = of('a:lossy').lossSent - of('a:lossy').lossReceived;
   assert.ok(lost > 0.02 * of('a:lossy').lossSent && lost < 0.09 * of('a:lossy').lossSent, `${lost} of ${of('a:lossy').lossSent}`);
   assert.equal(of('b:lossy').lossReceived, of('b:lossy').lossSent);
-  const [phase] = JSON.parse(readFileSync(join(results, 'cells/run/r1/phases.json'), 'utf8')) as PhaseRecord[];
+  const [phase] = await readPart(join(results, 'cells/run/r1'), 'phases');
   const rtts = (phase?.flows[0]?.rttUs ?? []).filter((us) => us !== null);
   assert.ok(rtts.length > 50 && Math.min(...rtts) >= 39_900 && Math.min(...rtts) <= 60_000, `the round trip is the sum of both ways: ${Math.min(...rtts)} us at least`);
 });
 
-test('loss as reported is what captures at both ends show, with random losses, an outage and none', () => {
+test('loss as reported is what captures at both ends show, with random losses, an outage and none', async () => {
   using files = scratch();
   const flows = [['mgen', 'rate: 2Mbit, tool: mgen'], ['iperf', 'rate: 2Mbit, protocol: udp'], ['prober', 'tool: prober, interval: 5ms']] as const;
   // Loss begins once iperf3 has exchanged its greeting: its client waits for ever when that datagram is lost.
@@ -66,7 +66,7 @@ ${phases.flatMap(([phase]) => flows.map(([name]) => `  - { name: ${phase} ${name
 `);
   const { stdout, stderr } = netrig(['run', topology, '--results', files.dir]);
   const folder = join(/evidence in (\S+)/.exec(stderr)?.[1] ?? '', 'cells/run/r1');
-  const records = JSON.parse(readFileSync(join(folder, 'phases.json'), 'utf8')) as PhaseRecord[];
+  const records = await readPart(folder, 'phases');
   assert.equal(records.length, 9, stdout + stderr);
   const startS = (record: PhaseRecord | undefined): number => (record ? Number(BigInt(record.startedNs) / 1000n) / 1e6 : Infinity);
   for (const [i, { phase, flows: [flow] }] of records.entries()) {

@@ -8,12 +8,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import type { ClockRecord } from '../../src/clocks/samples.ts';
 import { connectHost } from '../../src/rig/machines/ssh/connect.ts';
 import { findHost, loadRig } from '../../src/rig/rigfile.ts';
 import { machineState, netrig, ROOT, startNetrig } from '../support/netrig.ts';
 import { spreadLab, testRig, verdictsOf, vmsImpossible, type TestRig } from '../support/rigs.ts';
 import { buildTruth, quantiles } from '../support/truth.ts';
+import { readPart } from '../../src/evidence/parts.ts';
+import { isKnown } from '../../src/clocks/samples.ts';
 
 const impossible = vmsImpossible();
 if (impossible) process.stdout.write(`virtual machines cannot run here: ${impossible}\n`);
@@ -167,8 +168,8 @@ labTest('a clock stepped by 250 ms, and one that drifts by 80 ppm, in mid-run: n
   const { code } = await going.exited;
   assert.equal(code, 3, going.output());
   assert.match(verdictsOf(going.output())[0]?.reason ?? '', /the clock of vm3 was 2\d\d(\.\d+)?ms/);
-  const record = JSON.parse(readFileSync(join(/evidence in (\S+)/.exec(going.output())?.[1] ?? '', 'cells/run/r1/clocks.json'), 'utf8')) as ClockRecord;
-  const noticed = record.samples.find((s) => s.machine === 'vm3' && s.atMs > steppedMs - 500 && Math.abs(s.offsetNs ?? 0) > 100e6);
+  const record = await readPart(join(/evidence in (\S+)/.exec(going.output())?.[1] ?? '', 'cells/run/r1'), 'clocks');
+  const noticed = record.samples.find((s) => s.machine === 'vm3' && s.atMs > steppedMs - 500 && Math.abs(s.clock?.offsetNs ?? 0) > 100e6);
   assert.ok(noticed && noticed.atMs - steppedMs < 3000, `noticed ${noticed ? noticed.atMs - steppedMs : 'never'} ms after the step`);
   // Nobody corrects it: sync none. The drift is in the samples.
   const drifting = join(dir, 't-drift.yaml');
@@ -180,11 +181,11 @@ labTest('a clock stepped by 250 ms, and one that drifts by 80 ppm, in mid-run: n
   const driftingMs = Date.now() + 500;
   await drift.exited;
   truth.guest('vm3', 'frequency 0');
-  const samples = (JSON.parse(readFileSync(join(/evidence in (\S+)/.exec(drift.output())?.[1] ?? '', 'cells/run/r1/clocks.json'), 'utf8')) as ClockRecord).samples.filter((s) => s.machine === 'vm3' && s.atMs > driftingMs && s.offsetNs !== null && s.boundNs < 500_000);
+  const samples = (await readPart(join(/evidence in (\S+)/.exec(drift.output())?.[1] ?? '', 'cells/run/r1'), 'clocks')).samples.filter(isKnown).filter((s) => s.machine === 'vm3' && s.atMs > driftingMs && s.clock.boundNs < 500_000);
   const [first, last] = [samples[0], samples.at(-1)];
   assert.ok(first && last && last.atMs - first.atMs > 8000, drift.output());
-  const ppm = ((last.offsetNs as number) - (first.offsetNs as number)) / (last.atMs - first.atMs);
-  const errorPpm = (first.boundNs + last.boundNs) / (last.atMs - first.atMs);
+  const ppm = (last.clock.offsetNs - first.clock.offsetNs) / (last.atMs - first.atMs);
+  const errorPpm = (first.clock.boundNs + last.clock.boundNs) / (last.atMs - first.atMs);
   assert.ok(Math.abs(ppm - 80) < errorPpm + 10, `drift measured as ${ppm} ± ${errorPpm} ppm`);
   nothingLeft('after clocks were set');
 });
@@ -202,7 +203,7 @@ labTest('the bound of every comparison of clocks covers the truth', async () => 
   const truth = buildTruth(rig, dir);
   const offsets = await truth.compare('vm1', 'vm3', async () => {
     const { stderr } = netrig(run(topology('t-truth', 12, 'clocks: { max-offset: 50ms }\n')), {}, 180_000);
-    return JSON.parse(readFileSync(join(/evidence in (\S+)/.exec(stderr)?.[1] ?? '', 'cells/run/r1/clocks.json'), 'utf8')) as ClockRecord;
+    return await readPart(join(/evidence in (\S+)/.exec(stderr)?.[1] ?? '', 'cells/run/r1'), 'clocks');
   });
   const covered = offsets.filter((o) => Math.abs(o.reportedNs - o.trueNs) <= o.boundNs + o.truthErrorNs).length;
   process.stdout.write(`bound covers the truth in ${covered} of ${offsets.length} samples; |truth| ${quantiles(offsets.map((o) => Math.abs(o.trueNs) / 1000))} us, bound ${quantiles(offsets.map((o) => o.boundNs / 1000))} us\n`);
@@ -263,19 +264,19 @@ labTest('a full disk on a host: the capture says so, and nothing is concluded fr
   nothingLeft('after a full disk');
 });
 
-labTest('message replication over three clocks: whole, along its graph, released by the kernel, every latency with its bound', () => {
+labTest('message replication over three clocks: whole, along its graph, released by the kernel, every latency with its bound', async () => {
   const { status, stdout, stderr } = netrig(run(join(ROOT, 'topologies/replication-rig.yaml'), '--filter', 'scheme=kernel'), {}, 300_000);
   assert.ok(status === 0 || status === 3 || status === 1, stdout + stderr);
   const verdicts = verdictsOf(stdout);
   for (const id of ['R0-5', 'R0-6']) assert.equal(verdicts.find((v) => v.target.startsWith(id))?.outcome, 'pass', id);
   const cell = join(/report: (\S+)/.exec(stdout)?.[1] ?? '', '../cells/kernel/r1');
-  const agents = JSON.parse(readFileSync(join(cell, 'agents.json'), 'utf8')) as { node: string; counters: Record<string, number> }[];
+  const agents = await readPart(cell, 'agents');
   for (const ppn of agents.filter((a) => /^p\d/.test(a.node))) {
     assert.equal(ppn.counters['kernelRelease'], 1, `${ppn.node}: the kernel releases`);
     assert.equal(ppn.counters['unstamped'], 0, `${ppn.node}: and says when`);
   }
-  const { samples } = JSON.parse(readFileSync(join(cell, 'clocks.json'), 'utf8')) as ClockRecord;
-  assert.ok(samples.length > 0 && samples.every((s) => s.boundNs > 0), 'clocks were compared');
+  const { samples } = await readPart(cell, 'clocks');
+  assert.ok(samples.length > 0 && samples.every((s) => s.clock !== null && s.clock.boundNs > 0), 'clocks were compared');
   nothingLeft('after replication');
 });
 

@@ -4,9 +4,10 @@ import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClockRecord } from '../../src/clocks/samples.ts';
+import type { ClockRecord } from '../../src/evidence/records.ts';
 import { ROOT } from './netrig.ts';
 import type { TestRig } from './rigs.ts';
+import { isKnown } from '../../src/clocks/samples.ts';
 
 export const quantiles = (values: number[]): string => {
   const sorted = values.toSorted((a, b) => a - b);
@@ -58,9 +59,9 @@ export function buildTruth(rig: TestRig, dir: string) {
         return a.real + ((b.real - a.real) * (when - a.hostTicks)) / (b.hostTicks - a.hostTicks);
       };
       const error = ([...constants.values()].reduce((sum, c) => sum + c.widthNs, 0)) / 2 + 2000;
-      return record.samples.filter((s) => s.machine === machine && s.offsetNs !== null).flatMap((s) => {
+      return record.samples.filter(isKnown).filter((s) => s.machine === machine).flatMap((s) => {
         const [x, y] = [interpolate(of, at(s.atMs)), interpolate(against, at(s.atMs))];
-        return x === null || y === null ? [] : [{ reportedNs: s.offsetNs as number, boundNs: s.boundNs, trueNs: Number(x - y), truthErrorNs: error }];
+        return x === null || y === null ? [] : [{ reportedNs: s.clock.offsetNs, boundNs: s.clock.boundNs, trueNs: Number(x - y), truthErrorNs: error }];
       });
     },
   };

@@ -1,4 +1,3 @@
-import { ONE_CLOCK } from '../../src/clocks/samples.ts';
 import assert from 'node:assert/strict';
 import test from 'ava';
 import fc from 'fast-check';
@@ -7,7 +6,9 @@ import type { GroupSeries } from '../../src/checks/series.ts';
 import { batches, decide, meanInterval, quantileOf, ratio, shifted } from '../../src/checks/statistics.ts';
 import type { Check } from '../../src/checks/check.ts';
 import { overall, verdictsOf } from '../../src/checks/verdict.ts';
-import type { CellEvidence } from '../../src/evidence/cell.ts';
+import { ONE_CLOCK, type CellEvidence } from '../../src/evidence/cell.ts';
+import type { AnsweredRequest } from '../../src/evidence/events.ts';
+import type { EventRecord } from '../../src/evidence/records.ts';
 import { wilson } from '../../src/core/wilson.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import type { TargetFile } from '../../src/topology/target.ts';
@@ -116,7 +117,7 @@ test('verdicts: met, missed, control, voided, saturated, missing', () => {
   assert.equal(outcome(evidence({}, { ...target, 'at-least': '20Mbit', 'expect-fail': { load: 'udp' } }))?.outcome, 'pass');
   assert.equal(outcome(evidence({}, { ...target, 'expect-fail': [{ load: 'udp' }] }))?.outcome, 'fail', 'a control that passes is a miss');
   assert.match(outcome(evidence({ voided: ['agent died'] }, target))?.reason ?? '', /agent died/);
-  const busy = Array.from({ length: 10 }, (_, i) => ({ atMs: i * 100, busy: i < 2 ? 1 : 0.5 }));
+  const busy = Array.from({ length: 10 }, (_, i) => ({ atMs: i * 100, machine: 'local', busy: i < 2 ? 1 : 0.5 }));
   assert.match(outcome(evidence({ load: busy }, target))?.reason ?? '', /saturated/);
   assert.match(outcome(evidence({}, { ...target, flow: 'g' }))?.reason ?? '', /flow g was not run/);
 });
@@ -134,9 +135,12 @@ test('clocks of several machines: the bound widens the interval, and decides not
   assert.match(judged(600, '1ms')?.reason ?? '', /smaller than twice the clock uncertainty \(± 600us\)/);
 });
 
+const requested = (operation: string, more: Partial<AnsweredRequest['action']>, result: EventRecord['outcome']): EventRecord =>
+  ({ action: { kind: 'request', system: 's', node: 'n', operation, params: {}, expected: null, ...more }, plannedUs: 0, beganUs: 0, tookUs: 0, outcome: result });
+
 test('answers: what was asked must be answered as the topology expects, and something must have been asked', () => {
-  const asked = (refused: string | null, expected: string | null) => ({ what: 'x', plannedUs: 0, beganUs: 0, tookUs: 0, request: { node: 'n', operation: 'Share', expected, refused, answer: null } });
-  const judged = (...events: ReturnType<typeof asked>[]) => outcome(evidence({ events: { p: events } }, { name: 'x', check: 'answers' }));
+  const asked = (refused: string | null, expected: string | null): EventRecord => requested('Share', { expected }, refused === null ? { state: 'done', answer: null } : { state: 'refused', code: refused, answer: null });
+  const judged = (...events: EventRecord[]) => outcome(evidence({ events: { p: events } }, { name: 'x', check: 'answers' }));
   assert.equal(judged(asked(null, null), asked('NotShared', 'NotShared'))?.outcome, 'pass');
   assert.equal(judged(asked('NotShared', null))?.outcome, 'fail');
   assert.match(judged(asked(null, 'NotShared'))?.reason ?? '', /Share: done instead of NotShared/);
@@ -145,9 +149,8 @@ test('answers: what was asked must be answered as the topology expects, and some
 
 test('answers: what is expected of an answer must be in it, the rest may be anything', () => {
   const judged = (answer: unknown, expected: Readonly<Record<string, unknown>>) => {
-    const e = evidence({ events: { p: [{ what: 'x', plannedUs: 0, beganUs: 0, tookUs: 0, request: { node: 'n', operation: 'Place', expected: null, refused: null, answer } }] } }, { name: 'x', check: 'answers' });
-    const what = { kind: 'request', system: 's', node: 'n', operation: 'Place', params: {}, expected: null, answer: expected } as const;
-    return outcome({ ...e, lab: { ...e.lab, phases: e.lab.phases.map((p) => ({ ...p, events: [{ atUs: 0, index: 0, what }] })) } });
+    const event = requested('Place', { answer: expected }, { state: 'done', answer });
+    return outcome(evidence({ events: { p: [event] } }, { name: 'x', check: 'answers' }));
   };
   assert.equal(judged({ on: ['a', 'b'], term: 3, limits: { us: 5, share: 1 } }, { on: ['a', 'b'], limits: { us: 5 } })?.outcome, 'pass');
   assert.match(judged({ on: ['b', 'a'] }, { on: ['a', 'b'] })?.reason ?? '', /Place: \/on is \["b","a"\] instead of \["a","b"\]/);
@@ -182,13 +185,13 @@ test('a tool that failed says nothing about the network', () => {
 });
 
 test('saturation counts in the judged phase, not diluted by an idle one', () => {
-  const load = [...Array.from({ length: 100 }, (_, i) => ({ atMs: 4000 + i * 100, busy: 0.1 })), ...Array.from({ length: 10 }, (_, i) => ({ atMs: i * 300, busy: 1 }))];
+  const load = [...Array.from({ length: 100 }, (_, i) => ({ atMs: 4000 + i * 100, machine: 'local', busy: 0.1 })), ...Array.from({ length: 10 }, (_, i) => ({ atMs: i * 300, machine: 'local', busy: 1 }))];
   assert.match(outcome(evidence({ load }, target))?.reason ?? '', /saturated/);
 });
 
 test('a capture that dropped packets voids what needed it', () => {
   const t: TargetFile = { name: 'x', check: 'rate', capture: 'b:e', group: 'A', 'at-least': '1Mbit' };
-  const captures = [{ at: 'b:e', direction: 'in', filter: null, file: 'x.pcap', captured: 10, droppedByKernel: 3 }] as const;
+  const captures = [{ at: 'b:e', direction: 'in', filter: null, file: 'x.pcap', captured: 10, droppedByKernel: 3, clock: { offsetNs: 0, boundNs: 0 }, error: null }] as const;
   assert.match(outcome(evidence({ captures }, t))?.reason ?? '', /dropped 3 packets/);
 });
 
@@ -240,7 +243,7 @@ test('ratio and shift of estimates', () => {
 });
 
 test('counters: summed over agents or of one node; one that no agent reports is open', () => {
-  const agent = (node: string, limiters: number) => ({ system: 'gatekeeper', node, crashes: [], counters: { limiters }, cpuSeconds: 0, clean: true });
+  const agent = (node: string, limiters: number) => ({ system: 'gatekeeper', node, machine: 'local', clock: null, crashes: [], counters: { limiters }, cpuSeconds: 0, clean: true });
   const agents = [agent('s0', 2), agent('s1', 3)];
   const t: TargetFile = { name: 'x', check: 'counter', system: 'gatekeeper', counter: 'limiters', 'at-most': 4 };
   assert.equal(outcome(evidence({ agents }, t))?.outcome, 'fail');

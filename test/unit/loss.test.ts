@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import { figuresOf } from '../../src/checks/figures.ts';
 import type { Trials } from '../../src/checks/statistics.ts';
-import { ONE_CLOCK } from '../../src/clocks/samples.ts';
-import type { CellEvidence } from '../../src/evidence/cell.ts';
+import { ONE_CLOCK, type CellEvidence } from '../../src/evidence/cell.ts';
 import type { Flow, Lab } from '../../src/topology/model.ts';
 import type { TargetFile } from '../../src/topology/target.ts';
-import { parseFlow, type FlowResult } from '../../src/traffic/tools.ts';
+import type { FlowResult } from '../../src/evidence/records.ts';
+import { parseFlow } from '../../src/traffic/tools.ts';
 import { random } from '../support/random.ts';
 
 const SENT = 1000;

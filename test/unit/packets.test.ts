@@ -22,7 +22,7 @@ function figures(keys: Partial<TargetFile> & Record<string, unknown>, frames: re
   writeFileSync(join(files.dir, 'captures/a.e.pcap'), classicPcap(frames, { littleEndian: true, nano: true }));
   const evidence = {
     folder: files.dir, phases: [{ phase: 'p', startedNs: '100000000000', durationUs: 5_000_000, flows: [] }],
-    captures: [{ at: 'a:e', file: 'captures/a.e.pcap', droppedByKernel: 0, ...record }],
+    captures: [{ at: 'a:e', file: 'captures/a.e.pcap', droppedByKernel: 0, clock: { offsetNs: 0, boundNs: 0 }, error: null, ...record }],
   } as unknown as CellEvidence;
   return figuresOf({ name: 't', check: 'packets', capture: 'a:e', ...keys } as TargetFile, evidence, new Map());
 }
@@ -38,8 +38,8 @@ test('packets of a description are counted, in the window', () => {
 });
 
 test('stamps of another machine are on its clock', () => {
-  assert.equal(count({ to: '1s' }, SEEN, { clockAheadNs: 1e9 }), 1);
-  assert.equal(count({ to: '2s' }, SEEN, { clockAheadNs: 2e9 }), 1);
+  assert.equal(count({ to: '1s' }, SEEN, { clock: { offsetNs: 1e9, boundNs: 0 } }), 1);
+  assert.equal(count({ to: '2s' }, SEEN, { clock: { offsetNs: 2e9, boundNs: 0 } }), 1);
 });
 
 test('no data is undecided: empty, incomplete or no captures', () => {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { readFileSync, writeFileSync } from 'node:fs';
 import test from 'ava';
 import fc from 'fast-check';
-import { clockProblem, offsetAt, type ClockRecord, type ClockSample } from '../../src/clocks/samples.ts';
+import { clockProblem, offsetAt } from '../../src/clocks/samples.ts';
+import type { ClockRecord, ClockSample } from '../../src/evidence/records.ts';
 import { chronyConfig, ptpConfig } from '../../src/clocks/sync.ts';
 import { parseBurst } from '../../src/clocks/watch.ts';
 import { planDeployment, type PlannedMachine } from '../../src/fabric/plan.ts';
@@ -176,14 +177,14 @@ const fabricOf = async (topology: string): Promise<Fabric> => {
 }
 
 {
-  const sample = (atMs: number, offsetUs: number | null, boundUs = 100, machine = 'm'): ClockSample => ({ machine, atMs, offsetNs: offsetUs === null ? null : offsetUs * 1000, boundNs: boundUs * 1000 });
+  const sample = (atMs: number, offsetUs: number | null, boundUs = 100, machine = 'm'): ClockSample => ({ machine, atMs, clock: offsetUs === null ? null : { offsetNs: offsetUs * 1000, boundNs: boundUs * 1000 } });
   const every = (fromMs: number, toMs: number, offsetUs: (atMs: number) => number | null) => Array.from({ length: (toMs - fromMs) / 500 + 1 }, (_, i) => sample(fromMs + i * 500, offsetUs(fromMs + i * 500)));
   const record = (samples: ClockSample[]): ClockRecord => ({ reference: 'gm', sync: 'ptp', maxOffsetUs: 1000, samples });
 
   test('clocks: bounds of an exchange: the middle, and half of what is between', () => {
-    assert.deepEqual(parseBurst('m', '{"atNs":"1","lowerNs":-300,"upperNs":100,"rttMaxNs":900,"lost":0}', 5), { machine: 'm', atMs: 5, offsetNs: 100, boundNs: 200 });
-    assert.equal(parseBurst('m', '{"atNs":"1","lost":10}', 5).offsetNs, null);
-    assert.equal(parseBurst('m', '{"atNs":"1","lowerNs":1000,"upperNs":0,"rttMaxNs":900,"lost":0}', 5).boundNs, 1400, 'a clock that was set meanwhile is known less well');
+    assert.deepEqual(parseBurst('m', '{"atNs":"1","lowerNs":-300,"upperNs":100,"rttMaxNs":900,"lost":0}', 5), { machine: 'm', atMs: 5, clock: { offsetNs: 100, boundNs: 200 } });
+    assert.equal(parseBurst('m', '{"atNs":"1","lost":10}', 5).clock, null);
+    assert.equal(parseBurst('m', '{"atNs":"1","lowerNs":1000,"upperNs":0,"rttMaxNs":900,"lost":0}', 5).clock?.boundNs, 1400, 'a clock that was set meanwhile is known less well');
   });
   test('clocks: good clocks say nothing; a step, a wide bound, silence do', () => {
     assert.equal(clockProblem(record(every(0, 10_000, () => 300)), 1000, 9000), undefined);

@@ -1,8 +1,9 @@
 /** What a run left of its connections, policies and loads, dated from the start of a phase. */
 import { agentLog, logAheadMs, type LogLine } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { isRequest, type AnsweredRequest } from '../../../src/evidence/events.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
-import type { PhaseRecord } from '../../../src/traffic/run.ts';
+import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { NodeInfo, Pop, PopFile, Service } from '../config.ts';
 import type { ConnectionRow, Fate } from '../nodes/client.ts';
 import type { ManagerStatus, Policies, PopFeedback } from '../protocol.ts';
@@ -119,14 +120,17 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, controllerLogged: agentLog(evidence, 'pop', controller).length > 0, tables, loads, answers: answersOf(evidence, phase), feedback: feedbackOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
 }
 
-function feedbackOf(evidence: CellEvidence, phase: PhaseRecord): Trail['feedback'] {
-  return (evidence.events[phase.phase] ?? []).flatMap(({ request }) => (request?.operation === 'PullFeedback' && request.refused === null ? [request.answer as Readonly<Record<string, PopFeedback>>] : []));
+/** Answers to an operation that was not refused. */
+function answered(evidence: CellEvidence, phase: PhaseRecord, operation: string): AnsweredRequest[] {
+  return (evidence.events[phase.phase] ?? []).filter(isRequest).filter((e) => e.action.operation === operation && e.outcome.state === 'done');
 }
 
+const feedbackOf = (evidence: CellEvidence, phase: PhaseRecord): Trail['feedback'] =>
+  answered(evidence, phase, 'PullFeedback').map((e) => e.outcome.answer as Readonly<Record<string, PopFeedback>>);
+
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Answer[] {
-  return (evidence.events[phase.phase] ?? []).flatMap(({ beganUs, request }): Answer[] => {
-    if (request?.operation !== 'GetPolicies' || request.refused !== null) return [];
-    const { pops } = request.answer as { pops: Record<string, ManagerStatus | null> };
-    return [{ atUs: beganUs, entries: Object.fromEntries(Object.entries(pops).flatMap(([pop, status]) => (status ? [[pop, status.entries] as const] : []))) }];
+  return answered(evidence, phase, 'GetPolicies').map(({ beganUs, outcome }): Answer => {
+    const { pops } = outcome.answer as { pops: Record<string, ManagerStatus | null> };
+    return { atUs: beganUs, entries: Object.fromEntries(Object.entries(pops).flatMap(([pop, status]) => (status ? [[pop, status.entries] as const] : []))) };
   });
 }

@@ -57,7 +57,7 @@ export function packetsAt(evidence: CellEvidence, at: string, phaseStartUs: numb
   // One that does not show all packets proves nothing.
   const record = evidence.captures.find((c) => c.at === at);
   if (!record || defectOf(record) !== undefined) return undefined;
-  const aheadUs = (record.clockAheadNs ?? 0) / 1000;
+  const aheadUs = record.clock.offsetNs / 1000;
   const packets: SeenPacket[] = [];
   readCapture(join(evidence.folder, record.file), ({ data, offset, captured, seconds, nanoseconds }) => {
     const packet = dissect(data.subarray(offset, offset + captured));

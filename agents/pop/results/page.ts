@@ -4,6 +4,7 @@ import type { VNode } from 'preact';
 import { quantileOf, shareInterval } from '../../../src/checks/statistics.ts';
 import { formatDurationUs, formatPercent } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { describeEvent } from '../../../src/evidence/events.ts';
 import type { Mark } from '../../../src/report/charts.ts';
 import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
@@ -50,13 +51,16 @@ function partsOf({ cells }: JudgedRun): Part[] {
 
 const popsOf = (parts: readonly Part[]): string[] => [...new Set(parts.flatMap((p) => p.trail.pops.map((pop) => pop.name)))];
 
+/** Requests that are traffic, readings, or policies, which are drawn as such. */
+const DRAWN_ELSEWHERE: ReadonlySet<string> = new Set(['Connect', 'SetPolicies', 'GetPolicies', 'PullFeedback', 'Flood']);
+
 /** Policies and events, as lines in a chart; those that come together are one. */
 function marksOf({ evidence, phase, trail }: Part): Mark[] {
   const policies = trail.policies.filter((p) => p.sentUs >= 0 && p.sentUs < phase.durationUs).map((p) => ({ x: p.sentUs / 1e6, label: Object.entries(p.policies).flatMap(([from, services]) => {
     const [shares] = Object.values(services);
     return Object.entries(shares ?? {}).length === 0 ? [`${from}: none`] : [`${from}→${Object.entries(shares ?? {}).map(([to, amount]) => `${to} ${formatPercent(amount, 0)}`).join(', ')}`];
   }).join('; ') }));
-  const events = (evidence.events[phase.phase] ?? []).filter((e) => !/^(Connect|SetPolicies|GetPolicies|PullFeedback|Flood)/.test(e.what)).map((e) => ({ x: e.beganUs / 1e6, label: e.what }));
+  const events = (evidence.events[phase.phase] ?? []).filter((e) => e.action.kind !== 'request' || !DRAWN_ELSEWHERE.has(e.action.operation)).map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
   return [...policies, ...events].sort((a, b) => a.x - b.x).filter((m, i, all) => i === 0 || m.x - all[i - 1]!.x > phase.durationUs / 1e6 / LABELS);
 }
 

@@ -2,8 +2,9 @@
 import { offsetAt } from '../../../src/clocks/samples.ts';
 import { agentLog, logAheadMs } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { isRequest } from '../../../src/evidence/events.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
-import type { PhaseRecord } from '../../../src/traffic/run.ts';
+import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { NodeInfo, ReplicationFile } from '../config.ts';
 import type { Membership } from '../protocol.ts';
 import { deliveriesOf, producerOf, replicasOf, type Delivery, type Replica } from '../records.ts';
@@ -133,12 +134,9 @@ interface Asked {
 function requests(evidence: CellEvidence, phase: PhaseRecord): Asked[] {
   return evidence.phases.flatMap((other) => {
     const offsetUs = Number(BigInt(other.startedNs) - BigInt(phase.startedNs)) / 1000;
-    const planned = evidence.lab.phases.find((p) => p.name === other.phase)?.events ?? [];
-    return (evidence.events[other.phase] ?? []).flatMap((event, i): Asked[] => {
-      const what = planned[i]?.what;
-      if (!event.request || event.request.refused !== null || what?.kind !== 'request') return [];
-      const askedUs = offsetUs + event.beganUs;
-      return [{ operation: what.operation, params: what.params, answer: event.request.answer, askedUs, answeredUs: askedUs + event.tookUs }];
+    return (evidence.events[other.phase] ?? []).filter(isRequest).filter((e) => e.outcome.state === 'done').map(({ action, outcome, beganUs, tookUs }): Asked => {
+      const askedUs = offsetUs + beganUs;
+      return { operation: action.operation, params: action.params, answer: outcome.answer, askedUs, answeredUs: askedUs + tookUs };
     });
   }).sort((a, b) => a.askedUs - b.askedUs);
 }

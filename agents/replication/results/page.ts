@@ -4,6 +4,7 @@ import type { VNode } from 'preact';
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import { formatDurationUs } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { describeEvent } from '../../../src/evidence/events.ts';
 import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { cumulative, releaseErrors, spreadOverTime, strips, type ErrorBar, type Strip } from './charts.ts';
@@ -93,6 +94,9 @@ function stripsOf({ messages, trail, phase }: Part): Strip[] {
   });
 }
 
+/** Requests that are traffic, or change nothing. */
+const ROUTINE: ReadonlySet<string> = new Set(['Send', 'GetLSAGMetrics']);
+
 function overTime(parts: readonly Part[]): VNode {
   return html`<section><h2>Spread over time</h2>
     <p class="soft">A dot is a message; red above: one that did not reach everybody. Ticks below: iterations that changed the graph, its order or its holds. Dashed: events of the topology.</p>
@@ -101,7 +105,7 @@ function overTime(parts: readonly Part[]): VNode {
       const spreads = messages.map((m) => ({ seconds: m.atUs / 1e6, us: spreadOf(latencies(m)) }));
       const start = phaseStartMs(phase);
       const changes = trail.iterations.filter((i) => i.changed > 0).map((i) => (i.atMs - start) / 1000).filter((s) => s >= 0 && s <= phase.durationUs / 1e6);
-      const events = (evidence.events[phase.phase] ?? []).filter((e) => !/^(Send|Get)/.test(e.what)).filter((e, i, list) => i === 0 || e.beganUs - list[i - 1]!.beganUs > phase.durationUs / 40).map((e) => ({ x: e.beganUs / 1e6, label: e.what }));
+      const events = (evidence.events[phase.phase] ?? []).filter((e) => e.action.kind !== 'request' || !ROUTINE.has(e.action.operation)).filter((e, i, list) => i === 0 || e.beganUs - list[i - 1]!.beganUs > phase.durationUs / 40).map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
       return html`<figure><figcaption>${name}</figcaption>${raw(spreadOverTime(spreads.filter((s) => Number.isFinite(s.us)), spreads.filter((s) => s.us === Infinity).map((s) => s.seconds), changes, events, `Spread of messages over time in ${name}`))}</figure>`;
     })}</div>${parts.length > MOST_TIMELINES && html`<p class="soft">${parts.length - MOST_TIMELINES} more are not drawn.</p>`}</section>`;
 }

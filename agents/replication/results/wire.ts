@@ -80,7 +80,7 @@ function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[], name: 
   if (bad) return `the capture at ${bad.at} is incomplete: ${defectOf(bad)}`;
   const own: { arrived: Passage[]; sent: Passage[]; measured: Measurement[] } = { arrived: [], sent: [], measured: [] };
   for (const record of records) {
-    const aheadNs = BigInt(Math.round(record.clockAheadNs ?? 0));
+    const aheadNs = BigInt(Math.round(record.clock.offsetNs));
     const headers = emptyHeaders();
     readCapture(join(evidence.folder, record.file), (packet) => {
       const { data, offset, captured, length, seconds, nanoseconds } = packet;

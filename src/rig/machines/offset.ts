@@ -1,17 +1,11 @@
 /** The clock of a machine against this one's, by two-way exchanges. */
 import { epochNs } from './local-machine.ts';
+import type { ClockOffset } from '../../evidence/records.ts';
 import type { Machine } from './machine.ts';
-
-export interface ClockOffset {
-  /** That clock minus this one. */
-  readonly offsetNs: number;
-  /** The truth is within ± this much: half of the shortest round trip, whatever the path's two ways took. */
-  readonly boundNs: number;
-}
 
 const EXCHANGES = 12;
 
-/** Of several exchanges, the one with the shortest round trip says most. */
+/** That clock minus this one. Of several exchanges the one with the shortest round trip counts; the bound is half of it, whatever the path's two ways took. */
 export async function offsetOf(machine: Pick<Machine, 'clockNs' | 'isHere'>, exchanges = EXCHANGES): Promise<ClockOffset> {
   if (machine.isHere) return { offsetNs: 0, boundNs: 0 };
   let best: ClockOffset | undefined;

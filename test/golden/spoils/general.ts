@@ -5,7 +5,7 @@ import { parseDurationUs } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isBuiltIn } from '../../../src/topology/units.ts';
 import type { Frame } from '../../support/pcap.ts';
-import { captures, counters, flows, type Spoil } from './spoil.ts';
+import { captures, counters, flows, requests, type Spoil } from './spoil.ts';
 
 export const general: readonly Spoil[] = [
   { name: 'the run ended early', spoil: (e) => ({ ...e, voided: ['the run ended before this repeat was complete'] }) },
@@ -14,7 +14,7 @@ export const general: readonly Spoil[] = [
   { name: 'captures hold nothing of what is counted', spoil: (e, folder) => captures(folder, e, (frames, at) => (counted(e, at).length === 0 ? frames : frames.map((f) => ({ ...f, bytes: Buffer.alloc(60) })))) },
   { name: 'captures dropped packets', spoil: (e) => ({ ...e, captures: e.captures.map((c) => ({ ...c, droppedByKernel: 7 })) }) },
   { name: 'logs cut', spoil: (e, folder) => { rmSync(join(folder, 'agents'), { recursive: true, force: true }); return e; } },
-  { name: 'clocks unknown', spoil: (e) => ({ ...e, clocks: { reference: 'left', sync: 'ptp', maxOffsetUs: 10_000, samples: [{ machine: 'local', atMs: 0, offsetNs: null, boundNs: 0 }] } }) },
+  { name: 'clocks unknown', spoil: (e) => ({ ...e, clocks: { reference: 'left', sync: 'ptp', maxOffsetUs: 10_000, samples: [{ machine: 'local', atMs: 0, clock: null }] } }) },
   { name: 'tools failed', spoil: (e) => flows(e, ({ flow, started, seconds }) => ({ flow, started, seconds, ok: false, error: 'it ended early', receivedBytes: 0, intervals: [] })) },
   { name: 'nothing arrives', spoil: (e) => flows(e, (f) => ({ ...f, receivedBytes: 0, intervals: f.intervals.map((i) => ({ ...i, rateBps: 0 })), ...(f.rttUs ? { rttUs: f.rttUs.map(() => null) } : {}), ...(f.datagrams ? { datagrams: f.datagrams.map((d) => ({ ...d, lost: d.sent })) } : {}) })) },
   { name: 'everything arrives', spoil: (e) => flows(e, (f) => ({ ...f, ok: true, receivedBytes: 1_000_000, rttUs: f.rttUs?.map((rtt) => rtt ?? 500) ?? [500] })) },
@@ -25,7 +25,7 @@ export const general: readonly Spoil[] = [
   { name: 'counters are one', spoil: (e) => counters(e, () => 1) },
   { name: 'counters are higher', spoil: (e) => counters(e, (v) => v + 1_000_000) },
   { name: 'counters are missing', spoil: (e) => ({ ...e, agents: e.agents.map((a) => ({ ...a, counters: {} })) }) },
-  { name: 'requests have other results', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request ? { ...event, request: { ...event.request, refused: event.request.refused === null ? 'Unreachable' : 'SomethingElse' } } : event))])) }) },
+  { name: 'requests have other results', spoil: (e) => requests(e, ({ outcome }) => ({ state: 'refused', code: outcome.state === 'refused' ? 'SomethingElse' : 'Unreachable', answer: outcome.answer })) },
   { name: 'nothing was asked', spoil: (e) => ({ ...e, events: {} }) },
 ];
 

@@ -3,7 +3,7 @@ import type { PopFile } from '../../../agents/pop/config.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { Frame } from '../../support/pcap.ts';
 import type { Line } from '../frames.ts';
-import { captures, logs, of, type Spoil } from './spoil.ts';
+import { answers, captures, logs, of, reworded, type Spoil } from './spoil.ts';
 
 /** Of an IPv4 header behind an Ethernet header. */
 const IPV4_SOURCE = 14 + 12;
@@ -69,7 +69,7 @@ export const pop: readonly Spoil[] = of('pop', [
   { name: 'the first policies stay', spoil: (e, folder) => { let n = 0; return policies(e, folder, (line) => (n++ === 0 ? [line] : [{ ...line, event: 'left out' }])); } },
   { name: 'policies of all PoPs all the time', spoil: (e, folder) => { let first = true; return logs(folder, e, (line, node) => { if (node !== 'ctl' || !first) return [line]; first = false; return [line, ...everywhere(e)]; }); } },
   { name: 'no policies', spoil: (e, folder) => policies(e, folder, () => []) },
-  { name: 'answers are wrong', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request?.operation === 'GetPolicies' && event.request.answer ? { ...event, request: { ...event.request, answer: JSON.parse(JSON.stringify(event.request.answer).replaceAll(/"":(\d+)/g, (_, n: string) => `"":${Number(n) + 9}`)) as unknown } } : event.request?.operation === 'PullFeedback' && event.request.answer ? { ...event, request: { ...event.request, answer: { a: { pop: 'a', version: 1, servers: {}, distanceMs: {} } } } } : event))])) }) },
+  { name: 'answers are wrong', spoil: (e) => answers(answers(e, 'GetPolicies', (a) => reworded(a, /"":(\d+)/g, (n) => `"":${Number(n) + 9}`)), 'PullFeedback', () => ({ a: { pop: 'a', version: 1, servers: {}, distanceMs: {} } })) },
   { name: 'nothing is tunnelled', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) ? [] : [f])) },
   { name: 'everything is tunnelled', spoil: (e, folder) => tunnels(e, folder, (f) => (isTunnel(f) || protocolOf(f) === 0 ? [f] : [f, encapsulated(f, [10, 64, 3, 2], [10, 64, 4, 2])])) },
   { name: 'all travels in tunnels', spoil: (e, folder) => tunnels(e, folder, (f) => [isTunnel(f) || protocolOf(f) === 0 ? f : encapsulated(f, [10, 64, 3, 2], [10, 64, 4, 2])]) },

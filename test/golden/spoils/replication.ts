@@ -3,7 +3,7 @@ import { deliveriesOf, DELIVERY_BYTES } from '../../../agents/replication/record
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { rewriteLogs, type Line } from '../frames.ts';
-import { captures, logs, of, type Spoil } from './spoil.ts';
+import { answers, captures, logs, of, reworded, type Spoil } from './spoil.ts';
 
 /** Deliveries of consumers, each changed, left out or doubled. */
 function deliveries(evidence: CellEvidence, folder: string, change: (record: Buffer, consumer: string, sequence: number) => readonly Buffer[]): CellEvidence {
@@ -85,7 +85,7 @@ export const replication: readonly Spoil[] = of('replication', [
   { name: 'all come from one PPN', spoil: (e, folder) => deliveries(e, folder, (record) => { record.writeUInt32LE(1, SENDER_AT); return [record]; }) },
   { name: 'they come from everywhere', spoil: (e, folder) => deliveries(e, folder, (record, consumer) => { record.writeUInt32LE(number(consumer), SENDER_AT); return [record]; }) },
   { name: 'flows are asked for again', spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'resolve' ? [line, line] : [line])) },
-  { name: 'metrics are wrong', spoil: (e) => ({ ...e, events: Object.fromEntries(Object.entries(e.events).map(([phase, list]) => [phase, list.map((event) => (event.request?.operation === 'GetLSAGMetrics' && event.request.answer ? { ...event, request: { ...event.request, answer: JSON.parse(JSON.stringify(event.request.answer).replaceAll(/"meanUs":([0-9.]+)/g, (_, us: string) => `"meanUs":${Number(us) * 1.1}`)) as unknown } } : event))])) }) },
+  { name: 'metrics are wrong', spoil: (e) => answers(e, 'GetLSAGMetrics', (a) => reworded(a, /"meanUs":([0-9.]+)/g, (us) => `"meanUs":${Number(us) * 1.1}`)) },
   { name: 'producers and PPNs are one place', spoil: (e, folder) => ppns(e, folder, (f, _, sent) => [sent ? f : arrivedAtOnce(f)]) },
 ]);
 

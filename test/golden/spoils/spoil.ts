@@ -1,7 +1,8 @@
 /** A way to spoil recorded evidence, and what such ways are made of. */
 import { join } from 'node:path';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
-import type { FlowResult } from '../../../src/traffic/tools.ts';
+import { isRequest, type AnsweredRequest } from '../../../src/evidence/events.ts';
+import type { EventRecord, FlowResult } from '../../../src/evidence/records.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { readFrames, rewriteLogs, writeFrames, type Line } from '../frames.ts';
 
@@ -27,3 +28,12 @@ export const logs = (folder: string, evidence: CellEvidence, change: (line: Line
 };
 export const flows = (evidence: CellEvidence, change: (flow: FlowResult, phase: number) => FlowResult): CellEvidence => ({ ...evidence, phases: evidence.phases.map((p, i) => ({ ...p, flows: p.flows.map((f) => change(f, i)) })) });
 export const counters = (evidence: CellEvidence, change: (value: number) => number): CellEvidence => ({ ...evidence, agents: evidence.agents.map((a) => ({ ...a, counters: Object.fromEntries(Object.entries(a.counters).map(([k, v]) => [k, change(v)])) })) });
+/** Changes what became of every request. */
+export const requests = (evidence: CellEvidence, change: (request: AnsweredRequest) => EventRecord['outcome']): CellEvidence => ({
+  ...evidence, events: Object.fromEntries(Object.entries(evidence.events).map(([phase, list]) => [phase, list.map((event) => (isRequest(event) ? { ...event, outcome: change(event) } : event))])),
+});
+/** Changes the answers of an operation. */
+export const answers = (evidence: CellEvidence, operation: string, change: (answer: unknown) => unknown): CellEvidence =>
+  requests(evidence, ({ action, outcome }) => (action.operation === operation && outcome.answer !== null ? { ...outcome, answer: change(outcome.answer) } : outcome));
+/** Changes the first group of every match in what a value is written as. */
+export const reworded = (value: unknown, pattern: RegExp, change: (group: string) => string): unknown => JSON.parse(JSON.stringify(value).replaceAll(pattern, (_, group: string) => change(group)));
