@@ -13,6 +13,7 @@ import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { containersImpossible, testRig } from '../test/support/rigs.ts';
 import { print, seconds, show } from './measure.ts';
+import { checksOf } from '../src/systems/registry.ts';
 
 const CONTAINERS = 10;
 const ROUNDS = 5;
@@ -32,7 +33,7 @@ export async function benchContainers(): Promise<void> {
     if (status !== 0) throw new Error(stderr);
     const names = Array.from({ length: CONTAINERS }, (_, i) => `c${i}`);
     const text = `name: bench\ntopology:\n  nodes:\n    sw: { kind: bridge }\n${names.map((n) => `    ${n}:\n`).join('')}  links:\n${names.map((n) => `    - endpoints: ["${n}:eth0", "sw:${n}"]\n`).join('')}`;
-    const lab = (await parseExperiment('bench.yaml', text)).cells[0] as Lab;
+    const lab = (await parseExperiment('bench.yaml', text, { checksOf })).cells[0] as Lab;
     const ctx = quietContext();
     const docker = new Docker({ socketPath: ownEngineSocket() });
     await using testbed = await Testbed.open(ctx, await loadRig(rig.file), { lease: { purpose: 'bench', waitMs: 0 } });

@@ -7,13 +7,14 @@ import { measureLinks } from '../src/run/runner.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { print, seconds, show } from './measure.ts';
+import { checksOf } from '../src/systems/registry.ts';
 
 const REPEATS = 3;
 
 async function star(hosts: number): Promise<Lab> {
   const names = Array.from({ length: hosts }, (_, i) => `h${i}`);
   const text = `name: bench\ntopology:\n  nodes:\n    sw: { kind: ovs-bridge }\n${names.map((n) => `    ${n}:\n`).join('')}  links:\n${names.map((n) => `    - endpoints: ["${n}:eth0", "sw:${n}"]\n`).join('')}`;
-  return (await parseExperiment('bench.yaml', text)).cells[0] as Lab;
+  return (await parseExperiment('bench.yaml', text, { checksOf })).cells[0] as Lab;
 }
 
 export async function benchDeploy(): Promise<void> {

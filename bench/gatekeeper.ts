@@ -20,6 +20,7 @@ import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { meanInterval } from '../src/checks/statistics.ts';
 import { hasTrafgen, print, show } from './measure.ts';
+import { checksOf } from '../src/systems/registry.ts';
 
 const LAB = 'name: bench\ntopology: { nodes: { rx: {}, tx: {} }, links: [{ endpoints: ["rx:up", "tx:up"] }, { endpoints: ["rx:prov", "tx:prov"] }] }\n';
 const WARM_UP_MS = 2000;
@@ -77,7 +78,7 @@ function verdict(agents: readonly Cost[]): void {
 
 async function measure(load: Load): Promise<Cost[]> {
   const ctx = quietContext();
-  const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
+  const lab = (await parseExperiment('bench.yaml', LAB, { checksOf })).cells[0] as Lab;
   await using testbed = await Testbed.open(ctx, null, { lease: null });
   const deployed = await testbed.deploy(ctx, lab, 'bench');
   const folder = mkdtempSync(join(tmpdir(), 'netrig-bench-'));

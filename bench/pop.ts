@@ -17,6 +17,7 @@ import type { Lab } from '../src/topology/model.ts';
 import { told } from '../test/support/forwarder.ts';
 import { synFrame } from '../test/support/frames.ts';
 import { hasTrafgen, print, show } from './measure.ts';
+import { checksOf } from '../src/systems/registry.ts';
 
 const LAB = `name: bench-pop
 topology:
@@ -42,7 +43,7 @@ interface Way { readonly name: string; readonly from: string; readonly to: strin
 export async function benchPop(): Promise<void> {
   if (!hasTrafgen()) return;
   const ctx = quietContext();
-  const lab = (await parseExperiment('bench.yaml', LAB)).cells[0] as Lab;
+  const lab = (await parseExperiment('bench.yaml', LAB, { checksOf })).cells[0] as Lab;
   await using testbed = await Testbed.open(ctx, null, { lease: null });
   const deployed = await testbed.deploy(ctx, lab, 'bench');
   try {

@@ -17,7 +17,8 @@ export const system: SystemDefinition<GatekeeperFile> = {
   name: 'gatekeeper',
   configSchema: gatekeeperSchema,
   entry: new URL('./main.ts', import.meta.url),
-  page: new URL('./page.ts', import.meta.url),
+  page: new URL('./results/page.ts', import.meta.url),
+  checks: new URL('./results/check.ts', import.meta.url),
   fixed: ['uplink', 'network', 'label', 'law', 'period', 'increase', 'limiter-timeout', 'counter-timeout'],
   realtime: true,
   plan(config, lab, on) {

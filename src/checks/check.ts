@@ -1,10 +1,8 @@
-/** What a check is: the testbed has some, and systems bring theirs (SystemDefinition.checks names a module that exports `checks`). */
-import type { TProperties } from 'typebox';
+/** What a check is: the testbed has some (builtin/), and systems bring theirs (SystemDefinition.checks names a module that exports `checks`). */
 import type { CellEvidence } from '../evidence/cell.ts';
-import type { Lab } from '../topology/model.ts';
-import type { SystemTarget, TargetFile } from '../topology/target.ts';
-import type { Unit } from '../topology/units.ts';
 import type { PhaseRecord } from '../evidence/records.ts';
+import type { CheckDefinition } from '../topology/checks.ts';
+import type { TargetFile } from '../topology/target.ts';
 import type { Trials } from './statistics.ts';
 
 /**
@@ -32,29 +30,22 @@ export interface Window {
   readonly toUs: number;
 }
 
-export interface TargetProblem {
-  /** Into the target. */
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-  readonly hint?: string;
+/** Rates of groups at a capture point, which the report draws over time. */
+export interface DrawnRates {
+  /** undefined: the first capture of the cell. */
+  readonly capture: string | undefined;
+  readonly label: string;
+  /** Of the link that they share; null: not known. */
+  readonly capacityBps: number | null;
+  /** A horizontal line: what a group is to have. */
+  readonly level: { readonly group: string; readonly bps: number; readonly label: string } | null;
 }
 
-/** For a figure of the whole phase: a window would be ignored. */
-export function refuseWindow(target: Pick<TargetFile, 'from' | 'to'>, what: string): TargetProblem[] {
-  return (['from', 'to'] as const).flatMap((edge) => (target[edge] === undefined ? [] : [{ path: [edge], message: `${what} is of the whole phase: "${edge}" has no effect on it`, hint: 'leave it out' }]));
-}
-
-export interface Check<Keys = unknown> {
-  /** Value of `check` in a target. */
-  readonly name: string;
-  /** Keys of its targets beside those that all have. */
-  readonly keys: TProperties;
-  /** What its figure is measured in. */
-  unit(target: SystemTarget & Keys): Unit;
-  /** What is wrong with a target in this lab, beyond its schema. */
-  problems?(target: SystemTarget & Keys, lab: Lab): TargetProblem[];
+export interface Check<Keys = unknown> extends CheckDefinition<Keys> {
   /** Pure: reads nothing but the evidence folder. */
-  figures(target: SystemTarget & Keys, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures;
+  figures(target: TargetFile & Keys, evidence: CellEvidence, phase: PhaseRecord, window: Window): Figures;
+  /** What the report draws of a target; absent: nothing. */
+  drawn?(target: TargetFile & Keys): DrawnRates | undefined;
 }
 
 /** By name. */

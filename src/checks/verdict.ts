@@ -5,9 +5,10 @@ import { CONFIDENCE } from '../core/sequential.ts';
 import { formatDurationUs, formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { matches } from '../topology/matrix.ts';
-import type { TargetFile } from '../topology/target.ts';
-import { isBounded, isBuiltIn, kindOf, unitOfTarget, type TargetKind, type Unit } from '../topology/units.ts';
-import { missing, type Checks, type Figures } from './check.ts';
+import type { Unit } from '../topology/checks.ts';
+import { kindOf, type TargetFile, type TargetKind } from '../topology/target.ts';
+import { BUILT_IN } from './builtin/index.ts';
+import { missing, type Check, type Checks, type Figures } from './check.ts';
 import { combine, type Basis, type Combined, type Present } from './combine.ts';
 import { figuresOf } from './figures.ts';
 import { decide, ratio, shifted, type Bounds, type Estimate, type Outcome } from './statistics.ts';
@@ -58,7 +59,7 @@ export interface JudgeOptions {
   readonly planned?: number;
   /** Finds the cells that targets compare with. */
   readonly lookup?: CellLookup;
-  /** What systems bring. */
+  /** Default: those of the testbed itself. */
   readonly checks?: Checks;
   /** Of every interval (default 0.95); higher where a run looks at its figures several times (sequential.ts). */
   readonly confidence?: number;
@@ -67,7 +68,7 @@ export interface JudgeOptions {
 type Judging = Required<JudgeOptions>;
 
 export function verdictsOf(repeats: readonly CellEvidence[], options: JudgeOptions = {}): Verdict[] {
-  const judging: Judging = { planned: repeats.length, lookup: () => undefined, checks: new Map(), confidence: CONFIDENCE, ...options };
+  const judging: Judging = { planned: repeats.length, lookup: () => undefined, checks: BUILT_IN, confidence: CONFIDENCE, ...options };
   const lab = repeats[0]?.lab;
   return lab ? lab.targets.map((target) => judge(target, repeats, judging)) : [];
 }
@@ -97,11 +98,12 @@ export function isSaturated(evidence: CellEvidence, phaseName?: string): boolean
 
 function judge(target: TargetFile, repeats: readonly CellEvidence[], judging: Judging): Verdict {
   const lab = (repeats[0] as CellEvidence).lab;
-  const bounds = boundsOf(target);
+  const check = judging.checks.get(target.check);
+  const bounds = boundsOf(target, check);
   const control = isControl(target, lab.variant);
-  const unit = target['relative-to'] === undefined ? unitOf(target, judging.checks) : 'fraction';
+  const unit = target['relative-to'] === undefined ? (check?.unit(target) ?? 'count') : 'fraction';
   const { measurement, dropped } = measure(target, repeats, judging, control);
-  const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, kind: kindOf(target), control, bounds, unit, wanted: describeBounds(bounds, target, unit, control), dropped };
+  const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, kind: kindOf(target), control, bounds, unit, wanted: describeBounds(bounds, target, check?.counts, unit, control), dropped };
   if (typeof measurement === 'string') return { ...base, outcome: 'inconclusive', estimate: null, basis: null, measured: '–', reason: measurement };
   const { estimate, basis, detail } = measurement;
   const raw = basis === 'within-run' ? 'inconclusive' : decide(estimate, bounds);
@@ -159,7 +161,7 @@ function measureHere(target: TargetFile, repeats: readonly CellEvidence[], { pla
   if (present.length === 0) return open([...new Set(dropped.map((d) => d.reason))].join('; '));
   if (present.length < planned && present.length < ENOUGH_REPEATS) return open(`only ${present.length} of ${planned} repeats can be judged: ${dropped[0]?.reason ?? 'the others were not run'}`);
   const clockBoundUs = Math.max(0, ...present.map((f) => f.clockBoundUs ?? 0));
-  const bounds = boundsOf(target);
+  const bounds = boundsOf(target, checks.get(target.check));
   const finest = Math.min(bounds.atMost ?? Infinity, bounds.atLeast ?? Infinity);
   if (target['relative-to'] === undefined && finest < 2 * clockBoundUs) return open(`the bound (${formatDurationUs(finest)}) is smaller than twice the clock uncertainty (± ${formatDurationUs(clockBoundUs)}): use better clocks or a looser bound`);
   const combined = combine(present, bounds, control, confidence);
@@ -172,13 +174,11 @@ function isControl(target: TargetFile, variant: Readonly<Record<string, string>>
   return (isList(expectation) ? expectation : [expectation]).some((w) => matches(w, variant));
 }
 
-const unitOf = (target: TargetFile, checks: Checks): Unit => (isBuiltIn(target) ? unitOfTarget(target) : (checks.get(target.check)?.unit(target) ?? 'count'));
-
 /** By what the clocks leave open. */
 const widened = (e: Estimate, byUs: number): Estimate => (byUs === 0 ? e : { ...e, low: e.low - byUs, high: e.high + byUs });
 
-function boundsOf(target: TargetFile): Bounds {
-  if (!isBounded(target)) return { atMost: 0 };
+function boundsOf(target: TargetFile, check: Check | undefined): Bounds {
+  if (check?.counts !== undefined) return { atMost: 0 };
   const read = (text: string | number | undefined): number | undefined => {
     if (text === undefined || typeof text === 'number') return text;
     if (/s$/.test(text) && !/bps$/i.test(text)) return parseDurationUs(text);

@@ -1,7 +1,7 @@
 /** Verdicts in words. Pure. */
 import { formatDurationUs, formatPercent, formatRate } from '../core/units.ts';
 import type { TargetFile } from '../topology/target.ts';
-import type { Unit } from '../topology/units.ts';
+import type { Unit } from '../topology/checks.ts';
 import type { Basis } from './combine.ts';
 import type { Bounds, Estimate } from './statistics.ts';
 import type { Verdict } from './verdict.ts';
@@ -24,9 +24,9 @@ export function describeEstimate(e: Estimate, unit: Unit, basis: Basis): string 
   return `${value} [${formatValue(e.low, unit)}, ${formatValue(e.high, unit)}]${basis === 'within-run' ? ' within this run' : ''}`;
 }
 
-export function describeBounds({ atLeast, atMost }: Bounds, target: TargetFile, unit: Unit, control: boolean): string {
-  if (target.check === 'reachability') return control ? 'a wrong flow' : 'no wrong flow';
-  if (target.check === 'answers') return control ? 'a wrong answer' : 'no wrong answer';
+/** `counts`: what the check counts the wrong ones of. */
+export function describeBounds({ atLeast, atMost }: Bounds, target: TargetFile, counts: string | undefined, unit: Unit, control: boolean): string {
+  if (counts !== undefined) return `${control ? 'a' : 'no'} wrong ${counts}`;
   const parts = [atLeast === undefined ? '' : `≥ ${formatValue(atLeast, unit)}`, atMost === undefined ? '' : `≤ ${formatValue(atMost, unit)}`].filter(Boolean);
   const reference = target['relative-to'];
   const of = reference === undefined ? '' : ` of ${[...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ')}`;

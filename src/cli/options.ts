@@ -34,9 +34,9 @@ export function parseLabName(text: string): string {
 
 /** Loads the parser and the systems only now: commands without a topology start without them. */
 export async function load(file: string, options: TopologyOptions, rig: RigPlan | null = null) {
-  const [{ loadExperiment }, { checkSystems }] = await Promise.all([import('../topology/load.ts'), import('../systems/registry.ts')]);
+  const [{ loadExperiment }, { checksOf, checkSystems }] = await Promise.all([import('../topology/load.ts'), import('../systems/registry.ts')]);
   const loadOptions: LoadOptions = {
-    set: options.set, filter: options.filter, checkSystems, rigVars: rig?.vars ?? {},
+    set: options.set, filter: options.filter, checksOf, checkSystems, rigVars: rig?.vars ?? {},
     ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
     ...(options.untilDecided === undefined ? {} : { untilDecided: options.untilDecided }),
     ...(options.name === undefined ? {} : { name: options.name }),

@@ -1,5 +1,5 @@
 /** What several targets and the report ask of the same phase is read once. */
-import type { PhaseRecord } from '../evidence/records.ts';
+import type { PhaseRecord } from './records.ts';
 import type { CellEvidence } from './cell.ts';
 
 type Reader<T> = (evidence: CellEvidence, phase: PhaseRecord) => T;

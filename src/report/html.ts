@@ -7,12 +7,12 @@ import { isSaturated, type Verdict } from '../checks/verdict.ts';
 import { formatDurationUs, formatPercent } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { describeImpairment } from '../topology/fabric.ts';
-import { groupedBars, sparkline, timeSeries } from './charts.ts';
+import { sparkline, timeSeries } from './charts.ts';
 import { renderSvg } from './graph.ts';
 import type { JudgedRun } from './judge.ts';
 import { key, raw } from './page.ts';
 import { STYLE } from './style.ts';
-import { agentCosts, cellTimeSeries, describeMachines, describeRate, loadSummaries, shareComparison } from './views.ts';
+import { agentCosts, cellTimeSeries, describeMachines, describeRate, loadSummaries } from './views.ts';
 
 const WORDS = { pass: 'met', fail: 'missed', inconclusive: 'inconclusive' } as const;
 const SYMBOLS = { pass: '✔', fail: '✘', inconclusive: '?' } as const;
@@ -36,7 +36,6 @@ export async function renderHtml(run: JudgedRun, sections: readonly VNode[]): Pr
       <main>
         ${banner(run)}
         <section aria-labelledby="verdicts"><h2 id="verdicts">Verdicts</h2>${verdictTable(run.verdicts)}</section>
-        ${comparison(run)}
         ${timelines(run)}
         ${sections}
         ${linkTable(run)}
@@ -78,22 +77,10 @@ function verdictTable(verdicts: readonly Verdict[]): VNode {
   </table></div>`;
 }
 
-function comparison(run: JudgedRun): VNode | null {
-  const c = shareComparison(run);
-  if (!c) return null;
-  const svg = groupedBars(c.bars, c.series, { facets: c.facets, groups: c.groups, yLabel: '% of the link', description: 'Share of the contended link per tenant, by variant; diamonds show the published shape' });
-  return html`<section><h2>Share of the link per tenant</h2>${key(c.series, '◇ published shape · line: 95 % interval')}
-    <div class="scroll">${raw(svg)}</div>
-    <details><summary>The figures as a table</summary><div class="scroll"><table>
-      <thead><tr><th>variant</th><th>tenant</th><th>measured</th><th>published</th></tr></thead>
-      <tbody>${c.bars.map((b) => html`<tr><td>${b.facet} / ${b.group}</td><td>${b.series}</td><td>${b.value.toFixed(1)} %</td><td>${b.expected === null ? '–' : `${b.expected} %`}</td></tr>`)}</tbody>
-    </table></div></details></section>`;
-}
-
 function timelines(run: JudgedRun): VNode | null {
   const charts = [...run.cells].flatMap(([cell, repeats]) => {
     const evidence = repeats[0];
-    const chart = evidence && cellTimeSeries(evidence);
+    const chart = evidence && cellTimeSeries(evidence, run.checks);
     return chart ? [{ cell, chart }] : [];
   });
   const first = charts[0];

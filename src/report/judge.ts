@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Outcome } from '../checks/statistics.ts';
 import { confidenceOf } from '../core/sequential.ts';
 import { overall, verdictsOf, wantsRepeats, type CellLookup, type Verdict } from '../checks/verdict.ts';
-import { systemChecks } from '../systems/registry.ts';
+import type { Checks } from '../checks/check.ts';
+import { checksOf } from '../systems/registry.ts';
 import { readRun, type CellEvidence } from '../evidence/cell.ts';
 import { plannedRepeats } from '../evidence/manifest.ts';
 import type { RunManifest } from '../evidence/records.ts';
@@ -14,17 +15,18 @@ export interface JudgedRun {
   readonly verdicts: readonly Verdict[];
   readonly outcome: Outcome;
   readonly results: string;
+  readonly checks: Checks;
 }
 
 export async function evaluateRun(results: string): Promise<JudgedRun> {
   const { manifest, cells } = await readRun(results);
   const lookup: CellLookup = (variant) => [...cells.values()].find((repeats) => isDeepStrictEqual(repeats[0]?.lab.variant, variant));
-  const checks = await systemChecks([...cells.values()].flatMap((repeats) => repeats[0]?.lab.targets ?? []));
+  const checks = await checksOf([...cells.values()].flatMap((repeats) => repeats[0]?.lab.targets ?? []).map((t) => t.check));
   const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats, { planned: plannedRepeats(manifest, repeats[0]?.lab.cell ?? ''), lookup, checks, confidence: confidenceOf(manifest.looks?.length ?? 1) }));
   // A run that was stopped, or a cell that left nothing, has not met its targets.
   const incomplete = manifest.stopped !== null || manifest.endedAt === null || [...cells].some(([cell, repeats]) => repeats.length < plannedRepeats(manifest, cell));
   const outcome = overall(verdicts);
-  return { manifest, cells, verdicts, outcome: outcome === 'pass' && incomplete ? 'inconclusive' : outcome, results };
+  return { manifest, cells, verdicts, outcome: outcome === 'pass' && incomplete ? 'inconclusive' : outcome, results, checks };
 }
 
 /** Cells that need more repeats: those with an undecided measurement, and those that it is compared with. */

@@ -2,50 +2,43 @@
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { meanInterval } from '../checks/statistics.ts';
-import { groupSeries, windowRates } from '../checks/series.ts';
-import { WINDOW_US } from '../checks/isolation.ts';
-import type { Verdict } from '../checks/verdict.ts';
-import { formatRate, parseRateOf } from '../core/units.ts';
+import type { Checks, DrawnRates } from '../checks/check.ts';
+import { groupSeries, windowRates, WINDOW_US } from '../checks/series.ts';
+import { formatRate } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import { describeEvent } from '../evidence/events.ts';
 import type { RunManifest } from '../evidence/records.ts';
-import type { BuiltInTarget } from '../topology/units.ts';
-import type { Bar, Level, Mark, Point, TimeSeries } from './charts.ts';
+import type { Level, Mark, Point, TimeSeries } from './charts.ts';
 import type { JudgedRun } from './judge.ts';
-
-type Isolation = BuiltInTarget & { check: 'bandwidth-isolation' };
 
 /** A churn of a hundred events would be a grey area. */
 const MOST_EVENTS = 4;
 
-const isolationTargets = (evidence: CellEvidence): Isolation[] => evidence.lab.targets.filter((t): t is Isolation => t.check === 'bandwidth-isolation');
-
-/** Rates over time: per group at the capture point that the targets judge, or per flow where there is no capture. */
-export function cellTimeSeries(evidence: CellEvidence): TimeSeries | undefined {
-  const targets = isolationTargets(evidence);
-  const target = targets[0];
-  const phase = evidence.phases.find((p) => p.phase === target?.phase) ?? evidence.phases.at(-1);
+/** Rates over time: per group at the capture point that targets judge, or per flow where there is none. */
+export function cellTimeSeries(evidence: CellEvidence, checks: Checks): TimeSeries | undefined {
+  const drawn = evidence.lab.targets.flatMap((target): { phase: string | undefined; rates: DrawnRates }[] => {
+    const rates = checks.get(target.check)?.drawn?.(target);
+    return rates ? [{ phase: target.phase, rates }] : [];
+  });
+  const first = drawn[0];
+  const phase = evidence.phases.find((p) => p.phase === first?.phase) ?? evidence.phases.at(-1);
   if (!phase) return undefined;
   const planned = evidence.lab.phases.find((p) => p.name === phase.phase);
   const happened = (evidence.events[phase.phase] ?? []).slice(0, MOST_EVENTS).map((e): Mark => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
   const marks = [...eventMarks(planned?.flows ?? []), ...happened];
-  const capture = target?.capture ?? evidence.captures[0]?.at;
+  const capture = first?.rates.capture ?? evidence.captures[0]?.at;
   const record = evidence.captures.find((c) => c.at === capture);
-  const readable = record !== undefined && record.error === undefined && existsSync(join(evidence.folder, record.file));
-  if (target && capture && readable) {
-    const series = readableSeries(evidence, capture, target.label ?? 'tenant', phase);
+  if (first && record?.error === null && existsSync(join(evidence.folder, record.file))) {
+    const { label, capacityBps } = first.rates;
+    const series = readableSeries(evidence, record.at, label, phase);
     if (!series) return undefined;
     const names = [...series.bytes.keys()].sort();
     const points = names.flatMap((name) => windowRates(series.bytes.get(name) as Float64Array, series.binUs, WINDOW_US, 0, phase.durationUs)
       .map((rate, i): Point => ({ x: ((i + 0.5) * WINDOW_US) / 1e6, y: rate / 1e6, series: name })));
-    const capacityBps = parseRateOf(target.capacity, 0);
-    const levels = targets.flatMap((t): Level[] => (t.guarantee !== undefined && t.group !== undefined
-      ? [{ y: parseRateOf(t.guarantee, capacityBps) / 1e6, label: `guarantee of ${t.group}`, series: t.group }] : []));
+    const levels = drawn.flatMap(({ rates: { level } }): Level[] => (level ? [{ y: level.bps / 1e6, label: level.label, series: level.group }] : []));
     const unique = levels.filter((l, i) => levels.findIndex((o) => o.y === l.y && o.series === l.series) === i);
-    return {
-      points, series: names, marks, levels: unique, yLabel: 'Mbit/s', yMax: (capacityBps / 1e6) * 1.1,
-      description: `Received rate per ${target.label ?? 'tenant'} at ${capture} over ${phase.durationUs / 1e6} seconds`,
-    };
+    const yMax = capacityBps === null ? Math.max(1, ...points.map((p) => p.y)) : capacityBps / 1e6;
+    return { points, series: names, marks, levels: unique, yLabel: 'Mbit/s', yMax: yMax * 1.1, description: `Received rate per ${label} at ${record.at} over ${phase.durationUs / 1e6} seconds` };
   }
   const names = phase.flows.filter((f) => f.intervals.length > 0).map((f) => f.flow);
   if (names.length === 0 || names.length > 6) return undefined;
@@ -75,41 +68,6 @@ function eventMarks(flows: readonly { readonly name: string; readonly startUs: n
   });
 }
 
-export interface Comparison {
-  readonly facets: readonly string[];
-  readonly groups: readonly string[];
-  readonly series: readonly string[];
-  readonly bars: readonly Bar[];
-}
-
-/** Mean share per group in every cell of a two-dimensional matrix: the paper's bar charts. */
-export function shareComparison({ manifest, cells, verdicts }: JudgedRun): Comparison | undefined {
-  const dimensions = Object.entries(manifest.dimensions);
-  const [facetDimension, groupDimension] = dimensions.map(([name]) => name);
-  if (dimensions.length !== 2 || facetDimension === undefined || groupDimension === undefined) return undefined;
-  const bars: Bar[] = [];
-  for (const repeats of cells.values()) {
-    const first = repeats[0];
-    if (!first) continue;
-    for (const target of isolationTargets(first)) {
-      if (target.metric !== 'share' || target.group === undefined) continue;
-      const verdict = verdicts.find((v: Verdict) => v.cell === first.lab.cell && v.target === target.name);
-      if (!verdict?.estimate) continue;
-      const { value, low, high } = verdict.estimate;
-      bars.push({
-        facet: first.lab.variant[facetDimension] ?? '', group: first.lab.variant[groupDimension] ?? '', series: target.group,
-        value: value * 100, low: low * 100, high: high * 100, expected: target.published === undefined ? null : Number.parseFloat(target.published),
-      });
-    }
-  }
-  if (bars.length === 0) return undefined;
-  const present = (values: readonly string[], pick: (b: Bar) => string) => values.filter((v) => bars.some((b) => pick(b) === v));
-  return {
-    facets: present(manifest.dimensions[facetDimension] ?? [], (b) => b.facet), groups: present(manifest.dimensions[groupDimension] ?? [], (b) => b.group),
-    series: [...new Set(bars.map((b) => b.series))].sort(), bars,
-  };
-}
-
 export interface AgentCost { readonly cell: string; readonly agents: number; readonly crashes: number; readonly cpuPercent: number }
 
 export function agentCosts({ cells }: JudgedRun): AgentCost[] {
@@ -128,7 +86,7 @@ export interface LoadSummary {
 }
 
 export function loadSummaries(repeats: readonly CellEvidence[]): LoadSummary[] {
-  const byMachine = Map.groupBy(repeats.flatMap((r) => r.load), (s) => s.machine ?? 'local');
+  const byMachine = Map.groupBy(repeats.flatMap((r) => r.load), (s) => s.machine);
   return [...byMachine].map(([machine, all]) => {
     const samples = all.map((s) => s.busy);
     return { machine, mean: meanInterval(samples).value, max: samples.reduce((a, b) => Math.max(a, b), 0), samples };

@@ -2,17 +2,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Type, type TSchema } from 'typebox';
+import { BUILT_IN } from '../checks/builtin/index.ts';
 import type { Check, Checks } from '../checks/check.ts';
 import { formatDurationUs } from '../core/units.ts';
 import { reconfigured } from '../topology/events.ts';
 import type { Lab } from '../topology/model.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
-import { closed } from '../core/config/parts.ts';
 import { topologySchema } from '../topology/schema.ts';
-import { bound, BUILT_IN_CHECKS, targetBase, type TargetFile } from '../topology/target.ts';
-import { checkUnits } from '../topology/targets.ts';
-import { isBuiltIn } from '../topology/units.ts';
+import { schemaOfTarget } from '../topology/checks.ts';
 import { lazyValidator, suggest, type Validator } from '../core/config/validate.ts';
 import type { AgentSpec, SystemDefinition } from './definition.ts';
 
@@ -32,7 +29,7 @@ export async function findSystem(name: string): Promise<SystemDefinition | undef
 
 /** Everything that is wrong with the systems of a lab, also after each of its `configure` events, with paths into the topology file. */
 export async function checkSystems(lab: Lab): Promise<Problem[]> {
-  const invalid = [...(await checkConfigurations(lab)), ...(await checkSystemTargets(lab))];
+  const invalid = await checkConfigurations(lab);
   if (invalid.length > 0) return invalid;
   // Only where the configuration is sound can it be told who answers what.
   const problems = await checkRequests(lab);
@@ -94,48 +91,22 @@ async function checkConfigurations(lab: Lab): Promise<Problem[]> {
   return problems;
 }
 
-/** Checks that systems bring, of those that the targets name. Modules are read where a target is not the testbed's own. */
-export async function systemChecks(targets: readonly TargetFile[]): Promise<Checks> {
-  return targets.every(isBuiltIn) ? new Map() : new Map((await allChecks()).map((check) => [check.name, check]));
+/** Those of the testbed; with those of systems where another is named. Modules of systems take their time to load. */
+export async function checksOf(named: readonly string[]): Promise<Checks> {
+  return named.every((name) => BUILT_IN.has(name)) ? BUILT_IN : allChecks();
 }
 
-async function allChecks(): Promise<Check[]> {
+async function allChecks(): Promise<Checks> {
   const definitions = await Promise.all(knownSystems().map(findSystem));
   const modules = await Promise.all(definitions.flatMap((d) => (d?.checks ? [import(d.checks.href) as Promise<{ checks: readonly Check[] }>] : [])));
-  return modules.flatMap((m) => m.checks);
+  return new Map([...BUILT_IN, ...modules.flatMap((m) => m.checks).map((check) => [check.name, check] as const)]);
 }
 
-/** Schema of a target of a system's check. */
-export const schemaOfCheck = ({ name, keys }: Check): TSchema => closed({ check: Type.Literal(name), ...targetBase, ...bound, ...keys });
-
-/** The schema of topology files with the targets of all systems' checks: for editors. */
+/** The schema of topology files with the targets of all checks: for editors. */
 export async function editorSchema(): Promise<object> {
-  const schema = structuredClone(topologySchema) as unknown as { properties: { targets: { items: { anyOf: object[] } } } };
-  const targets = schema.properties.targets.items;
-  const checks = await allChecks();
-  targets.anyOf = [...targets.anyOf.slice(0, BUILT_IN_CHECKS.length), ...checks.map(schemaOfCheck)];
+  const schema = structuredClone(topologySchema) as unknown as { properties: { targets: { items: object } } };
+  schema.properties.targets.items = { anyOf: [...(await allChecks()).values()].map(schemaOfTarget) };
   return schema;
-}
-
-async function checkSystemTargets(lab: Lab): Promise<Problem[]> {
-  const { targets } = lab;
-  const checks = await systemChecks(targets);
-  return targets.flatMap((target, t): Problem[] => {
-    if (isBuiltIn(target)) return [];
-    const path: Path = ['targets', t];
-    const check = checks.get(target.check);
-    if (!check) {
-      const names = [...BUILT_IN_CHECKS, ...checks.keys()];
-      const near = suggest(target.check, names);
-      return [{ path: [...path, 'check'], message: `unknown check "${target.check}"`, hint: near ? `did you mean "${near}"?` : `checks: ${names.join(', ')}` }];
-    }
-    let validate = validators.get(`check ${check.name}`);
-    if (!validate) validators.set(`check ${check.name}`, (validate = lazyValidator(schemaOfCheck(check))));
-    const problems = validate(target).map((p) => ({ ...p, path: [...path, ...p.path] }));
-    if (problems.length === 0) checkUnits(target, check.unit(target), path, problems);
-    if (problems.length === 0) problems.push(...(check.problems?.(target, lab) ?? []).map((p) => ({ ...p, path: [...path, ...p.path] })));
-    return problems;
-  });
 }
 
 export interface PlannedSystem {

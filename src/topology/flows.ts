@@ -4,15 +4,23 @@ import { resolveEvents } from './events.ts';
 import type { Flow, Impairment, LabNode, Link, Phase, System } from './model.ts';
 import { routeBetween } from './lab.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
+import type { CheckDefinitions } from './checks.ts';
 import { expandAll } from '../core/config/ranges.ts';
 import { orProblem, requireNode } from './references.ts';
 import type { FlowFile, TopologyFile } from './schema.ts';
-import { isBuiltIn } from './units.ts';
+import { countedFlows } from './targets.ts';
 
 /** Administratively scoped (RFC 2365). */
 const MULTICAST_GROUP = '239.255.0.1';
 
-export function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], links: readonly Link[], systems: readonly System[], problems: Problem[]): Phase[] {
+export interface TrafficScope {
+  readonly nodes: readonly LabNode[];
+  readonly links: readonly Link[];
+  readonly systems: readonly System[];
+  readonly checks: CheckDefinitions;
+}
+
+export function resolveTraffic(file: TopologyFile, { nodes, links, systems, checks }: TrafficScope, problems: Problem[]): Phase[] {
   const current = new Map<string, Impairment>();
   return (file.traffic ?? []).map((phase, p, all) => {
     if (all.findIndex((other) => other.phase === phase.phase) !== p) problems.push({ path: ['traffic', p, 'phase'], message: `two phases are called "${phase.phase}"` });
@@ -24,14 +32,9 @@ export function resolveTraffic(file: TopologyFile, nodes: readonly LabNode[], li
       names.add(flow.name);
     }
     const events = resolveEvents(phase.events ?? [], { nodes, links, systems, phaseUs: durationUs, current }, ['traffic', p, 'events'], problems);
-    const counted = lossFlows(file, phase.phase, p === all.length - 1);
+    const counted = countedFlows(file.targets ?? [], phase.phase, p === all.length - 1, checks);
     return { name: phase.phase, durationUs, flows: flows.map((flow) => ({ ...flow, counted: counted.has(flow.name) })), events };
   });
-}
-
-/** Flows of a phase whose losses targets ask for. */
-function lossFlows(file: TopologyFile, phase: string, last: boolean): Set<string> {
-  return new Set((file.targets ?? []).filter(isBuiltIn).flatMap((t) => (t.check === 'loss' && (t.phase === phase || (t.phase === undefined && last)) ? [t.flow] : [])));
 }
 
 function expandFlow(flow: FlowFile, phaseUs: number, nodes: readonly LabNode[], path: Path, problems: Problem[]): Flow[] {

@@ -6,7 +6,9 @@ import { isList } from '../core/readonly.ts';
 import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
 import type { Experiment, Lab } from './model.ts';
 import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from '../core/config/problems.ts';
+import type { CheckDefinitions } from './checks.ts';
 import { resolveLab } from './resolve.ts';
+import { checkNeeds, validateTargets } from './targets.ts';
 import { topologySchema, type TopologyFile } from './schema.ts';
 import type { When } from './target.ts';
 import { lazyValidator, suggest } from '../core/config/validate.ts';
@@ -26,16 +28,18 @@ export interface LoadOptions {
   readonly untilDecided?: number;
   /** Deploy under another name. */
   readonly name?: string;
-  /** Problems that only a system knows. Paths number targets as the lab does. */
+  /** Checks by name: those that there are, of which some may be left out that no target names. */
+  readonly checksOf: (named: readonly string[]) => Promise<CheckDefinitions>;
+  /** Problems that only a system knows. */
   readonly checkSystems?: (lab: Lab) => Promise<Problem[]>;
 }
 
-export async function loadExperiment(file: string, options: LoadOptions = {}): Promise<{ experiment: Experiment; source: string }> {
+export async function loadExperiment(file: string, options: LoadOptions): Promise<{ experiment: Experiment; source: string }> {
   const source = await readSource(file);
   return { experiment: await parseExperiment(file, source, options), source };
 }
 
-export async function parseExperiment(file: string, source: string, options: LoadOptions = {}): Promise<Experiment> {
+export async function parseExperiment(file: string, source: string, options: LoadOptions): Promise<Experiment> {
   const { raw, document } = parseYaml(file, source);
   const base = isMapping(raw) ? raw : {};
   checkShell(file, raw, document);
@@ -73,26 +77,24 @@ function repeatsOf(repeat: number, atMost: number | undefined): Pick<Experiment,
   return { repeat, looks: atMost === undefined || atMost <= repeat ? null : looksOf(repeat, atMost) };
 }
 
-/** Each kind of check needs the one before to have passed: variables, schema, references, systems. */
+/** Each stage needs the one before to have passed: variables, schema, references, systems, what targets need. */
 async function buildCell(base: Record<string, unknown>, cell: Cell, options: LoadOptions, labs: Lab[]): Promise<{ file: TopologyFile; problems: readonly Problem[] }> {
   const { file, problems: unknowns } = expandCell(base, cell, options.set ?? {}, options.rigVars ?? {});
   if (unknowns.length > 0) return { file, problems: unknowns };
-  const mismatches = validateFile(file);
+  const targets = listOf(file.targets);
+  const checks = await options.checksOf(targets.flatMap((t) => (isMapping(t) && typeof t['check'] === 'string' ? [t['check']] : [])));
+  const mismatches = [...validateFile(file).filter((p) => p.path[0] !== 'targets' || p.path.length < 2), ...validateTargets(targets, checks)];
   if (mismatches.length > 0) return { file, problems: mismatches };
   const dangling = checkConditions(file, (base['matrix'] ?? {}) as Record<string, Record<string, unknown>>);
-  const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, dangling);
+  const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, checks, dangling);
   if (dangling.length > 0) return { file, problems: dangling };
   labs.push(lab);
   const problems = (await options.checkSystems?.(lab)) ?? [];
-  return { file, problems: problems.map((p) => ({ ...p, path: inFile(p.path, lab, file) })) };
+  return { file, problems: problems.length > 0 ? problems : checkNeeds(file.targets ?? [], lab, checks) };
 }
 
-/** A cell has only some of the file's targets: numbers them as the file does. */
-function inFile(path: Path, lab: Lab, file: TopologyFile): Path {
-  const [key, index, ...rest] = path;
-  const target = key === 'targets' && typeof index === 'number' ? lab.targets[index] : undefined;
-  return target ? ['targets', (file.targets ?? []).indexOf(target), ...rest] : path;
-}
+/** The file is not validated yet. */
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 /** A condition on a dimension or value that the matrix does not have would silently never hold. */
 function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Problem[] {

@@ -1,5 +1,6 @@
 /** A validated file (one cell, variables substituted) to the resolved model. Pure; collects problems instead of throwing. */
 import { parseDurationUs, parseFraction, parseSizeBytes } from '../core/units.ts';
+import type { CheckDefinitions } from './checks.ts';
 import { resolveFabric } from './fabric.ts';
 import { resolveTraffic } from './flows.ts';
 import { matches } from './matrix.ts';
@@ -16,14 +17,13 @@ export interface CellFile {
   readonly variant: Readonly<Record<string, string>>;
 }
 
-export function resolveLab({ file, cell, variant }: CellFile, labName: string, problems: Problem[]): Lab {
+export function resolveLab({ file, cell, variant }: CellFile, labName: string, checks: CheckDefinitions, problems: Problem[]): Lab {
   const fabric = resolveFabric(file, labName, problems);
   const systems = resolveSystems(file, fabric.nodes, problems);
-  const phases = resolveTraffic(file, fabric.nodes, fabric.links, systems, problems);
+  const phases = resolveTraffic(file, { nodes: fabric.nodes, links: fabric.links, systems, checks }, problems);
   const captures = resolveCaptures(file, fabric.nodes, variant, problems);
   const targets = (file.targets ?? []).filter((t) => matches(t.when, variant));
-  checkTargets(file.targets ?? [], { variant, phases, captures, nodes: fabric.nodes, systems }, problems);
-  return {
+  const lab: Lab = {
     name: labName, cell, variant, fabric, phases, targets,
     tolerance: {
       rate: parseFraction(file.linktest?.['rate-tolerance'] ?? '5%'),
@@ -35,6 +35,8 @@ export function resolveLab({ file, cell, variant }: CellFile, labName: string, p
     captures,
     saturation: parseFraction(file.saturation ?? '95%'),
   };
+  problems.push(...checkTargets(file.targets ?? [], lab, checks));
+  return lab;
 }
 
 function resolveClocks({ clocks }: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): ClockSettings {

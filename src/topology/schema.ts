@@ -7,7 +7,7 @@ import type { DeepReadonly } from '../core/readonly.ts';
 import { QUEUE_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '../core/units.ts';
 import { CAPABILITIES, NODE_KINDS } from './model.ts';
 import { targetSchema, when } from './target.ts';
-import { closed, duration, interfaceName, labels, name, names, NAMES_PATTERN, oneOrMany, opt, pattern, percent, RANGE, rate, text } from '../core/config/parts.ts';
+import { closed, duration, interfaceName, ipv4, labels, name, names, NAMES_PATTERN, oneOrMany, opt, pattern, percent, RANGE, rate, text } from '../core/config/parts.ts';
 
 const impairmentFields = {
   rate: opt(pattern(`(${RATE_PATTERN})|^none$`, 'a rate such as "100Mbit", or "none"', 'Rate of the link (HTB), counted in layer-2 frame bytes; none: not limited.')),
@@ -19,7 +19,6 @@ const impairmentFields = {
 const impairment = Type.Object(impairmentFields, { additionalProperties: false, description: 'Overrides for the direction from the second endpoint to the first.' });
 
 const macPattern = pattern('^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$', 'a MAC address such as "02:00:00:00:00:01"', 'MAC address; assigned by netrig unless given.');
-const ipv4 = (description: string) => pattern('^[0-9]{1,3}(\\.[0-9]{1,3}){3}$', 'an address such as "10.64.0.200"', description);
 const cidrPattern = pattern('^([0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F:]+/[0-9]{1,3}|auto|none)$', 'an address such as "10.0.0.1/24", "auto" or "none"', 'Address of the interface. Nodes of kind linux get one by themselves; "none" leaves the interface bare. On a switch node, an address makes the interface the node\'s own instead of a port of the switch.');
 
 const endpointObject = closed({

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Checks } from '../../src/checks/check.ts';
 import { verdictsOf, type Verdict } from '../../src/checks/verdict.ts';
 import { readRun, type CellEvidence } from '../../src/evidence/cell.ts';
-import { systemChecks } from '../../src/systems/registry.ts';
+import { checksOf } from '../../src/systems/registry.ts';
 import { loadExperiment } from '../../src/topology/load.ts';
 import { ROOT } from '../support/netrig.ts';
 
@@ -18,10 +18,10 @@ export interface Recording {
  * is left out, for it would hide what is judged.
  */
 export async function open(name: string, folder: string): Promise<Recording> {
-  const [{ cells }, { experiment }] = await Promise.all([readRun(folder), loadExperiment(join(ROOT, `topologies/${name}.yaml`))]);
+  const [{ cells }, { experiment }] = await Promise.all([readRun(folder), loadExperiment(join(ROOT, `topologies/${name}.yaml`), { checksOf })]);
   const now = new Map(experiment.cells.map((lab) => [lab.cell, lab.targets]));
   const first = new Map([...cells].flatMap(([cell, [evidence]]) => (evidence ? [[cell, { ...evidence, load: [], lab: { ...evidence.lab, targets: now.get(cell) ?? [] } }] as const] : [])));
-  return { cells: first, checks: await systemChecks([...first.values()].flatMap((e) => e.lab.targets)) };
+  return { cells: first, checks: await checksOf([...first.values()].flatMap((e) => e.lab.targets.map((t) => t.check))) };
 }
 
 /** So many repeats that are all alike: what is judged by repeats is decided, by exactly the recorded figure. */

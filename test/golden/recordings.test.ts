@@ -12,6 +12,7 @@ import { loadExperiment } from '../../src/topology/load.ts';
 import { ROOT } from '../support/netrig.ts';
 import { recordingNames, unpack } from './archive.ts';
 import { expectedPath, judgeAll, neverMissed, type Expected } from './expected.ts';
+import { checksOf } from '../../src/systems/registry.ts';
 
 /** Only on a rig of virtual machines, which makes another recording every time. */
 const NOT_RECORDED = ['replication-rig'];
@@ -23,7 +24,7 @@ test('every shipped topology has a recording, of every cell and target that it h
   const shipped = readdirSync(join(ROOT, 'topologies')).map((file) => file.replace('.yaml', '')).filter((name) => !NOT_RECORDED.includes(name));
   assert.deepEqual(names, shipped.sort());
   for (const name of names) {
-    const { experiment } = await loadExperiment(join(ROOT, `topologies/${name}.yaml`));
+    const { experiment } = await loadExperiment(join(ROOT, `topologies/${name}.yaml`), { checksOf });
     const { good } = expectedOf(name);
     const list = (pairs: readonly (readonly [string, string])[]): string[] => pairs.map(([cell, target]) => `${cell}: ${target}`).sort();
     assert.deepEqual(list(good.map((v) => [v.cell, v.target])), list(experiment.cells.flatMap((c) => c.targets.map((t) => [c.cell, t.name] as const))), name);

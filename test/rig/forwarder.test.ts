@@ -16,6 +16,7 @@ import { Testbed } from '../../src/run/testbed.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
 import { told } from '../support/forwarder.ts';
 import { ACK, ethernet, firstHop, ipv4, SYN, synFrame, tcp } from '../support/frames.ts';
+import { checksOf } from '../../src/systems/registry.ts';
 
 const [EDGE, SERVER, OTHER, REMOTE, THIRD, ANYCAST, CLIENT] = ['10.9.0.1', '10.9.0.2', '10.9.0.3', '10.9.1.1', '10.9.2.1', '127.9.3.1', '127.9.3.2'];
 const [AWAY, KEEP, FINAL] = [1, 2, 4];
@@ -182,7 +183,7 @@ topology:
 
 labTest('R3-9 on links: entries that are settled, first hops, whoever commanded killed, another in its place, and none', async () => {
   const ctx = quietContext();
-  const lab = (await parseExperiment('test.yaml', LAB)).cells[0]!;
+  const lab = (await parseExperiment('test.yaml', LAB, { checksOf })).cells[0]!;
   const address = (node: string, itf: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === itf)!.addresses[0]!.split('/')[0]!;
   const [edgeIp, serverIp] = [address('e', 'lan'), address('s', 'eth0')];
   const service = '203.0.113.1';

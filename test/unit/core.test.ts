@@ -71,7 +71,7 @@ test('a capture counts its drops, and says when tcpdump cannot start', async () 
     return (await startCapture(working, working, HERE, point, dir, 'x.pcap')).stop();
   };
   const record = await stopped(10);
-  assert.deepEqual([record.captured, record.droppedByKernel, record.error], [10, 2, undefined]);
+  assert.deepEqual([record.captured, record.droppedByKernel, record.error], [10, 2, null]);
   assert.match((await stopped(7)).error ?? '', /holds 7 of 10 packets: was the disk full/);
   rmSync(dir, { recursive: true });
 });

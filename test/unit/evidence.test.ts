@@ -9,13 +9,14 @@ import { PARTS, partPath, readPart, writePart, type PartName } from '../../src/e
 import { MANIFEST_SCHEMA, type RunManifest } from '../../src/evidence/records.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
 import { scratch } from '../support/netrig.ts';
+import { checksOf } from '../../src/systems/registry.ts';
 
 const LAB = 'name: t\ntopology: { nodes: { a: , b: }, links: [{ endpoints: ["a:e", "b:e"], rate: 10Mbit }] }\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b }], events: [{ at: 0s, down: "a:e", for: 1ms }] }]\ntargets: [{ name: x, check: reachability }]\n';
 const SAMPLES = { reference: 'gm', sync: 'ptp', maxOffsetUs: 1000, samples: [{ machine: 'm', atMs: 1, clock: null }, { machine: 'm', atMs: 2, clock: { offsetNs: -5, boundNs: 3 } }] };
 
 test('a part is read as it was written', async (t) => {
   using files = scratch();
-  const lab = (await parseExperiment('t.yaml', LAB)).cells[0]!;
+  const lab = (await parseExperiment('t.yaml', LAB, { checksOf })).cells[0]!;
   await writePart(files.dir, 'lab', lab);
   await writePart(files.dir, 'clocks', SAMPLES);
   assert.deepEqual(await readPart(files.dir, 'lab'), JSON.parse(JSON.stringify(lab)));
@@ -63,7 +64,7 @@ test('a repeat that was cut short is voided, and has the parts that were written
   using files = scratch();
   const folder = join(files.dir, 'r1');
   mkdirSync(folder);
-  await writePart(folder, 'lab', (await parseExperiment('t.yaml', LAB)).cells[0]!);
+  await writePart(folder, 'lab', (await parseExperiment('t.yaml', LAB, { checksOf })).cells[0]!);
   const evidence = await readCell(folder, 1);
   assert.deepEqual([evidence.phases, evidence.clocks], [[], ONE_CLOCK]);
   assert.match(evidence.voided[0] ?? '', /ended before this repeat was complete/);

@@ -9,6 +9,7 @@ import type { TargetFile } from '../../src/topology/target.ts';
 import type { FlowResult } from '../../src/evidence/records.ts';
 import { parseFlow } from '../../src/traffic/tools.ts';
 import { random } from '../support/random.ts';
+import { BUILT_IN } from '../../src/checks/builtin/index.ts';
 
 const SENT = 1000;
 const PERIOD_S = 0.002;
@@ -92,7 +93,7 @@ function judged(result: FlowResult, target: Partial<TargetFile> = {}) {
     phases: [{ name: 'p', durationUs: 2e6, flows: [flow], events: [] }], captures: [], targets: [], saturation: 1,
   };
   const evidence: CellEvidence = { lab, repeat: 1, links: [], captures: [], events: {}, agents: [], load: [], clocks: ONE_CLOCK, voided: [], folder: '/nowhere', phases: [{ phase: 'p', startedNs: '0', durationUs: 2e6, flows: [result] }] };
-  return figuresOf({ name: 'x', check: 'loss', flow: 'f', 'at-most': '1%', ...target } as TargetFile, evidence, new Map());
+  return figuresOf({ name: 'x', check: 'loss', flow: 'f', 'at-most': '1%', ...target }, evidence, BUILT_IN);
 }
 
 const sum = (trials: readonly Trials[]): Trials => trials.reduce((a, b) => ({ count: a.count + b.count, of: a.of + b.of }));

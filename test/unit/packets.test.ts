@@ -9,6 +9,7 @@ import type { TargetFile } from '../../src/topology/target.ts';
 import { ethernet, ipv4, tcp } from '../support/frames.ts';
 import { scratch } from '../support/netrig.ts';
 import { classicPcap, type Frame } from '../support/pcap.ts';
+import { BUILT_IN } from '../../src/checks/builtin/index.ts';
 
 const frame = (seconds: number, source: string, destination: string, port: number): Frame => {
   const bytes = ethernet(ipv4(6, source, destination, tcp(40_000, port)));
@@ -24,7 +25,7 @@ function figures(keys: Partial<TargetFile> & Record<string, unknown>, frames: re
     folder: files.dir, phases: [{ phase: 'p', startedNs: '100000000000', durationUs: 5_000_000, flows: [] }],
     captures: [{ at: 'a:e', file: 'captures/a.e.pcap', droppedByKernel: 0, clock: { offsetNs: 0, boundNs: 0 }, error: null, ...record }],
   } as unknown as CellEvidence;
-  return figuresOf({ name: 't', check: 'packets', capture: 'a:e', ...keys } as TargetFile, evidence, new Map());
+  return figuresOf({ name: 't', check: 'packets', capture: 'a:e', ...keys }, evidence, BUILT_IN);
 }
 const count = (...args: Parameters<typeof figures>): number | string => { const f = figures(...args); return f.kind === 'exact' ? f.value : f.kind === 'missing' ? f.reason : f.kind; };
 

@@ -10,9 +10,10 @@ import { renderPlan } from '../../src/rig/labs/steps.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { ROOT, smallLab } from '../support/netrig.ts';
+import { checksOf } from '../../src/systems/registry.ts';
 
 async function plan(text: string, capabilities: { ovsKernel: boolean; netem: boolean }) {
-  const lab = (await parseExperiment('t.yaml', text)).cells[0] as Lab;
+  const lab = (await parseExperiment('t.yaml', text, { checksOf })).cells[0] as Lab;
   return planDeployment({ lab: lab.name, fabric: lab.fabric, assignments: {}, machines: new Map([['local', { containers: { image: 'image', mounts: [] }, capabilities, stateRoot: '/run/netrig', nativeDir: '/native' }]]), trunks: new Map() });
 }
 

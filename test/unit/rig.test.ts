@@ -23,6 +23,7 @@ import { renderPlan } from '../../src/rig/labs/steps.ts';
 import { parseExperiment } from '../../src/topology/load.ts';
 import type { Capability, Fabric } from '../../src/topology/model.ts';
 import { ROOT } from '../support/netrig.ts';
+import { checksOf } from '../../src/systems/registry.ts';
 
 const RIG = `
 name: bench
@@ -34,7 +35,7 @@ hosts:
 
 const rig = (text = RIG): RigPlan => parseRig('/lab/rigs/bench.yaml', text);
 const fabricOf = async (topology: string): Promise<Fabric> => {
-  const lab = (await parseExperiment('t.yaml', `name: t\ntopology:\n${topology}`)).cells[0];
+  const lab = (await parseExperiment('t.yaml', `name: t\ntopology:\n${topology}`, { checksOf })).cells[0];
   assert.ok(lab);
   return lab.fabric;
 };

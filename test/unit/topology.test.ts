@@ -6,10 +6,10 @@ import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
 import { describeAction } from '../../src/topology/events.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { routeBetween, without } from '../../src/topology/lab.ts';
-import { checkSystems } from '../../src/systems/registry.ts';
+import { checksOf, checkSystems } from '../../src/systems/registry.ts';
 
-const parse = (text: string, options: LoadOptions = {}) => parseExperiment('t.yaml', text, options);
-const first = async (text: string, options: LoadOptions = {}): Promise<Lab> => (await parse(text, options)).cells[0] as Lab;
+const parse = (text: string, options: Partial<LoadOptions> = {}) => parseExperiment('t.yaml', text, { checksOf, ...options });
+const first = async (text: string, options: Partial<LoadOptions> = {}): Promise<Lab> => (await parse(text, options)).cells[0] as Lab;
 const minimal = 'name: t\ntopology:\n  nodes: { a: , b: }\n';
 const refused = async (text: string, ...expected: RegExp[]): Promise<string> => {
   const error = await parse(text, { checkSystems }).then(() => assert.fail(`accepted:\n${text}`), (thrown: unknown) => thrown as NetrigError);
@@ -34,7 +34,20 @@ test('all problems are listed at once, in the order of the file', async () => {
 
 test('a union is explained by the branch that was meant', async () => {
   await refused(`${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n  - { name: x, check: rate, folw: f, at-least: 1Mbit }\n`, /t\.yaml:6:29: unknown key "folw"/, /did you mean "flow"/);
-  await refused(`${minimal}targets:\n  - { name: x }\n`, /expected a target whose "check" is one of reachability, rate, loss, latency, bandwidth-isolation/);
+  await refused(`${minimal}targets:\n  - { name: x }\n`, /expected a target whose "check" is one of reachability, rate, loss, latency, counter/);
+});
+
+test('a target that could never be judged is refused, with its line', async () => {
+  const base = `${minimal}  links: [{ endpoints: ["a:e", "b:e"], labels: { tenant: A } }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: a, to: b }] }]\ncapture: [{ at: "b:e", direction: in }]\ntargets:\n`;
+  const isolation = 'check: bandwidth-isolation, capacity: 10Mbit, group: A';
+  await refused(`${base}  - { name: x, ${isolation}, metric: shortfall, at-most: 1% }\n`, /t\.yaml:8:\d+: shortfall needs "guarantee"/);
+  await refused(`${base}  - { name: x, ${isolation}, metric: reaction, event: 100ms, at-most: 1ms }\n`, /t\.yaml:8:\d+: reaction needs "settles-at"/);
+  await refused(`${base}  - { name: x, check: rate, at-least: 1Mbit }\n`, /t\.yaml:8:\d+: a rate needs a flow, or a capture and a group/);
+  await refused(`${base}  - { name: x, check: latency, flow: f, at-most: 1ms }\n`, /t\.yaml:8:\d+: flow "f" measures no round trips/);
+  await refused(`${base}  - { name: x, check: loss, flow: f, at-most: 1% }\n`, /t\.yaml:8:\d+: flow "f" counts no datagrams/);
+  await refused(`${base}  - { name: x, check: answers }\n`, /t\.yaml:8:\d+: phase "p" has no request/);
+  await refused(`${base}  - { name: x, check: packets, capture: "a:e", at-most: 0 }\n`, /t\.yaml:8:\d+: nothing is captured at "a:e"/);
+  await refused(`${base}  - { name: x, check: reachability, at-most: 0 }\n`, /unknown key "at-most"/);
 });
 
 test('checks that systems bring are known by name, and their keys by their own schema', async () => {
@@ -64,7 +77,7 @@ test('events that change links and ask agents are held against what is there', a
   await refused(event('{ at: 0s, impair: "a:e", jitter: 2ms }'), /declares no jitter/);
   await refused(event('{ at: 500ms, impair: "a:e", delay: 2ms, over: 900ms }'), /does not fit into its phase/);
   await refused(event('{ at: 0s, request: { system: replication, node: a, operation: Send } }'), /this cell has no system "replication"/);
-  const { cells } = await parseExperiment('t.yaml', event('{ at: 100ms, impair: "b:e", delay: 3ms, over: 50ms, direction: out }'));
+  const { cells } = await parse(event('{ at: 100ms, impair: "b:e", delay: 3ms, over: 50ms, direction: out }'));
   const steps = cells[0]!.phases[0]!.events.map((e) => [e.atUs, e.what.kind === 'impair' ? e.what.changes.map((c) => [c.direction, c.to.delayUs]) : null]);
   const twice = await parse(event('{ at: 500ms, impair: "a:e", delay: 1ms, over: 20ms, direction: out }, { at: 100ms, impair: "a:e", delay: 9ms, direction: out }'));
   assert.deepEqual(twice.cells[0]!.phases[0]!.events.map((e) => (e.what.kind === 'impair' ? e.what.changes[0]!.to.delayUs : 0)), [9000, 5000, 1000], 'from what the event before left');

@@ -1,8 +1,10 @@
 /** pop-offload: who serves what, what became of connections, and what the packets say (R3 section 8). */
-import { Type, type Static } from 'typebox';
-import { missing, refuseWindow, type Check, type Figures } from '../../../src/checks/check.ts';
+import { Type } from 'typebox';
+import { missing, type Check, type Figures } from '../../../src/checks/check.ts';
 import { defectOf } from '../../../src/evidence/captures.ts';
+import type { KeysOf } from '../../../src/topology/checks.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
+import { needsCapture, needsKeys, refuseWindow } from '../../../src/checks/problems.ts';
 import { expandAll } from '../../../src/core/config/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
 import { configOf, phaseStartUs, trailOf, type Connection, type Trail } from './evidence.ts';
@@ -59,7 +61,7 @@ const keys = {
   event: opt(duration('live, settling, reaction: when, within the phase.')),
   limit: opt(percent('settling: of the load.')),
 };
-type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
+type Keys = KeysOf<typeof keys>;
 
 const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
   share: ['pop'], sigma: ['pop', 'policy'], live: ['event'], servers: ['pop'], uneven: ['pop'], entries: ['pop', 'beside', 'service'], untrue: ['pop', 'capture'], reaction: ['pop'], latency: ['pop'], added: ['pop', 'beside'], modifications: ['pop'], needless: ['pop'], hasty: ['pop'], load: ['pop'],
@@ -67,7 +69,7 @@ const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
 };
 /** Of everything that the run left, whenever it was. */
 const WHOLE: readonly (keyof typeof METRICS)[] = ['live', 'queried', 'incomplete', 'needless', 'hasty'];
-const many = (value: string | string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
+const many = (value: string | readonly string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
 
 const popOffload: Check<Keys> = {
   name: 'pop-offload',
@@ -78,10 +80,10 @@ const popOffload: Check<Keys> = {
     const known = (key: 'pop' | 'beside' | 'service', names: string[]) => (many(target[key]) ?? []).flatMap((name) => (names.includes(name) ? [] : [{ path: [key], message: `no ${key === 'service' ? 'service' : 'PoP'} "${name}"`, hint: `there are: ${names.join(', ')}` }]));
     const pops = Object.keys(config?.pops ?? {});
     return [
-      ...(NEEDS[target.metric] ?? []).flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : [])),
+      ...needsKeys(target, target.metric, NEEDS[target.metric] ?? []),
       ...(WHOLE.includes(target.metric) ? refuseWindow(target, target.metric) : []),
       ...known('pop', pops), ...known('beside', pops), ...known('service', Object.keys(config?.services ?? {})),
-      ...(target.capture !== undefined && !lab.captures.some((c) => `${c.at.node}:${c.at.interface}` === target.capture) ? [{ path: ['capture'], message: `nothing is captured at "${target.capture}"` }] : []),
+      ...needsCapture(target.capture, lab),
     ];
   },
   figures(target, evidence, phase, window) {

@@ -1,9 +1,11 @@
 /** latency-variation: how alike, how late and how whole messages reach their consumers (R0 section 8). */
-import { Type, type Static } from 'typebox';
-import { missing, refuseWindow, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
+import { Type } from 'typebox';
+import { missing, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
 import { quantileOf } from '../../../src/checks/statistics.ts';
+import { needsKeys, refuseWindow } from '../../../src/checks/problems.ts';
 import { expandAll } from '../../../src/core/config/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
+import type { KeysOf } from '../../../src/topology/checks.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { deviationOf } from '../routing/latencies.ts';
 import { conformance, entryLatencies, epochChanges, holdErrors, lostAt, orderErrors, receivedUntil, recovery, unmeasured } from './measures.ts';
@@ -48,24 +50,27 @@ const keys = {
   ppn: opt(text('sent: PPN that is judged.')),
   limit: opt(duration('recovery, iterations: the spread that is to be kept.')),
 };
-type Keys = { [K in keyof typeof keys]?: Static<(typeof keys)[K]> } & { metric: keyof typeof METRICS };
+type Keys = KeysOf<typeof keys>;
 
 const COUNTS: readonly string[] = ['undelivered', 'late', 'triggered', 'exits', 'copies', 'conformance', 'directives', 'unmeasured', 'epochs', 'sent', 'order', 'lookups', 'iterations'];
 
 /** Of everything that the run left, whenever it was. */
 const WHOLE: readonly (keyof typeof METRICS)[] = ['metrics', 'conformance', 'order', 'lookups'];
 
+const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
+  recovery: ['event', 'limit'], iterations: ['event', 'limit'], misses: ['deadline'], late: ['deadline'], triggered: ['trigger'], sent: ['ppn'],
+};
+
 const latencyVariation: Check<Keys> = {
   name: 'latency-variation',
   keys,
   unit: ({ metric }) => (metric === 'misses' || metric === 'metrics' ? 'fraction' : COUNTS.includes(metric) ? 'count' : 'durationUs'),
   problems(target, { systems }) {
-    const needs = (keys: readonly ('event' | 'limit' | 'deadline' | 'trigger' | 'ppn')[]) => keys.flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${target.metric} needs "${key}"` }] : []));
     const known = expandAll((systems.find((s) => s.name === 'replication')?.config as { consumers?: string | string[] } | undefined)?.consumers ?? []);
     const unknown = expandAll(target.consumers ?? []).filter((c) => !known.includes(c));
     return [
       ...(WHOLE.includes(target.metric) ? refuseWindow(target, target.metric) : []),
-      ...(target.metric === 'recovery' || target.metric === 'iterations' ? needs(['event', 'limit']) : target.metric === 'misses' || target.metric === 'late' ? needs(['deadline']) : target.metric === 'triggered' ? needs(['trigger']) : target.metric === 'sent' ? needs(['ppn']) : []),
+      ...needsKeys(target, target.metric, NEEDS[target.metric] ?? []),
       ...unknown.map((c) => ({ path: ['consumers'], message: `"${c}" is no consumer`, hint: `there are: ${known.join(', ')}` })),
     ];
   },

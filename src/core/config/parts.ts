@@ -17,6 +17,7 @@ export const NAMES_PATTERN = `${NAME_PATTERN.slice(0, -1)}${RANGE}$`;
 export const names = (description: string) => pattern(NAMES_PATTERN, 'a name such as "b1", or a range of names such as "b{1..9}"', description);
 export const interfaceName = (description: string) =>
   pattern(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}${RANGE}$`, 'an interface name of at most 15 characters', description);
+export const ipv4 = (description: string) => pattern('^[0-9]{1,3}(\\.[0-9]{1,3}){3}$', 'an address such as "10.64.0.200"', description);
 export const rate = (description: string) => pattern(RATE_PATTERN, 'a rate such as "100Mbit"', description);
 export const duration = (description: string) => pattern(DURATION_PATTERN, 'a duration such as "5ms"', description);
 export const percent = (description: string) => pattern(PERCENT_PATTERN, 'a percentage such as "0.1%"', description);

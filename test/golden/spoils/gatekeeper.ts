@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BIN_US } from '../../../src/checks/series.ts';
 import { parseDurationUs, parseRateBps, parseRateOf } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
-import type { TargetFile } from '../../../src/topology/target.ts';
+import { isIsolation, type IsolationTarget } from '../../../agents/gatekeeper/results/check.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { writeFrames } from '../frames.ts';
 import { of, type Spoil } from './spoil.ts';
@@ -14,7 +14,7 @@ type Shares = (group: string, order: number, atUs: number) => number;
 /** Captures as they would be if groups had just these shares all the time. */
 function withShares(evidence: CellEvidence, folder: string, shares: (targets: readonly IsolationTarget[]) => Shares): CellEvidence {
   for (const { at, file } of evidence.captures) {
-    const targets = evidence.lab.targets.filter((t): t is IsolationTarget => t.check === 'bandwidth-isolation' && (t as IsolationTarget).capture === at);
+    const targets = evidence.lab.targets.filter(isIsolation).filter((t) => t.capture === at);
     const [target] = targets;
     if (!target) continue;
     const label = target.label ?? 'tenant';
@@ -31,8 +31,6 @@ function withShares(evidence: CellEvidence, folder: string, shares: (targets: re
   }
   return evidence;
 }
-
-type IsolationTarget = Extract<TargetFile, { capacity: string }>;
 
 /** What targets guarantee to each group; of what is left, the others have equal parts. */
 function guaranteed(targets: readonly IsolationTarget[], part = 1): Shares {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDurationUs } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
-import { isBuiltIn } from '../../../src/topology/units.ts';
+import { isPackets } from '../../../src/checks/builtin/packets.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { captures, counters, flows, requests, type Spoil } from './spoil.ts';
 
@@ -33,8 +33,7 @@ const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
 
 /** Packets of each kind that is counted at a capture point, at the start of its window. */
 function counted(evidence: CellEvidence, at: string): Frame[] {
-  return evidence.lab.targets.flatMap((target): Frame[] => {
-    if (!isBuiltIn(target) || target.check !== 'packets' || target.capture !== at) return [];
+  return evidence.lab.targets.filter(isPackets).filter((t) => t.capture === at).flatMap((target): Frame[] => {
     const phase = evidence.phases.find((p) => p.phase === target.phase) ?? evidence.phases.at(-1);
     if (!phase) return [];
     const ns = BigInt(phase.startedNs) + BigInt(Math.round((target.from === undefined ? 0 : parseDurationUs(target.from)) * 1000)) + 1_000_000n;

@@ -1,8 +1,8 @@
 /** What the agents logged of their periods, read back for the report. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { logAheadMs } from '../../src/evidence/agentlog.ts';
-import type { CellEvidence } from '../../src/evidence/cell.ts';
+import { logAheadMs } from '../../../src/evidence/agentlog.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
 
 export interface TracedPeriod {
   /** Epoch milliseconds, of the clock that phases are dated by. */

@@ -1,13 +1,14 @@
-/** Gatekeeper's part of the report: the reaction to every step, the response functions side by side, and the cost. */
+/** Gatekeeper's part of the report: shares beside what was published, the reaction to every step, the response functions side by side, and the cost. */
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
-import { formatDurationUs, formatPercent } from '../../src/core/units.ts';
-import type { CellEvidence } from '../../src/evidence/cell.ts';
-import { describeEvent } from '../../src/evidence/events.ts';
-import { stepResponse, type StepResponse } from '../../src/report/charts.ts';
-import type { JudgedRun } from '../../src/report/judge.ts';
-import { key, raw, type ReportPage } from '../../src/report/page.ts';
-import type { BuiltInTarget } from '../../src/topology/units.ts';
+import { formatDurationUs, formatPercent } from '../../../src/core/units.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { describeEvent } from '../../../src/evidence/events.ts';
+import { stepResponse, type StepResponse } from './charts.ts';
+import { isIsolation, type IsolationTarget } from './check.ts';
+import { comparison } from './comparison.ts';
+import type { JudgedRun } from '../../../src/report/judge.ts';
+import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { byTenant, readTrace } from './trace.ts';
 
 const BEFORE_MS = 100;
@@ -18,7 +19,7 @@ const MOST_PLOTS = 24;
 
 export const page: ReportPage = {
   async sections(run) {
-    return [reactions(run), responseFunctions(run), cost(run)].filter((section) => section !== null);
+    return [comparison(run), reactions(run), responseFunctions(run), cost(run)].filter((section) => section !== null);
   },
 };
 
@@ -76,8 +77,7 @@ function reactions({ cells }: JudgedRun): VNode | null {
     ${plots.length > MOST_PLOTS && html`<p class="soft">${plots.length - MOST_PLOTS} more steps are not drawn.</p>`}</section>`;
 }
 
-type Isolation = BuiltInTarget & { check: 'bandwidth-isolation' };
-const METRICS: readonly (readonly [metric: Isolation['metric'], title: string])[] = [
+const METRICS: readonly (readonly [metric: IsolationTarget['metric'], title: string])[] = [
   ['reaction', 'reaction (R4-8)'], ['victim-recovery', 'victim recovers (R4-8)'], ['recovery', 'link used again (R4-9)'], ['utilisation', 'utilisation'],
 ];
 
@@ -87,8 +87,8 @@ function responseFunctions({ manifest, cells, verdicts }: JudgedRun): VNode | nu
   const rows = [...cells.values()].flatMap((repeats) => {
     const evidence = repeats[0];
     if (!evidence) return [];
-    const targets = evidence.lab.targets.filter((t): t is Isolation => t.check === 'bandwidth-isolation' && t['relative-to'] === undefined);
-    const measured = (pick: (t: Isolation) => boolean) => verdicts.find((v) => v.cell === evidence.lab.cell && targets.some((t) => t.name === v.target && pick(t)))?.measured ?? '–';
+    const targets = evidence.lab.targets.filter(isIsolation).filter((t) => t['relative-to'] === undefined);
+    const measured = (pick: (t: IsolationTarget) => boolean) => verdicts.find((v) => v.cell === evidence.lab.cell && targets.some((t) => t.name === v.target && pick(t)))?.measured ?? '–';
     const groups = [...new Set(targets.flatMap((t) => (t.metric === 'share' && t.group !== undefined ? [t.group] : [])))].sort();
     return [{
       law: evidence.lab.variant['law'] ?? '', repeats: repeats.length,

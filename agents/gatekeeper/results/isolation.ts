@@ -1,10 +1,8 @@
 /** Figures of the bandwidth-isolation check (R4), from byte series. Pure. */
-import type { Window } from './check.ts';
+import type { Window } from '../../../src/checks/check.ts';
 import { linearRegression } from 'simple-statistics';
-import { totalSeries, windowRates, type GroupSeries } from './series.ts';
+import { totalSeries, windowRates, WINDOW_US, type GroupSeries } from '../../../src/checks/series.ts';
 
-/** R4-1: per-vNIC rate over 100 ms windows. */
-export const WINDOW_US = 100_000;
 /** Reaction and recovery slide a shorter window by one bin. */
 const SLIDING_US = 50_000;
 /** How long a settled rate must stay settled. */
