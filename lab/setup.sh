@@ -11,7 +11,7 @@ packages=(openvswitch-switch iperf3 mgen tcpdump iproute2 ethtool procps nftable
 for option in "$@"; do
   case "$option" in
     --with-tests)
-      packages+=(tshark mininet chromium fonts-dejavu-core)
+      packages+=(tshark mininet chromium fonts-dejavu-core jq python3-pandas)
       for list in agents/*/debian.txt; do [ ! -e "$list" ] || mapfile -t -O "${#packages[@]}" packages < "$list"; done ;;
     # Virtual machines, containers and clocks of a rig.
     --with-rigs) packages+=(qemu-system-x86 mmdebstrap squashfs-tools cpio kmod openssh-client docker.io linuxptp) ;;

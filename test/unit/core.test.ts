@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { mapConcurrent, sleep } from '../../src/core/context.ts';
 import { CODES, EXIT } from '../../src/core/errors.ts';
 import { formatDurationUs, formatRate, parseDurationUs, parseRateBps, parseSizeBytes } from '../../src/core/units.ts';
-import { renderErrorsPage, renderReportSchema, renderRigSchema, renderTopologySchema } from '../../lab/generate.ts';
+import { renderErrorsPage, renderEvidenceSchema, renderReportSchema, renderRigSchema, renderTopologySchema } from '../../lab/generate.ts';
 import { FakeHost } from '../support/fake-host.ts';
 import { startCapture } from '../../src/capture/live.ts';
 import { renderTable } from '../../src/cli/table.ts';
@@ -30,6 +30,7 @@ test('generated files are what the code says: `npm run docs`', async () => {
   assert.equal(readFileSync(join(ROOT, 'lab/topology.schema.json'), 'utf8'), await renderTopologySchema());
   assert.equal(readFileSync(join(ROOT, 'lab/rig.schema.json'), 'utf8'), renderRigSchema());
   assert.equal(readFileSync(join(ROOT, 'lab/report.schema.json'), 'utf8'), renderReportSchema());
+  assert.equal(readFileSync(join(ROOT, 'lab/evidence.schema.json'), 'utf8'), renderEvidenceSchema());
 });
 
 test('every exit status is told apart', () => {
