@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the native helpers, the testbed's and those of systems, into build/. X.flags beside X.c: what it is linked with.
+# Builds the native helpers, the testbed's and those of systems, and the bundle of the command line, into build/. X.flags beside X.c: what it is linked with.
 # Programs for the kernel (X.bpf.c) come first: others may contain them. Without clang those of such a system are left out.
 set -e
 cd "$(dirname "$0")/.."
@@ -25,3 +25,7 @@ for source in native/*.c agents/*/native/*.c; do
   # shellcheck disable=SC2086
   gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source" $flags
 done
+# The command line, unless no source is newer than the last time.
+if [ ! -e build/cli/stamp ] || [ -n "$(find src agents lab/bundle.ts package-lock.json -newer build/cli/stamp -print -quit)" ]; then
+  node_modules/.bin/node lab/bundle.ts
+fi

@@ -1,15 +1,11 @@
 /** JSON from outside: of programs, agents and files. It is parsed through a schema, never cast. */
 import type { Static, TSchema } from 'typebox';
 import type { DeepReadonly } from './readonly.ts';
-import { lazyValidator, type Validator } from './config/validate.ts';
+import { problemsOf } from './config/validate.ts';
 
-const validators = new WeakMap<TSchema, Validator>();
-
-/** The value, if it is what the schema describes. An Error says at which place below `root` it is not, "/data/0/atMs: expected a number, found null". */
-export function conform<S extends TSchema>(schema: S, value: unknown, root = ''): DeepReadonly<Static<S>> {
-  let validate = validators.get(schema);
-  if (!validate) validators.set(schema, (validate = lazyValidator(schema)));
-  const [problem] = validate(value);
+/** The value, if it is what the schema describes. An Error says at which place below `root` it is not, "/data/0/atMs: expected a number, found null". `name`: as in problemsOf. */
+export function conform<S extends TSchema>(schema: S, value: unknown, root = '', name?: string): DeepReadonly<Static<S>> {
+  const [problem] = problemsOf(schema, value, name);
   if (problem) throw new Error([[root, ...problem.path].join('/'), problem.message].filter(Boolean).join(': '));
   return value as DeepReadonly<Static<S>>;
 }

@@ -15,7 +15,7 @@ export async function readManifest(results: string): Promise<RunManifest> {
   const found = await readJson(path, Type.Object({ schema: Type.String() }), 'the description of a run');
   if (found.schema !== MANIFEST_SCHEMA) throw unreadable(path, `it is of "${found.schema}", and this netrig reads "${MANIFEST_SCHEMA}"`, OTHER_VERSION);
   try {
-    return conform(manifestSchema, found);
+    return conform(manifestSchema, found, '', MANIFEST_SCHEMA);
   } catch (cause) {
     throw unreadable(path, (cause as Error).message, 'the file was changed or damaged after it was written', cause);
   }

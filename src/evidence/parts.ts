@@ -42,7 +42,7 @@ export async function readPart<K extends PartName>(folder: string, name: K): Pro
   const { schema, data } = await readJson(path, envelope, 'a part of a run, {"schema": …, "data": …}');
   if (schema !== schemaName(name)) throw unreadable(path, `it is of "${schema}", and this netrig reads "${schemaName(name)}"`, OTHER_VERSION);
   try {
-    return conform(PARTS[name].schema, data, '/data') as Part<K>;
+    return conform(PARTS[name].schema, data, '/data', schemaName(name)) as Part<K>;
   } catch (cause) {
     throw unreadable(path, (cause as Error).message, NOT_AS_WRITTEN, cause);
   }

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Verdict } from '../checks/verdict.ts';
 import type { VNode } from 'preact';
+import { importModule } from '../core/bundled.ts';
 import { writeJson } from '../evidence/parts.ts';
 import { findSystem } from '../systems/registry.ts';
 import { renderHtml } from './html.ts';
@@ -34,7 +35,7 @@ async function systemSections(run: JudgedRun): Promise<VNode[]> {
   for (const name of names) {
     const url = (await findSystem(name))?.page;
     if (!url) continue;
-    const { page } = (await import(url.href)) as { page: ReportPage };
+    const { page } = (await importModule(url)) as { page: ReportPage };
     sections.push(...(await page.sections(run)));
   }
   return sections;

@@ -5,7 +5,7 @@ import { NetrigError } from '../core/errors.ts';
 import { parseDurationUs, parseFraction, parseSizeBytes } from '../core/units.ts';
 import type { SyncKind } from '../topology/model.ts';
 import { invalid, type Problem } from '../core/config/problems.ts';
-import { lazyValidator } from '../core/config/validate.ts';
+import { problemsOf } from '../core/config/validate.ts';
 import { isMapping, parseYaml, readSource, type FileCodes } from '../core/config/yaml.ts';
 import { rigSchema, type HostFile, type RigFile, type SshFile } from './schema.ts';
 
@@ -56,7 +56,6 @@ export interface RigPlan {
   readonly grandmaster: string;
 }
 
-const validate = lazyValidator(rigSchema);
 const CODES: FileCodes = { unreadable: 'RIG_UNREADABLE', syntax: 'RIG_SYNTAX' };
 
 export async function loadRig(path: string): Promise<RigPlan> {
@@ -65,7 +64,7 @@ export async function loadRig(path: string): Promise<RigPlan> {
 
 export function parseRig(path: string, source: string): RigPlan {
   const { raw, document } = parseYaml(path, source, CODES);
-  const problems: Problem[] = isMapping(raw) ? validate(raw) : [{ path: [], message: 'expected a mapping with "name" and "hosts"', hint: 'see lab/rigs/vm-3.yaml' }];
+  const problems: Problem[] = isMapping(raw) ? problemsOf(rigSchema, raw, 'rig') : [{ path: [], message: 'expected a mapping with "name" and "hosts"', hint: 'see lab/rigs/vm-3.yaml' }];
   const plan = problems.length === 0 ? resolveRig(path, raw as RigFile, problems) : null;
   if (plan === null || problems.length > 0) {
     throw invalid(path, problems.map((p) => ({ ...document.locate(p.path, p.atKey), message: p.message, ...(p.hint ? { hint: p.hint } : {}) })), 'RIG_INVALID');

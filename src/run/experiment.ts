@@ -14,7 +14,8 @@ import { bundleScript } from '../core/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
 import { describeMachine } from './machine.ts';
 import type { Testbed } from './testbed.ts';
-import { deployLab, runCell, sameFabric, type Deployment } from './runner.ts';
+import { expectedSeconds, groupByFabric, sameFabric, secondsOf } from './duration.ts';
+import { deployLab, runCell, type Deployment } from './runner.ts';
 
 export interface RunOptions {
   readonly topologyPath: string;
@@ -25,18 +26,6 @@ export interface RunOptions {
   readonly keep: boolean;
   /** Cells of a results folder that need more repeats; asked after each look but the last. */
   readonly undecided: (results: string) => Promise<ReadonlySet<string>>;
-}
-
-/** Start-up of agents, captures and tools per cell, and deployment with linktest, for the expected time only. */
-const CELL_OVERHEAD_S = 1.5;
-const DEPLOY_S = 4;
-
-/** Without the repeats that undecided cells may need. */
-export const expectedSeconds = (experiment: Experiment): number => secondsOf(experiment.cells, experiment.repeat);
-
-function secondsOf(cells: readonly Lab[], repeats: number): number {
-  const perRepeat = cells.reduce((sum, lab) => sum + CELL_OVERHEAD_S + lab.phases.reduce((s, p) => s + p.durationUs / 1e6, 0), 0);
-  return Math.round(repeats * perRepeat + groupByFabric(cells).length * DEPLOY_S);
 }
 
 /** Returns the results folder. On failure what was gathered stays, and the manifest says why the run stopped. */
@@ -138,16 +127,6 @@ function deployFor(ctx: Context, testbed: Testbed, lab: Lab, repeat: number, opt
     await writePart(folder, 'lab', lab);
     await writePart(folder, 'links', links);
   } });
-}
-
-function groupByFabric(cells: readonly Lab[]): Lab[][] {
-  const groups: Lab[][] = [];
-  for (const lab of cells) {
-    const group = groups.find((g) => sameFabric(g[0] as Lab, lab));
-    if (group) group.push(lab);
-    else groups.push([lab]);
-  }
-  return groups;
 }
 
 function createResultsFolder(root: string, name: string): string {

@@ -4,7 +4,6 @@
  */
 import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import { startCapture, type RunningCapture } from '../capture/live.ts';
 import type { ClockWatch } from '../clocks/watch.ts';
@@ -64,9 +63,6 @@ function summarizeLinks(links: readonly LinkMeasurement[]): string {
   const bad = links.filter((l) => l.problems.length > 0).length;
   return bad === 0 ? `${links.length} directions as declared` : `${bad} of ${links.length} directions out of tolerance`;
 }
-
-/** Cells with the same fabric use the same deployment. */
-export const sameFabric = (a: Lab, b: Lab): boolean => isDeepStrictEqual(a.fabric, b.fabric);
 
 /**
  * Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists.

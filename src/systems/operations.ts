@@ -1,12 +1,10 @@
 /** Requests of operations, held against the schemas that systems give for them: before anything is deployed. Pure. */
 import type { TSchema } from 'typebox';
-import { lazyValidator, suggest, type Validator } from '../core/config/validate.ts';
+import { problemsOf, suggest } from '../core/config/validate.ts';
 import type { SystemProblem } from './definition.ts';
 
 /** Schema of the parameters, by operation. */
 export type Operations = Readonly<Record<string, TSchema>>;
-
-const validators = new WeakMap<TSchema, Validator>();
 
 /** Paths into { operation, params }. */
 export function requestProblems(operations: Operations, operation: string, params: unknown): SystemProblem[] {
@@ -16,7 +14,5 @@ export function requestProblems(operations: Operations, operation: string, param
     const near = suggest(operation, names);
     return [{ path: ['operation'], message: `no operation "${operation}" there`, hint: near ? `did you mean "${near}"?` : names.length > 0 ? `operations: ${names.join(', ')}` : 'this node answers none' }];
   }
-  let validate = validators.get(schema);
-  if (!validate) validators.set(schema, (validate = lazyValidator(schema)));
-  return validate(params).map((problem) => ({ ...problem, path: ['params', ...problem.path] }));
+  return problemsOf(schema, params).map((problem) => ({ ...problem, path: ['params', ...problem.path] }));
 }

@@ -6,15 +6,15 @@ import { BUILT_IN } from '../checks/builtin/index.ts';
 import type { Check, Checks } from '../checks/check.ts';
 import { formatDurationUs } from '../core/units.ts';
 import { reconfigured } from '../topology/events.ts';
+import { importModule } from '../core/bundled.ts';
 import type { Lab } from '../topology/model.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
 import { topologySchema } from '../topology/schema.ts';
 import { schemaOfTarget } from '../topology/checks.ts';
-import { lazyValidator, suggest, type Validator } from '../core/config/validate.ts';
+import { problemsOf, suggest } from '../core/config/validate.ts';
 import type { AgentSpec, SystemDefinition } from './definition.ts';
 
 const AGENTS_DIR = join(import.meta.dirname, '../../agents');
-const validators = new Map<string, Validator>();
 
 const systemFile = (name: string): string => join(AGENTS_DIR, name, 'system.ts');
 
@@ -23,7 +23,7 @@ export const knownSystems = (): string[] => readdirSync(AGENTS_DIR).filter((name
 /** undefined: there is no such system. Names come from files of users, so they are looked up, not joined into a path. */
 export async function findSystem(name: string): Promise<SystemDefinition | undefined> {
   if (!knownSystems().includes(name)) return undefined;
-  const module = (await import(pathToFileURL(systemFile(name)).href)) as { system: SystemDefinition };
+  const module = (await importModule(pathToFileURL(systemFile(name)))) as { system: SystemDefinition };
   return module.system;
 }
 
@@ -82,9 +82,7 @@ async function checkConfigurations(lab: Lab): Promise<Problem[]> {
       problems.push({ path, atKey: true, message: `unknown system "${name}"`, hint: near ? `did you mean "${near}"?` : `systems: ${knownSystems().join(', ')}` });
       continue;
     }
-    let validate = validators.get(name);
-    if (!validate) validators.set(name, (validate = lazyValidator(definition.configSchema)));
-    const invalid = validate(config);
+    const invalid = problemsOf(definition.configSchema, config, `system ${name}`);
     const found = invalid.length > 0 ? invalid : definition.plan(config, lab, on).problems;
     problems.push(...found.map((p) => ({ ...p, path: [...path, 'config', ...p.path] })));
   }
@@ -98,7 +96,7 @@ export async function checksOf(named: readonly string[]): Promise<Checks> {
 
 async function allChecks(): Promise<Checks> {
   const definitions = await Promise.all(knownSystems().map(findSystem));
-  const modules = await Promise.all(definitions.flatMap((d) => (d?.checks ? [import(d.checks.href) as Promise<{ checks: readonly Check[] }>] : [])));
+  const modules = await Promise.all(definitions.flatMap((d) => (d?.checks ? [importModule(d.checks) as Promise<{ checks: readonly Check[] }>] : [])));
   return new Map([...BUILT_IN, ...modules.flatMap((m) => m.checks).map((check) => [check.name, check] as const)]);
 }
 

@@ -37,5 +37,11 @@ export type CheckDefinitions = ReadonlyMap<string, CheckDefinition>;
 /** Of the keys that a check declares. */
 export type KeysOf<P extends TProperties> = DeepReadonly<Static<TObject<P>>>;
 
+const schemas = new WeakMap<CheckDefinition, TSchema>();
+
 /** Of one of its targets. */
-export const schemaOfTarget = ({ name, keys, counts }: CheckDefinition): TSchema => closed({ check: Type.Literal(name), ...targetBase, ...(counts === undefined ? bound : {}), ...keys });
+export function schemaOfTarget(check: CheckDefinition): TSchema {
+  let schema = schemas.get(check);
+  if (!schema) schemas.set(check, (schema = closed({ check: Type.Literal(check.name), ...targetBase, ...(check.counts === undefined ? bound : {}), ...check.keys })));
+  return schema;
+}

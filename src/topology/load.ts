@@ -11,11 +11,9 @@ import { resolveLab } from './resolve.ts';
 import { checkNeeds, validateTargets } from './targets.ts';
 import { topologySchema, type TopologyFile } from './schema.ts';
 import type { When } from './target.ts';
-import { lazyValidator, suggest } from '../core/config/validate.ts';
+import { problemsOf, suggest } from '../core/config/validate.ts';
 import { substitute, type Scalar } from './variables.ts';
 import { isMapping, parseYaml, readSource } from '../core/config/yaml.ts';
-
-const validateFile = lazyValidator(topologySchema);
 
 export interface LoadOptions {
   /** --set key=value */
@@ -83,7 +81,7 @@ async function buildCell(base: Record<string, unknown>, cell: Cell, options: Loa
   if (unknowns.length > 0) return { file, problems: unknowns };
   const targets = listOf(file.targets);
   const checks = await options.checksOf(targets.flatMap((t) => (isMapping(t) && typeof t['check'] === 'string' ? [t['check']] : [])));
-  const mismatches = [...validateFile(file).filter((p) => p.path[0] !== 'targets' || p.path.length < 2), ...validateTargets(targets, checks)];
+  const mismatches = [...problemsOf(topologySchema, file, 'topology').filter((p) => p.path[0] !== 'targets' || p.path.length < 2), ...validateTargets(targets, checks)];
   if (mismatches.length > 0) return { file, problems: mismatches };
   const dangling = checkConditions(file, (base['matrix'] ?? {}) as Record<string, Record<string, unknown>>);
   const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, checks, dangling);

@@ -1,20 +1,12 @@
 /** Targets of a file against their checks: known check, its own keys, bounds of the right unit, a window in the phase, what the check needs. Pure. */
 import type { Path, Problem } from '../core/config/problems.ts';
-import { lazyValidator, suggest, type Validator } from '../core/config/validate.ts';
+import { problemsOf, suggest } from '../core/config/validate.ts';
 import { isMapping } from '../core/config/yaml.ts';
 import { DURATION_PATTERN, parseDurationUs, PERCENT_PATTERN, RATE_PATTERN } from '../core/units.ts';
 import { schemaOfTarget, type CheckDefinition, type CheckDefinitions, type Unit } from './checks.ts';
 import { matches } from './matrix.ts';
 import type { Lab } from './model.ts';
 import { kindOf, type TargetFile } from './target.ts';
-
-const validators = new WeakMap<CheckDefinition, Validator>();
-
-function validatorOf(check: CheckDefinition): Validator {
-  let validate = validators.get(check);
-  if (!validate) validators.set(check, (validate = lazyValidator(schemaOfTarget(check))));
-  return validate;
-}
 
 /** Keys of each target, as its check declares them. */
 export function validateTargets(targets: readonly unknown[], checks: CheckDefinitions): Problem[] {
@@ -23,7 +15,7 @@ export function validateTargets(targets: readonly unknown[], checks: CheckDefini
     const name = isMapping(target) ? target['check'] : undefined;
     if (typeof name !== 'string') return [{ path, message: `expected a target whose "check" is one of ${[...checks.keys()].join(', ')}` }];
     const check = checks.get(name);
-    if (check) return validatorOf(check)(target).map((p) => ({ ...p, path: [...path, ...p.path] }));
+    if (check) return problemsOf(schemaOfTarget(check), target, `check ${name}`).map((p) => ({ ...p, path: [...path, ...p.path] }));
     const near = suggest(name, [...checks.keys()]);
     return [{ path: [...path, 'check'], message: `unknown check "${name}"`, hint: near ? `did you mean "${near}"?` : `checks: ${[...checks.keys()].join(', ')}` }];
   });

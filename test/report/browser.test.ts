@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { chromium, type Browser } from 'playwright-core';
 import { reportSchema } from '../../src/report/schema.ts';
-import { compileSchema } from '../../src/core/config/validate.ts';
+import { problemsOf } from '../../src/core/config/validate.ts';
 import { netrig, scratch } from '../support/netrig.ts';
 
 const files = scratch();
@@ -95,7 +95,7 @@ test('JSON, Markdown and the topology are beside it', async () => {
   const { readFileSync } = await import('node:fs');
   const folder = join(report, '..');
   const json = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')) as { outcome: string; verdicts: { outcome: string }[] };
-  assert.deepEqual(compileSchema(reportSchema)(json), [], 'report.json is what its schema says');
+  assert.deepEqual(problemsOf(reportSchema, json), [], 'report.json is what its schema says');
   assert.equal(json.outcome, 'fail');
   assert.equal(json.verdicts.length, 4);
   assert.match(readFileSync(join(folder, 'report.md'), 'utf8'), /\| ❌ \| two-three \| more than there is/);

@@ -1,8 +1,6 @@
 import type { Command } from 'commander';
 import { joinFailures, NetrigError } from '../../core/errors.ts';
 import { listLabs } from '../../rig/labs/journal.ts';
-import { destroyLab } from '../../rig/deployment/destroy.ts';
-import { sweepProbes } from '../../rig/labs/teardown.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
 import { addRigOptions, collect, collectSet, load, loadRigOf, parseLabName, waitOf, type RigOptions, type TopologyOptions } from '../options.ts';
@@ -39,6 +37,7 @@ export function addDeploy(program: Command): void {
     .action(async (name: string | undefined, options: { all?: true; force?: true }) => {
       requireRoot();
       if ((name === undefined) === (options.all === undefined)) throw new NetrigError('USAGE', 'say which lab, or --all', { hint: `labs: ${listLabs().join(', ') || 'none'}` });
+      const { destroyLab } = await import('../../rig/deployment/destroy.ts');
       if (!options.all) {
         await destroyLab(name as string, { force: options.force ?? false });
         process.stdout.write(`destroyed ${name}\n`);
@@ -49,6 +48,7 @@ export function addDeploy(program: Command): void {
       for (const lab of listLabs()) {
         attempts.push(...await Promise.allSettled([destroyLab(lab, { force: options.force ?? false }).then(() => { process.stdout.write(`destroyed ${lab}\n`); })]));
       }
+      const { sweepProbes } = await import('../../rig/labs/teardown.ts');
       for (const probe of await sweepProbes()) process.stdout.write(`removed ${probe}\n`);
       const failure = joinFailures(attempts);
       if (failure) throw failure;

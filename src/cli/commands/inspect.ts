@@ -1,22 +1,20 @@
 import type { Command } from 'commander';
 import { isAlive, listLabs, readRecord } from '../../rig/labs/journal.ts';
-import { namespaceOf } from '../../rig/labs/names.ts';
 import { assignmentOf } from '../../rig/labs/assignment.ts';
-import { taggedProcesses } from '../../rig/labs/teardown.ts';
 import { NetrigError } from '../../core/errors.ts';
-import { describeImpairment } from '../../topology/fabric.ts';
 import { chooseLab, chooseNode } from '../labs.ts';
-import { enter } from '../enter.ts';
 import { renderTable } from '../table.ts';
+
+const enter = async (...args: Parameters<typeof import('../enter.ts').enter>): Promise<void> => (await import('../enter.ts')).enter(...args);
 
 export function addInspect(program: Command): void {
   program.command('inspect')
     .description('list the labs of this machine, or show one')
     .argument('[lab]', 'name of the lab')
     .option('--json', 'as JSON')
-    .action((name: string | undefined, options: { json?: true }) => {
+    .action(async (name: string | undefined, options: { json?: true }) => {
       if (name === undefined) listAll(options.json ?? false);
-      else showOne(name, options.json ?? false);
+      else await showOne(name, options.json ?? false);
     });
 
   program.command('exec')
@@ -68,7 +66,8 @@ function listAll(json: boolean): void {
   else process.stdout.write(labs.length === 0 ? 'no labs on this machine\n' : `${renderTable(['lab', 'nodes', 'state', 'topology', 'created'], labs.map((l) => [l.lab, String(l.nodes), l.state, l.topology, l.createdAt]))}\n`);
 }
 
-function showOne(name: string, json: boolean): void {
+async function showOne(name: string, json: boolean): Promise<void> {
+  const [{ taggedProcesses }, { namespaceOf }, { describeImpairment }] = await Promise.all([import('../../rig/labs/teardown.ts'), import('../../rig/labs/names.ts'), import('../../topology/fabric.ts')]);
   const record = chooseLab(name);
   const processes = taggedProcesses(record.lab).length;
   if (json) {

@@ -11,7 +11,7 @@ export function addValidate(program: Command): void {
     .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
     .option('--json', 'the resolved experiment as JSON')
     .action(async (file: string, options: { set: Record<string, string>; json?: true }) => {
-      const [{ expectedSeconds }, { describeImpairment }] = await Promise.all([import('../../run/experiment.ts'), import('../../topology/fabric.ts')]);
+      const [{ expectedSeconds }, { describeImpairment }] = await Promise.all([import('../../run/duration.ts'), import('../../topology/fabric.ts')]);
       const topologyOptions: TopologyOptions = { set: options.set, filter: [] };
       const { experiment } = await load(file, topologyOptions);
       if (options.json) {

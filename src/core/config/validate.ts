@@ -1,22 +1,17 @@
-/** ajv against one schema, with its errors turned into sentences a person can act on. */
-import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
+/** ajv against a schema, with its errors turned into sentences a person can act on. */
+import type { ErrorObject, ValidateFunction } from 'ajv';
 import { closest, distance } from 'fastest-levenshtein';
 import type { TSchema } from 'typebox';
+import { compile } from './compile.ts';
 import type { Path, Problem } from './problems.ts';
 
-const ajv = new Ajv2020({ allErrors: true, verbose: true, strict: false });
+const compiled = new WeakMap<TSchema, ValidateFunction>();
 
-export type Validator = (value: unknown) => Problem[];
-
-export function compileSchema(schema: TSchema): Validator {
-  const validate = ajv.compile(schema);
-  return (value) => (validate(value) ? [] : explain(validate.errors ?? [], value));
-}
-
-/** Compiles on first use: ajv's code generation costs more than most commands take. */
-export function lazyValidator(schema: TSchema): Validator {
-  let validator: Validator | undefined;
-  return (value) => (validator ??= compileSchema(schema))(value);
+/** What is wrong with a value; empty: it is what the schema describes. `name`: under which the schema was compiled beforehand. */
+export function problemsOf(schema: TSchema, value: unknown, name?: string): Problem[] {
+  let validate = compiled.get(schema);
+  if (!validate) compiled.set(schema, (validate = compile(schema, name)));
+  return validate(value) ? [] : explain(validate.errors ?? [], value);
 }
 
 export function suggest(word: string, candidates: readonly string[]): string | undefined {

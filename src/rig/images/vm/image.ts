@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { stage, type Context } from '../../../core/context.ts';
 import { BUILD_DIR } from '../../../core/paths.ts';
-import { shortHash } from '../../../core/names.ts';
+import { shortHash } from '../../../core/hash.ts';
 import { NetrigError } from '../../../core/errors.ts';
 import { buildRoot, CACHE_DIR, NODE_PACKAGES, requirePrograms } from '../debian.ts';
 

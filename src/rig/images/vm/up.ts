@@ -21,7 +21,7 @@ const DATA_MTU = 1600;
 const MGMT_MTU = 1500;
 /** Frames to the nearest-bridge address pass: a bridge with two ports stands for a cable here (group_fwd_mask, bit 14). */
 const LIKE_A_CABLE = 'group_fwd_mask 0x4000';
-const BOOT_TIMEOUT_MS = 180_000;
+const BOOT_TIMEOUT_MS = 400_000;
 /** A guest that KVM can run is up by then. */
 const KVM_TIMEOUT_MS = 20_000;
 const POLL_MS = 100;

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { sleep } from '../../../core/context.ts';
 import { NetrigError } from '../../../core/errors.ts';
-import { shortHash } from '../../../core/names.ts';
+import { shortHash } from '../../../core/hash.ts';
 import type { ExecOptions, ExecResult, HostProcess, SpawnOptions } from '../../hosts/host.ts';
 import type { Method } from '../hostd/protocol.ts';
 import type { LabClaim, LabRecord } from '../../labs/journal.ts';

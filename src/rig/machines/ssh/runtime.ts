@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Client } from 'ssh2';
 import { NetrigError } from '../../../core/errors.ts';
-import { shortHash } from '../../../core/names.ts';
+import { shortHash } from '../../../core/hash.ts';
 import { BUILD_DIR, helpers } from '../../../core/paths.ts';
 import { runOnce } from './connection.ts';
 
