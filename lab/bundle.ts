@@ -8,7 +8,8 @@ import { build, type Plugin } from 'esbuild';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import type { TSchema } from 'typebox';
-import { AJV_OPTIONS, validatorFile } from '../src/core/config/compile.ts';
+import { AJV_OPTIONS } from '../src/core/config/ajv.ts';
+import { validatorFile } from '../src/core/config/compiled.ts';
 import { MANIFEST_SCHEMA, manifestSchema } from '../src/evidence/records.ts';
 import { PARTS } from '../src/evidence/parts.ts';
 import { rigSchema } from '../src/rig/schema.ts';
@@ -36,6 +37,14 @@ const sourcePlaces: Plugin = {
   },
 };
 
+/** Schemas are compiled beforehand. */
+const compiledSchemas: Plugin = {
+  name: 'compiled-schemas',
+  setup(bundler) {
+    bundler.onResolve({ filter: /\/compile\.ts$/ }, ({ resolveDir }) => ({ path: join(resolveDir, 'compiled.ts') }));
+  },
+};
+
 /** CommonJS packages ask for `require`. */
 const BANNER = `import { createRequire as netrigRequire } from 'node:module';
 import { fileURLToPath as netrigPath } from 'node:url';
@@ -47,9 +56,9 @@ async function bundle(): Promise<void> {
   await build({
     absWorkingDir: ROOT, outdir: MAKING, bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node24', chunkNames: 'chunks/[name]-[hash]', outExtension: { '.js': '.mjs' }, logLevel: 'warning',
     entryPoints: [{ in: 'src/cli/main.ts', out: 'main' }, ...found.map((file) => ({ in: file, out: file.replace(/\.ts$/, '') }))],
-    // koffi and esbuild find their native parts beside themselves; ssh2 works without its own.
-    external: ['koffi', 'esbuild', 'cpu-features'], loader: { '.node': 'empty' },
-    define: { NETRIG_BUNDLED: 'true' }, banner: { js: BANNER }, plugins: [sourcePlaces],
+    // These find parts of theirs beside themselves.
+    external: ['koffi', 'esbuild', 'ssh2', 'dockerode'],
+    define: { NETRIG_BUNDLED: 'true' }, banner: { js: BANNER }, plugins: [sourcePlaces, compiledSchemas],
   });
 }
 

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { BatchChannel } from '../lib/batch.ts';
-import { OpenFlowSwitch, type Flow } from '../lib/openflow.ts';
+import { OpenFlowSwitch, type Flow } from '../lib/openflow/index.ts';
 import { fatal } from '../lib/rpc.ts';
 import type { AgentConfig, Vnic } from './config.ts';
 import { MAX_VNICS, removeTree, removeVnic, treeLines, vnicLines } from './egress.ts';

@@ -6,7 +6,7 @@
  *   table 1   where it goes: to a vNIC of the same tenant; group addresses to all of them
  */
 import { createHash } from 'node:crypto';
-import { GROUP, NORMAL, type Flow } from '../lib/openflow.ts';
+import { GROUP, type Flow } from '../lib/openflow/index.ts';
 import type { RemoteVnic, Vnic } from './config.ts';
 
 const PRIORITY = 10;
@@ -19,12 +19,12 @@ export function logicalSwitches(uplink: string, vnics: readonly Vnic[], remotes:
       const metadata = tenantNumber(tenant);
       return [
         { table: 0, priority: PRIORITY, match: { inPort: port, ethSrc: mac }, metadata, goto: 1 },
-        { table: 1, priority: PRIORITY, match: { metadata, ethDst: mac }, output: [port] },
+        { table: 1, priority: PRIORITY, match: { metadata, ethDst: mac }, actions: [{ output: port }] },
       ];
     }),
     ...tenants.map((tenant): Flow => ({
       table: 1, priority: PRIORITY, match: { metadata: tenantNumber(tenant), ethDst: GROUP },
-      output: [...vnics.filter((v) => v.tenant === tenant).map((v) => v.port), uplink],
+      actions: [...vnics.filter((v) => v.tenant === tenant).map((v) => v.port), uplink].map((output) => ({ output })),
     })),
     { table: 0, priority: 0, match: {} },
     { table: 1, priority: 0, match: {} },
@@ -35,7 +35,7 @@ export function logicalSwitches(uplink: string, vnics: readonly Vnic[], remotes:
 const tenantNumber = (tenant: string): number => createHash('sha256').update(tenant).digest().readUInt32BE();
 
 /** A plain learning switch, as it was before. */
-export const PLAIN_SWITCH: readonly Flow[] = [{ table: 0, priority: 0, match: {}, output: NORMAL }];
+export const PLAIN_SWITCH: readonly Flow[] = [{ table: 0, priority: 0, match: {}, actions: [{ to: 'normal' }] }];
 
 const matchKey = ({ table, priority, match }: Flow): string => JSON.stringify([table, priority, match]);
 

@@ -7,6 +7,7 @@
  * A link between two machines runs over a trunk (trunks.ts); each machine shapes what leaves it.
  */
 import { join } from 'node:path';
+import { SWITCH_DEVICE } from './devices.ts';
 import type { EndpointRef, Fabric, Impairment, Link, LabNode } from '../topology/model.ts';
 import { isImpaired } from '../topology/lab.ts';
 import { containerOf, namespaceOf, linksNamespace } from '../rig/labs/names.ts';
@@ -16,8 +17,6 @@ import type { FabricCapabilities } from './capabilities.ts';
 import { delayConfig, needsDelayLine, shapingLines } from './shaping.ts';
 import type { Trunk } from './trunks.ts';
 
-/** The switch inside a node of kind bridge or ovs-bridge. */
-export const SWITCH_DEVICE = 'br0';
 
 /** What the plan must know of a machine. */
 export interface PlannedMachine {

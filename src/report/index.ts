@@ -5,7 +5,7 @@ import type { Verdict } from '../checks/verdict.ts';
 import type { VNode } from 'preact';
 import { importModule } from '../core/bundled.ts';
 import { writeJson } from '../evidence/parts.ts';
-import { findSystem } from '../systems/registry.ts';
+import { findSystem, systemsOfChecks } from '../systems/registry.ts';
 import { renderHtml } from './html.ts';
 import { evaluateRun, undecidedCells, type JudgedRun } from './judge.ts';
 import { renderJUnit } from './junit.ts';
@@ -28,9 +28,10 @@ export async function writeReports(results: string, judged: JudgedRun): Promise<
   return html;
 }
 
-/** What the systems of the run have to show. */
+/** What the systems of the run have to show, and those whose checks judge it. */
 async function systemSections(run: JudgedRun): Promise<VNode[]> {
-  const names = new Set([...run.cells.values()].flat().flatMap((evidence) => evidence.lab.systems.map((s) => s.name)));
+  const labs = [...run.cells.values()].flat().map((evidence) => evidence.lab);
+  const names = new Set([...labs.flatMap((lab) => lab.systems.map((s) => s.name)), ...(await systemsOfChecks(labs.flatMap((lab) => lab.targets.map((t) => t.check))))]);
   const sections: VNode[] = [];
   for (const name of names) {
     const url = (await findSystem(name))?.page;

@@ -94,10 +94,19 @@ export async function checksOf(named: readonly string[]): Promise<Checks> {
   return named.every((name) => BUILT_IN.has(name)) ? BUILT_IN : allChecks();
 }
 
+/** Systems that bring one of these checks. */
+export async function systemsOfChecks(named: readonly string[]): Promise<string[]> {
+  if (named.every((name) => BUILT_IN.has(name))) return [];
+  return (await bySystem()).flatMap(({ system, checks }) => (checks.some((check) => named.includes(check.name)) ? [system] : []));
+}
+
 async function allChecks(): Promise<Checks> {
+  return new Map([...BUILT_IN, ...(await bySystem()).flatMap(({ checks }) => checks).map((check) => [check.name, check] as const)]);
+}
+
+async function bySystem(): Promise<{ system: string; checks: readonly Check[] }[]> {
   const definitions = await Promise.all(knownSystems().map(findSystem));
-  const modules = await Promise.all(definitions.flatMap((d) => (d?.checks ? [importModule(d.checks) as Promise<{ checks: readonly Check[] }>] : [])));
-  return new Map([...BUILT_IN, ...modules.flatMap((m) => m.checks).map((check) => [check.name, check] as const)]);
+  return Promise.all(definitions.flatMap((d) => (d?.checks ? [{ name: d.name, module: d.checks }] : [])).map(async ({ name, module }) => ({ system: name, checks: ((await importModule(module)) as { checks: readonly Check[] }).checks })));
 }
 
 /** The schema of topology files with the targets of all checks: for editors. */

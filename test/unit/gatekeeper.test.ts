@@ -12,7 +12,7 @@ import { afterFeedback, afterSilence } from '../../agents/gatekeeper/recovery.ts
 import { Commanding, Obeying } from '../../agents/gatekeeper/session.ts';
 import { GROUP_MAC, steer } from '../../agents/gatekeeper/steering.ts';
 import { flowChanges, logicalSwitches } from '../../agents/gatekeeper/switching.ts';
-import { GROUP, type Flow } from '../../agents/lib/openflow.ts';
+import { GROUP, type Flow } from '../../agents/lib/openflow/index.ts';
 
 const parameters = { threshold: 0.95, active: 0.01, periodMs: 10 };
 const paper = (observation: Observation) => paperLaw.decide(observation, parameters, null).allocations;
@@ -164,7 +164,8 @@ const remotes = [{ mac: '02:00:00:00:00:1a', tenant: 'A', server: 's1' }, { mac:
 function forward(flows: readonly Flow[], inPort: string, ethSrc: string, to: string): string {
   const source = flows.find((f) => f.table === 0 && f.match.inPort === inPort && f.match.ethSrc === ethSrc);
   const sink = flows.find((f) => f.table === 1 && f.match.metadata === source?.metadata && f.match.ethDst === (to === GROUP_MAC ? GROUP : to));
-  return source === undefined || !Array.isArray(sink?.output) ? 'drop' : sink.output.filter((port) => port !== inPort).join(',');
+  const ports = (sink?.actions ?? []).flatMap((a) => ('output' in a ? [a.output] : []));
+  return source === undefined || sink === undefined ? 'drop' : ports.filter((port) => port !== inPort).join(',');
 }
 
 test('logical switches: a vNIC sends as itself only, reaches its tenant only, and nothing unknown is flooded', () => {

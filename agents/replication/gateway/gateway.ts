@@ -1,19 +1,19 @@
 /** Translates addresses between virtual networks, and lets pass what a direction's tasks allow, in the node's Open vSwitch. */
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { SWITCH_DEVICE } from '../../../src/fabric/devices.ts';
 import { listen } from '../../lib/channel.ts';
-import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
+import { OpenFlowSwitch } from '../../lib/openflow/index.ts';
+import { appctl } from '../../lib/ovs/appctl.ts';
+import { fatal, log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { GATEWAY_PORT, type GatewayFunctions } from '../protocol.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { countsOf, flowsOf, NO_TASKS, type Fabric, type Tasks } from './flows.ts';
 
-const BRIDGE = 'br0';
-
 export async function startGateway({ config, secret, ovsDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { fabric } = config;
   if (!fabric || ovsDir === null) throw new Error('a gateway needs an Open vSwitch');
-  const gateway = new Gateway(fabric, ovsDir);
+  const gateway = new Gateway(fabric, ovsDir, await OpenFlowSwitch.connect(join(ovsDir, `${SWITCH_DEVICE}.mgmt`), (why) => fatal('switch lost', why)));
   await gateway.settle(NO_TASKS);
   const functions: GatewayFunctions = { settle: (tasks) => gateway.settle(tasks), metrics: () => gateway.metrics() };
   const listening = await listen<object>({
@@ -33,13 +33,13 @@ export async function startGateway({ config, secret, ovsDir }: AgentSetup<AgentC
 class Gateway {
   readonly #fabric: Fabric;
   readonly #ovsDir: string;
-  readonly #bridge: string;
+  readonly #bridge: OpenFlowSwitch;
   flows = 0;
 
-  constructor(fabric: Fabric, ovsDir: string) {
+  constructor(fabric: Fabric, ovsDir: string, bridge: OpenFlowSwitch) {
     this.#fabric = fabric;
     this.#ovsDir = ovsDir;
-    this.#bridge = `unix:${join(ovsDir, `${BRIDGE}.mgmt`)}`;
+    this.#bridge = bridge;
   }
 
   /** All flows in one transaction: no packet meets half of them. */
@@ -50,39 +50,25 @@ class Gateway {
       for (const rule of allow === 'any' ? [] : allow) if (Number(rule.split(':')[1]) > 65_535) throw new Refusal('InvalidRequest', `/directions/${direction}: ${rule}: no such port`);
     }
     const flows = flowsOf(this.#fabric, tasks);
-    await ofctl(['--bundle', 'replace-flows', this.#bridge, '-'], flows.join('\n'));
+    await this.#bridge.replace(flows);
     await this.#forgetCached();
     this.flows = flows.length;
     log('info', 'tasks', { tasks });
   }
 
   async metrics(): Promise<Record<string, { passed: number; refused: number }>> {
-    return countsOf(await ofctl(['dump-flows', this.#bridge, 'table=2']), this.#fabric);
+    return countsOf(await this.#bridge.flows(2), this.#fabric);
   }
 
   async clear(): Promise<void> {
-    await ofctl(['del-flows', this.#bridge]);
+    await this.#bridge.replace([]);
     await this.#forgetCached();
+    this.#bridge.close();
     this.flows = 0;
   }
 
   /** The userspace datapath of Open vSwitch 3.1 can keep a cached "drop" after the flows that it came from are gone. */
   async #forgetCached(): Promise<void> {
-    await openvswitch('ovs-appctl', ['revalidator/purge'], '', { ...process.env, OVS_RUNDIR: this.#ovsDir });
+    await appctl(this.#ovsDir, 'revalidator/purge');
   }
-}
-
-/** Open vSwitch's own client: flows with translations are beyond agents/lib/openflow.ts, and change rarely. */
-const ofctl = (args: readonly string[], input = ''): Promise<string> => openvswitch('ovs-ofctl', ['-O', 'OpenFlow13', ...args], input);
-
-function openvswitch(program: string, args: readonly string[], input: string, env = process.env): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env });
-    let [out, complaint] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { out += text; });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { complaint += text; });
-    child.once('error', reject);
-    child.stdin.on('error', () => undefined).end(input);
-    child.once('close', (code) => { if (code === 0) resolve(out); else reject(new Error(`${program} ${args.join(' ')}: ${complaint.trim() || `exit ${code}`}`)); });
-  });
 }
