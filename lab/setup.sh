@@ -7,19 +7,22 @@ cd "$(dirname "$0")/.."
 say() { printf '\033[1msetup:\033[0m %s\n' "$*"; }
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# Packages of a list, one a line, where there is one.
+add() { [ ! -e "$1" ] || mapfile -t -O "${#packages[@]}" packages < "$1"; }
+
 packages=(openvswitch-switch iperf3 mgen tcpdump iproute2 ethtool procps nftables gcc libc6-dev)
 for option in "$@"; do
   case "$option" in
     --with-tests)
       packages+=(tshark mininet chromium fonts-dejavu-core jq python3-pandas)
-      for list in agents/*/debian.txt; do [ ! -e "$list" ] || mapfile -t -O "${#packages[@]}" packages < "$list"; done ;;
+      for list in agents/*/debian.txt agents/*/native/debian.txt; do add "$list"; done ;;
     # Virtual machines, containers and clocks of a rig.
     --with-rigs) packages+=(qemu-system-x86 mmdebstrap squashfs-tools cpio kmod openssh-client docker.io linuxptp) ;;
-    # What a system needs beside: agents/NAME/debian.txt.
+    # What a system needs beside: agents/NAME/debian.txt to run, agents/NAME/native/debian.txt to be built.
     --with-*)
-      list="agents/${option#--with-}/debian.txt"
-      [ -e "$list" ] || { say "unknown option $option (--with-tests, --with-rigs$(for l in agents/*/debian.txt; do [ ! -e "$l" ] || printf ', --with-%s' "$(basename "$(dirname "$l")")"; done))" >&2; exit 2; }
-      mapfile -t -O "${#packages[@]}" packages < "$list" ;;
+      system="agents/${option#--with-}"
+      [ -e "$system/debian.txt" ] || { say "unknown option $option (--with-tests, --with-rigs$(for l in agents/*/debian.txt; do [ ! -e "$l" ] || printf ', --with-%s' "$(basename "$(dirname "$l")")"; done))" >&2; exit 2; }
+      add "$system/debian.txt"; add "$system/native/debian.txt" ;;
     *) say "unknown option $option" >&2; exit 2 ;;
   esac
 done

@@ -1,6 +1,6 @@
 /** What a machine can do, and what to install: programs, kernel features, cores. */
 import { join } from 'node:path';
-import { helpers } from '../core/paths.ts';
+import { helpers, systemPackages } from '../core/paths.ts';
 import { probeFabric } from '../fabric/capabilities.ts';
 import type { Machine } from '../rig/machines/machine.ts';
 import { describeMachine } from './machine.ts';
@@ -37,11 +37,24 @@ export async function examine(machine: Machine): Promise<Finding[]> {
     const remedy = system === null ? 'npm run build' : `the system "${system}" cannot run: lab/setup.sh --with-${system}`;
     findings.push({ what: `helper ${name}`, state: there ? 'ok' : system === null ? 'missing' : 'limited', found: there ? 'built' : 'not built', remedy: there ? '' : remedy });
   }
+  findings.push(...(await packageFindings(machine)));
   const info = await describeMachine(machine, { ovsKernel: false, netem: false });
   findings.push({ what: 'cores', state: info.cores >= 2 ? 'ok' : 'limited', found: `${info.cores} × ${info.cpu}`, remedy: info.cores >= 2 ? '' : 'figures above some 50 Mbit/s will be inconclusive' });
   for (const [name, version] of Object.entries(info.versions)) findings.push({ what: `version of ${name}`, state: 'ok', found: version, remedy: '' });
   if (root && paths.has('ip') && paths.has('tc')) findings.push(...(await kernelFindings(machine)));
   return findings;
+}
+
+/** Packages that agents of a system need to run there. */
+async function packageFindings(machine: Machine): Promise<Finding[]> {
+  const wanted = systemPackages();
+  const { stdout } = await machine.exec(['dpkg-query', '-W', '-f', '${Package} ${db:Status-Status}\\n', ...new Set([...wanted.values()].flat())], { allowFailure: true });
+  const installed = new Set(stdout.split('\n').flatMap((line) => (line.endsWith(' installed') ? [line.split(' ')[0] as string] : [])));
+  return [...wanted].map(([system, packages]): Finding => {
+    const missing = packages.filter((name) => !installed.has(name));
+    const remedy = missing.length === 0 ? '' : `its agents cannot run there: apt-get install --no-install-recommends ${missing.join(' ')}`;
+    return { what: `packages of ${system}`, state: missing.length === 0 ? 'ok' : 'limited', found: missing.length === 0 ? packages.join(', ') : `without ${missing.join(', ')}`, remedy };
+  });
 }
 
 /** Paths of those that are there. */

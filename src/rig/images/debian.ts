@@ -3,11 +3,12 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { execa } from 'execa';
 import { NetrigError } from '../../core/errors.ts';
+import { systemPackages } from '../../core/paths.ts';
 
 export const SUITE = 'bookworm';
 
-/** What nodes need wherever they run. */
-export const NODE_PACKAGES = ['iproute2', 'ethtool', 'procps', 'nftables', 'tcpdump', 'iperf3', 'mgen', 'util-linux', 'libstdc++6', 'ca-certificates'] as const;
+/** What nodes need wherever they run, whichever system's agents they carry. */
+export const NODE_PACKAGES: readonly string[] = ['iproute2', 'ethtool', 'procps', 'nftables', 'tcpdump', 'iperf3', 'mgen', 'util-linux', 'libstdc++6', 'ca-certificates', ...new Set([...systemPackages().values()].flat())];
 
 /** Everything of netrig's that may be made again. */
 export const CACHE_DIR = process.env['NETRIG_CACHE_DIR'] ?? '/var/cache/netrig';

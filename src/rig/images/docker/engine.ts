@@ -8,8 +8,8 @@ import { NOT_FOUND, type Exit, type HostProcess } from '../../hosts/host.ts';
 import { LAB_LABEL } from '../../labs/names.ts';
 import type { ContainerSpec } from '../../labs/steps.ts';
 
-/** What a node may do in its own network: addresses, nftables, tc; and real-time priority where the kernel grants it to containers. */
-const CAPABILITIES = ['NET_ADMIN', 'SYS_NICE'];
+/** What a node may do in its own network: addresses, nftables, tc, programs of its own there (BPF); and real-time priority where the kernel grants it to containers. */
+const CAPABILITIES = ['NET_ADMIN', 'SYS_NICE', 'BPF', 'PERFMON'];
 const PID_POLL_MS = 5;
 const HEAD_BYTES = 500;
 /** How runc says it, with exit status 126 or 127. */
