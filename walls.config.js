@@ -14,9 +14,9 @@ export const layers = {
   clocks: ['evidence', 'rig', 'topology'],
   checks: ['capture', 'clocks', 'evidence', 'topology', 'traffic'],
   systems: ['checks', 'evidence', 'rig', 'topology'],
-  report: ['checks', 'clocks', 'evidence', 'systems', 'topology'],
+  report: ['capture', 'checks', 'clocks', 'evidence', 'systems', 'topology'],
   run: ['capture', 'clocks', 'evidence', 'fabric', 'rig', 'systems', 'topology', 'traffic'],
-  cli: ['checks', 'report', 'rig', 'run', 'systems', 'topology'],
+  cli: ['capture', 'checks', 'report', 'rig', 'run', 'systems', 'topology'],
 };
 
 /** What agents may import of src: what they are built with, and what reads their evidence. Not what runs them. */

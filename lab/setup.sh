@@ -10,7 +10,7 @@ as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 # Packages of a list, one a line, where there is one.
 add() { [ ! -e "$1" ] || mapfile -t -O "${#packages[@]}" packages < "$1"; }
 
-packages=(openvswitch-switch iperf3 mgen tcpdump iproute2 ethtool procps nftables gcc libc6-dev)
+packages=(openvswitch-switch iperf3 mgen tcpdump iproute2 ethtool procps nftables gcc g++ make python3 libc6-dev libpcap-dev)
 for option in "$@"; do
   case "$option" in
     --with-tests)

@@ -2,12 +2,14 @@
 import { Command, CommanderError } from 'commander';
 import { styleText } from 'node:util';
 import { asNetrigError, EXIT, type NetrigError } from '../core/errors.ts';
+import { addCapture } from './commands/capture.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDeploy } from './commands/deploy.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGraph } from './commands/graph.ts';
 import { addImage } from './commands/image.ts';
 import { addInspect } from './commands/inspect.ts';
+import { addPcap } from './commands/pcap.ts';
 import { addReport } from './commands/report.ts';
 import { addRig } from './commands/rig.ts';
 import { addRun } from './commands/run.ts';
@@ -30,7 +32,7 @@ By hand:
   netrig destroy hello`);
   // Before subcommands are made: they inherit it.
   program.exitOverride();
-  for (const add of [addRun, addValidate, addDeploy, addInspect, addGraph, addReport, addRig, addImage, addDoctor, addCompletion]) add(program);
+  for (const add of [addRun, addValidate, addDeploy, addInspect, addCapture, addPcap, addGraph, addReport, addRig, addImage, addDoctor, addCompletion]) add(program);
   return program;
 }
 

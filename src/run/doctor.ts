@@ -1,5 +1,6 @@
 /** What a machine can do, and what to install: programs, kernel features, cores. */
 import { join } from 'node:path';
+import { hasLibpcap } from '../capture/libpcap/index.ts';
 import { helpers, systemPackages } from '../core/paths.ts';
 import { probeFabric } from '../fabric/capabilities.ts';
 import type { Machine } from '../rig/machines/machine.ts';
@@ -37,6 +38,7 @@ export async function examine(machine: Machine): Promise<Finding[]> {
     const remedy = system === null ? 'npm run build' : `the system "${system}" cannot run: lab/setup.sh --with-${system}`;
     findings.push({ what: `helper ${name}`, state: there ? 'ok' : system === null ? 'missing' : 'limited', found: there ? 'built' : 'not built', remedy: there ? '' : remedy });
   }
+  if (machine.isHere) findings.push({ what: 'node-pcap', state: hasLibpcap() ? 'ok' : 'limited', found: hasLibpcap() ? 'built' : 'not built', remedy: hasLibpcap() ? '' : 'filters of captures are not checked before a run, netrig pcap --filter and netrig capture cannot decode: lab/setup.sh' });
   findings.push(...(await packageFindings(machine)));
   const info = await describeMachine(machine, { ovsKernel: false, netem: false });
   findings.push({ what: 'cores', state: info.cores >= 2 ? 'ok' : 'limited', found: `${info.cores} × ${info.cpu}`, remedy: info.cores >= 2 ? '' : 'figures above some 50 Mbit/s will be inconclusive' });

@@ -28,6 +28,8 @@ export interface LoadOptions {
   readonly name?: string;
   /** Checks by name: those that there are, of which some may be left out that no target names. */
   readonly checksOf: (named: readonly string[]) => Promise<CheckDefinitions>;
+  /** What is wrong with BPF filters; null: nothing. Absent: they are not checked. */
+  readonly checkFilters?: (filters: readonly string[]) => Promise<readonly (string | null)[]>;
   /** Problems that only a system knows. */
   readonly checkSystems?: (lab: Lab) => Promise<Problem[]>;
 }
@@ -53,11 +55,14 @@ export async function parseExperiment(file: string, source: string, options: Loa
   if (twin) located.push(locate({ path: ['matrix'], message: `two cells of the matrix are called "${twin.id}"`, hint: 'choose values that do not contain each other\'s "-"' }, document, { id: '', variant: {} }));
   const labs: Lab[] = [];
   let first: TopologyFile | undefined;
+  const captures: { cell: Cell; filters: readonly (string | undefined)[] }[] = [];
   for (const cell of cells) {
     const { file: cellFile, problems } = await buildCell(base, cell, options, labs);
+    if (problems.length === 0) captures.push({ cell, filters: (cellFile.capture ?? []).map((c) => c.filter) });
     first ??= problems.length > 0 ? undefined : cellFile;
     located.push(...problems.map((p) => locate(p, document, cell)));
   }
+  located.push(...(await filterProblems(captures, options)).map(({ problem, cell }) => locate(problem, document, cell)));
   if (located.length > 0 || !first) throw invalid(file, located);
   if ((first.targets ?? []).length > 0 && labs.every((lab) => lab.targets.length === 0)) {
     throw invalid(file, [locate({ path: ['targets'], message: 'no target applies to any of the selected cells: the run would judge nothing' }, document, { id: '', variant: {} })]);
@@ -69,6 +74,18 @@ export async function parseExperiment(file: string, source: string, options: Loa
     ...repeatsOf(options.repeat ?? first.repeat ?? 1, options.untilDecided ?? first['until-decided']),
     dimensions: Object.fromEntries(Object.entries(matrix ?? {}).map(([dimension, values]) => [dimension, Object.keys(values)])),
   };
+}
+
+/** Filters of all cells at once: asking costs a process. */
+async function filterProblems(captures: readonly { cell: Cell; filters: readonly (string | undefined)[] }[], { checkFilters }: LoadOptions): Promise<{ problem: Problem; cell: Cell }[]> {
+  const filters = [...new Set(captures.flatMap((c) => c.filters.filter((f) => f !== undefined)))];
+  if (!checkFilters || filters.length === 0) return [];
+  const answers = await checkFilters(filters);
+  const wrong = new Map(filters.flatMap((filter, i) => (answers[i] == null ? [] : [[filter, answers[i]] as const])));
+  return captures.flatMap(({ cell, filters: own }) => own.flatMap((filter, c) => {
+    const why = filter === undefined ? undefined : wrong.get(filter);
+    return why === undefined ? [] : [{ cell, problem: { path: ['capture', c, 'filter'], message: `"${filter}": ${why}`, hint: 'as tcpdump writes it: pcap-filter(7)' } }];
+  }));
 }
 
 function repeatsOf(repeat: number, atMost: number | undefined): Pick<Experiment, 'repeat' | 'looks'> {

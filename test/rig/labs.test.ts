@@ -44,6 +44,17 @@ test('a second lab stands beside it, and goes alone', () => {
   assert.equal(netrig(['exec', 'a', '-l', 't-lab', '--', 'true']).status, 0);
 });
 test('inspect shows nodes and addresses', () => assert.match(netrig(['inspect', 't-lab']).stdout, /local\s+nr\.t-lab\.a\s+eth1\s+10\.64\.0\.1\/24/));
+test('capture shows packets decoded, with rates, and refuses a wrong filter', async () => {
+  const capture = startNetrig(['capture', 'b:eth1', '-l', 't-lab', '-c', '2', '--', 'udp port 9']);
+  await capture.until('listening on');
+  for (let i = 0; i < 2; i++) netrig(['exec', 'a', '-l', 't-lab', '--', 'bash', '-c', 'echo x > /dev/udp/10.64.0.2/9']);
+  const { code } = await capture.exited;
+  assert.equal(code, 0, capture.output());
+  assert.equal([...capture.output().matchAll(/^\d\d:\d\d:\d\d\.\d{6}  .*IPv4 10\.64\.0\.1 -> 10\.64\.0\.2 .*UDP \d+->9 len 10  44 bytes$/gm)].length, 2, capture.output());
+  const { status, stderr } = netrig(['capture', 'b:eth1', '-l', 't-lab', '--', 'udp prt 9']);
+  assert.equal(status, 2);
+  assert.match(stderr, /"udp prt 9": can't parse filter expression/);
+});
 test('capture writes packets', async () => {
   const path = join(files.dir, 'live.pcap');
   const capture = startNetrig(['capture', 'b:eth1', '-l', 't-lab', '-w', path, '-c', '1']);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import fc from 'fast-check';
 import { NetrigError } from '../../src/core/errors.ts';
+import { checkFilters } from '../../src/capture/libpcap/index.ts';
 import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
 import { describeAction } from '../../src/topology/events.ts';
 import type { Lab } from '../../src/topology/model.ts';
@@ -35,6 +36,12 @@ test('all problems are listed at once, in the order of the file', async () => {
 test('a union is explained by the branch that was meant', async () => {
   await refused(`${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n  - { name: x, check: rate, folw: f, at-least: 1Mbit }\n`, /t\.yaml:6:29: unknown key "folw"/, /did you mean "flow"/);
   await refused(`${minimal}targets:\n  - { name: x }\n`, /expected a target whose "check" is one of reachability, rate, loss, latency, counter/);
+});
+
+test('a wrong BPF filter is a bad file, with its line', async () => {
+  const text = `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ncapture:\n  - { at: "a:e", filter: udp port 53 }\n  - { at: "b:e", filter: udp prt 53 }\n`;
+  await assert.rejects(parse(text, { checkFilters }), /^.*t\.yaml:7:\d+: "udp prt 53": can't parse filter expression/);
+  await parse(text.replace('prt', 'port'), { checkFilters });
 });
 
 test('a target that could never be judged is refused, with its line', async () => {

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { isAlive, listLabs, readRecord } from '../../rig/labs/journal.ts';
 import { assignmentOf } from '../../rig/labs/assignment.ts';
-import { NetrigError } from '../../core/errors.ts';
 import { chooseLab, chooseNode } from '../labs.ts';
 import { renderTable } from '../table.ts';
 
@@ -35,22 +34,6 @@ export function addInspect(program: Command): void {
       const record = chooseLab(options.lab);
       // Whatever shell the user has here may not be there.
       await enter(record, chooseNode(record, node), record.rig === null ? [process.env['SHELL'] ?? '/bin/sh'] : ['/bin/sh']);
-    });
-
-  program.command('capture')
-    .description('capture live at an interface of a node: to the terminal, or to a file or pipe with -w')
-    .argument('<node:interface>', 'where')
-    .argument('[filter...]', 'BPF filter, after --')
-    .option('-l, --lab <lab>', 'lab (default: the only one)')
-    .option('-w, --write <file>', 'write pcap with nanosecond stamps; "-" is stdout, e.g. for wireshark -k -i -')
-    .option('-c, --count <packets>', 'stop after this many packets')
-    .action(async (at: string, filter: string[], options: { lab?: string; write?: string; count?: string }) => {
-      const [node, itf] = at.split(':', 2) as [string, string | undefined];
-      if (itf === undefined) throw new NetrigError('USAGE', `expected NODE:INTERFACE, found "${at}"`, { hint: 'e.g. netrig capture a:eth1' });
-      const record = chooseLab(options.lab);
-      const interfaces = record.fabric.nodes.find((n) => n.name === chooseNode(record, node))?.interfaces.map((i) => i.name) ?? [];
-      if (!interfaces.includes(itf)) throw new NetrigError('USAGE', `node "${node}" has no interface "${itf}"`, { hint: `interfaces: ${interfaces.join(', ')}` });
-      await enter(record, node, ['tcpdump', '-i', itf, '-n', '-Z', 'root', ...(options.write ? ['-w', options.write, '-U', '--time-stamp-precision=nano'] : ['-l']), ...(options.count ? ['-c', options.count] : []), ...filter], { network: true });
     });
 }
 
