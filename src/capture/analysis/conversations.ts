@@ -109,6 +109,6 @@ export function summarizeCapture(path: string, intervalS: number): CaptureSummar
   });
   return {
     packets, bytes, startS, seconds: packets === 0 ? 0 : lastS - startS, truncated, intervalS,
-    conversations: [...conversations.values()].sort((a, b) => b.bytes - a.bytes), intervalBytes: Array.from(intervalBytes, (n) => n ?? 0),
+    conversations: [...conversations.values()].sort((a, b) => b.bytes - a.bytes), intervalBytes: Array.from(intervalBytes, (n: number | undefined) => n ?? 0),
   };
 }

@@ -12,7 +12,7 @@ import { formatRate } from '../../core/units.ts';
 
 interface Packet { readonly buf: Buffer; readonly header: Buffer; readonly link_type: string }
 interface Session { on(event: 'packet', listener: (packet: Packet) => void): Session; on(event: 'complete', listener: () => void): Session; close?(): void }
-interface Pcap { createOfflineSession(path: string, options: { filter: string }): Session; readonly decode: { packet(packet: Packet): object } }
+interface Pcap { createOfflineSession(path: string, options: { filter: string }): Session; readonly decode: { packet(packet: Packet): { toString(): string } } }
 
 // CommonJS, without types of its own that hold.
 const pcap = createRequire(import.meta.url)('pcap') as Pcap;
@@ -81,7 +81,7 @@ function show(): void {
 
 function describe(packet: Packet): string {
   try {
-    return String(pcap.decode.packet(packet)).replace(/^LINKTYPE_ETHERNET /, '');
+    return pcap.decode.packet(packet).toString().replace(/^LINKTYPE_ETHERNET /, '');
   } catch (error) {
     return `not decoded: ${(error as Error).message}`;
   }
