@@ -121,7 +121,7 @@ export function farEnd({ links }: Fabric, assignments: Assignments, near: Endpoi
 function startContainer({ lab, assignments, machines }: PlanInput, { name, container }: LabNode): Step {
   const { machine } = assignmentOf(assignments, name);
   const { image, mounts } = (machines.get(machine) as PlannedMachine).containers;
-  const spec: ContainerSpec = { name: containerOf(lab, name), lab, image: container.image ?? image, hostname: name, env: container.env, binds: mounts, memoryBytes: container.memoryBytes, cpus: container.cpus };
+  const spec: ContainerSpec = { name: containerOf(lab, name), lab, image: container.image ?? image, hostname: name, env: container.env, binds: mounts, memoryBytes: container.memoryBytes, cpus: container.cpus, privileged: container.privileged ?? false };
   return { title: `container of ${name}`, host: { on: 'machine', machine }, argv: ['docker', 'run', '--detach', '--init', '--network=none', `--name=${spec.name}`, spec.image, 'sleep', 'infinity'], container: spec, namespaces: [namespaceOf(lab, name)] };
 }
 

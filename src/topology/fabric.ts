@@ -32,8 +32,8 @@ function effectiveSettings(file: TopologyFile, key: string): NodeSettings {
 }
 
 /** containerlab's words for containers; memory as Docker writes it ("512Mb"). */
-function containerSettings({ image, env, memory, cpu }: NodeSettings): LabNode['container'] {
-  return { image: image ?? null, env: Object.fromEntries(Object.entries(env ?? {}).map(([key, value]) => [key, String(value)])), memoryBytes: memory === undefined ? null : parseSizeBytes(memory), cpus: cpu ?? null };
+function containerSettings({ image, env, memory, cpu, privileged }: NodeSettings): LabNode['container'] {
+  return { image: image ?? null, env: Object.fromEntries(Object.entries(env ?? {}).map(([key, value]) => [key, String(value)])), memoryBytes: memory === undefined ? null : parseSizeBytes(memory), cpus: cpu ?? null, ...(privileged ? { privileged } : {}) };
 }
 
 export function resolveFabric(file: TopologyFile, labName: string, problems: Problem[]): Fabric {

@@ -59,6 +59,8 @@ const labNode = closed({
     env: texts,
     memoryBytes: nullable(Type.Number()),
     cpus: nullable(Type.Number()),
+    /** Absent: no. */
+    privileged: Type.Optional(Type.Boolean()),
   }),
 });
 export type LabNode = Of<typeof labNode>;

@@ -54,6 +54,7 @@ const nodeFields = {
   interfaces: opt(Type.Record(Type.String(), nodeInterface, { description: 'Settings per interface.' })),
   place: opt(Type.Record(Type.String(), Type.String(), { description: 'Labels that the host of a rig must have to carry this node, e.g. { rack: left }. Without a rig file, of no effect.' })),
   needs: opt(Type.Array(Type.Enum([...CAPABILITIES]), { description: 'Capabilities that the host of a rig must have to carry this node.' })),
+  privileged: opt(Type.Boolean({ description: 'The node changes its kernel settings or loads programs into the kernel: a container gets the rights for it. Without containers, of no effect.' })),
   // containerlab's container-only keys: read everywhere, used where the rig is Docker.
   image: opt(Type.String()), 'image-pull-policy': opt(Type.String()), cmd: opt(Type.String()), entrypoint: opt(Type.String()),
   env: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),

@@ -30,6 +30,7 @@ export interface ContainerSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Folders of the machine, at the same place and read-only. */
   readonly binds: readonly string[];
+  readonly privileged: boolean;
   readonly memoryBytes: number | null;
   readonly cpus: number | null;
 }

@@ -8,8 +8,10 @@ import { NOT_FOUND, type Exit, type HostProcess } from '../../hosts/host.ts';
 import { LAB_LABEL } from '../../labs/names.ts';
 import type { ContainerSpec } from '../../labs/steps.ts';
 
-/** What a node may do in its own network: addresses, nftables, tc, programs of its own there (BPF); and real-time priority where the kernel grants it to containers. */
-const CAPABILITIES = ['NET_ADMIN', 'SYS_NICE', 'BPF', 'PERFMON'];
+/** What a node may do in its own network: addresses, nftables, tc; and real-time priority where the kernel grants it to containers. */
+const CAPABILITIES = ['NET_ADMIN', 'SYS_NICE'];
+/** Beside: kernel settings, and programs for the kernel. Not Docker's own "privileged", which wants every device and right that there is. */
+const PRIVILEGED = { CapAdd: [...CAPABILITIES, 'SYS_ADMIN'], ReadonlyPaths: [], MaskedPaths: [] };
 const PID_POLL_MS = 5;
 const HEAD_BYTES = 500;
 /** How runc says it, with exit status 126 or 127. */
@@ -30,12 +32,12 @@ export class Engine {
   }
 
   /** Creates and starts; the process that holds the container's namespaces. */
-  async start({ name, lab, image, hostname, env, binds, memoryBytes, cpus }: ContainerSpec): Promise<number> {
+  async start({ name, lab, image, hostname, env, binds, memoryBytes, cpus, privileged }: ContainerSpec): Promise<number> {
     const create = () => this.#docker.createContainer({
       name, Image: image, Hostname: hostname, Env: Object.entries(env).map(([key, value]) => `${key}=${value}`), Labels: { [LAB_LABEL]: lab, 'netrig.node': hostname },
       Cmd: ['sleep', 'infinity'],
       HostConfig: {
-        NetworkMode: 'none', Init: true, CapAdd: CAPABILITIES, Binds: binds.map((path) => `${path}:${path}:ro`),
+        NetworkMode: 'none', Init: true, CapAdd: CAPABILITIES, ...(privileged ? PRIVILEGED : {}), Binds: binds.map((path) => `${path}:${path}:ro`),
         ...(memoryBytes === null ? {} : { Memory: memoryBytes }), ...(cpus === null ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
       },
     });
