@@ -30,11 +30,29 @@ export function walls() {
   return [
     ...folders.map((folder) => {
       const closed = folders.filter((other) => other !== folder && other !== 'core' && !layers[folder].includes(other));
-      return zone(`src/${folder}`, [...closed.map((other) => `src/${other}`), 'agents'], `src/${folder} may import: ${[...layers[folder], 'core'].join(', ')}`);
+      return zone(
+        `src/${folder}`,
+        [...closed.map((other) => `src/${other}`), 'agents'],
+        `src/${folder} may import: ${[...layers[folder], 'core'].join(', ')}`,
+      );
     }),
-    ...systems.map((system) => zone(`agents/${system}`, systems.filter((other) => other !== system).map((other) => `agents/${other}`), 'systems do not know each other: what they share is in agents/lib')),
-    zone('agents/lib', systems.map((system) => `agents/${system}`), 'agents/lib knows no system'),
-    zone('agents', folders.filter((folder) => !forAgents.includes(folder)).map((folder) => `src/${folder}`), `agents may import of src: ${forAgents.join(', ')}`),
+    ...systems.map((system) =>
+      zone(
+        `agents/${system}`,
+        systems.filter((other) => other !== system).map((other) => `agents/${other}`),
+        'systems do not know each other: what they share is in agents/lib',
+      ),
+    ),
+    zone(
+      'agents/lib',
+      systems.map((system) => `agents/${system}`),
+      'agents/lib knows no system',
+    ),
+    zone(
+      'agents',
+      folders.filter((folder) => !forAgents.includes(folder)).map((folder) => `src/${folder}`),
+      `agents may import of src: ${forAgents.join(', ')}`,
+    ),
     zone('src', ['test', 'bench', 'lab'], 'src knows neither tests nor benches'),
     zone('agents', ['test', 'bench', 'lab'], 'agents know neither tests nor benches'),
   ];

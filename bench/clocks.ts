@@ -35,7 +35,14 @@ export async function benchClocks(): Promise<void> {
           return await readPart(join(evidence, 'cells/run/r1'), 'clocks');
         });
         const covered = compared.filter((c) => Math.abs(c.reportedNs - c.trueNs) <= c.boundNs + c.truthErrorNs).length;
-        rows.push([sync, traffic ? '1 Mbit/s' : 'idle', String(compared.length), quantiles(compared.map((c) => Math.abs(c.trueNs) / 1000)), quantiles(compared.map((c) => c.boundNs / 1000)), `${covered} of ${compared.length}`]);
+        rows.push([
+          sync,
+          traffic ? '1 Mbit/s' : 'idle',
+          String(compared.length),
+          quantiles(compared.map((c) => Math.abs(c.trueNs) / 1000)),
+          quantiles(compared.map((c) => c.boundNs / 1000)),
+          `${covered} of ${compared.length}`,
+        ]);
       }
     }
     print(['clock by', 'traffic', 'samples', 'true offset [us]', 'bound [us]', 'bound covers the truth'], rows);

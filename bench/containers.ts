@@ -41,18 +41,32 @@ export async function benchContainers(): Promise<void> {
     const bare: number[] = [];
     // In turn, so that what else the machine does befalls both.
     for (let round = 0; round < ROUNDS; round++) {
-      ours.push(...(await seconds(1, async () => { await destroyDeployedLab(await testbed.deploy(ctx, lab, 'bench')); })));
-      bare.push(...(await seconds(1, async () => {
-        const made = await mapConcurrent(names, AT_ONCE.start, async (name) => {
-          const container = await docker.createContainer({ name: `bare-${name}`, Image: NODE_IMAGE, Cmd: ['sleep', 'infinity'], HostConfig: { NetworkMode: 'none', Init: true, CapAdd: ['NET_ADMIN', 'SYS_NICE'] } });
-          await container.start();
-          return container;
-        });
-        await mapConcurrent(made, AT_ONCE.remove, (container) => container.remove({ force: true, v: true }));
-      })));
+      ours.push(
+        ...(await seconds(1, async () => {
+          await destroyDeployedLab(await testbed.deploy(ctx, lab, 'bench'));
+        })),
+      );
+      bare.push(
+        ...(await seconds(1, async () => {
+          const made = await mapConcurrent(names, AT_ONCE.start, async (name) => {
+            const container = await docker.createContainer({
+              name: `bare-${name}`,
+              Image: NODE_IMAGE,
+              Cmd: ['sleep', 'infinity'],
+              HostConfig: { NetworkMode: 'none', Init: true, CapAdd: ['NET_ADMIN', 'SYS_NICE'] },
+            });
+            await container.start();
+            return container;
+          });
+          await mapConcurrent(made, AT_ONCE.remove, (container) => container.remove({ force: true, v: true }));
+        })),
+      );
     }
     const ratios = ours.map((o, i) => o / (bare[i] as number));
-    print(['containers', 'netrig, with a bridge and ten links [s]', 'bare engine [s]', 'ratio'], [[String(CONTAINERS), show(ours), show(bare), show(ratios)]]);
+    print(
+      ['containers', 'netrig, with a bridge and ten links [s]', 'bare engine [s]', 'ratio'],
+      [[String(CONTAINERS), show(ours), show(bare), show(ratios)]],
+    );
   } finally {
     rig.down();
     rmSync(dir, { recursive: true, force: true });

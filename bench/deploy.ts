@@ -1,4 +1,7 @@
-/** Whole commands, from the shell to the shell: start-up, and deploy and destroy of N hosts on one Open vSwitch against Mininet doing the same. */
+/**
+ * Whole commands, from the shell to the shell: start-up, and deploy and destroy of N hosts on one Open vSwitch against
+ * Mininet doing the same.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,8 +25,20 @@ function star(hosts: number): string {
 
 export async function benchDeploy(): Promise<void> {
   const hello = join(ROOT, 'topologies/hello.yaml');
-  const started = async (...args: string[]) => show(await seconds(REPEATS, () => { command(NETRIG, ...args); }), 3);
-  print(['command', 'time [s]'], [['netrig help', await started('help')], ['netrig validate hello.yaml', await started('validate', hello)]]);
+  const started = async (...args: string[]) =>
+    show(
+      await seconds(REPEATS, () => {
+        command(NETRIG, ...args);
+      }),
+      3,
+    );
+  print(
+    ['command', 'time [s]'],
+    [
+      ['netrig help', await started('help')],
+      ['netrig validate hello.yaml', await started('validate', hello)],
+    ],
+  );
 
   const mininet = hasMininet();
   const folder = mkdtempSync(join(tmpdir(), 'netrig-bench-'));
@@ -35,11 +50,26 @@ export async function benchDeploy(): Promise<void> {
       const [own, theirs]: [number[], number[]] = [[], []];
       // In turn, so that both see the machine as it is.
       for (let i = 0; i < REPEATS; i++) {
-        own.push(...(await seconds(1, () => { command(NETRIG, 'deploy', topology); command(NETRIG, 'destroy', 'bench'); })));
+        own.push(
+          ...(await seconds(1, () => {
+            command(NETRIG, 'deploy', topology);
+            command(NETRIG, 'destroy', 'bench');
+          })),
+        );
         // Userspace datapath as here, no controller.
-        if (mininet) theirs.push(...(await seconds(1, () => { command('mn', '--topo', `single,${hosts}`, '--switch', 'ovs,datapath=user', '--controller', 'none', '--test', 'none'); })));
+        if (mininet)
+          theirs.push(
+            ...(await seconds(1, () => {
+              command('mn', '--topo', `single,${hosts}`, '--switch', 'ovs,datapath=user', '--controller', 'none', '--test', 'none');
+            })),
+          );
       }
-      rows.push([String(hosts), show(own), theirs.length > 0 ? show(theirs) : '–', theirs.length > 0 ? (mean(own) / mean(theirs)).toFixed(2) : 'mininet is not there']);
+      rows.push([
+        String(hosts),
+        show(own),
+        theirs.length > 0 ? show(theirs) : '–',
+        theirs.length > 0 ? (mean(own) / mean(theirs)).toFixed(2) : 'mininet is not there',
+      ]);
     }
   } finally {
     rmSync(folder, { recursive: true });
@@ -51,6 +81,6 @@ export async function benchDeploy(): Promise<void> {
 function hasMininet(): boolean {
   if (spawnSync('mn', ['--version'], { stdio: 'ignore' }).status !== 0) return false;
   if (spawnSync('ovs-vsctl', ['--timeout=2', 'show'], { stdio: 'ignore' }).status === 0) return true;
-  process.stdout.write('mininet needs the machine\'s Open vSwitch: service openvswitch-switch start\n');
+  process.stdout.write("mininet needs the machine's Open vSwitch: service openvswitch-switch start\n");
   return false;
 }

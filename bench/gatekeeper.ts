@@ -22,7 +22,8 @@ import { meanInterval } from '../src/checks/statistics.ts';
 import { hasTrafgen, print, show } from './measure.ts';
 import { checksOf } from '../src/systems/registry.ts';
 
-const LAB = 'name: bench\ntopology: { nodes: { rx: {}, tx: {} }, links: [{ endpoints: ["rx:up", "tx:up"] }, { endpoints: ["rx:prov", "tx:prov"] }] }\n';
+const LAB =
+  'name: bench\ntopology: { nodes: { rx: {}, tx: {} }, links: [{ endpoints: ["rx:up", "tx:up"] }, { endpoints: ["rx:prov", "tx:prov"] }] }\n';
 const WARM_UP_MS = 2000;
 const MEASURED_MS = 8000;
 const PERIOD_MS = 10;
@@ -54,15 +55,31 @@ interface Cost {
   readonly latePeriods: number;
 }
 
-const mac = (side: number, index: number): string => `02:00:00:${side.toString(16).padStart(2, '0')}:${(index >> 8).toString(16).padStart(2, '0')}:${(index & 255).toString(16).padStart(2, '0')}`;
+const mac = (side: number, index: number): string =>
+  `02:00:00:${side.toString(16).padStart(2, '0')}:${(index >> 8).toString(16).padStart(2, '0')}:${(index & 255).toString(16).padStart(2, '0')}`;
 
 export async function benchGatekeeper(): Promise<void> {
   if (!hasTrafgen()) return;
   const agents: Cost[] = [];
   for (const load of LOADS) for (let repeat = 0; repeat < REPEATS; repeat++) agents.push(...(await measure(load)));
-  print(['load', 'agent', 'received', 'periods (late)', 'CPU of agent', 'tc, nft', 'of which µs per period: counters', 'law', 'feedback', 'limiters', 'per Gbit/s'], agents.map((a) => a.row));
+  print(
+    [
+      'load',
+      'agent',
+      'received',
+      'periods (late)',
+      'CPU of agent',
+      'tc, nft',
+      'of which µs per period: counters',
+      'law',
+      'feedback',
+      'limiters',
+      'per Gbit/s',
+    ],
+    agents.map((a) => a.row),
+  );
   verdict(agents);
-  process.stdout.write('The paper reports about 10 % of a core for 1 Gbit/s (WIOV \'11; an i7-930 of 2.8 GHz).\n');
+  process.stdout.write("The paper reports about 10 % of a core for 1 Gbit/s (WIOV '11; an i7-930 of 2.8 GHz).\n");
 }
 
 /** R4-18's two bars. A miss is the exit status of the bench. */
@@ -70,8 +87,16 @@ function verdict(agents: readonly Cost[]): void {
   const fast = agents.flatMap(({ perGbit }) => perGbit ?? []);
   const dearest = fast.filter((_, i) => i % 2 === 0).map((own, i) => Math.max(own, fast[2 * i + 1] ?? 0));
   const { high } = meanInterval(dearest);
-  const late = agents.filter(({ load }) => load === LOADS.at(-1)).map((a) => a.latePeriods).reduce((a, b) => a + b, 0);
-  process.stdout.write(`R4-18: the dearer agent takes ${show(dearest.map((v) => v * 100), 1)} % of a core per Gbit/s (at most ${MOST_PER_GBIT * 100} %): ${high <= MOST_PER_GBIT ? 'met' : 'not shown'}\n`);
+  const late = agents
+    .filter(({ load }) => load === LOADS.at(-1))
+    .map((a) => a.latePeriods)
+    .reduce((a, b) => a + b, 0);
+  process.stdout.write(
+    `R4-18: the dearer agent takes ${show(
+      dearest.map((v) => v * 100),
+      1,
+    )} % of a core per Gbit/s (at most ${MOST_PER_GBIT * 100} %): ${high <= MOST_PER_GBIT ? 'met' : 'not shown'}\n`,
+  );
   process.stdout.write(`R4-18: ${late} late periods at 1000 pairs (none): ${late === 0 ? 'met' : 'missed'}\n`);
   if (high > MOST_PER_GBIT || late > 0) process.exitCode = 1;
 }
@@ -85,11 +110,39 @@ async function measure(load: Load): Promise<Cost[]> {
   let supervisor: Supervisor | undefined;
   let generator: ReturnType<ReturnType<DeployedLab['node']>['spawn']> | undefined;
   try {
-    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], { host: (node) => deployed.node(node), script: (node, bundle) => deployed.script(node, bundle), nativeDir: () => BUILD_DIR, ovsDir: () => null, labDir: () => folder, folder });
+    supervisor = await Supervisor.start(ctx, [{ definition: system, crash: 'void', agents: configs(lab, load) }], {
+      host: (node) => deployed.node(node),
+      script: (node, bundle) => deployed.script(node, bundle),
+      nativeDir: () => BUILD_DIR,
+      ovsDir: () => null,
+      labDir: () => folder,
+      folder,
+    });
     const frames = join(folder, 'frames.cfg');
-    writeFileSync(frames, Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s)))).flat().join('\n'));
+    writeFileSync(
+      frames,
+      Array.from({ length: load.receivers }, (_, r) => Array.from({ length: load.senders }, (_, s) => frame(mac(1, r), mac(2, s))))
+        .flat()
+        .join('\n'),
+    );
     // Twice what the link takes.
-    generator = deployed.node('tx').spawn(['timeout', String((WARM_UP_MS + MEASURED_MS) / 1000 + 5), 'trafgen', '--dev', 'up', '--conf', frames, '--cpus', '1', '--qdisc-path', '--rate', `${Math.round((2 * load.linkBps) / 1e6)}Mbit`, '--no-sock-mem']);
+    generator = deployed
+      .node('tx')
+      .spawn([
+        'timeout',
+        String((WARM_UP_MS + MEASURED_MS) / 1000 + 5),
+        'trafgen',
+        '--dev',
+        'up',
+        '--conf',
+        frames,
+        '--cpus',
+        '1',
+        '--qdisc-path',
+        '--rate',
+        `${Math.round((2 * load.linkBps) / 1e6)}Mbit`,
+        '--no-sock-mem',
+      ]);
     generator.stdout.resume();
     generator.stderr.resume();
     await sleep(WARM_UP_MS);
@@ -121,21 +174,54 @@ function cost(load: Load, node: string, before: Record<string, number>, after: R
   const total = share('cpuMicroseconds') + share('channelMicroseconds');
   const perGbit = load.linkBps >= 1e9 ? (total / receivedBps) * 1e9 : null;
   const row = [
-    load.title, node, `${(receivedBps / 1e6).toFixed(0)} Mbit/s`, `${periods} (${delta('latePeriods')})`, `${(share('cpuMicroseconds') * 100).toFixed(1)} %`, `${(share('channelMicroseconds') * 100).toFixed(1)} %`,
-    perPeriod('meterMicroseconds'), perPeriod('lawMicroseconds'), perPeriod('feedbackMicroseconds'), perPeriod('limiterMicroseconds'),
+    load.title,
+    node,
+    `${(receivedBps / 1e6).toFixed(0)} Mbit/s`,
+    `${periods} (${delta('latePeriods')})`,
+    `${(share('cpuMicroseconds') * 100).toFixed(1)} %`,
+    `${(share('channelMicroseconds') * 100).toFixed(1)} %`,
+    perPeriod('meterMicroseconds'),
+    perPeriod('lawMicroseconds'),
+    perPeriod('feedbackMicroseconds'),
+    perPeriod('limiterMicroseconds'),
     perGbit === null ? '' : `${(perGbit * 100).toFixed(1)} % of a core`,
   ];
   return { load, row, perGbit, latePeriods: delta('latePeriods') };
 }
 
 function configs(lab: Lab, { receivers, senders, linkBps }: Load): { node: string; config: AgentConfig }[] {
-  const address = (name: string) => lab.fabric.nodes.find((n) => n.name === name)?.interfaces.find((i) => i.name === 'prov')?.addresses[0]?.split('/')[0] ?? '';
-  const vnics = (side: number, count: number): Vnic[] => Array.from({ length: count }, (_, i) => ({ name: `v${i}`, tenant: 'T', mac: mac(side, i), port: `v${i}`, minBps: linkBps / count, maxBps: null }));
+  const address = (name: string) =>
+    lab.fabric.nodes
+      .find((n) => n.name === name)
+      ?.interfaces.find((i) => i.name === 'prov')
+      ?.addresses[0]?.split('/')[0] ?? '';
+  const vnics = (side: number, count: number): Vnic[] =>
+    Array.from({ length: count }, (_, i) => ({
+      name: `v${i}`,
+      tenant: 'T',
+      mac: mac(side, i),
+      port: `v${i}`,
+      minBps: linkBps / count,
+      maxBps: null,
+    }));
   const agent = (node: string, peer: string, own: Vnic[], others: Vnic[]): { node: string; config: AgentConfig } => ({
-    node, config: {
-      server: node, bridge: '', uplink: { device: 'up', rateBps: linkBps }, provider: { address: address(node), port: 5789, peers: { [peer]: address(peer) } },
-      vnics: own, remotes: others.map((v) => ({ mac: v.mac, tenant: v.tenant, server: peer })),
-      law: 'max-min', periodMs: PERIOD_MS, broadcast: 0.01, threshold: 0.95, active: 0.01, increase: 0.01, limiterTimeoutMs: 1000, counterTimeoutMs: 5000, trace: false,
+    node,
+    config: {
+      server: node,
+      bridge: '',
+      uplink: { device: 'up', rateBps: linkBps },
+      provider: { address: address(node), port: 5789, peers: { [peer]: address(peer) } },
+      vnics: own,
+      remotes: others.map((v) => ({ mac: v.mac, tenant: v.tenant, server: peer })),
+      law: 'max-min',
+      periodMs: PERIOD_MS,
+      broadcast: 0.01,
+      threshold: 0.95,
+      active: 0.01,
+      increase: 0.01,
+      limiterTimeoutMs: 1000,
+      counterTimeoutMs: 5000,
+      trace: false,
     },
   });
   return [agent('rx', 'tx', vnics(1, receivers), vnics(2, senders)), agent('tx', 'rx', vnics(2, senders), vnics(1, receivers))];

@@ -11,7 +11,16 @@ import { benchGatekeeper } from './gatekeeper.ts';
 import { benchPop } from './pop.ts';
 import { benchReplication } from './replication.ts';
 
-const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = { deploy: benchDeploy, capture: benchCapture, delay: benchDelay, containers: benchContainers, clocks: benchClocks, gatekeeper: benchGatekeeper, replication: benchReplication, pop: benchPop };
+const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = {
+  deploy: benchDeploy,
+  capture: benchCapture,
+  delay: benchDelay,
+  containers: benchContainers,
+  clocks: benchClocks,
+  gatekeeper: benchGatekeeper,
+  replication: benchReplication,
+  pop: benchPop,
+};
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !Object.hasOwn(BENCHES, name));

@@ -37,8 +37,19 @@ const SECONDS = 2;
 const SETTLE_MS = 1000;
 const TEST_RUNS = 1_000_000;
 
-interface Figures { readonly trainsBps: number; readonly wireBps: number; readonly packets: number; readonly usPerPacket: number }
-interface Way { readonly name: string; readonly from: string; readonly to: string; /** Address that the service has where it is served. */ readonly at?: string; set(deployed: DeployedLab): Promise<() => Promise<void>> }
+interface Figures {
+  readonly trainsBps: number;
+  readonly wireBps: number;
+  readonly packets: number;
+  readonly usPerPacket: number;
+}
+interface Way {
+  readonly name: string;
+  readonly from: string;
+  readonly to: string;
+  /** Address that the service has where it is served. */ readonly at?: string;
+  set(deployed: DeployedLab): Promise<() => Promise<void>>;
+}
 
 export async function benchPop(): Promise<void> {
   if (!hasTrafgen()) return;
@@ -61,18 +72,45 @@ export async function benchPop(): Promise<void> {
       }
     }
     const plain = figures.get(ways[0]!.name)!;
-    print(['local path', 'TCP in trains [Gbit/s]', 'TCP as on a wire [Gbit/s]', 'of plain routing', 'UDP 64 B [k/s]', 'of plain routing', 'CPU [us a packet]'], ways.map(({ name }) => {
-      const own = figures.get(name)!;
-      const ratio = (of: (f: Figures) => number): string => `${show(own.map((f, i) => (100 * of(f)) / of(plain[i]!)), 0)} %`;
-      return [name, show(own.map((f) => f.trainsBps / 1e9)), show(own.map((f) => f.wireBps / 1e9)), ratio((f) => f.wireBps), show(own.map((f) => f.packets / 1000), 0), ratio((f) => f.packets), show(own.map((f) => f.usPerPacket))];
-    }));
+    print(
+      [
+        'local path',
+        'TCP in trains [Gbit/s]',
+        'TCP as on a wire [Gbit/s]',
+        'of plain routing',
+        'UDP 64 B [k/s]',
+        'of plain routing',
+        'CPU [us a packet]',
+      ],
+      ways.map(({ name }) => {
+        const own = figures.get(name)!;
+        const ratio = (of: (f: Figures) => number): string =>
+          `${show(
+            own.map((f, i) => (100 * of(f)) / of(plain[i]!)),
+            0,
+          )} %`;
+        return [
+          name,
+          show(own.map((f) => f.trainsBps / 1e9)),
+          show(own.map((f) => f.wireBps / 1e9)),
+          ratio((f) => f.wireBps),
+          show(
+            own.map((f) => f.packets / 1000),
+            0,
+          ),
+          ratio((f) => f.packets),
+          show(own.map((f) => f.usPerPacket)),
+        ];
+      }),
+    );
     process.stdout.write(`edge_in alone, by the kernel's test run: ${show(await testRuns(deployed), 0)} ns a packet\n`);
   } finally {
     await destroyDeployedLab(deployed);
   }
 }
 
-const interfaceOf = (lab: Lab, node: string, name: string) => lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === name)!;
+const interfaceOf = (lab: Lab, node: string, name: string) =>
+  lab.fabric.nodes.find((n) => n.name === node)!.interfaces.find((i) => i.name === name)!;
 const addressOf = (lab: Lab, node: string, itf: string): string => interfaceOf(lab, node, itf).addresses[0]!.split('/')[0]!;
 
 async function prepare(deployed: DeployedLab, lab: Lab): Promise<void> {
@@ -85,37 +123,71 @@ async function prepare(deployed: DeployedLab, lab: Lab): Promise<void> {
 }
 
 function waysOf(lab: Lab): Way[] {
-  const nothing = async () => { await Promise.resolve(); };
+  const nothing = async () => {
+    await Promise.resolve();
+  };
   const [edge, server] = [addressOf(lab, 'e', 'lan'), addressOf(lab, 's', 'eth0')];
   const nft = `table ip pop {\n chain in {\n  type nat hook prerouting priority -100;\n  ip daddr ${ANYCAST} dnat to jhash ip saddr . th sport mod 2 map { 0 : ${server}, 1 : ${server} }\n }\n}\n`;
   return [
     { name: 'plain routing', from: 'c', to: 's', set: async () => nothing },
     { name: 'forwarding unit, settled entries', from: 'c', to: 's', set: (deployed) => units(deployed, edge, server, NOBODY) },
     { name: 'forwarding unit, first hops', from: 'c', to: 's', set: (deployed) => units(deployed, edge, server, FORMER) },
-    { name: 'nftables, DNAT by hash', from: 'c', to: 's', at: server, set: async (deployed) => {
-      await deployed.node('e').exec(['nft', '-f', '-'], { stdin: nft });
-      return async () => { await deployed.node('e').exec(['nft', 'delete', 'table', 'ip', 'pop']); };
-    } },
+    {
+      name: 'nftables, DNAT by hash',
+      from: 'c',
+      to: 's',
+      at: server,
+      set: async (deployed) => {
+        await deployed.node('e').exec(['nft', '-f', '-'], { stdin: nft });
+        return async () => {
+          await deployed.node('e').exec(['nft', 'delete', 'table', 'ip', 'pop']);
+        };
+      },
+    },
     { name: 'Open vSwitch, as a switch', from: 'd', to: 't', set: async () => nothing },
-    { name: 'Open vSwitch, hash and entries', from: 'd', to: 't', set: async (deployed) => {
-      const dir = `/run/netrig/bench-pop/o.ovs`;
-      const mac = lab.fabric.nodes.find((n) => n.name === 't')!.interfaces[0]!.mac;
-      const flows = [`table=0,priority=10,ip,nw_dst=${ANYCAST},actions=multipath(symmetric_l4,1024,modulo_n,${SLOTS},0,NXM_NX_REG0[0..15]),resubmit(,1)`, ...Array.from({ length: SLOTS }, (_, i) => `table=1,reg0=${i},actions=mod_dl_dst:${mac},output:t`)];
-      const bridge = (await deployed.node('o').exec(['ovs-vsctl', `--db=unix:${dir}/db.sock`, 'list-br'])).stdout.trim();
-      const management = `unix:${dir}/${bridge}.mgmt`;
-      await deployed.node('o').exec(['ovs-ofctl', 'add-flows', management, '-'], { stdin: flows.join('\n') });
-      return async () => { await deployed.node('o').exec(['ovs-ofctl', 'del-flows', management, `ip,nw_dst=${ANYCAST}`]); await deployed.node('o').exec(['ovs-ofctl', 'del-flows', management, 'table=1']); };
-    } },
+    {
+      name: 'Open vSwitch, hash and entries',
+      from: 'd',
+      to: 't',
+      set: async (deployed) => {
+        const dir = `/run/netrig/bench-pop/o.ovs`;
+        const mac = lab.fabric.nodes.find((n) => n.name === 't')!.interfaces[0]!.mac;
+        const flows = [
+          `table=0,priority=10,ip,nw_dst=${ANYCAST},actions=multipath(symmetric_l4,1024,modulo_n,${SLOTS},0,NXM_NX_REG0[0..15]),resubmit(,1)`,
+          ...Array.from({ length: SLOTS }, (_, i) => `table=1,reg0=${i},actions=mod_dl_dst:${mac},output:t`),
+        ];
+        const bridge = (await deployed.node('o').exec(['ovs-vsctl', `--db=unix:${dir}/db.sock`, 'list-br'])).stdout.trim();
+        const management = `unix:${dir}/${bridge}.mgmt`;
+        await deployed.node('o').exec(['ovs-ofctl', 'add-flows', management, '-'], { stdin: flows.join('\n') });
+        return async () => {
+          await deployed.node('o').exec(['ovs-ofctl', 'del-flows', management, `ip,nw_dst=${ANYCAST}`]);
+          await deployed.node('o').exec(['ovs-ofctl', 'del-flows', management, 'table=1']);
+        };
+      },
+    },
   ];
 }
 
 /** Both halves of the forwarding unit; all entries are the server's, and have been `former`'s. */
 async function units(deployed: DeployedLab, edge: string, server: string, former: string): Promise<() => Promise<void>> {
   const both = [
-    await told(deployed.node('e'), [`settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`), 'commit 1', 'attach net edge_in']),
-    await told(deployed.node('s'), [`settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`, `table ${ANYCAST}/32 0`, `peer ${edge} on`, 'attach eth0 server_in']),
+    await told(deployed.node('e'), [
+      `settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`,
+      `table ${ANYCAST}/32 0`,
+      ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`),
+      'commit 1',
+      'attach net edge_in',
+    ]),
+    await told(deployed.node('s'), [
+      `settings ${server} ${edge} 0 ${SLOTS} gre 1 0 1 0 1448`,
+      `table ${ANYCAST}/32 0`,
+      `peer ${edge} on`,
+      'attach eth0 server_in',
+    ]),
   ];
-  return async () => { for (const half of both) await half.detach(); };
+  return async () => {
+    for (const half of both) await half.detach();
+  };
 }
 
 async function measure(deployed: DeployedLab, lab: Lab, way: Way): Promise<Figures> {
@@ -128,7 +200,9 @@ async function measure(deployed: DeployedLab, lab: Lab, way: Way): Promise<Figur
   try {
     await sleep(300);
     const run = async (...more: string[]) => {
-      const { end, error } = JSON.parse((await deployed.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more], { allowFailure: true })).stdout) as { error?: string; end: { sum_received?: { bits_per_second: number } } };
+      const { end, error } = JSON.parse(
+        (await deployed.node(from).exec(['iperf3', '-J', '-t', String(SECONDS), '-c', ANYCAST, ...more], { allowFailure: true })).stdout,
+      ) as { error?: string; end: { sum_received?: { bits_per_second: number } } };
       if (!end.sum_received) throw new Error(`iperf3 from ${from} to ${to}: ${error ?? 'no figures'}`);
       return end.sum_received;
     };
@@ -146,12 +220,22 @@ async function measure(deployed: DeployedLab, lab: Lab, way: Way): Promise<Figur
 }
 
 /** As many datagrams as one core sends, counted by the interface that they come to. */
-async function flood(deployed: DeployedLab, lab: Lab, { from, to }: Way, device: string): Promise<Pick<Figures, 'packets' | 'usPerPacket'>> {
+async function flood(
+  deployed: DeployedLab,
+  lab: Lab,
+  { from, to }: Way,
+  device: string,
+): Promise<Pick<Figures, 'packets' | 'usPerPacket'>> {
   const [sender, hop] = [interfaceOf(lab, from, device), from === 'c' ? interfaceOf(lab, 'e', 'net') : interfaceOf(lab, to, 'eth0')];
   const frame = `{ eth(da=${hop.mac}, sa=${sender.mac}), ipv4(ttl=64, saddr=${sender.addresses[0]!.split('/')[0]}, daddr=${ANYCAST}), udp(sp=dinc(20000, ${20000 + SOURCE_PORTS - 1}), dp=${PORT}), fill(0, 22) }`;
   const sink = deployed.node(to).spawn(['mgen', 'event', `listen udp ${PORT}`, 'output', '/dev/null']);
-  const generator = deployed.node(from).spawn(['timeout', String(2 * SECONDS + 5), 'trafgen', '--dev', device, '--conf', '-', '--cpus', '1', '--qdisc-path', '--no-sock-mem']);
-  for (const { stdout, stderr } of [sink, generator]) { stdout.resume(); stderr.resume(); }
+  const generator = deployed
+    .node(from)
+    .spawn(['timeout', String(2 * SECONDS + 5), 'trafgen', '--dev', device, '--conf', '-', '--cpus', '1', '--qdisc-path', '--no-sock-mem']);
+  for (const { stdout, stderr } of [sink, generator]) {
+    stdout.resume();
+    stderr.resume();
+  }
   generator.stdin.end(frame);
   try {
     await sleep(SETTLE_MS);
@@ -170,7 +254,9 @@ async function flood(deployed: DeployedLab, lab: Lab, { from, to }: Way, device:
 }
 
 async function received(node: Host, device: string): Promise<number> {
-  const [link] = JSON.parse((await node.exec(['ip', '-j', '-s', 'link', 'show', 'dev', device])).stdout) as [{ stats64: { rx: { packets: number } } }];
+  const [link] = JSON.parse((await node.exec(['ip', '-j', '-s', 'link', 'show', 'dev', device])).stdout) as [
+    { stats64: { rx: { packets: number } } },
+  ];
   return link.stats64.rx.packets;
 }
 
@@ -185,10 +271,17 @@ async function testRuns(deployed: DeployedLab): Promise<number[]> {
   forwarder.stderr.resume();
   const slots = Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} 10.0.0.9 0.0.0.0 0.0.0.0 0.0.0.0 0.0.0.0 2`);
   forwarder.stdin.write(`settings 10.0.0.1 10.0.0.1 7 ${SLOTS} gre 1 0 1 0 1448\ntable ${ANYCAST}/32 0\n${slots.join('\n')}\ncommit 1\n`);
-  for (let i = 0; i < REPEATS; i++) forwarder.stdin.write(`run edge_in ${TEST_RUNS} ${synFrame('198.51.100.7', 1234, ANYCAST, 80).toString('hex')}\n`);
+  for (let i = 0; i < REPEATS; i++)
+    forwarder.stdin.write(`run edge_in ${TEST_RUNS} ${synFrame('198.51.100.7', 1234, ANYCAST, 80).toString('hex')}\n`);
   forwarder.stdin.end();
   let out = '';
-  forwarder.stdout.setEncoding('utf8').on('data', (text: string) => { out += text; });
+  forwarder.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
   await once(forwarder.stdout, 'end');
-  return out.trim().split('\n').slice(-REPEATS).map((line) => Number(line.split(' ')[2]));
+  return out
+    .trim()
+    .split('\n')
+    .slice(-REPEATS)
+    .map((line) => Number(line.split(' ')[2]));
 }

@@ -23,7 +23,15 @@ async function releases(): Promise<void> {
   const address = (id: number) => `127.9.1.${id}`;
   const write = process.stderr.write.bind(process.stderr);
   process.stderr.write = () => true; // what loops log is evidence in a run
-  const loops = await Promise.all(([['endpoint', 1], ['relay', 2], ['endpoint', 3]] as const).map(([kind, id]) => PacketLoop.start(kind, { id, bind: address(id) }, BUILD_DIR, secret, {})));
+  const loops = await Promise.all(
+    (
+      [
+        ['endpoint', 1],
+        ['relay', 2],
+        ['endpoint', 3],
+      ] as const
+    ).map(([kind, id]) => PacketLoop.start(kind, { id, bind: address(id) }, BUILD_DIR, secret, {})),
+  );
   const [producer, relay] = loops as [PacketLoop, PacketLoop];
   for (const loop of loops) for (const id of [1, 2, 3]) loop.peer(id, address(id));
   relay.flow(address(1), 5801, 1);
@@ -45,14 +53,22 @@ async function releases(): Promise<void> {
     let sum = 0;
     return `< ${2 ** histogram.findIndex((n) => (sum += n) >= share * total)}`;
   };
-  print(['late by [us]', 'releases', '50 %', '99 %', '99.9 %'], [
-    ['packet loop', String(total), within(0.5), within(0.99), within(0.999)],
-    ['timers of Node', String(late.length), ...[0.5, 0.99, 0.999].map((q) => quantileOf(late, q).toFixed(0))],
-  ]);
+  print(
+    ['late by [us]', 'releases', '50 %', '99 %', '99.9 %'],
+    [
+      ['packet loop', String(total), within(0.5), within(0.99), within(0.999)],
+      ['timers of Node', String(late.length), ...[0.5, 0.99, 0.999].map((q) => quantileOf(late, q).toFixed(0))],
+    ],
+  );
 }
 
 function searches(): void {
-  const rows = [[7, 8, 2], [20, 64, 8], [100, 1000, 16], [1000, 10_000, 16]].map(([ppns = 0, consumers = 0, fanOut = 0]) => {
+  const rows = [
+    [7, 8, 2],
+    [20, 64, 8],
+    [100, 1000, 16],
+    [1000, 10_000, 16],
+  ].map(([ppns = 0, consumers = 0, fanOut = 0]) => {
     const times: number[] = [];
     const ratios: number[] = [];
     for (let seed = 0; seed < 3; seed++) {
@@ -69,5 +85,7 @@ function searches(): void {
     const p = problem(4, 5, 2, seed);
     return (100 * (search(p)?.evaluation.largest ?? NaN)) / (exactSearch(p)?.evaluation.largest ?? NaN) - 100;
   });
-  process.stdout.write(`above the best of all trees (100 graphs of 4 PPNs, 5 consumers): mean ${show(gaps)} %, 95 % of them ${quantileOf(gaps, 0.95).toFixed(2)} %, worst ${Math.max(...gaps).toFixed(1)} %\n`);
+  process.stdout.write(
+    `above the best of all trees (100 graphs of 4 PPNs, 5 consumers): mean ${show(gaps)} %, 95 % of them ${quantileOf(gaps, 0.95).toFixed(2)} %, worst ${Math.max(...gaps).toFixed(1)} %\n`,
+  );
 }

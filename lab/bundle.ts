@@ -54,11 +54,22 @@ const netrigRoot = import.meta.url.slice(0, import.meta.url.lastIndexOf('/build/
 async function bundle(): Promise<void> {
   const found = globSync(['agents/*/system.ts', 'agents/*/results/{check,page}.ts'], { cwd: ROOT });
   await build({
-    absWorkingDir: ROOT, outdir: MAKING, bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node24', chunkNames: 'chunks/[name]-[hash]', outExtension: { '.js': '.mjs' }, logLevel: 'warning',
+    absWorkingDir: ROOT,
+    outdir: MAKING,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    chunkNames: 'chunks/[name]-[hash]',
+    outExtension: { '.js': '.mjs' },
+    logLevel: 'warning',
     entryPoints: [{ in: 'src/cli/main.ts', out: 'main' }, ...found.map((file) => ({ in: file, out: file.replace(/\.ts$/, '') }))],
     // These find parts of theirs beside themselves.
     external: ['koffi', 'esbuild', 'ssh2', 'dockerode', 'pcap'],
-    define: { NETRIG_BUNDLED: 'true' }, banner: { js: BANNER }, plugins: [sourcePlaces, compiledSchemas],
+    define: { NETRIG_BUNDLED: 'true' },
+    banner: { js: BANNER },
+    plugins: [sourcePlaces, compiledSchemas],
   });
 }
 
@@ -67,8 +78,15 @@ async function namedSchemas(): Promise<Record<string, TSchema>> {
   const systems = await Promise.all(knownSystems().map(findSystem));
   const checks = await checksOf(['']);
   return {
-    topology: topologySchema, rig: rigSchema, [MANIFEST_SCHEMA]: manifestSchema,
-    ...Object.fromEntries(Object.entries<{ version: number; schema: TSchema }>(PARTS).map(([name, { version, schema }]): [string, TSchema] => [`netrig-${name}-${version}`, schema])),
+    topology: topologySchema,
+    rig: rigSchema,
+    [MANIFEST_SCHEMA]: manifestSchema,
+    ...Object.fromEntries(
+      Object.entries<{ version: number; schema: TSchema }>(PARTS).map(([name, { version, schema }]): [string, TSchema] => [
+        `netrig-${name}-${version}`,
+        schema,
+      ]),
+    ),
     ...Object.fromEntries(systems.flatMap((s): [string, TSchema][] => (s ? [[`system ${s.name}`, s.configSchema]] : []))),
     ...Object.fromEntries([...checks.values()].map((check): [string, TSchema] => [`check ${check.name}`, schemaOfTarget(check)])),
   };
@@ -90,7 +108,9 @@ function putInPlace(): void {
     renameSync(join(MAKING, file), join(INTO, file));
   }
   rmSync(MAKING, { recursive: true });
-  const old = globSync('**/*.{mjs,cjs}', { cwd: INTO }).filter((file) => !made.includes(file) && Date.now() - statSync(join(INTO, file)).mtimeMs > KEPT_MS);
+  const old = globSync('**/*.{mjs,cjs}', { cwd: INTO }).filter(
+    (file) => !made.includes(file) && Date.now() - statSync(join(INTO, file)).mtimeMs > KEPT_MS,
+  );
   for (const file of old) rmSync(join(INTO, file));
 }
 

@@ -30,12 +30,18 @@ ${rows.join('\n')}
 `;
 }
 
-const render = (schema: object): string => `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...schema }, null, 2)}\n`;
+const render = (schema: object): string =>
+  `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...schema }, null, 2)}\n`;
 export const renderTopologySchema = async (): Promise<string> => render(await editorSchema());
 export const renderRigSchema = (): string => render(rigSchema);
 /** Every part of the evidence, by the name of its file. */
 export function renderEvidenceSchema(): string {
-  const parts = Object.entries<{ readonly version: number; readonly schema: TSchema }>(PARTS).map(([name, { version, schema }]): [string, object] => [`${name}.json`, { type: 'object', required: ['schema', 'data'], properties: { schema: { const: `netrig-${name}-${version}` }, data: schema } }]);
+  const parts = Object.entries<{ readonly version: number; readonly schema: TSchema }>(PARTS).map(
+    ([name, { version, schema }]): [string, object] => [
+      `${name}.json`,
+      { type: 'object', required: ['schema', 'data'], properties: { schema: { const: `netrig-${name}-${version}` }, data: schema } },
+    ],
+  );
   return render({ description: 'Files of a results folder.', $defs: { 'run.json': manifestSchema, ...Object.fromEntries(parts) } });
 }
 export const renderReportSchema = (): string => render(reportSchema);

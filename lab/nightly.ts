@@ -30,7 +30,13 @@ interface Row {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { 'at-most': { type: 'string', default: '12' }, budget: { type: 'string' }, results: { type: 'string', default: join(ROOT, 'results/nightly') }, 'topologies-only': { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  options: {
+    'at-most': { type: 'string', default: '12' },
+    budget: { type: 'string' },
+    results: { type: 'string', default: join(ROOT, 'results/nightly') },
+    'topologies-only': { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 });
 if (values.help) {
   process.stdout.write(USAGE);
@@ -48,20 +54,38 @@ async function timed(work: () => Promise<Omit<Row, 'minutes'>>): Promise<Row> {
 }
 
 async function runTopology(name: string): Promise<Omit<Row, 'minutes'>> {
-  const { exitCode = 4, stdout, stderr } = await execa(join(ROOT, 'netrig'), ['run', join(ROOT, `topologies/${name}.yaml`), '--until-decided', values['at-most'], '--results', values.results], { reject: false, stdin: 'ignore', stderr: ['pipe', 'inherit'] });
+  const {
+    exitCode = 4,
+    stdout,
+    stderr,
+  } = await execa(
+    join(ROOT, 'netrig'),
+    ['run', join(ROOT, `topologies/${name}.yaml`), '--until-decided', values['at-most'], '--results', values.results],
+    { reject: false, stdin: 'ignore', stderr: ['pipe', 'inherit'] },
+  );
   process.stdout.write(`${stdout}\n`);
   const report = /^report: (\S+)/m.exec(stdout)?.[1];
-  const verdicts = report === undefined ? [] : (JSON.parse(readFileSync(join(report, '../report.json'), 'utf8')) as { verdicts: Verdict[] }).verdicts;
+  const verdicts =
+    report === undefined ? [] : (JSON.parse(readFileSync(join(report, '../report.json'), 'utf8')) as { verdicts: Verdict[] }).verdicts;
   return { name, exit: exitCode, verdicts, note: exitCode === 4 ? (/error (.*)/.exec(stderr)?.[1] ?? 'broken') : '' };
 }
 
 async function runScript(name: string, ...command: string[]): Promise<Omit<Row, 'minutes'>> {
-  const { exitCode = 4, all } = await execa(process.execPath, command, { reject: false, all: true, stdin: 'ignore', cwd: ROOT, stdout: ['pipe', 'inherit'], stderr: ['pipe', 'inherit'] });
+  const { exitCode = 4, all } = await execa(process.execPath, command, {
+    reject: false,
+    all: true,
+    stdin: 'ignore',
+    cwd: ROOT,
+    stdout: ['pipe', 'inherit'],
+    stderr: ['pipe', 'inherit'],
+  });
   return { name, exit: exitCode, verdicts: [], note: all.trim().split('\n').at(-1) ?? '' };
 }
 
 const AVA = 'node_modules/ava/entrypoints/cli.js';
-const names = readdirSync(join(ROOT, 'topologies')).map((file) => file.replace('.yaml', '')).filter((name) => !ON_RIGS.includes(name) && (positionals.length === 0 || positionals.some((p) => name.startsWith(p))));
+const names = readdirSync(join(ROOT, 'topologies'))
+  .map((file) => file.replace('.yaml', ''))
+  .filter((name) => !ON_RIGS.includes(name) && (positionals.length === 0 || positionals.some((p) => name.startsWith(p))));
 const rows: Row[] = [];
 const left: string[] = [];
 for (const name of names) {
@@ -70,7 +94,11 @@ for (const name of names) {
   writeFileSync(join(values.results, 'nightly.md'), table());
 }
 if (!values['topologies-only'] && positionals.length === 0) {
-  for (const [name, ...command] of [['containers', AVA, '--config', 'rigs.config.js', 'test/rigs/containers.test.ts'], ['virtual machines', AVA, '--config', 'rigs.config.js', 'test/rigs/vm.test.ts'], ['benches', 'bench/main.ts']] as const) {
+  for (const [name, ...command] of [
+    ['containers', AVA, '--config', 'rigs.config.js', 'test/rigs/containers.test.ts'],
+    ['virtual machines', AVA, '--config', 'rigs.config.js', 'test/rigs/vm.test.ts'],
+    ['benches', 'bench/main.ts'],
+  ] as const) {
     if (isSpent()) left.push(name);
     else rows.push(await timed(() => runScript(name, ...command)));
   }
@@ -81,7 +109,24 @@ process.exitCode = rows.some((r) => r.exit !== 0) || left.length > 0 ? 1 : 0;
 
 function table(): string {
   const count = (row: Row, outcome: Verdict['outcome']): number => row.verdicts.filter((v) => v.outcome === outcome).length;
-  const lines = rows.map((r) => `| ${r.name} | ${r.exit} | ${count(r, 'pass')} | ${count(r, 'fail')} | ${count(r, 'inconclusive')} | ${r.minutes.toFixed(1)} | ${r.note} |`);
-  const open = rows.flatMap((r) => r.verdicts.filter((v) => v.outcome !== 'pass').map((v) => `- ${v.outcome === 'fail' ? 'missed' : 'undecided'}: ${r.name} ${v.cell} ${v.target}: ${v.measured}, wanted ${v.wanted}${v.reason === null ? '' : ` (${v.reason})`}`));
-  return ['| run | exit | met | missed | undecided | minutes | |', '|---|---|---|---|---|---|---|', ...lines, ...(left.length > 0 ? ['', `Not run, the budget was spent: ${left.join(', ')}`] : []), '', ...open].join('\n');
+  const lines = rows.map(
+    (r) =>
+      `| ${r.name} | ${r.exit} | ${count(r, 'pass')} | ${count(r, 'fail')} | ${count(r, 'inconclusive')} | ${r.minutes.toFixed(1)} | ${r.note} |`,
+  );
+  const open = rows.flatMap((r) =>
+    r.verdicts
+      .filter((v) => v.outcome !== 'pass')
+      .map(
+        (v) =>
+          `- ${v.outcome === 'fail' ? 'missed' : 'undecided'}: ${r.name} ${v.cell} ${v.target}: ${v.measured}, wanted ${v.wanted}${v.reason === null ? '' : ` (${v.reason})`}`,
+      ),
+  );
+  return [
+    '| run | exit | met | missed | undecided | minutes | |',
+    '|---|---|---|---|---|---|---|',
+    ...lines,
+    ...(left.length > 0 ? ['', `Not run, the budget was spent: ${left.join(', ')}`] : []),
+    '',
+    ...open,
+  ].join('\n');
 }

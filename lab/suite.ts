@@ -3,7 +3,12 @@ import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 
 /** Scripts for the pinned Node. Not by PATH: among the programs of npm packages is one called nft. */
-const [TSC, ESLINT, AVA] = ['node_modules/typescript/bin/tsc', 'node_modules/eslint/bin/eslint.js', 'node_modules/ava/entrypoints/cli.js'];
+const [TSC, ESLINT, PRETTIER, AVA] = [
+  'node_modules/typescript/bin/tsc',
+  'node_modules/eslint/bin/eslint.js',
+  'node_modules/prettier/bin/prettier.cjs',
+  'node_modules/ava/entrypoints/cli.js',
+];
 
 interface Step {
   readonly name: string;
@@ -15,9 +20,18 @@ interface Step {
 const STEPS: readonly Step[] = [
   { name: 'types', what: 'type check', command: [TSC, '-p', '.'] },
   { name: 'lint', what: 'lint', command: [ESLINT, '.'] },
+  { name: 'format', what: 'code as prettier lays it out', command: [PRETTIER, '--check', '.'] },
   { name: 'unit', what: 'pure functions and recorded evidence', command: [AVA] },
-  { name: 'labs', what: 'labs in namespaces, kill -9, one cell of every system, the report in a browser', command: [AVA, '--config', 'labs.config.js'] },
-  { name: 'rigs', what: 'a lab of containers, a lab of virtual machines', command: [AVA, '--config', 'rigs.config.js', 'test/rigs/smoke.test.ts'] },
+  {
+    name: 'labs',
+    what: 'labs in namespaces, kill -9, one cell of every system, the report in a browser',
+    command: [AVA, '--config', 'labs.config.js'],
+  },
+  {
+    name: 'rigs',
+    what: 'a lab of containers, a lab of virtual machines',
+    command: [AVA, '--config', 'rigs.config.js', 'test/rigs/smoke.test.ts'],
+  },
 ];
 
 interface Outcome {
@@ -37,7 +51,13 @@ function count(output: string, succeeded: boolean): Omit<Outcome, 'seconds'> {
 async function run({ command, name, what }: Step): Promise<Outcome> {
   process.stdout.write(`\n== ${name}: ${what}\n`);
   const startedMs = performance.now();
-  const { all, exitCode } = await execa(process.execPath, command, { all: true, reject: false, stdout: ['pipe', 'inherit'], stderr: ['pipe', 'inherit'], stdin: 'ignore' });
+  const { all, exitCode } = await execa(process.execPath, command, {
+    all: true,
+    reject: false,
+    stdout: ['pipe', 'inherit'],
+    stderr: ['pipe', 'inherit'],
+    stdin: 'ignore',
+  });
   const seconds = (performance.now() - startedMs) / 1000;
   const outcome = { ...count(all, exitCode === 0), seconds };
   process.stdout.write(`== ${name}: ${outcome.passed} passed, ${outcome.failed} failed, ${seconds.toFixed(0)} s\n`);

@@ -28,7 +28,15 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   readonly #outbox = new Outbox();
   /** Remote vNIC to the name of its server. */
   #serverOf: ReadonlyMap<string, string> = new Map();
-  readonly #counters = { periods: 0, latePeriods: 0, updates: 0, meterMicroseconds: 0, lawMicroseconds: 0, feedbackMicroseconds: 0, limiterMicroseconds: 0 };
+  readonly #counters = {
+    periods: 0,
+    latePeriods: 0,
+    updates: 0,
+    meterMicroseconds: 0,
+    lawMicroseconds: 0,
+    feedbackMicroseconds: 0,
+    limiterMicroseconds: 0,
+  };
 
   async configure({ config, secret, ovsDir }: AgentSetup<AgentConfig>): Promise<void> {
     this.#adopt(config);
@@ -63,8 +71,14 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   counters(): Readonly<Record<string, number>> {
     const limiters = this.#dataplane?.limiters;
     return {
-      ...this.#counters, ...this.#exchange?.counters, limiters: limiters?.size ?? 0, limitersCreated: limiters?.created ?? 0, limitersRemoved: limiters?.removed ?? 0,
-      pairs: this.#pairs?.size ?? 0, channelErrors: this.#dataplane?.errors ?? 0, channelMicroseconds: Math.round((this.#dataplane?.cpuSeconds ?? 0) * 1e6),
+      ...this.#counters,
+      ...this.#exchange?.counters,
+      limiters: limiters?.size ?? 0,
+      limitersCreated: limiters?.created ?? 0,
+      limitersRemoved: limiters?.removed ?? 0,
+      pairs: this.#pairs?.size ?? 0,
+      channelErrors: this.#dataplane?.errors ?? 0,
+      channelMicroseconds: Math.round((this.#dataplane?.cpuSeconds ?? 0) * 1e6),
     };
   }
 
@@ -95,8 +109,14 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     this.#lastMs = nowMs;
     this.#exchange?.tick();
     this.#timed('limiterMicroseconds', () => this.#dataplane?.limiters.tick(nowMs));
-    const observation = observe(config, this.#timed('meterMicroseconds', () => this.#measure()));
-    const feedback = this.#timed('lawMicroseconds', () => this.#controller?.(observation, { threshold: config.threshold, active: config.active, periodMs: config.periodMs }) ?? []);
+    const observation = observe(
+      config,
+      this.#timed('meterMicroseconds', () => this.#measure()),
+    );
+    const feedback = this.#timed(
+      'lawMicroseconds',
+      () => this.#controller?.(observation, { threshold: config.threshold, active: config.active, periodMs: config.periodMs }) ?? [],
+    );
     const sent = this.#timed('feedbackMicroseconds', () => this.#send(this.#outbox.due(feedback, config.periodMs)));
     if (config.trace) this.#trace(observation, feedback, sent);
   }
@@ -141,7 +161,9 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
     for (const { receiver, rateBps } of feedback) allocated[receiver] = Math.round((allocated[receiver] ?? 0) + rateBps);
     log('debug', 'period', {
       rates: Object.fromEntries(busy.map((v) => [v.mac, Math.round(v.senders.reduce((sum, s) => sum + s.rateBps, 0))])),
-      allocated, feedback: sent, limiters: limiters && limiters.size <= LOGGED_LIMITERS ? limiters.rates() : {},
+      allocated,
+      feedback: sent,
+      limiters: limiters && limiters.size <= LOGGED_LIMITERS ? limiters.rates() : {},
     });
   }
 }

@@ -2,33 +2,46 @@
 import { Type, type Static } from 'typebox';
 import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../../src/core/units.ts';
 
-const rateOrPercent = (description: string) => Type.String({
-  pattern: `(${RATE_PATTERN})|(${PERCENT_PATTERN})`, description, expectation: 'a rate such as "70Mbit" or a percentage of the uplink such as "70%"',
-});
+const rateOrPercent = (description: string) =>
+  Type.String({
+    pattern: `(${RATE_PATTERN})|(${PERCENT_PATTERN})`,
+    description,
+    expectation: 'a rate such as "70Mbit" or a percentage of the uplink such as "70%"',
+  });
 const duration = (description: string) => Type.String({ pattern: DURATION_PATTERN, description, expectation: 'a duration such as "10ms"' });
 const percent = (description: string) => Type.String({ pattern: PERCENT_PATTERN, description, expectation: 'a percentage such as "95%"' });
 
-const contract = Type.Object({
-  min: rateOrPercent('Guaranteed rate of the vNIC, both directions (hose model).'),
-  max: Type.Optional(rateOrPercent('Maximum rate of the vNIC, both directions; none: up to the link.')),
-}, { additionalProperties: false });
+const contract = Type.Object(
+  {
+    min: rateOrPercent('Guaranteed rate of the vNIC, both directions (hose model).'),
+    max: Type.Optional(rateOrPercent('Maximum rate of the vNIC, both directions; none: up to the link.')),
+  },
+  { additionalProperties: false },
+);
 
 const LAW_NAMES = ['max-min', 'paper', 'ratekeeper'] as const;
 
-export const gatekeeperSchema = Type.Object({
-  uplink: Type.String({ description: 'Interface of each server towards the fabric.' }),
-  network: Type.String({ description: 'Interface of each server on the provider\'s own network, for feedback.' }),
-  label: Type.Optional(Type.String({ description: 'Label of nodes, or of single links, that names the tenant\'s logical switch (default tenant).' })),
-  contracts: Type.Record(Type.String(), contract, { description: 'Contracts by name: a vNIC has the one that its label "contract" names (of its node or link), otherwise its tenant\'s.' }),
-  broadcast: Type.Optional(percent('What all broadcast and multicast together may take of a receiving uplink (default 1%).')),
-  law: Type.Optional(Type.Enum(LAW_NAMES, { description: 'Response function of the receive controller (R4-20; default max-min).' })),
-  period: Type.Optional(duration('Control period (default 10ms).')),
-  threshold: Type.Optional(percent('Link utilisation above which it counts as congested (default 95%).')),
-  active: Type.Optional(percent('Rate, as a share of the link, above which a sender counts as active (default 1%).')),
-  increase: Type.Optional(percent('Aggregate increase per period without feedback, as a share of the link (default 1%).')),
-  'limiter-timeout': Type.Optional(duration('A limiter that has reached the maximum is removed after this long (default 1s).')),
-  'counter-timeout': Type.Optional(duration('A receive counter without traffic is removed after this long (default 5s).')),
-}, { additionalProperties: false });
+export const gatekeeperSchema = Type.Object(
+  {
+    uplink: Type.String({ description: 'Interface of each server towards the fabric.' }),
+    network: Type.String({ description: "Interface of each server on the provider's own network, for feedback." }),
+    label: Type.Optional(
+      Type.String({ description: "Label of nodes, or of single links, that names the tenant's logical switch (default tenant)." }),
+    ),
+    contracts: Type.Record(Type.String(), contract, {
+      description: 'Contracts by name: a vNIC has the one that its label "contract" names (of its node or link), otherwise its tenant\'s.',
+    }),
+    broadcast: Type.Optional(percent('What all broadcast and multicast together may take of a receiving uplink (default 1%).')),
+    law: Type.Optional(Type.Enum(LAW_NAMES, { description: 'Response function of the receive controller (R4-20; default max-min).' })),
+    period: Type.Optional(duration('Control period (default 10ms).')),
+    threshold: Type.Optional(percent('Link utilisation above which it counts as congested (default 95%).')),
+    active: Type.Optional(percent('Rate, as a share of the link, above which a sender counts as active (default 1%).')),
+    increase: Type.Optional(percent('Aggregate increase per period without feedback, as a share of the link (default 1%).')),
+    'limiter-timeout': Type.Optional(duration('A limiter that has reached the maximum is removed after this long (default 1s).')),
+    'counter-timeout': Type.Optional(duration('A receive counter without traffic is removed after this long (default 5s).')),
+  },
+  { additionalProperties: false },
+);
 
 export type GatekeeperFile = Static<typeof gatekeeperSchema>;
 

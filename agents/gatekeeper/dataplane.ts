@@ -29,7 +29,12 @@ export class Dataplane {
 
   private constructor(config: AgentConfig) {
     this.#config = config;
-    this.limiters = new Limiters({ uplink: config.uplink, increase: config.increase, timeoutMs: config.limiterTimeoutMs }, this.#vnics, this.#tc, this.#nft);
+    this.limiters = new Limiters(
+      { uplink: config.uplink, increase: config.increase, timeoutMs: config.limiterTimeoutMs },
+      this.#vnics,
+      this.#tc,
+      this.#nft,
+    );
   }
 
   /** Replaces what a predecessor that was killed may have left (R4-16). */
@@ -40,7 +45,8 @@ export class Dataplane {
     await feed('tc', ['-batch', '-'], `${treeLines(config.uplink).join('\n')}\n`);
     for (const vnic of config.vnics) plane.#plug(vnic);
     plane.#flows = logicalSwitches(config.uplink.device, config.vnics, config.remotes);
-    if (ovsDir !== null) plane.#switch = await OpenFlowSwitch.connect(`${ovsDir}/${config.bridge}.mgmt`, (why) => fatal('Open vSwitch lost', why));
+    if (ovsDir !== null)
+      plane.#switch = await OpenFlowSwitch.connect(`${ovsDir}/${config.bridge}.mgmt`, (why) => fatal('Open vSwitch lost', why));
     await plane.#switch?.replace(plane.#flows);
     return plane;
   }
@@ -109,7 +115,8 @@ function possiblePairs({ vnics, remotes }: AgentConfig): number {
 }
 
 /** Where there is no tree there is nothing to clear. */
-const clearTree = ({ uplink }: AgentConfig): Promise<void> => feed('tc', ['-batch', '-'], `${removeTree(uplink).join('\n')}\n`).catch(() => undefined);
+const clearTree = ({ uplink }: AgentConfig): Promise<void> =>
+  feed('tc', ['-batch', '-'], `${removeTree(uplink).join('\n')}\n`).catch(() => undefined);
 
 async function feed(program: string, args: readonly string[], input: string): Promise<void> {
   const child = run(program, [...args]);

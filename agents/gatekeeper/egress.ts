@@ -23,9 +23,11 @@ const LEAST_PACKETS = 2;
 /** A vNIC with a small guarantee may have the whole link when it is idle, and its TCP needs a queue for that. */
 const LEAST_VNIC_PACKETS = 12;
 const MOST_PACKETS = 1000;
-const queuePackets = (rateBps: number, least: number): number => Math.round(Math.min(MOST_PACKETS, Math.max(least, (rateBps * QUEUE_MS) / 8000 / FRAME_BYTES)));
+const queuePackets = (rateBps: number, least: number): number =>
+  Math.round(Math.min(MOST_PACKETS, Math.max(least, (rateBps * QUEUE_MS) / 8000 / FRAME_BYTES)));
 /** At most, for the n-th limiter of a vNIC. */
-export const mostLimiterPackets = (minBps: number, n: number): number => Math.max(LEAST_PACKETS, Math.round(queuePackets(minBps, LEAST_VNIC_PACKETS) / n));
+export const mostLimiterPackets = (minBps: number, n: number): number =>
+  Math.max(LEAST_PACKETS, Math.round(queuePackets(minBps, LEAST_VNIC_PACKETS) / n));
 export const limiterPackets = (rateBps: number, most: number): number => Math.min(queuePackets(rateBps, LEAST_PACKETS), most);
 
 /**
@@ -62,17 +64,27 @@ export interface Uplink {
  * credit, so the rate is kept, and the second frame comes after the part of the interval that the burst leaves. With a
  * part of its own each, a hundred senders that are limited in the same period do not send in step for ever after.
  */
-const limiterBurst = (rateBps: number, part: number): number => ((rateBps * BURST_MS) / 8000 >= FRAME_BYTES ? burstBytes(rateBps, BURST_MS) : Math.max(1, Math.round(part * FRAME_BYTES)));
+const limiterBurst = (rateBps: number, part: number): number =>
+  (rateBps * BURST_MS) / 8000 >= FRAME_BYTES ? burstBytes(rateBps, BURST_MS) : Math.max(1, Math.round(part * FRAME_BYTES));
 
 const rateArguments = (rateBps: number, ceilBps: number, burst = burstBytes(ceilBps, BURST_MS)): string =>
   `rate ${Math.round(rateBps)}bit ceil ${Math.round(ceilBps)}bit burst ${burst}b cburst ${burst}b quantum ${FRAME_BYTES}`;
 const usable = (uplink: Uplink): number => uplink.rateBps * (1 - LINK_HEADROOM);
-const classLine = (verb: 'add' | 'change', { device }: Uplink, parent: number, minor: number, rateBps: number, ceilBps: number, burst?: number): string =>
+const classLine = (
+  verb: 'add' | 'change',
+  { device }: Uplink,
+  parent: number,
+  minor: number,
+  rateBps: number,
+  ceilBps: number,
+  burst?: number,
+): string =>
   `class ${verb} dev ${device} parent ${classId(parent)} classid ${classId(minor)} htb ${rateArguments(rateBps, ceilBps, burst)}`;
 const queueLine = (verb: 'add' | 'change', { device }: Uplink, minor: number, packets: number): string =>
   `qdisc ${verb} dev ${device} parent ${classId(minor)} handle ${minor.toString(16)}: pfifo limit ${packets}`;
 const leafLines = (uplink: Uplink, parent: number, minor: number, ceilBps: number, packets: number): string[] => [
-  classLine('add', uplink, parent, minor, Math.min(LEAF_RATE_BPS, ceilBps), ceilBps), queueLine('add', uplink, minor, packets),
+  classLine('add', uplink, parent, minor, Math.min(LEAF_RATE_BPS, ceilBps), ceilBps),
+  queueLine('add', uplink, minor, packets),
 ];
 
 export const treeLines = (uplink: Uplink): string[] => [
@@ -88,9 +100,14 @@ export function vnicLines(verb: 'add' | 'change', uplink: Uplink, slot: number, 
   const inner = classLine(verb, uplink, 1, vnicClass(slot), minBps * (1 - LINK_HEADROOM), ceilBps);
   const packets = queuePackets(minBps, LEAST_VNIC_PACKETS);
   if (verb === 'add') return [inner, ...leafLines(uplink, vnicClass(slot), vnicLeaf(slot), ceilBps, packets)];
-  return [inner, classLine(verb, uplink, vnicClass(slot), vnicLeaf(slot), LEAF_RATE_BPS, ceilBps), queueLine(verb, uplink, vnicLeaf(slot), packets)];
+  return [
+    inner,
+    classLine(verb, uplink, vnicClass(slot), vnicLeaf(slot), LEAF_RATE_BPS, ceilBps),
+    queueLine(verb, uplink, vnicLeaf(slot), packets),
+  ];
 }
-export const removeVnic = ({ device }: Uplink, slot: number): string[] => [vnicLeaf(slot), vnicClass(slot)].map((minor) => `class del dev ${device} classid ${classId(minor)}`);
+export const removeVnic = ({ device }: Uplink, slot: number): string[] =>
+  [vnicLeaf(slot), vnicClass(slot)].map((minor) => `class del dev ${device} classid ${classId(minor)}`);
 
 export interface LimiterSettings {
   readonly rateBps: number;
@@ -101,7 +118,8 @@ export interface LimiterSettings {
 }
 
 export const addLimiter = (uplink: Uplink, slot: number, minor: number, settings: LimiterSettings): string[] => [
-  limiterLine('add', uplink, slot, minor, settings), queueLine('add', uplink, minor, settings.packets),
+  limiterLine('add', uplink, slot, minor, settings),
+  queueLine('add', uplink, minor, settings.packets),
 ];
 export function changeLimiter(uplink: Uplink, slot: number, minor: number, before: LimiterSettings, after: LimiterSettings): string[] {
   const line = limiterLine('change', uplink, slot, minor, after);

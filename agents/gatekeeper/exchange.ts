@@ -23,7 +23,15 @@ export class Exchange {
   /** Servers challenged in this period: a flood of old messages is not answered one by one. */
   readonly #challenged = new Set<string>();
   #periods = 0;
-  readonly #counters = { messagesSent: 0, feedbackSent: 0, feedbackReceived: 0, feedbackRejected: 0, feedbackReplayed: 0, feedbackUnacquainted: 0, challengesSent: 0 };
+  readonly #counters = {
+    messagesSent: 0,
+    feedbackSent: 0,
+    feedbackReceived: 0,
+    feedbackRejected: 0,
+    feedbackReplayed: 0,
+    feedbackUnacquainted: 0,
+    challengesSent: 0,
+  };
 
   constructor(config: AgentConfig, key: Buffer, onFeedback: (feedback: readonly Feedback[]) => void) {
     this.#config = config;
@@ -36,7 +44,10 @@ export class Exchange {
     const { port, address } = this.#config.provider;
     await new Promise<void>((resolve, reject) => {
       this.#socket.once('error', reject);
-      this.#socket.bind(port, address, () => { this.#socket.off('error', reject); resolve(); });
+      this.#socket.bind(port, address, () => {
+        this.#socket.off('error', reject);
+        resolve();
+      });
     });
     this.#socket.on('error', (error) => log('error', 'feedback socket', { message: error.message }));
     this.#greet();
@@ -100,6 +111,12 @@ export class Exchange {
     this.#challenged.add(message.server);
     this.#counters.challengesSent += 1;
     // To the server's known address, not to where the message came from.
-    this.#transmit(message.server, { kind: 'challenge', server: this.#config.server, nonce: this.#obeying.challenge(message.server), sequence: message.sequence, entries: [] });
+    this.#transmit(message.server, {
+      kind: 'challenge',
+      server: this.#config.server,
+      nonce: this.#obeying.challenge(message.server),
+      sequence: message.sequence,
+      entries: [],
+    });
   }
 }

@@ -69,7 +69,8 @@ export function encodeMessage(message: Message, key: Buffer): Buffer {
 
 /** undefined: not an authentic message. */
 export function decodeMessage(datagram: Buffer, key: Buffer): Message | undefined {
-  if (datagram.length < FIXED_BYTES + TAG_BYTES || datagram.readUInt16BE(0) !== MAGIC || datagram.readUInt8(2) !== VERSION) return undefined;
+  if (datagram.length < FIXED_BYTES + TAG_BYTES || datagram.readUInt16BE(0) !== MAGIC || datagram.readUInt8(2) !== VERSION)
+    return undefined;
   const kind = KINDS[datagram.readUInt8(3)];
   const nameBytes = datagram.readUInt8(4);
   const count = datagram.readUInt16BE(6);
@@ -78,10 +79,19 @@ export function decodeMessage(datagram: Buffer, key: Buffer): Message | undefine
   if (!timingSafeEqual(tag(body, key), datagram.subarray(body.length))) return undefined;
   const entriesAt = FIXED_BYTES + nameBytes;
   return {
-    kind, server: body.toString('utf8', FIXED_BYTES, entriesAt), nonce: body.readBigUInt64BE(8), sequence: body.readBigUInt64BE(16),
+    kind,
+    server: body.toString('utf8', FIXED_BYTES, entriesAt),
+    nonce: body.readBigUInt64BE(8),
+    sequence: body.readBigUInt64BE(16),
     entries: Array.from({ length: count }, (_, i): Feedback => {
       const at = entriesAt + i * ENTRY_BYTES;
-      return { receiver: macText(body, at), sender: macText(body, at + 6), rateBps: body.readUIntBE(at + 14, 6), senders: body.readUInt16BE(at + 20), holdMs: body.readUInt16BE(at + 22) };
+      return {
+        receiver: macText(body, at),
+        sender: macText(body, at + 6),
+        rateBps: body.readUIntBE(at + 14, 6),
+        senders: body.readUInt16BE(at + 20),
+        holdMs: body.readUInt16BE(at + 22),
+      };
     }),
   };
 }

@@ -1,7 +1,17 @@
 /** Sender side: dynamic rate limiters per (local vNIC, congested remote vNIC), set by feedback, raised in silence. */
 import type { BatchChannel } from '../lib/batch.ts';
 import { log } from '../lib/rpc.ts';
-import { addLimiter, changeLimiter, FIRST_LIMITER, limiterPackets, mostLimiterPackets, removeLimiter, type Contract, type LimiterSettings, type Uplink } from './egress.ts';
+import {
+  addLimiter,
+  changeLimiter,
+  FIRST_LIMITER,
+  limiterPackets,
+  mostLimiterPackets,
+  removeLimiter,
+  type Contract,
+  type LimiterSettings,
+  type Uplink,
+} from './egress.ts';
 import type { Feedback } from './feedback.ts';
 import { afterFeedback, afterSilence, type LimiterState } from './recovery.ts';
 import { steer, unsteer } from './steering.ts';
@@ -75,7 +85,8 @@ export class Limiters {
       if (known) {
         known.heard = true;
         known.state = afterFeedback(entry, nowMs);
-        if (Math.abs(entry.rateBps - known.settings.rateBps) > NOTICEABLE * known.settings.rateBps) tc.push(...this.#set(known, entry.rateBps));
+        if (Math.abs(entry.rateBps - known.settings.rateBps) > NOTICEABLE * known.settings.rateBps)
+          tc.push(...this.#set(known, entry.rateBps));
         continue;
       }
       const minor = this.#free.pop() ?? this.#nextMinor++;
@@ -83,7 +94,16 @@ export class Limiters {
       const { slot, vnic } = plugged;
       const mostPackets = mostLimiterPackets(vnic.minBps, siblings + 1);
       const settings = { rateBps: entry.rateBps, packets: limiterPackets(entry.rateBps, mostPackets), part: Math.random() };
-      this.#limiters.set(key, { slot, sender: entry.sender, receiver: entry.receiver, minor, mostPackets, settings, state: afterFeedback(entry, nowMs), heard: true });
+      this.#limiters.set(key, {
+        slot,
+        sender: entry.sender,
+        receiver: entry.receiver,
+        minor,
+        mostPackets,
+        settings,
+        state: afterFeedback(entry, nowMs),
+        heard: true,
+      });
       tc.push(...addLimiter(this.#parameters.uplink, slot, minor, settings));
       nft.push(steer(entry.sender, entry.receiver, minor));
       this.created += 1;

@@ -85,7 +85,12 @@ export class Meter {
     if (!senders) this.#readings.set(receiver, (senders = new Map<number, Reading>()));
     let reading = senders.get(sender);
     if (!reading) {
-      reading = { receiver: receiverAt === null ? GROUP_MAC : macText(buffer, keyAt + receiverAt), sender: macText(buffer, keyAt + senderAt), bytes: 0, seen: 0 };
+      reading = {
+        receiver: receiverAt === null ? GROUP_MAC : macText(buffer, keyAt + receiverAt),
+        sender: macText(buffer, keyAt + senderAt),
+        bytes: 0,
+        seen: 0,
+      };
       senders.set(sender, reading);
     }
     return reading;

@@ -27,9 +27,14 @@ export class Outbox {
       if (!senders) this.#said.set(entry.receiver, (senders = new Map<string, Said>()));
       const said = senders.get(entry.sender);
       const changed = said === undefined || Math.abs(entry.rateBps - said.rateBps) > NOTICEABLE * said.rateBps;
-      const stands = said !== undefined && this.#period - said.period < REPEATED_EVERY_PERIODS && entry.holdMs >= 3 * REPEATED_EVERY_PERIODS * periodMs;
+      const stands =
+        said !== undefined && this.#period - said.period < REPEATED_EVERY_PERIODS && entry.holdMs >= 3 * REPEATED_EVERY_PERIODS * periodMs;
       if (!changed && stands && said.again === 0) return false;
-      senders.set(entry.sender, { rateBps: changed ? entry.rateBps : said.rateBps, period: this.#period, again: changed ? SAID_AGAIN : Math.max(0, said.again - 1) });
+      senders.set(entry.sender, {
+        rateBps: changed ? entry.rateBps : said.rateBps,
+        period: this.#period,
+        again: changed ? SAID_AGAIN : Math.max(0, said.again - 1),
+      });
       return true;
     });
   }

@@ -17,8 +17,10 @@ export interface RecoveryParameters {
   readonly timeoutMs: number;
 }
 
-export const afterFeedback = ({ rateBps, senders, holdMs }: { rateBps: number; senders: number; holdMs: number }, nowMs: number): LimiterState =>
-  ({ rateBps, senders: Math.max(1, senders), holdUntilMs: nowMs + holdMs, atMaximumSinceMs: null });
+export const afterFeedback = (
+  { rateBps, senders, holdMs }: { rateBps: number; senders: number; holdMs: number },
+  nowMs: number,
+): LimiterState => ({ rateBps, senders: Math.max(1, senders), holdUntilMs: nowMs + holdMs, atMaximumSinceMs: null });
 
 /** One period without feedback; null: the limiter has done its work and is removed. */
 export function afterSilence(state: LimiterState, nowMs: number, p: RecoveryParameters): LimiterState | null {

@@ -55,6 +55,8 @@ const element = (verb: 'add' | 'delete', map: string, content: string): string =
 export const steerVnic = (mac: string, slot: number): string => element('add', 'vnics', `${mac} : ${classId(vnicLeaf(slot))}`);
 export const unsteerVnic = (mac: string): string => element('delete', 'vnics', mac);
 export const steer = (sender: string, receiver: string, minor: number): string =>
-  (receiver === GROUP_MAC ? element('add', 'grouplimiters', `${sender} : ${classId(minor)}`) : element('add', 'limiters', `${sender} . ${receiver} : ${classId(minor)}`));
+  receiver === GROUP_MAC
+    ? element('add', 'grouplimiters', `${sender} : ${classId(minor)}`)
+    : element('add', 'limiters', `${sender} . ${receiver} : ${classId(minor)}`);
 export const unsteer = (sender: string, receiver: string): string =>
-  (receiver === GROUP_MAC ? element('delete', 'grouplimiters', sender) : element('delete', 'limiters', `${sender} . ${receiver}`));
+  receiver === GROUP_MAC ? element('delete', 'grouplimiters', sender) : element('delete', 'limiters', `${sender} . ${receiver}`);

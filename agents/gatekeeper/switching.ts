@@ -23,7 +23,9 @@ export function logicalSwitches(uplink: string, vnics: readonly Vnic[], remotes:
       ];
     }),
     ...tenants.map((tenant): Flow => ({
-      table: 1, priority: PRIORITY, match: { metadata: tenantNumber(tenant), ethDst: GROUP },
+      table: 1,
+      priority: PRIORITY,
+      match: { metadata: tenantNumber(tenant), ethDst: GROUP },
       actions: [...vnics.filter((v) => v.tenant === tenant).map((v) => v.port), uplink].map((output) => ({ output })),
     })),
     { table: 0, priority: 0, match: {} },
@@ -43,5 +45,8 @@ const matchKey = ({ table, priority, match }: Flow): string => JSON.stringify([t
 export function flowChanges(before: readonly Flow[], after: readonly Flow[]): { added: Flow[]; removed: Flow[] } {
   const had = new Map(before.map((flow) => [matchKey(flow), JSON.stringify(flow)]));
   const has = new Set(after.map(matchKey));
-  return { added: after.filter((flow) => had.get(matchKey(flow)) !== JSON.stringify(flow)), removed: before.filter((flow) => !has.has(matchKey(flow))) };
+  return {
+    added: after.filter((flow) => had.get(matchKey(flow)) !== JSON.stringify(flow)),
+    removed: before.filter((flow) => !has.has(matchKey(flow))),
+  };
 }

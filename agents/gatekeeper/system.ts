@@ -23,7 +23,8 @@ export const system: SystemDefinition<GatekeeperFile> = {
   realtime: true,
   plan(config, lab, on) {
     const problems: SystemProblem[] = [];
-    if (parseFraction(config.broadcast ?? '1%') <= 0) problems.push({ path: ['broadcast'], message: 'broadcast must be above zero', hint: 'ARP needs some of it' });
+    if (parseFraction(config.broadcast ?? '1%') <= 0)
+      problems.push({ path: ['broadcast'], message: 'broadcast must be above zero', hint: 'ARP needs some of it' });
     if (parseDurationUs(config.period ?? '10ms') < 1000) problems.push({ path: ['period'], message: 'a control period is at least 1ms' });
     const servers = on.flatMap((name) => findServer(config, lab, name, problems));
     for (const server of servers) admit(server, problems);
@@ -35,16 +36,28 @@ export const system: SystemDefinition<GatekeeperFile> = {
 function findServer(config: GatekeeperFile, lab: Lab, name: string, problems: SystemProblem[]): Server[] {
   const node = lab.fabric.nodes.find((n) => n.name === name);
   if (!node || node.kind !== 'ovs-bridge') {
-    problems.push({ path: [], message: `server "${name}" must be of kind ovs-bridge`, hint: 'Gatekeeper runs between the vNICs and the uplink of a switch' });
+    problems.push({
+      path: [],
+      message: `server "${name}" must be of kind ovs-bridge`,
+      hint: 'Gatekeeper runs between the vNICs and the uplink of a switch',
+    });
     return [];
   }
   const uplinkBps = uplinkRate(lab, name, config.uplink);
   if (uplinkBps === null) {
-    problems.push({ path: ['uplink'], message: `server "${name}" has no link with a rate at "${config.uplink}"`, hint: 'declare the rate of the link: the guarantees are parts of it' });
+    problems.push({
+      path: ['uplink'],
+      message: `server "${name}" has no link with a rate at "${config.uplink}"`,
+      hint: 'declare the rate of the link: the guarantees are parts of it',
+    });
     return [];
   }
   if (!node.interfaces.some((i) => i.name === config.network && i.addresses.length > 0)) {
-    problems.push({ path: ['network'], message: `server "${name}" has no address of its own on "${config.network}"`, hint: `topology.nodes.${name}.interfaces: { ${config.network}: { address: auto } }` });
+    problems.push({
+      path: ['network'],
+      message: `server "${name}" has no address of its own on "${config.network}"`,
+      hint: `topology.nodes.${name}.interfaces: { ${config.network}: { address: auto } }`,
+    });
     return [];
   }
   return [{ node, uplinkBps, vnics: findVnics(config, lab, node, uplinkBps, problems) }];
@@ -73,23 +86,37 @@ function findVnics(config: GatekeeperFile, lab: Lab, server: LabNode, uplinkBps:
     const sold = nic.labels['contract'] ?? tenant;
     const contract = config.contracts[sold];
     if (!contract) {
-      problems.push({ path: ['contracts'], message: `no contract "${sold}" for ${there.node}:${there.interface}`, hint: `contracts: ${Object.keys(config.contracts).join(', ')}; a vNIC has the one named by its label "contract", or by its tenant` });
+      problems.push({
+        path: ['contracts'],
+        message: `no contract "${sold}" for ${there.node}:${there.interface}`,
+        hint: `contracts: ${Object.keys(config.contracts).join(', ')}; a vNIC has the one named by its label "contract", or by its tenant`,
+      });
       return [];
     }
-    return [{
-      name: `${there.node}:${there.interface}`, tenant, port: here.interface,
-      mac: nic.mac,
-      minBps: parseRateOf(contract.min, uplinkBps),
-      maxBps: contract.max === undefined ? null : parseRateOf(contract.max, uplinkBps),
-    }];
+    return [
+      {
+        name: `${there.node}:${there.interface}`,
+        tenant,
+        port: here.interface,
+        mac: nic.mac,
+        minBps: parseRateOf(contract.min, uplinkBps),
+        maxBps: contract.max === undefined ? null : parseRateOf(contract.max, uplinkBps),
+      },
+    ];
   });
 }
 
 /** R4-12: the minimums of a server's vNICs must fit its uplink. */
 function admit({ node, uplinkBps, vnics }: Server, problems: SystemProblem[]): void {
   for (const vnic of vnics) {
-    if (vnic.minBps <= 0) problems.push({ path: ['contracts'], message: `the minimum of ${vnic.name} must be above zero`, hint: 'a vNIC without a guarantee would have no class to send in: 0.1% is little enough' });
-    if (vnic.maxBps !== null && vnic.maxBps < vnic.minBps) problems.push({ path: ['contracts'], message: `the maximum of ${vnic.name} is below its minimum` });
+    if (vnic.minBps <= 0)
+      problems.push({
+        path: ['contracts'],
+        message: `the minimum of ${vnic.name} must be above zero`,
+        hint: 'a vNIC without a guarantee would have no class to send in: 0.1% is little enough',
+      });
+    if (vnic.maxBps !== null && vnic.maxBps < vnic.minBps)
+      problems.push({ path: ['contracts'], message: `the maximum of ${vnic.name} is below its minimum` });
   }
   const sumBps = vnics.reduce((sum, vnic) => sum + vnic.minBps, 0);
   // A thousandth of slack: percentages that add up to 100 must not fail by rounding.
@@ -105,9 +132,14 @@ function admit({ node, uplinkBps, vnics }: Server, problems: SystemProblem[]): v
 function agentSpec(config: GatekeeperFile, { node, uplinkBps, vnics }: Server, servers: readonly Server[]): AgentSpec {
   const others = servers.filter((s) => s.node !== node);
   const agentConfig: AgentConfig = {
-    server: node.name, bridge: SWITCH_DEVICE,
+    server: node.name,
+    bridge: SWITCH_DEVICE,
     uplink: { device: config.uplink, rateBps: uplinkBps },
-    provider: { address: providerAddress(node, config.network), port: FEEDBACK_PORT, peers: Object.fromEntries(others.map((s) => [s.node.name, providerAddress(s.node, config.network)])) },
+    provider: {
+      address: providerAddress(node, config.network),
+      port: FEEDBACK_PORT,
+      peers: Object.fromEntries(others.map((s) => [s.node.name, providerAddress(s.node, config.network)])),
+    },
     vnics,
     remotes: others.flatMap((s) => s.vnics.map((v) => ({ mac: v.mac, tenant: v.tenant, server: s.node.name }))),
     law: config.law ?? 'max-min',
@@ -124,4 +156,5 @@ function agentSpec(config: GatekeeperFile, { node, uplinkBps, vnics }: Server, s
 }
 
 /** `findServer` saw to it that there is one. */
-const providerAddress = (node: LabNode, network: string): string => node.interfaces.find((i) => i.name === network)?.addresses[0]?.split('/')[0] ?? '';
+const providerAddress = (node: LabNode, network: string): string =>
+  node.interfaces.find((i) => i.name === network)?.addresses[0]?.split('/')[0] ?? '';

@@ -37,14 +37,21 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
     else socket.write('\n');
   }, HEARTBEAT_MS);
   const call = createBirpc<Remote>(local as Record<string, unknown>, {
-    post: (line: string) => { if (!socket.destroyed) socket.write(`${line}\n`); },
-    on: (receive) => {
-      createInterface({ input: socket }).on('line', (line) => {
-        silent = 0;
-        if (line !== '') receive(line);
-      }).on('error', () => undefined);
+    post: (line: string) => {
+      if (!socket.destroyed) socket.write(`${line}\n`);
     },
-    serialize: (message) => JSON.stringify(message, (_, value: unknown) => (value instanceof Error ? Object.assign({}, value, { name: value.name, message: value.message }) : value)),
+    on: (receive) => {
+      createInterface({ input: socket })
+        .on('line', (line) => {
+          silent = 0;
+          if (line !== '') receive(line);
+        })
+        .on('error', () => undefined);
+    },
+    serialize: (message) =>
+      JSON.stringify(message, (_, value: unknown) =>
+        value instanceof Error ? Object.assign({}, value, { name: value.name, message: value.message }) : value,
+      ),
     deserialize: (line: string) => {
       const message = JSON.parse(line) as { e?: { message: string; name?: string; code?: string } };
       const { e } = message;
@@ -54,13 +61,22 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
     bind: 'functions',
     timeout: CALL_TIMEOUT_MS,
   });
-  const closed = new Promise<void>((resolve) => socket.once('close', () => {
-    clearInterval(heartbeat);
-    if (!call.$closed) call.$close(new Error(`the connection to ${name} is closed`));
-    resolve();
-  }));
+  const closed = new Promise<void>((resolve) =>
+    socket.once('close', () => {
+      clearInterval(heartbeat);
+      if (!call.$closed) call.$close(new Error(`the connection to ${name} is closed`));
+      resolve();
+    }),
+  );
   socket.on('error', () => socket.destroy());
-  return { name, call: call, closed, close: () => { socket.destroy(); } };
+  return {
+    name,
+    call: call,
+    closed,
+    close: () => {
+      socket.destroy();
+    },
+  };
 }
 
 export interface ListenOptions<Remote extends Functions> {
@@ -74,33 +90,51 @@ export interface ListenOptions<Remote extends Functions> {
   readonly silenceMs?: number;
 }
 
-export async function listen<Remote extends Functions>({ address, port, secret, serve, onPeer, silenceMs = SILENCE_MS }: ListenOptions<Remote>): Promise<{ close(): void }> {
+export async function listen<Remote extends Functions>({
+  address,
+  port,
+  secret,
+  serve,
+  onPeer,
+  silenceMs = SILENCE_MS,
+}: ListenOptions<Remote>): Promise<{ close(): void }> {
   const names = new WeakMap<TLSSocket, string>();
   const sockets = new Set<TLSSocket>();
-  const server: Server = createServer({
-    ...TLS,
-    pskCallback: (socket, identity) => {
-      names.set(socket, identity);
-      return keyOf(secret);
+  const server: Server = createServer(
+    {
+      ...TLS,
+      pskCallback: (socket, identity) => {
+        names.set(socket, identity);
+        return keyOf(secret);
+      },
     },
-  }, (socket) => {
-    const name = names.get(socket) ?? '';
-    const local = serve(name);
-    if (!local) {
-      socket.destroy();
-      return;
-    }
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    onPeer(open<Remote>(socket, name, local, silenceMs));
-  });
+    (socket) => {
+      const name = names.get(socket) ?? '';
+      const local = serve(name);
+      if (!local) {
+        socket.destroy();
+        return;
+      }
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+      onPeer(open<Remote>(socket, name, local, silenceMs));
+    },
+  );
   // A wrong key, a port scan: their own problem.
   server.on('tlsClientError', () => undefined);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, address, () => { server.off('error', reject); resolve(); });
+    server.listen(port, address, () => {
+      server.off('error', reject);
+      resolve();
+    });
   });
-  return { close: () => { server.close(); for (const socket of sockets) socket.destroy(); } };
+  return {
+    close: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
 }
 
 export interface ConnectOptions<Remote extends Functions> {
@@ -116,14 +150,31 @@ export interface ConnectOptions<Remote extends Functions> {
 }
 
 /** Connects, and again whenever the connection is lost, until it is closed. */
-export function connect<Remote extends Functions>({ address, port, secret, self, peer, local, onPeer, silenceMs = SILENCE_MS }: ConnectOptions<Remote>): { close(): void } {
+export function connect<Remote extends Functions>({
+  address,
+  port,
+  secret,
+  self,
+  peer,
+  local,
+  onPeer,
+  silenceMs = SILENCE_MS,
+}: ConnectOptions<Remote>): { close(): void } {
   let closing = false;
   let current: TLSSocket | undefined;
   let timer: NodeJS.Timeout | undefined;
   const attempt = () => {
-    const socket = connectTls({ ...TLS, host: address, port, pskCallback: () => ({ psk: keyOf(secret), identity: self }), checkServerIdentity: () => undefined });
+    const socket = connectTls({
+      ...TLS,
+      host: address,
+      port,
+      pskCallback: () => ({ psk: keyOf(secret), identity: self }),
+      checkServerIdentity: () => undefined,
+    });
     current = socket;
-    const patience = setTimeout(() => { socket.destroy(); }, silenceMs);
+    const patience = setTimeout(() => {
+      socket.destroy();
+    }, silenceMs);
     socket.once('secureConnect', () => {
       clearTimeout(patience);
       onPeer(open<Remote>(socket, peer, local, silenceMs));

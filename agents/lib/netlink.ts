@@ -20,8 +20,18 @@ const RECEIVE_BYTES = 1 << 17;
 
 const libc = koffi.load('libc.so.6');
 const socket = libc.func('int socket(int domain, int type, int protocol)') as (domain: number, type: number, protocol: number) => number;
-const send = libc.func('long send(int fd, void *data, size_t length, int flags)') as (fd: number, data: Buffer, length: number, flags: number) => number;
-const recv = libc.func('long recv(int fd, void *data, size_t length, int flags)') as (fd: number, data: Buffer, length: number, flags: number) => number;
+const send = libc.func('long send(int fd, void *data, size_t length, int flags)') as (
+  fd: number,
+  data: Buffer,
+  length: number,
+  flags: number,
+) => number;
+const recv = libc.func('long recv(int fd, void *data, size_t length, int flags)') as (
+  fd: number,
+  data: Buffer,
+  length: number,
+  flags: number,
+) => number;
 const close = libc.func('int close(int fd)') as (fd: number) => number;
 
 export interface SetElement {

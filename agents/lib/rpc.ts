@@ -31,7 +31,11 @@ export class Refusal extends Error {
   }
 }
 
-interface Request { readonly id: number; readonly method: string; readonly params?: unknown }
+interface Request {
+  readonly id: number;
+  readonly method: string;
+  readonly params?: unknown;
+}
 
 const DEBUG_FLUSH_MS = 250;
 let buffered = '';
@@ -95,13 +99,18 @@ export function serveAgent<Config>(agent: Agent<Config>): void {
     const request = JSON.parse(line) as Request;
     // One at a time: configure ends before start begins. Operations may take their time beside.
     if (request.method === 'request') void ask(request);
-    else queue = queue.then(async () => { await handle(request); });
+    else
+      queue = queue.then(async () => {
+        await handle(request);
+      });
   });
   input.on('close', () => {
-    void queue.then(() => agent.stop()).finally(() => {
-      flushLog();
-      // Not before the last line is out: a pipe that is full takes it later.
-      process.stderr.write('', () => process.exit(0));
-    });
+    void queue
+      .then(() => agent.stop())
+      .finally(() => {
+        flushLog();
+        // Not before the last line is out: a pipe that is full takes it later.
+        process.stderr.write('', () => process.exit(0));
+      });
   });
 }

@@ -8,6 +8,14 @@ import { startEdge, startRouter } from './nodes/edge.ts';
 import { startOrigin } from './nodes/origin.ts';
 import { startServer } from './nodes/server.ts';
 
-const ROLES = { controller: startController, manager: startManager, edge: startEdge, server: startServer, router: startRouter, origin: startOrigin, client: startClient };
+const ROLES = {
+  controller: startController,
+  manager: startManager,
+  edge: startEdge,
+  server: startServer,
+  router: startRouter,
+  origin: startOrigin,
+  client: startClient,
+};
 
 serveAgent(new RoleAgent<AgentConfig>((setup) => ROLES[setup.config.self.role](setup)));

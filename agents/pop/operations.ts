@@ -4,7 +4,12 @@ import { closed, duration, opt, pattern, percent, text } from '../../src/core/co
 import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
 
-const policy = closed({ from: text('PoP.'), to: text('PoP that serves instead.'), service: opt(text('Default: all.')), amount: percent('Of the flows that clients send there.') });
+const policy = closed({
+  from: text('PoP.'),
+  to: text('PoP that serves instead.'),
+  service: opt(text('Default: all.')),
+  amount: percent('Of the flows that clients send there.'),
+});
 
 export const CONTROLLER_OPERATIONS = {
   /** Several policies take effect together. */
@@ -32,12 +37,24 @@ export const SERVER_OPERATIONS = {
 
 export const CLIENT_OPERATIONS = {
   /** `hold`: every connection stays open so long, and asks again every so often. */
-  Connect: closed({ service: text('Service.'), rate: Type.Number({ exclusiveMinimum: 0, maximum: 20_000 }), for: duration('How long.'), path: opt(text('Default /hello.')), hold: opt(duration('Life of a connection.')), every: opt(duration('From one request to the next (default 1s).')) }),
+  Connect: closed({
+    service: text('Service.'),
+    rate: Type.Number({ exclusiveMinimum: 0, maximum: 20_000 }),
+    for: duration('How long.'),
+    path: opt(text('Default /hello.')),
+    hold: opt(duration('Life of a connection.')),
+    every: opt(duration('From one request to the next (default 1s).')),
+  }),
   /** UDP packets to an anycast address. */
   Flood: closed({ service: text('Service.'), rate: Type.Number({ exclusiveMinimum: 0, maximum: 100_000 }), for: duration('How long.') }),
 } as const;
 
-export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>> = { controller: CONTROLLER_OPERATIONS, edge: EDGE_OPERATIONS, server: SERVER_OPERATIONS, client: CLIENT_OPERATIONS };
+export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>> = {
+  controller: CONTROLLER_OPERATIONS,
+  edge: EDGE_OPERATIONS,
+  server: SERVER_OPERATIONS,
+  client: CLIENT_OPERATIONS,
+};
 
 /** Its name, or a refusal: UnknownOperation. */
 export function known<O extends object>(operations: O, operation: string): keyof O & string {

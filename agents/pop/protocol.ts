@@ -68,7 +68,10 @@ export interface ManagerUnitFunctions {
 
 /** What it does for the controller. */
 export interface ManagerControlFunctions {
-  /** Policies of the PoP from now on. Resolves when all its units have them. Refused: OutOfDate (an older version), Unreachable (a unit does not take them; it is tried again). */
+  /**
+   * Policies of the PoP from now on. Resolves when all its units have them. Refused: OutOfDate (an older version),
+   * Unreachable (a unit does not take them; it is tried again).
+   */
   apply(update: { readonly version: number; readonly policies: Policies }): Promise<{ readonly changed: number }>;
   query(): Promise<ManagerStatus>;
   /** Feedback now, not at the next interval (R3-29). */

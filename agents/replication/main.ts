@@ -9,7 +9,14 @@ import { startProducer } from './nodes/producer.ts';
 import { startRdn } from './routing/rdn.ts';
 import type { AgentConfig } from './config.ts';
 
-const ROLES = { control: startControl, rdn: startRdn, ppn: startPpn, producer: startProducer, consumer: startConsumer, gateway: startGateway };
+const ROLES = {
+  control: startControl,
+  rdn: startRdn,
+  ppn: startPpn,
+  producer: startProducer,
+  consumer: startConsumer,
+  gateway: startGateway,
+};
 
 // What decides can wait; the kernel's threads that carry packets must not wait for it.
 setPriority(10);

@@ -152,7 +152,8 @@ export interface ClassLimits {
 
 export const SCHEMES = ['relative', 'absolute', 'plain', 'reversed', 'wrong', 'single', 'unicast'] as const;
 /**
- * How a graph's messages are sent. relative, absolute: tree with holds. plain: tree without. reversed: that in the order reversed. wrong: tree with the order
+ * How a graph's messages are sent. relative, absolute: tree with holds. plain: tree without. reversed: that in the
+ * order reversed. wrong: tree with the order
  * reversed and the holds on the wrong side. single: one PPN to all, unordered. unicast: the producer itself to all.
  */
 export type Scheme = (typeof SCHEMES)[number];
@@ -176,7 +177,9 @@ export interface Gateway extends Term {
 }
 
 /** Of all classes. */
-export const consumersOf = ({ classes }: Pick<Gateway, 'classes'>): NodeId[] => [...new Set(Object.values(classes).flatMap((c) => c.consumers))];
+export const consumersOf = ({ classes }: Pick<Gateway, 'classes'>): NodeId[] => [
+  ...new Set(Object.values(classes).flatMap((c) => c.consumers)),
+];
 
 export interface Membership {
   readonly consumer: string;

@@ -44,9 +44,15 @@ export const REPLICA_BYTES = 56;
 export function* deliveriesOf(records: Buffer): Generator<Delivery> {
   for (let at = 0; at + DELIVERY_BYTES <= records.length; at += DELIVERY_BYTES) {
     yield {
-      graph: records.readUInt32LE(at), epoch: records.readUInt32LE(at + 4), sequence: Number(records.readBigUInt64LE(at + 8)),
-      source: records.readUInt32LE(at + 16), sender: records.readUInt32LE(at + 20), bytes: records.readUInt32LE(at + 24),
-      generatedNs: records.readBigInt64LE(at + 32), kernelNs: records.readBigInt64LE(at + 40), applicationNs: records.readBigInt64LE(at + 48),
+      graph: records.readUInt32LE(at),
+      epoch: records.readUInt32LE(at + 4),
+      sequence: Number(records.readBigUInt64LE(at + 8)),
+      source: records.readUInt32LE(at + 16),
+      sender: records.readUInt32LE(at + 20),
+      bytes: records.readUInt32LE(at + 24),
+      generatedNs: records.readBigInt64LE(at + 32),
+      kernelNs: records.readBigInt64LE(at + 40),
+      applicationNs: records.readBigInt64LE(at + 48),
     };
   }
 }
@@ -54,9 +60,16 @@ export function* deliveriesOf(records: Buffer): Generator<Delivery> {
 export function* replicasOf(records: Buffer): Generator<Replica> {
   for (let at = 0; at + REPLICA_BYTES <= records.length; at += REPLICA_BYTES) {
     yield {
-      graph: records.readUInt32LE(at), epoch: records.readUInt32LE(at + 4), sequence: Number(records.readBigUInt64LE(at + 8)),
-      source: records.readUInt32LE(at + 16), peer: records.readUInt32LE(at + 20), slot: records.readUInt32LE(at + 24), bytes: records.readUInt32LE(at + 28),
-      arrivedNs: records.readBigInt64LE(at + 32), dueNs: records.readBigInt64LE(at + 40), sentNs: records.readBigInt64LE(at + 48),
+      graph: records.readUInt32LE(at),
+      epoch: records.readUInt32LE(at + 4),
+      sequence: Number(records.readBigUInt64LE(at + 8)),
+      source: records.readUInt32LE(at + 16),
+      peer: records.readUInt32LE(at + 20),
+      slot: records.readUInt32LE(at + 24),
+      bytes: records.readUInt32LE(at + 28),
+      arrivedNs: records.readBigInt64LE(at + 32),
+      dueNs: records.readBigInt64LE(at + 40),
+      sentNs: records.readBigInt64LE(at + 48),
     };
   }
 }

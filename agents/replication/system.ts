@@ -16,7 +16,29 @@ export const system: SystemDefinition<ReplicationFile> = {
   entry: new URL('./main.ts', import.meta.url),
   page: new URL('./results/page.ts', import.meta.url),
   checks: new URL('./results/check.ts', import.meta.url),
-  fixed: ['control', 'rdns', 'ppns', 'producers', 'consumers', 'scheme', 'period', 'quantile', 'fan-out', 'buffer', 'overflow', 'silence', 'release', 'probe-rate', 'margin', 'clock-criterion', 'clock-errors', 'clock-drifts', 'cells', 'gateway', 'requests'],
+  fixed: [
+    'control',
+    'rdns',
+    'ppns',
+    'producers',
+    'consumers',
+    'scheme',
+    'period',
+    'quantile',
+    'fan-out',
+    'buffer',
+    'overflow',
+    'silence',
+    'release',
+    'probe-rate',
+    'margin',
+    'clock-criterion',
+    'clock-errors',
+    'clock-drifts',
+    'cells',
+    'gateway',
+    'requests',
+  ],
   realtime: false,
   requests(config, lab, on, node, operation, params) {
     const nodes = nodesOf(config, lab, on);
@@ -28,10 +50,12 @@ export const system: SystemDefinition<ReplicationFile> = {
     const problems: SystemProblem[] = [];
     const nodes = nodesOf(config, lab, on, problems);
     for (const key of ['clock-errors', 'clock-drifts'] as const) {
-      for (const name of Object.keys(config[key] ?? {})) if (!nodes.some((n) => n.name === name)) problems.push({ path: [key, name], message: `no node "${name}"` });
+      for (const name of Object.keys(config[key] ?? {}))
+        if (!nodes.some((n) => n.name === name)) problems.push({ path: [key, name], message: `no node "${name}"` });
     }
     if (parseDurationUs(config.period ?? '1s') < 200_000) problems.push({ path: ['period'], message: 'a period is at least 200ms' });
-    for (const [i, { operation, params = {} }] of (config.requests ?? []).entries()) problems.push(...controlProblems(operation, params, nodes).map((p) => ({ ...p, path: ['requests', i, ...p.path] })));
+    for (const [i, { operation, params = {} }] of (config.requests ?? []).entries())
+      problems.push(...controlProblems(operation, params, nodes).map((p) => ({ ...p, path: ['requests', i, ...p.path] })));
     const fabric = fabricOf(config, lab, problems);
     if (problems.length > 0) return { agents: [], problems };
     return { agents: nodes.map((self) => agentSpec(config, self, nodes, fabric)), problems };
@@ -55,17 +79,33 @@ function unknownNodes(params: Readonly<Record<string, unknown>>, nodes: readonly
       return (value as string[]).flatMap((name, i): SystemProblem[] => {
         if (known.includes(name)) return [];
         const near = suggest(name, known);
-        return [{ path: [...path, key, String(i)], message: `"${name}" is no ${role}`, hint: name.includes('{') ? 'requests name every node; ranges are of topologies' : near ? `did you mean "${near}"?` : `there are: ${known.join(', ')}` }];
+        return [
+          {
+            path: [...path, key, String(i)],
+            message: `"${name}" is no ${role}`,
+            hint: name.includes('{')
+              ? 'requests name every node; ranges are of topologies'
+              : near
+                ? `did you mean "${near}"?`
+                : `there are: ${known.join(', ')}`,
+          },
+        ];
       });
     }
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? unknownNodes(value as Record<string, unknown>, nodes, [...path, key]) : [];
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? unknownNodes(value as Record<string, unknown>, nodes, [...path, key])
+      : [];
   });
 }
 
 /** Numbered in the order of their roles and names: the same topology, the same numbers. */
 export function nodesOf(config: ReplicationFile, lab: Lab, on: readonly string[], problems: SystemProblem[] = []): NodeInfo[] {
   const roles: readonly [Role, keyof ReplicationFile, string | string[]][] = [
-    ['control', 'control', config.control], ['rdn', 'rdns', config.rdns], ['ppn', 'ppns', config.ppns], ['producer', 'producers', config.producers], ['consumer', 'consumers', config.consumers],
+    ['control', 'control', config.control],
+    ['rdn', 'rdns', config.rdns],
+    ['ppn', 'ppns', config.ppns],
+    ['producer', 'producers', config.producers],
+    ['consumer', 'consumers', config.consumers],
     ...(config.gateway ? [['gateway', 'gateway', config.gateway.node] as const] : []),
   ] as [Role, keyof ReplicationFile, string | string[]][];
   const translated = new Map(fabricOf(config, lab)?.networks.flatMap((n) => n.hosts.map((h) => [h.name, h.translated] as const)));
@@ -74,10 +114,20 @@ export function nodesOf(config: ReplicationFile, lab: Lab, on: readonly string[]
     for (const name of expandAll(list)) {
       const node = lab.fabric.nodes.find((n) => n.name === name);
       const bind = node?.interfaces.flatMap((i) => i.addresses)[0]?.split('/')[0];
-      if (!on.includes(name)) problems.push({ path: [key], message: `no agent runs on "${name}"`, hint: 'name it in systems.replication.on' });
-      else if (nodes.some((n) => n.name === name)) problems.push({ path: [key], message: `"${name}" has two roles`, hint: 'a node has one' });
+      if (!on.includes(name))
+        problems.push({ path: [key], message: `no agent runs on "${name}"`, hint: 'name it in systems.replication.on' });
+      else if (nodes.some((n) => n.name === name))
+        problems.push({ path: [key], message: `"${name}" has two roles`, hint: 'a node has one' });
       else if (!node || bind === undefined) problems.push({ path: [key], message: `"${name}" has no address` });
-      else nodes.push({ id: nodes.length + 1, name, role, address: translated.get(name) ?? bind, bind, cell: node.labels[config.cells ?? 'cell'] ?? null });
+      else
+        nodes.push({
+          id: nodes.length + 1,
+          name,
+          role,
+          address: translated.get(name) ?? bind,
+          bind,
+          cell: node.labels[config.cells ?? 'cell'] ?? null,
+        });
     }
   }
   return nodes;
@@ -88,23 +138,49 @@ function fabricOf({ gateway }: ReplicationFile, { fabric }: Lab, problems: Syste
   if (!gateway) return null;
   const node = fabric.nodes.find((n) => n.name === gateway.node);
   const port = (name: string) => node?.interfaces.find((i) => i.name === name && i.port);
-  if (!node || node.kind !== 'ovs-bridge' || !node.separate) problems.push({ path: ['gateway', 'node'], message: `"${gateway.node}" must be of kind ovs-bridge, with separate: true`, hint: 'addresses of virtual networks may overlap: their ports must not be one segment' });
-  for (const name of [gateway.network, ...Object.values(gateway.networks)]) if (!port(name)) problems.push({ path: ['gateway'], message: `"${gateway.node}" has no port "${name}"` });
+  if (!node || node.kind !== 'ovs-bridge' || !node.separate)
+    problems.push({
+      path: ['gateway', 'node'],
+      message: `"${gateway.node}" must be of kind ovs-bridge, with separate: true`,
+      hint: 'addresses of virtual networks may overlap: their ports must not be one segment',
+    });
+  for (const name of [gateway.network, ...Object.values(gateway.networks)])
+    if (!port(name)) problems.push({ path: ['gateway'], message: `"${gateway.node}" has no port "${name}"` });
   let next = addressNumber(gateway['translate-from']);
-  const hosts = (segment: number | undefined) => fabric.nodes.flatMap((n) => n.interfaces.flatMap((i) => (i.segment === segment && i.addresses[0] !== undefined ? [{ name: n.name, mac: i.mac, own: i.addresses[0].split('/')[0] as string, node: n }] : [])));
+  const hosts = (segment: number | undefined) =>
+    fabric.nodes.flatMap((n) =>
+      n.interfaces.flatMap((i) =>
+        i.segment === segment && i.addresses[0] !== undefined
+          ? [{ name: n.name, mac: i.mac, own: i.addresses[0].split('/')[0] as string, node: n }]
+          : [],
+      ),
+    );
   const networks = Object.entries(gateway.networks).map(([name, portName]) => {
-    const own = hosts(port(portName)?.segment).filter((h) => h.node.labels['vpc'] === name).map(({ name: host, mac, own: address }) => ({ name: host, mac, own: address, translated: ipToText(next++) }));
-    if (own.length === 0) problems.push({ path: ['gateway', 'networks', name], message: `no host with the label vpc=${name} is at port "${portName}"` });
-    return { name, port: portName, router: own[0] ? ipToText(Math.floor(addressNumber(own[0].own) / 256) * 256 + 1) : '0.0.0.0', hosts: own };
+    const own = hosts(port(portName)?.segment)
+      .filter((h) => h.node.labels['vpc'] === name)
+      .map(({ name: host, mac, own: address }) => ({ name: host, mac, own: address, translated: ipToText(next++) }));
+    if (own.length === 0)
+      problems.push({ path: ['gateway', 'networks', name], message: `no host with the label vpc=${name} is at port "${portName}"` });
+    return {
+      name,
+      port: portName,
+      router: own[0] ? ipToText(Math.floor(addressNumber(own[0].own) / 256) * 256 + 1) : '0.0.0.0',
+      hosts: own,
+    };
   });
-  return { mac: port(gateway.network)?.mac ?? '', provider: { port: gateway.network, hosts: hosts(port(gateway.network)?.segment).map(({ own, mac }) => ({ address: own, mac })) }, networks };
+  return {
+    mac: port(gateway.network)?.mac ?? '',
+    provider: { port: gateway.network, hosts: hosts(port(gateway.network)?.segment).map(({ own, mac }) => ({ address: own, mac })) },
+    networks,
+  };
 }
 
 const addressNumber = (text: string): number => text.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
 
 function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly NodeInfo[], fabric: Fabric | null): AgentSpec {
   const agentConfig: AgentConfig = {
-    self, nodes,
+    self,
+    nodes,
     scheme: config.scheme ?? 'relative',
     periodMs: parseDurationUs(config.period ?? '1s') / 1000,
     quantile: parseFraction(config.quantile ?? '50%'),
@@ -115,7 +191,10 @@ function agentSpec(config: ReplicationFile, self: NodeInfo, nodes: readonly Node
     probesPerSecond: config['probe-rate'] ?? 1000,
     marginUs: parseDurationUs(config.margin ?? '500us'),
     clockCriterionUs: parseDurationUs(config['clock-criterion'] ?? '1ms'),
-    clockFault: { errorUs: parseDurationUs(config['clock-errors']?.[self.name] ?? '0s'), driftUs: parseDurationUs(config['clock-drifts']?.[self.name] ?? '0s') },
+    clockFault: {
+      errorUs: parseDurationUs(config['clock-errors']?.[self.name] ?? '0s'),
+      driftUs: parseDurationUs(config['clock-drifts']?.[self.name] ?? '0s'),
+    },
     fabric: self.role === 'gateway' ? fabric : null,
     requests: self.role === 'control' ? (config.requests ?? []).map(({ operation, params }) => ({ operation, params: params ?? {} })) : [],
   };

@@ -16,7 +16,16 @@ export interface Headers {
   destinationPort: number;
 }
 
-export const emptyHeaders = (): Headers => ({ sourceMac: 0, destinationMac: 0, etherType: -1, protocol: -1, sourceIp: 0, destinationIp: 0, sourcePort: -1, destinationPort: -1 });
+export const emptyHeaders = (): Headers => ({
+  sourceMac: 0,
+  destinationMac: 0,
+  etherType: -1,
+  protocol: -1,
+  sourceIp: 0,
+  destinationIp: 0,
+  sourcePort: -1,
+  destinationPort: -1,
+});
 
 const TCP = 6;
 const UDP = 17;
@@ -58,7 +67,8 @@ function ports(b: Buffer, at: number, end: number, into: Headers): void {
   into.destinationPort = (b[at + 2]! << 8) | b[at + 3]!;
 }
 
-const mac = (b: Buffer, o: number): number => ((b[o]! << 8) | b[o + 1]!) * 0x100000000 + (((b[o + 2]! << 24) | (b[o + 3]! << 16) | (b[o + 4]! << 8) | b[o + 5]!) >>> 0);
+const mac = (b: Buffer, o: number): number =>
+  ((b[o]! << 8) | b[o + 1]!) * 0x100000000 + (((b[o + 2]! << 24) | (b[o + 3]! << 16) | (b[o + 4]! << 8) | b[o + 5]!) >>> 0);
 const ip = (b: Buffer, o: number): number => ((b[o]! << 24) | (b[o + 1]! << 16) | (b[o + 2]! << 8) | b[o + 3]!) >>> 0;
 
 export const macToNumber = (text: string): number => Number.parseInt(text.replaceAll(':', ''), 16);

@@ -23,15 +23,36 @@ const BLOCK_TIMEOUT_MS = 1050;
 
 export function tcpdumpArguments(point: CapturePoint, output: string): string[] {
   return [
-    'tcpdump', '-i', point.at.interface, '-n', '-w', output, '-s', String(point.snapBytes), '-B', String(KERNEL_BUFFER_KIB),
-    '--time-stamp-precision=nano', '-Z', 'root',
+    'tcpdump',
+    '-i',
+    point.at.interface,
+    '-n',
+    '-w',
+    output,
+    '-s',
+    String(point.snapBytes),
+    '-B',
+    String(KERNEL_BUFFER_KIB),
+    '--time-stamp-precision=nano',
+    '-Z',
+    'root',
     ...(point.direction === 'both' ? [] : ['-Q', point.direction]),
     ...(point.filter === null ? [] : ['--', point.filter]),
   ];
 }
 
-/** `host`: the node's network; `machine`: its carrier, with the clock `ahead` of the one that phases are dated by. The file goes to `folder`/`file`. */
-export async function startCapture(host: Host, machine: Pick<Machine, 'exec' | 'spool' | 'collect'>, ahead: ClockOffset, point: CapturePoint, folder: string, file: string): Promise<RunningCapture> {
+/**
+ * `host`: the node's network; `machine`: its carrier, with the clock `ahead` of the one that phases are dated by. The
+ * file goes to `folder`/`file`.
+ */
+export async function startCapture(
+  host: Host,
+  machine: Pick<Machine, 'exec' | 'spool' | 'collect'>,
+  ahead: ClockOffset,
+  point: CapturePoint,
+  folder: string,
+  file: string,
+): Promise<RunningCapture> {
   const spooled = machine.spool(join(folder, file));
   await machine.exec(['mkdir', '-p', dirname(spooled)]);
   const process = host.spawn(tcpdumpArguments(point, spooled));
@@ -48,12 +69,28 @@ export async function startCapture(host: Host, machine: Pick<Machine, 'exec' | '
       const count = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? NaN);
       const captured = count(/(\d+) packets? captured/);
       const dropped = count(/(\d+) packets? dropped by kernel/);
-      const collected = await machine.collect(spooled, join(folder, file)).then(() => '', (failure: unknown) => (failure as Error).message);
+      const collected = await machine.collect(spooled, join(folder, file)).then(
+        () => '',
+        (failure: unknown) => (failure as Error).message,
+      );
       const kept = collected === '' && captured > 0 ? countPackets(join(folder, file)) : 0;
-      const error = collected !== '' ? `not collected: ${collected}` : captured > 0 && kept !== captured ? `the file holds ${kept} of ${captured} packets: was the disk full?` : Number.isNaN(captured) || exit.code !== 0 ? `tcpdump ended early (${exit.signal ?? exit.code}): ${text.trim().split('\n').at(-1) ?? ''}` : null;
+      const error =
+        collected !== ''
+          ? `not collected: ${collected}`
+          : captured > 0 && kept !== captured
+            ? `the file holds ${kept} of ${captured} packets: was the disk full?`
+            : Number.isNaN(captured) || exit.code !== 0
+              ? `tcpdump ended early (${exit.signal ?? exit.code}): ${text.trim().split('\n').at(-1) ?? ''}`
+              : null;
       return {
-        at: endpointName(point.at), direction: point.direction, filter: point.filter, file, clock: ahead,
-        captured: captured || 0, droppedByKernel: dropped || 0, error,
+        at: endpointName(point.at),
+        direction: point.direction,
+        filter: point.filter,
+        file,
+        clock: ahead,
+        captured: captured || 0,
+        droppedByKernel: dropped || 0,
+        error,
       };
     },
   };

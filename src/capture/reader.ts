@@ -51,7 +51,10 @@ export function readCapture(path: string, onPacket: (packet: Packet) => void): R
   }
 }
 
-interface Classic { readonly littleEndian: boolean; readonly nano: boolean }
+interface Classic {
+  readonly littleEndian: boolean;
+  readonly nano: boolean;
+}
 
 /** Read as little-endian: a1b2c3d4 is µs, a1b23c4d is ns; swapped bytes mean big-endian. */
 const CLASSIC_MAGIC = new Map<number, Classic>([
@@ -61,7 +64,8 @@ const CLASSIC_MAGIC = new Map<number, Classic>([
   [0x4d3cb2a1, { littleEndian: false, nano: true }],
 ]);
 
-const malformed = (path: string, why: string): NetrigError => new NetrigError('CAPTURE_MALFORMED', `${path} is not a readable capture: ${why}`);
+const malformed = (path: string, why: string): NetrigError =>
+  new NetrigError('CAPTURE_MALFORMED', `${path} is not a readable capture: ${why}`);
 
 /** A window over the file that always holds the next `ensure`d bytes contiguously. */
 class ChunkReader {
@@ -216,7 +220,7 @@ function readInterface(buffer: Buffer, body: number, end: number, u16: (o: numbe
       const exponent = buffer[at + 4] as number;
       resolution = exponent & 0x80 ? 1n << BigInt(exponent & 0x7f) : 10n ** BigInt(exponent);
     }
-    if (code === 14 && length >= 8) offsetSeconds = (BigInt(u32(at + 4)) | (BigInt(u32(at + 8)) << 32n));
+    if (code === 14 && length >= 8) offsetSeconds = BigInt(u32(at + 4)) | (BigInt(u32(at + 8)) << 32n);
     at += 4 + ((length + 3) & ~3);
   }
   return { linkType: u16(body), snapLength: u32(body + 4), resolution, offsetSeconds };

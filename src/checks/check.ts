@@ -1,4 +1,7 @@
-/** What a check is: the testbed has some (builtin/), and systems bring theirs (SystemDefinition.checks names a module that exports `checks`). */
+/**
+ * What a check is: the testbed has some (builtin/), and systems bring theirs (SystemDefinition.checks names a module
+ * that exports `checks`).
+ */
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { PhaseRecord } from '../evidence/records.ts';
 import type { CheckDefinition } from '../topology/checks.ts';
@@ -9,18 +12,20 @@ import type { Trials } from './statistics.ts';
  * What one repeat says about a target. `clockBoundUs`: what the clocks of the machines may add to or take from it.
  * A figure that differs from run to run beyond its interval within a run is decided by repeats only.
  */
-export type Figures = { readonly clockBoundUs?: number } & (
+export type Figures = { readonly clockBoundUs?: number } &
   /** A series in time order, judged by its mean. `steady`: it does not differ between runs, so that one run decides. */
-  | { readonly kind: 'series'; readonly values: readonly number[]; readonly steady?: true }
-  /** A series in time order, judged by a quantile. */
-  | { readonly kind: 'quantile'; readonly values: readonly number[]; readonly quantile: number }
-  /** One figure a run: only repeats give an interval. */
-  | { readonly kind: 'single'; readonly value: number }
-  /** Counted, or the worst of all that was seen: observed, not estimated. The worst of several repeats counts. */
-  | { readonly kind: 'exact'; readonly value: number; readonly detail?: string }
-  /** Hits of trials in time order. `independent`: trials do not depend on each other, nor on the run. */
-  | { readonly kind: 'share'; readonly trials: readonly Trials[]; readonly independent?: true }
-  | { readonly kind: 'missing'; readonly reason: string });
+  (
+    | { readonly kind: 'series'; readonly values: readonly number[]; readonly steady?: true }
+    /** A series in time order, judged by a quantile. */
+    | { readonly kind: 'quantile'; readonly values: readonly number[]; readonly quantile: number }
+    /** One figure a run: only repeats give an interval. */
+    | { readonly kind: 'single'; readonly value: number }
+    /** Counted, or the worst of all that was seen: observed, not estimated. The worst of several repeats counts. */
+    | { readonly kind: 'exact'; readonly value: number; readonly detail?: string }
+    /** Hits of trials in time order. `independent`: trials do not depend on each other, nor on the run. */
+    | { readonly kind: 'share'; readonly trials: readonly Trials[]; readonly independent?: true }
+    | { readonly kind: 'missing'; readonly reason: string }
+  );
 
 export const missing = (reason: string): Figures => ({ kind: 'missing', reason });
 

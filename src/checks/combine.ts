@@ -1,7 +1,17 @@
 /** What several repeats say together. Pure. */
 import { mean } from 'simple-statistics';
 import type { Figures } from './check.ts';
-import { clusteredShare, meanInterval, quantileInterval, quantileOf, seriesInterval, shareInterval, type Bounds, type Estimate, type Trials } from './statistics.ts';
+import {
+  clusteredShare,
+  meanInterval,
+  quantileInterval,
+  quantileOf,
+  seriesInterval,
+  shareInterval,
+  type Bounds,
+  type Estimate,
+  type Trials,
+} from './statistics.ts';
 
 export type Present = Exclude<Figures, { kind: 'missing' }>;
 
@@ -24,17 +34,25 @@ export function combine(figures: readonly Present[], bounds: Bounds, control: bo
   if (first.kind === 'exact') {
     const ranked = (figures as readonly (typeof first)[]).toSorted((a, b) => beyond(b.value, bounds) - beyond(a.value, bounds));
     const { value, detail } = (control ? ranked.at(-1) : ranked[0]) as typeof first;
-    return { estimate: { value, low: value, high: value, n: figures.length }, basis: 'observed', ...(detail === undefined ? {} : { detail }) };
+    return {
+      estimate: { value, low: value, high: value, n: figures.length },
+      basis: 'observed',
+      ...(detail === undefined ? {} : { detail }),
+    };
   }
   if (first.kind === 'share') return shareOf(figures as readonly (typeof first)[], confidence);
   const values = figures.map(figureOf);
   // One repeat in which it never came about is enough: there is no mean to speak of.
-  if (first.kind === 'single' && (control ? values.every((v) => v === Infinity) : values.includes(Infinity))) return { estimate: { value: Infinity, low: Infinity, high: Infinity, n: values.length }, basis: 'observed' };
+  if (first.kind === 'single' && (control ? values.every((v) => v === Infinity) : values.includes(Infinity)))
+    return { estimate: { value: Infinity, low: Infinity, high: Infinity, n: values.length }, basis: 'observed' };
   if (figures.length > 1) return { estimate: meanInterval(values, confidence), basis: 'repeats' };
   switch (first.kind) {
-    case 'series': return { estimate: seriesInterval(first.values, confidence), basis: first.steady ? 'run' : 'within-run' };
-    case 'quantile': return { estimate: quantileInterval(first.values, first.quantile, confidence), basis: 'within-run' };
-    case 'single': return { estimate: meanInterval(values, confidence), basis: 'within-run' };
+    case 'series':
+      return { estimate: seriesInterval(first.values, confidence), basis: first.steady ? 'run' : 'within-run' };
+    case 'quantile':
+      return { estimate: quantileInterval(first.values, first.quantile, confidence), basis: 'within-run' };
+    case 'single':
+      return { estimate: meanInterval(values, confidence), basis: 'within-run' };
   }
 }
 
@@ -52,18 +70,33 @@ function shareOf(figures: readonly (Present & { kind: 'share' })[], confidence: 
   const pooled = clusteredShare(trials, confidence);
   if (figures.length === 1) return { estimate: pooled, basis: 'within-run' };
   const runs = meanInterval(figures.map(figureOf), confidence);
-  return { estimate: { value: pooled.value, low: Math.max(0, Math.min(pooled.low, runs.low)), high: Math.min(1, Math.max(pooled.high, runs.high)), n: figures.length }, basis: 'repeats' };
+  return {
+    estimate: {
+      value: pooled.value,
+      low: Math.max(0, Math.min(pooled.low, runs.low)),
+      high: Math.min(1, Math.max(pooled.high, runs.high)),
+      n: figures.length,
+    },
+    basis: 'repeats',
+  };
 }
 
 /** One repeat as one number. */
 function figureOf(f: Present): number {
   switch (f.kind) {
-    case 'series': return f.values.length === 0 ? NaN : f.values.includes(Infinity) ? Infinity : mean([...f.values]);
-    case 'share': { const { count, of } = total(f.trials); return count / of; }
-    case 'quantile': return quantileOf(f.values, f.quantile);
+    case 'series':
+      return f.values.length === 0 ? NaN : f.values.includes(Infinity) ? Infinity : mean([...f.values]);
+    case 'share': {
+      const { count, of } = total(f.trials);
+      return count / of;
+    }
+    case 'quantile':
+      return quantileOf(f.values, f.quantile);
     case 'single':
-    case 'exact': return f.value;
+    case 'exact':
+      return f.value;
   }
 }
 
-const total = (trials: readonly Trials[]): Trials => trials.reduce((sum, t) => ({ count: sum.count + t.count, of: sum.of + t.of }), { count: 0, of: 0 });
+const total = (trials: readonly Trials[]): Trials =>
+  trials.reduce((sum, t) => ({ count: sum.count + t.count, of: sum.of + t.of }), { count: 0, of: 0 });

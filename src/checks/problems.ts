@@ -7,25 +7,47 @@ import type { TargetFile } from '../topology/target.ts';
 
 /** Keys that would be ignored. */
 export function refuseKeys(target: TargetFile, keys: readonly ('from' | 'to' | 'phase')[], why: string): TargetProblem[] {
-  return keys.flatMap((key) => (target[key] === undefined ? [] : [{ path: [key], atKey: true, message: `"${key}" has no effect: ${why}`, hint: 'leave it out' }]));
+  return keys.flatMap((key) =>
+    target[key] === undefined ? [] : [{ path: [key], atKey: true, message: `"${key}" has no effect: ${why}`, hint: 'leave it out' }],
+  );
 }
 
 /** For a figure of the whole phase: a window would be ignored. */
-export const refuseWindow = (target: TargetFile, what: string): TargetProblem[] => refuseKeys(target, ['from', 'to'], `${what} is of the whole phase`);
+export const refuseWindow = (target: TargetFile, what: string): TargetProblem[] =>
+  refuseKeys(target, ['from', 'to'], `${what} is of the whole phase`);
 
-export function needsKeys<K extends string>(target: Readonly<Partial<Record<K, unknown>>>, metric: string, keys: readonly K[]): TargetProblem[] {
+export function needsKeys<K extends string>(
+  target: Readonly<Partial<Record<K, unknown>>>,
+  metric: string,
+  keys: readonly K[],
+): TargetProblem[] {
   return keys.flatMap((key) => (target[key] === undefined ? [{ path: ['metric'], message: `${metric} needs "${key}"` }] : []));
 }
 
 export function needsFlow(name: string | undefined, phase: Phase): TargetProblem[] {
   if (name === undefined || phase.flows.some((f) => f.name === name)) return [];
-  const near = suggest(name, phase.flows.map((f) => f.name));
-  return [{ path: ['flow'], message: `phase "${phase.name}" has no flow "${name}"`, hint: near ? `did you mean "${near}"?` : `flows: ${phase.flows.map((f) => f.name).join(', ')}` }];
+  const near = suggest(
+    name,
+    phase.flows.map((f) => f.name),
+  );
+  return [
+    {
+      path: ['flow'],
+      message: `phase "${phase.name}" has no flow "${name}"`,
+      hint: near ? `did you mean "${near}"?` : `flows: ${phase.flows.map((f) => f.name).join(', ')}`,
+    },
+  ];
 }
 
 export function needsCapture(at: string | undefined, { captures }: Lab): TargetProblem[] {
   if (at === undefined || captures.some((c) => endpointName(c.at) === at)) return [];
-  return [{ path: ['capture'], message: `nothing is captured at "${at}" in this cell`, hint: `captures: ${captures.map((c) => endpointName(c.at)).join(', ') || 'none'}` }];
+  return [
+    {
+      path: ['capture'],
+      message: `nothing is captured at "${at}" in this cell`,
+      hint: `captures: ${captures.map((c) => endpointName(c.at)).join(', ') || 'none'}`,
+    },
+  ];
 }
 
 /** Of a capture point whose packets are grouped by a label of their stations. */
@@ -39,9 +61,14 @@ export interface GroupedKeys {
 export function needsGroups({ capture, label, group }: GroupedKeys, lab: Lab): TargetProblem[] {
   const problems = needsCapture(capture, lab);
   const point = capture === undefined ? lab.captures[0] : lab.captures.find((c) => endpointName(c.at) === capture);
-  if (!point && capture === undefined) problems.push({ path: [], message: 'nothing is captured in this cell', hint: 'capture: [{ at: "node:interface", direction: in }]' });
+  if (!point && capture === undefined)
+    problems.push({ path: [], message: 'nothing is captured in this cell', hint: 'capture: [{ at: "node:interface", direction: in }]' });
   if (point?.direction === 'both') {
-    problems.push({ path: capture === undefined ? [] : ['capture'], message: `the capture at ${endpointName(point.at)} holds both directions, which would be added up`, hint: 'give the capture a direction: in or out' });
+    problems.push({
+      path: capture === undefined ? [] : ['capture'],
+      message: `the capture at ${endpointName(point.at)} holds both directions, which would be added up`,
+      hint: 'give the capture a direction: in or out',
+    });
   }
   if (group !== undefined && !lab.fabric.nodes.some((n) => n.interfaces.some((i) => i.labels[label ?? 'tenant'] === group))) {
     problems.push({ path: ['group'], message: `no interface is labelled ${label ?? 'tenant'}=${group}` });

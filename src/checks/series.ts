@@ -28,7 +28,11 @@ export const groupKeys = {
 };
 
 /** The series that a target judges, if its capture shows all packets and every flow was sent; else why not. */
-export function readGroups({ capture, label = 'tenant' }: { readonly capture?: string; readonly label?: string }, evidence: CellEvidence, phase: PhaseRecord): GroupSeries | string {
+export function readGroups(
+  { capture, label = 'tenant' }: { readonly capture?: string; readonly label?: string },
+  evidence: CellEvidence,
+  phase: PhaseRecord,
+): GroupSeries | string {
   const at = capture ?? evidence.captures[0]?.at;
   if (at === undefined) return 'no capture to judge';
   const record = evidence.captures.find((c) => c.at === at);

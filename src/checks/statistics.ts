@@ -46,7 +46,10 @@ export function seriesInterval(values: readonly number[], confidence = CONFIDENC
   const n = Math.floor(length / autocorrelationTime(values));
   if (n < LEAST_INDEPENDENT) return unbounded(value, n);
   const half = (studentT(confidence, n - 1) * sampleStandardDeviation([...values])) / Math.sqrt(n);
-  const long = meanInterval(batches(values, LONG_BATCHES).map((batch) => mean([...batch])), confidence);
+  const long = meanInterval(
+    batches(values, LONG_BATCHES).map((batch) => mean([...batch])),
+    confidence,
+  );
   const widest = Math.max(half, long.high - long.value);
   return { value, low: value - widest, high: value + widest, n };
 }
@@ -58,7 +61,8 @@ export function shareInterval(count: number, of: number, confidence = CONFIDENCE
   const tail = (1 - confidence) / 2;
   const hits = value * n;
   return {
-    value, n,
+    value,
+    n,
     low: hits <= 0 ? 0 : jStat.beta.inv(tail, hits, n - hits + 1),
     high: hits >= n ? 1 : jStat.beta.inv(1 - tail, hits + 1, n - hits),
   };
@@ -110,13 +114,24 @@ export function quantileInterval(values: readonly number[], q: number, confidenc
   while (lowRank > 0 && binomialBelow(lowRank, n, q) > tail) lowRank -= 1;
   let highRank = Math.max(1, Math.ceil(n * q));
   while (highRank <= n && 1 - binomialBelow(highRank, n, q) > tail) highRank += 1;
-  return { value, low: lowRank === 0 ? -Infinity : Math.min(value, at(lowRank)), high: highRank > n ? Infinity : Math.max(value, at(highRank)), n };
+  return {
+    value,
+    low: lowRank === 0 ? -Infinity : Math.min(value, at(lowRank)),
+    high: highRank > n ? Infinity : Math.max(value, at(highRank)),
+    n,
+  };
 }
 
 /** Probability of fewer than `rank` hits in `n` trials. */
-const binomialBelow = (rank: number, n: number, p: number): number => (rank <= 0 ? 0 : rank > n ? 1 : jStat.ibeta(1 - p, n - rank + 1, rank));
+const binomialBelow = (rank: number, n: number, p: number): number =>
+  rank <= 0 ? 0 : rank > n ? 1 : jStat.ibeta(1 - p, n - rank + 1, rank);
 
-export const shifted = ({ value, low, high, n }: Estimate, by: number): Estimate => ({ value: value + by, low: low + by, high: high + by, n });
+export const shifted = ({ value, low, high, n }: Estimate, by: number): Estimate => ({
+  value: value + by,
+  low: low + by,
+  high: high + by,
+  n,
+});
 
 /**
  * Quotient of two independent estimates: the interval that recovers each one's variance from its own interval (MOVER,
@@ -132,9 +147,14 @@ export function ratio(a: Estimate, b: Estimate): Estimate {
   const overLow = b.low * (2 * b.value - b.low);
   const root = (end: number, over: number): number => Math.sqrt(Math.max(0, product ** 2 - end * (2 * a.value - end) * over));
   return {
-    value, n,
+    value,
+    n,
     // The divisor may be more than twice its estimate: then nothing bounds the quotient from below but the extremes.
-    low: !Number.isFinite(a.low) ? -Infinity : overHigh > 0 ? Math.min(value, (product - root(a.low, overHigh)) / overHigh) : Math.min(a.low / b.high, a.low / b.low),
+    low: !Number.isFinite(a.low)
+      ? -Infinity
+      : overHigh > 0
+        ? Math.min(value, (product - root(a.low, overHigh)) / overHigh)
+        : Math.min(a.low / b.high, a.low / b.low),
     high: !Number.isFinite(a.high) ? Infinity : Math.max(value, (product + root(a.high, overLow)) / overLow),
   };
 }

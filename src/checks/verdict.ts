@@ -86,14 +86,20 @@ export function clockTrouble(evidence: CellEvidence, target: Pick<TargetFile, 'p
   const time = timeOf(evidence, target.phase);
   if (!time) return undefined;
   const [fromMs, toMs] = time;
-  return clockProblem(evidence.clocks, fromMs + parseDurationUs(target.from ?? '0s') / 1000, target.to === undefined ? toMs : fromMs + parseDurationUs(target.to) / 1000);
+  return clockProblem(
+    evidence.clocks,
+    fromMs + parseDurationUs(target.from ?? '0s') / 1000,
+    target.to === undefined ? toMs : fromMs + parseDurationUs(target.to) / 1000,
+  );
 }
 
 /** Was a machine the limit while this phase ran (default: the last)? An idle phase must not dilute a busy one. */
 export function isSaturated(evidence: CellEvidence, phaseName?: string): boolean {
   const [fromMs, toMs] = timeOf(evidence, phaseName) ?? [-Infinity, Infinity];
   const samples = evidence.load.filter((s) => s.atMs >= fromMs && s.atMs <= toMs);
-  return [...Map.groupBy(samples, (s) => s.machine).values()].some((own) => own.filter((s) => s.busy > evidence.lab.saturation).length / own.length > SATURATED_SHARE);
+  return [...Map.groupBy(samples, (s) => s.machine).values()].some(
+    (own) => own.filter((s) => s.busy > evidence.lab.saturation).length / own.length > SATURATED_SHARE,
+  );
 }
 
 function judge(target: TargetFile, repeats: readonly CellEvidence[], judging: Judging): Verdict {
@@ -103,15 +109,35 @@ function judge(target: TargetFile, repeats: readonly CellEvidence[], judging: Ju
   const control = isControl(target, lab.variant);
   const unit = target['relative-to'] === undefined ? (check?.unit(target) ?? 'count') : 'fraction';
   const { measurement, dropped } = measure(target, repeats, judging, control);
-  const base = { cell: lab.cell, target: target.name, requirement: target.requirement ?? null, check: target.check, kind: kindOf(target), control, bounds, unit, wanted: describeBounds(bounds, target, check?.counts, unit, control), dropped };
-  if (typeof measurement === 'string') return { ...base, outcome: 'inconclusive', estimate: null, basis: null, measured: '–', reason: measurement };
+  const base = {
+    cell: lab.cell,
+    target: target.name,
+    requirement: target.requirement ?? null,
+    check: target.check,
+    kind: kindOf(target),
+    control,
+    bounds,
+    unit,
+    wanted: describeBounds(bounds, target, check?.counts, unit, control),
+    dropped,
+  };
+  if (typeof measurement === 'string')
+    return { ...base, outcome: 'inconclusive', estimate: null, basis: null, measured: '–', reason: measurement };
   const { estimate, basis, detail } = measurement;
   const raw = basis === 'within-run' ? 'inconclusive' : decide(estimate, bounds);
   const outcome: Outcome = control ? (raw === 'fail' ? 'pass' : raw === 'pass' ? 'fail' : 'inconclusive') : raw;
   return {
-    ...base, outcome, estimate, basis,
+    ...base,
+    outcome,
+    estimate,
+    basis,
     measured: describeEstimate(estimate, unit, basis),
-    reason: outcome === 'inconclusive' ? describeOpen(estimate, unit, basis) : control && outcome === 'fail' ? 'negative control: this check had to fail here' : (detail ?? null),
+    reason:
+      outcome === 'inconclusive'
+        ? describeOpen(estimate, unit, basis)
+        : control && outcome === 'fail'
+          ? 'negative control: this check had to fail here'
+          : (detail ?? null),
   };
 }
 
@@ -131,11 +157,23 @@ function measure(target: TargetFile, repeats: readonly CellEvidence[], judging: 
   const there = reference.cell === undefined ? repeats : judging.lookup(variant);
   const place = [...Object.values(reference.cell ?? {}), reference.phase ?? ''].filter(Boolean).join(' ');
   if (!there || there.length === 0) return open(`the cell to compare with (${place}) was not run`);
-  const { measurement: theirs, dropped } = measureHere({ ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) }, there, judging, false);
+  const { measurement: theirs, dropped } = measureHere(
+    { ...target, ...(reference.phase === undefined ? {} : { phase: reference.phase }) },
+    there,
+    judging,
+    false,
+  );
   if (typeof theirs === 'string') return open(`${place}: ${theirs}`);
   const allowanceUs = reference.allowance === undefined ? 0 : parseDurationUs(reference.allowance);
-  const basis = [own.measurement.basis, theirs.basis].includes('within-run') ? 'within-run' : theirs.basis === 'observed' ? own.measurement.basis : theirs.basis;
-  return { measurement: { estimate: ratio(shifted(own.measurement.estimate, -allowanceUs), theirs.estimate), basis }, dropped: [...own.dropped, ...dropped.map((d) => ({ ...d, reason: `${place}: ${d.reason}` }))] };
+  const basis = [own.measurement.basis, theirs.basis].includes('within-run')
+    ? 'within-run'
+    : theirs.basis === 'observed'
+      ? own.measurement.basis
+      : theirs.basis;
+  return {
+    measurement: { estimate: ratio(shifted(own.measurement.estimate, -allowanceUs), theirs.estimate), basis },
+    dropped: [...own.dropped, ...dropped.map((d) => ({ ...d, reason: `${place}: ${d.reason}` }))],
+  };
 }
 
 /** Why a repeat says nothing about a target; undefined: it does. */
@@ -144,11 +182,20 @@ function unsound(evidence: CellEvidence, target: TargetFile): Omit<DroppedRepeat
   const trouble = clockTrouble(evidence, target);
   if (trouble !== undefined) return { cause: 'clocks', reason: trouble };
   // What does not depend on the machine's speed is true on a busy machine too.
-  if (kindOf(target) === 'measurement' && isSaturated(evidence, target.phase)) return { cause: 'saturated', reason: `the machine was saturated (CPU above ${formatPercent(evidence.lab.saturation, 0)}): lower the rate or use a larger machine` };
+  if (kindOf(target) === 'measurement' && isSaturated(evidence, target.phase))
+    return {
+      cause: 'saturated',
+      reason: `the machine was saturated (CPU above ${formatPercent(evidence.lab.saturation, 0)}): lower the rate or use a larger machine`,
+    };
   return undefined;
 }
 
-function measureHere(target: TargetFile, repeats: readonly CellEvidence[], { planned, checks, confidence }: Judging, control: boolean): Measured {
+function measureHere(
+  target: TargetFile,
+  repeats: readonly CellEvidence[],
+  { planned, checks, confidence }: Judging,
+  control: boolean,
+): Measured {
   const dropped: DroppedRepeat[] = [];
   const present: Present[] = [];
   for (const evidence of repeats) {
@@ -159,11 +206,15 @@ function measureHere(target: TargetFile, repeats: readonly CellEvidence[], { pla
   }
   const open = (reason: string): Measured => ({ measurement: reason, dropped });
   if (present.length === 0) return open([...new Set(dropped.map((d) => d.reason))].join('; '));
-  if (present.length < planned && present.length < ENOUGH_REPEATS) return open(`only ${present.length} of ${planned} repeats can be judged: ${dropped[0]?.reason ?? 'the others were not run'}`);
+  if (present.length < planned && present.length < ENOUGH_REPEATS)
+    return open(`only ${present.length} of ${planned} repeats can be judged: ${dropped[0]?.reason ?? 'the others were not run'}`);
   const clockBoundUs = Math.max(0, ...present.map((f) => f.clockBoundUs ?? 0));
   const bounds = boundsOf(target, checks.get(target.check));
   const finest = Math.min(bounds.atMost ?? Infinity, bounds.atLeast ?? Infinity);
-  if (target['relative-to'] === undefined && finest < 2 * clockBoundUs) return open(`the bound (${formatDurationUs(finest)}) is smaller than twice the clock uncertainty (± ${formatDurationUs(clockBoundUs)}): use better clocks or a looser bound`);
+  if (target['relative-to'] === undefined && finest < 2 * clockBoundUs)
+    return open(
+      `the bound (${formatDurationUs(finest)}) is smaller than twice the clock uncertainty (± ${formatDurationUs(clockBoundUs)}): use better clocks or a looser bound`,
+    );
   const combined = combine(present, bounds, control, confidence);
   return { measurement: { ...combined, estimate: widened(combined.estimate, clockBoundUs) }, dropped };
 }

@@ -6,14 +6,27 @@ import { assignmentOf } from '../rig/labs/assignment.ts';
 import { requireRoot } from './root.ts';
 
 /** `network`: in the node's network with the programs of its machine, also where the node is a container. */
-export async function enter(record: LabRecord, node: string, command: readonly string[], options: { network?: boolean } = {}): Promise<void> {
+export async function enter(
+  record: LabRecord,
+  node: string,
+  command: readonly string[],
+  options: { network?: boolean } = {},
+): Promise<void> {
   const assignment = assignmentOf(record.assignments, node);
   const namespace = namespaceOf(record.lab, node);
   const marked = ['env', `${LAB_ENV}=${record.lab}`, `NETRIG_NODE=${node}`, ...command];
   // The first process of the container's network is its own first one.
-  const argv = assignment.container && !options.network
-    ? ['sh', '-c', 'pid=$(ip netns pids "$1" | head -n 1); shift; exec nsenter --target "$pid" --mount --uts --ipc --net --pid -- "$@"', 'sh', namespace, ...marked]
-    : ['ip', 'netns', 'exec', namespace, ...marked];
+  const argv =
+    assignment.container && !options.network
+      ? [
+          'sh',
+          '-c',
+          'pid=$(ip netns pids "$1" | head -n 1); shift; exec nsenter --target "$pid" --mount --uts --ipc --net --pid -- "$@"',
+          'sh',
+          namespace,
+          ...marked,
+        ]
+      : ['ip', 'netns', 'exec', namespace, ...marked];
   if (record.rig !== null) {
     const { findHost, loadRig } = await import('../rig/rigfile.ts');
     const rig = await loadRig(record.rig);

@@ -34,9 +34,18 @@ export function parseLabName(text: string): string {
 
 /** Loads the parser and the systems only now: commands without a topology start without them. */
 export async function load(file: string, options: TopologyOptions, rig: RigPlan | null = null) {
-  const [{ loadExperiment }, { checksOf, checkSystems }, { checkFilters, hasLibpcap }] = await Promise.all([import('../topology/load.ts'), import('../systems/registry.ts'), import('../capture/libpcap/index.ts')]);
+  const [{ loadExperiment }, { checksOf, checkSystems }, { checkFilters, hasLibpcap }] = await Promise.all([
+    import('../topology/load.ts'),
+    import('../systems/registry.ts'),
+    import('../capture/libpcap/index.ts'),
+  ]);
   const loadOptions: LoadOptions = {
-    set: options.set, filter: options.filter, checksOf, checkSystems, ...(hasLibpcap() ? { checkFilters } : {}), rigVars: rig?.vars ?? {},
+    set: options.set,
+    filter: options.filter,
+    checksOf,
+    checkSystems,
+    ...(hasLibpcap() ? { checkFilters } : {}),
+    rigVars: rig?.vars ?? {},
     ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
     ...(options.untilDecided === undefined ? {} : { untilDecided: options.untilDecided }),
     ...(options.name === undefined ? {} : { name: options.name }),
@@ -55,7 +64,8 @@ export function addRigOptions(command: Command): Command {
     .option('--wait <duration>', 'wait this long for a rig that somebody else uses, e.g. 30m', parseWait);
 }
 
-export const loadRigOf = async ({ on }: RigOptions): Promise<RigPlan | null> => (on === undefined ? null : (await import('../rig/rigfile.ts')).loadRig(on));
+export const loadRigOf = async ({ on }: RigOptions): Promise<RigPlan | null> =>
+  on === undefined ? null : (await import('../rig/rigfile.ts')).loadRig(on);
 export const waitOf = ({ wait }: RigOptions): number => (wait === undefined ? 0 : parseDurationUs(wait) / 1000);
 
 function parseWait(text: string): string {

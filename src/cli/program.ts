@@ -21,7 +21,9 @@ function buildProgram(): Command {
     .version('0.1.0')
     .showHelpAfterError('(netrig help COMMAND says more)')
     .showSuggestionAfterError()
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 First steps:
   netrig doctor                        what this machine can do
   netrig run topologies/hello.yaml     two hosts, one switch, one verdict
@@ -29,22 +31,41 @@ First steps:
 
 By hand:
   netrig deploy topologies/hello.yaml  then inspect, shell a, exec a -- ip addr, capture a:eth1
-  netrig destroy hello`);
+  netrig destroy hello`,
+    );
   // Before subcommands are made: they inherit it.
   program.exitOverride();
-  for (const add of [addRun, addValidate, addDeploy, addInspect, addCapture, addPcap, addGraph, addReport, addRig, addImage, addDoctor, addCompletion]) add(program);
+  for (const add of [
+    addRun,
+    addValidate,
+    addDeploy,
+    addInspect,
+    addCapture,
+    addPcap,
+    addGraph,
+    addReport,
+    addRig,
+    addImage,
+    addDoctor,
+    addCompletion,
+  ])
+    add(program);
   return program;
 }
 
 /** A reader that went away (`| head`) must not kill a run before its teardown; its results are on disk. */
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error; });
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+  });
 }
 /** Exit status 1 means "target missed": a defect of ours must not look like it. SIGTERM to ourselves tears down. */
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   process.on(event, (thrown: unknown) => {
     report(asNetrigError(thrown));
-    process.once('exit', () => { process.exitCode = EXIT.broken; });
+    process.once('exit', () => {
+      process.exitCode = EXIT.broken;
+    });
     if (process.listenerCount('SIGTERM') > 0) process.kill(process.pid, 'SIGTERM');
     else process.exit(EXIT.broken);
   });
@@ -52,9 +73,15 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 
 function report(error: NetrigError): void {
   const { code, message, hint } = error;
-  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ type: 'error', code, message, ...(hint === undefined ? {} : { hint }), at: new Date().toISOString() })}\n`);
-  process.stderr.write(`${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`);
-  if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG']) process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
+  if (process.argv.includes('--json'))
+    process.stdout.write(
+      `${JSON.stringify({ type: 'error', code, message, ...(hint === undefined ? {} : { hint }), at: new Date().toISOString() })}\n`,
+    );
+  process.stderr.write(
+    `${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`,
+  );
+  if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG'])
+    process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
   process.exitCode = error.exit;
 }
 

@@ -15,7 +15,14 @@ function tags({ control, kind }: Verdict): string {
 export function printVerdicts(judged: JudgedRun, reportPath: string): void {
   const { verdicts } = judged;
   if (verdicts.length > 0) {
-    const rows = verdicts.map((v) => [outcomeMark(v.outcome), v.cell || '–', v.target + styleText('dim', tags(v)), v.measured, v.wanted, v.reason ?? '']);
+    const rows = verdicts.map((v) => [
+      outcomeMark(v.outcome),
+      v.cell || '–',
+      v.target + styleText('dim', tags(v)),
+      v.measured,
+      v.wanted,
+      v.reason ?? '',
+    ]);
     process.stdout.write(`\n${renderTable(['', 'cell', 'target', 'measured [95 %]', 'wanted', ''], rows)}\n`);
   }
   for (const line of describeDropped(verdicts)) process.stdout.write(`${styleText('yellow', 'left out')}: ${line}\n`);

@@ -42,15 +42,22 @@ function humanView(live: boolean): Listener {
       case 'run-started':
         startedMs = performance.now();
         expectedTotal = event.expectedSeconds;
-        print(`${styleText('bold', event.lab)}: ${event.cells} ${event.cells === 1 ? 'cell' : 'cells'}, about ${expectedTotal} s; evidence in ${event.results}`);
+        print(
+          `${styleText('bold', event.lab)}: ${event.cells} ${event.cells === 1 ? 'cell' : 'cells'}, about ${expectedTotal} s; evidence in ${event.results}`,
+        );
         break;
       case 'run-extended':
         expectedTotal = event.expectedSeconds;
-        print(`  ${styleText('dim', 'note')} undecided after ${event.after} ${event.after === 1 ? 'repeat' : 'repeats'}, repeated until ${event.until}: ${event.cells.map((cell) => cell || 'run').join(', ')}`);
+        print(
+          `  ${styleText('dim', 'note')} undecided after ${event.after} ${event.after === 1 ? 'repeat' : 'repeats'}, repeated until ${event.until}: ${event.cells.map((cell) => cell || 'run').join(', ')}`,
+        );
         break;
       case 'cell-started': {
         const elapsed = Math.round((performance.now() - startedMs) / 1000);
-        print(styleText('bold', `[${event.index}/${event.of}] ${event.cell || 'run'}${event.repeat > 1 ? ` (repeat ${event.repeat})` : ''}`) + styleText('dim', `  ${elapsed} s of about ${expectedTotal} s`));
+        print(
+          styleText('bold', `[${event.index}/${event.of}] ${event.cell || 'run'}${event.repeat > 1 ? ` (repeat ${event.repeat})` : ''}`) +
+            styleText('dim', `  ${elapsed} s of about ${expectedTotal} s`),
+        );
         break;
       }
       case 'stage-started':
@@ -65,7 +72,9 @@ function humanView(live: boolean): Listener {
         }
         break;
       case 'stage-ended':
-        print(`  ${styleText('green', '✓')} ${event.stage}${event.detail ? `: ${event.detail}` : ''} ${styleText('dim', seconds(event.seconds))}`);
+        print(
+          `  ${styleText('green', '✓')} ${event.stage}${event.detail ? `: ${event.detail}` : ''} ${styleText('dim', seconds(event.seconds))}`,
+        );
         break;
       case 'stage-failed':
         print(`  ${styleText('red', '✗')} ${event.stage}: ${event.code} ${styleText('dim', seconds(event.seconds))}`);
@@ -75,7 +84,9 @@ function humanView(live: boolean): Listener {
       case 'verdict':
         break; // the table at the end says it once
       case 'note':
-        print(`  ${event.level === 'info' ? styleText('dim', 'note') : styleText(event.level === 'warn' ? 'yellow' : 'red', event.level)} ${event.text}`);
+        print(
+          `  ${event.level === 'info' ? styleText('dim', 'note') : styleText(event.level === 'warn' ? 'yellow' : 'red', event.level)} ${event.text}`,
+        );
         break;
       case 'run-ended':
         break;

@@ -43,7 +43,10 @@ ${leads ? '' : 'slaveOnly 1\n'}uds_address ${DIR}/ptp4l
 }
 
 export function chronyConfig(leader: string | null): string {
-  const source = leader === null ? 'local stratum 8\nallow all\n' : `server ${leader} iburst minpoll -3 maxpoll -1 xleave\nmakestep 0.002 -1\nmaxupdateskew 1000\n`;
+  const source =
+    leader === null
+      ? 'local stratum 8\nallow all\n'
+      : `server ${leader} iburst minpoll -3 maxpoll -1 xleave\nmakestep 0.002 -1\nmaxupdateskew 1000\n`;
   return `${source}cmdport 0\npidfile ${DIR}/chronyd.pid\nbindcmdaddress /\n`;
 }
 
@@ -57,33 +60,79 @@ export interface Synchronisation {
 export async function startSync(wanted: SyncKind, leader: ClockedMachine, followers: readonly ClockedMachine[]): Promise<Synchronisation> {
   if (wanted === 'none') return { kind: 'none', notes: ['not synchronised by netrig'], processes: [] };
   const all = [leader, ...followers];
-  const has = async (program: string) => (await Promise.all(all.map(async ({ host }) => (await host.exec(['sh', '-c', `PATH=$PATH:/usr/sbin:/sbin; command -v "$1"`, 'sh', program], { allowFailure: true })).exitCode === 0))).every(Boolean);
+  const has = async (program: string) =>
+    (
+      await Promise.all(
+        all.map(
+          async ({ host }) =>
+            (await host.exec(['sh', '-c', `PATH=$PATH:/usr/sbin:/sbin; command -v "$1"`, 'sh', program], { allowFailure: true }))
+              .exitCode === 0,
+        ),
+      )
+    ).every(Boolean);
   if (wanted === 'ptp' && (await has('ptp4l'))) return startPtp(leader, followers);
-  if (await has('chronyd')) return startChrony(leader, followers, wanted === 'ptp' ? ['ptp4l is not on every machine: chrony instead'] : []);
-  throw new NetrigError('CAPABILITY_MISSING', `neither ptp4l nor chronyd is on every machine of the rig`, { hint: 'apt install linuxptp on each, or clocks: { sync: none } where they are synchronised already' });
+  if (await has('chronyd'))
+    return startChrony(leader, followers, wanted === 'ptp' ? ['ptp4l is not on every machine: chrony instead'] : []);
+  throw new NetrigError('CAPABILITY_MISSING', `neither ptp4l nor chronyd is on every machine of the rig`, {
+    hint: 'apt install linuxptp on each, or clocks: { sync: none } where they are synchronised already',
+  });
 }
 
 async function startPtp(leader: ClockedMachine, followers: readonly ClockedMachine[]): Promise<Synchronisation> {
   const notes: string[] = [];
-  const processes = await Promise.all([leader, ...followers].map(async ({ name, host, device }, i) => {
-    const hardware = /hardware-transmit[\s\S]*PTP Hardware Clock: \d/.test((await host.exec(['ethtool', '-T', device], { allowFailure: true })).stdout);
-    notes.push(`${name}: ptp4l on ${device}, ${hardware ? 'hardware' : 'software'} time stamps${i === 0 ? ', grandmaster' : ''}`);
-    await host.exec(['mkdir', '-p', DIR]);
-    await host.put(`${DIR}/ptp4l.conf`, ptpConfig(i === 0, hardware));
-    const ptp = host.spawn([...REALTIME, 'ptp4l', '-f', `${DIR}/ptp4l.conf`, '-i', device, '-m', '-q']);
-    // The clock of the NIC follows the system's on the grandmaster, and leads it elsewhere.
-    const [from, to] = i === 0 ? ['CLOCK_REALTIME', device] : [device, 'CLOCK_REALTIME'];
-    return hardware ? [ptp, host.spawn([...REALTIME, 'phc2sys', '-s', from, '-c', to, '-O', '0', '-R', '8', '-S', '0.002', '-n', String(DOMAIN), '-z', `${DIR}/ptp4l`, '-m', '-q'])] : [ptp];
-  }));
+  const processes = await Promise.all(
+    [leader, ...followers].map(async ({ name, host, device }, i) => {
+      const hardware = /hardware-transmit[\s\S]*PTP Hardware Clock: \d/.test(
+        (await host.exec(['ethtool', '-T', device], { allowFailure: true })).stdout,
+      );
+      notes.push(`${name}: ptp4l on ${device}, ${hardware ? 'hardware' : 'software'} time stamps${i === 0 ? ', grandmaster' : ''}`);
+      await host.exec(['mkdir', '-p', DIR]);
+      await host.put(`${DIR}/ptp4l.conf`, ptpConfig(i === 0, hardware));
+      const ptp = host.spawn([...REALTIME, 'ptp4l', '-f', `${DIR}/ptp4l.conf`, '-i', device, '-m', '-q']);
+      // The clock of the NIC follows the system's on the grandmaster, and leads it elsewhere.
+      const [from, to] = i === 0 ? ['CLOCK_REALTIME', device] : [device, 'CLOCK_REALTIME'];
+      return hardware
+        ? [
+            ptp,
+            host.spawn([
+              ...REALTIME,
+              'phc2sys',
+              '-s',
+              from,
+              '-c',
+              to,
+              '-O',
+              '0',
+              '-R',
+              '8',
+              '-S',
+              '0.002',
+              '-n',
+              String(DOMAIN),
+              '-z',
+              `${DIR}/ptp4l`,
+              '-m',
+              '-q',
+            ]),
+          ]
+        : [ptp];
+    }),
+  );
   return { kind: 'ptp', notes, processes: await started(processes.flat()) };
 }
 
-async function startChrony(leader: ClockedMachine, followers: readonly ClockedMachine[], notes: readonly string[]): Promise<Synchronisation> {
-  const processes = await Promise.all([leader, ...followers].map(async ({ host }, i) => {
-    await host.exec(['mkdir', '-p', DIR]);
-    await host.put(`${DIR}/chrony.conf`, chronyConfig(i === 0 ? null : leader.address));
-    return host.spawn([...REALTIME, 'chronyd', '-d', '-f', `${DIR}/chrony.conf`]);
-  }));
+async function startChrony(
+  leader: ClockedMachine,
+  followers: readonly ClockedMachine[],
+  notes: readonly string[],
+): Promise<Synchronisation> {
+  const processes = await Promise.all(
+    [leader, ...followers].map(async ({ host }, i) => {
+      await host.exec(['mkdir', '-p', DIR]);
+      await host.put(`${DIR}/chrony.conf`, chronyConfig(i === 0 ? null : leader.address));
+      return host.spawn([...REALTIME, 'chronyd', '-d', '-f', `${DIR}/chrony.conf`]);
+    }),
+  );
   return { kind: 'chrony', notes: [...notes, `chrony, ${leader.name} is the server`], processes: await started(processes) };
 }
 
@@ -93,11 +142,21 @@ const KEPT_OUTPUT = 2000;
 
 /** Reads what they say, which would stop them otherwise; CAPABILITY_MISSING if one ends right away. */
 async function started(processes: readonly HostProcess[]): Promise<readonly HostProcess[]> {
-  await Promise.all(processes.map(async ({ stdout, stderr, exited }) => {
-    let said = '';
-    for (const stream of [stdout, stderr]) stream.setEncoding('utf8').on('data', (text: string) => { said = (said + text).slice(-KEPT_OUTPUT); });
-    const ended = await Promise.race([exited, sleep(START_MS)]);
-    if (ended) throw new NetrigError('CAPABILITY_MISSING', `clocks cannot be synchronised: ${said.trim() || `a program ended with ${ended.signal ?? ended.code}`}`, { hint: 'clocks: { sync: none } where they are synchronised already' });
-  }));
+  await Promise.all(
+    processes.map(async ({ stdout, stderr, exited }) => {
+      let said = '';
+      for (const stream of [stdout, stderr])
+        stream.setEncoding('utf8').on('data', (text: string) => {
+          said = (said + text).slice(-KEPT_OUTPUT);
+        });
+      const ended = await Promise.race([exited, sleep(START_MS)]);
+      if (ended)
+        throw new NetrigError(
+          'CAPABILITY_MISSING',
+          `clocks cannot be synchronised: ${said.trim() || `a program ended with ${ended.signal ?? ended.code}`}`,
+          { hint: 'clocks: { sync: none } where they are synchronised already' },
+        );
+    }),
+  );
   return processes;
 }

@@ -40,7 +40,13 @@ export class ClockWatch implements ClockSource {
   /** The reference's clock against this machine's, as last measured. */
   #referenceAhead: ClockOffset;
 
-  private constructor(reference: ClockPort, followers: readonly ClockPort[], settings: ClockSettings, sync: Synchronisation, referenceAhead: ClockOffset) {
+  private constructor(
+    reference: ClockPort,
+    followers: readonly ClockPort[],
+    settings: ClockSettings,
+    sync: Synchronisation,
+    referenceAhead: ClockOffset,
+  ) {
     this.reference = reference.machine;
     this.#settings = settings;
     this.#sync = sync;
@@ -68,7 +74,18 @@ export class ClockWatch implements ClockSource {
   }
 
   #ask(machine: Machine, address: string): void {
-    const client = machine.spawn(['chrt', '--fifo', '5', join(machine.runtime.nativeDir, 'clockprobe'), 'ask', address, String(PORT), String(EXCHANGES), String(PAUSE_US), String(EVERY_MS)]);
+    const client = machine.spawn([
+      'chrt',
+      '--fifo',
+      '5',
+      join(machine.runtime.nativeDir, 'clockprobe'),
+      'ask',
+      address,
+      String(PORT),
+      String(EXCHANGES),
+      String(PAUSE_US),
+      String(EVERY_MS),
+    ]);
     createInterface({ input: client.stdout }).on('line', (line) => this.#samples.push(parseBurst(machine.name, line, Date.now())));
     client.stderr.resume();
     this.#processes.push(client);
@@ -78,7 +95,13 @@ export class ClockWatch implements ClockSource {
   /** A machine that was lost and is back is watched again. */
   async #whenBack(machine: Machine, again: () => void): Promise<void> {
     do await sleep(EVERY_MS);
-    while (!this.#stopping && !(await machine.clockNs().then(() => true, () => false)));
+    while (
+      !this.#stopping &&
+      !(await machine.clockNs().then(
+        () => true,
+        () => false,
+      ))
+    );
     if (!this.#stopping) again();
   }
 
@@ -88,19 +111,30 @@ export class ClockWatch implements ClockSource {
     const deadline = performance.now() + settleUs / 1000;
     for (;;) {
       const recent = this.#watched.map((machine) => this.#samples.filter((s) => s.machine === machine).slice(-GOOD_SAMPLES));
-      if (recent.every((own) => own.length === GOOD_SAMPLES && own.every((s) => !isBeyond(s, maxOffsetUs) && Date.now() - s.atMs < MAX_GAP_MS))) return this.#describe(recent);
+      if (
+        recent.every(
+          (own) => own.length === GOOD_SAMPLES && own.every((s) => !isBeyond(s, maxOffsetUs) && Date.now() - s.atMs < MAX_GAP_MS),
+        )
+      )
+        return this.#describe(recent);
       if (performance.now() > deadline) {
-        throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clocks are not within ${formatDurationUs(maxOffsetUs)} of that of ${this.reference.name} after ${formatDurationUs(settleUs)} (${this.#sync.kind}): ${this.#describe(recent)}`, { hint: 'clocks.settle allows more time, clocks.max-offset more difference; netrig rig check shows what stamps the NICs have' });
+        throw new NetrigError(
+          'CLOCK_OUT_OF_BOUNDS',
+          `the clocks are not within ${formatDurationUs(maxOffsetUs)} of that of ${this.reference.name} after ${formatDurationUs(settleUs)} (${this.#sync.kind}): ${this.#describe(recent)}`,
+          { hint: 'clocks.settle allows more time, clocks.max-offset more difference; netrig rig check shows what stamps the NICs have' },
+        );
       }
       await sleep(POLL_MS, ctx.signal);
     }
   }
 
   #describe(recent: readonly (readonly ClockSample[])[]): string {
-    return this.#watched.map((machine, i) => {
-      const last = recent[i]?.at(-1);
-      return `${machine} ${last ? describeOffset(last.clock) : 'not measured'}`;
-    }).join(', ');
+    return this.#watched
+      .map((machine, i) => {
+        const last = recent[i]?.at(-1);
+        return `${machine} ${last ? describeOffset(last.clock) : 'not measured'}`;
+      })
+      .join(', ');
   }
 
   /** A machine's clock minus this machine's: over the reference, so that differences between machines are as exact as they are measured. */
@@ -126,7 +160,12 @@ export class ClockWatch implements ClockSource {
   }
 
   record(fromMs: number): ClockRecord {
-    return { reference: this.reference.name, sync: this.#sync.kind, maxOffsetUs: this.#settings.maxOffsetUs, samples: this.#samples.filter((s) => s.atMs >= fromMs) };
+    return {
+      reference: this.reference.name,
+      sync: this.#sync.kind,
+      maxOffsetUs: this.#settings.maxOffsetUs,
+      samples: this.#samples.filter((s) => s.atMs >= fromMs),
+    };
   }
 
   async stop(): Promise<void> {
@@ -136,12 +175,20 @@ export class ClockWatch implements ClockSource {
   }
 }
 
-const burst = Type.Object({ lowerNs: Type.Optional(Type.Number()), upperNs: Type.Optional(Type.Number()), rttMaxNs: Type.Optional(Type.Number()) });
+const burst = Type.Object({
+  lowerNs: Type.Optional(Type.Number()),
+  upperNs: Type.Optional(Type.Number()),
+  rttMaxNs: Type.Optional(Type.Number()),
+});
 
 /** A line of native/clockprobe, whose bounds are of the reference's clock minus the machine's. */
 export function parseBurst(machine: string, line: string, atMs: number): ClockSample {
   const { lowerNs, upperNs, rttMaxNs = 0 } = parseJson(burst, line);
   if (lowerNs === undefined || upperNs === undefined) return { machine, atMs, clock: null };
   const moved = upperNs < lowerNs;
-  return { machine, atMs, clock: { offsetNs: -(lowerNs + upperNs) / 2, boundNs: Math.abs(upperNs - lowerNs) / 2 + (moved ? rttMaxNs : 0) } };
+  return {
+    machine,
+    atMs,
+    clock: { offsetNs: -(lowerNs + upperNs) / 2, boundNs: Math.abs(upperNs - lowerNs) / 2 + (moved ? rttMaxNs : 0) },
+  };
 }

@@ -18,9 +18,18 @@ async function makeBundle(entry: URL, name: string): Promise<string> {
   const outfile = join(BUILD_DIR, `${name}.cjs`);
   await mkdir(BUILD_DIR, { recursive: true });
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(entry)], outfile, write: false, bundle: true, platform: 'node', format: 'cjs', target: 'node24',
+    entryPoints: [fileURLToPath(entry)],
+    outfile,
+    write: false,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node24',
     // ssh2 comes with the Docker client, and works without its native parts.
-    external: ['koffi', 'cpu-features'], loader: { '.node': 'empty' }, sourcemap: 'inline', logLevel: 'silent',
+    external: ['koffi', 'cpu-features'],
+    loader: { '.node': 'empty' },
+    sourcemap: 'inline',
+    logLevel: 'silent',
   });
   // Renamed into place: another netrig may be reading it.
   await writeFile(`${outfile}.${process.pid}`, (outputFiles[0] as { contents: Uint8Array }).contents);

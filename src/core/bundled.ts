@@ -8,6 +8,8 @@ declare const NETRIG_BUNDLED: true | undefined;
 export const isBundled = typeof NETRIG_BUNDLED !== 'undefined';
 
 /** Imports a module by the URL of its source. */
-export const importModule = (source: URL | string): Promise<unknown> => import(isBundled ? inBundle(fileURLToPath(source)) : String(source));
+export const importModule = (source: URL | string): Promise<unknown> =>
+  import(isBundled ? inBundle(fileURLToPath(source)) : String(source));
 
-const inBundle = (path: string): string => pathToFileURL(join(BUILD_DIR, 'cli', relative(join(BUILD_DIR, '..'), path).replace(/\.ts$/, '.mjs'))).href;
+const inBundle = (path: string): string =>
+  pathToFileURL(join(BUILD_DIR, 'cli', relative(join(BUILD_DIR, '..'), path).replace(/\.ts$/, '.mjs'))).href;

@@ -11,14 +11,17 @@ export const quietContext = (): Context => ({ signal: new AbortController().sign
 
 /** Runs one named stage, reporting its start, its end or failure, and its duration. */
 export async function stage<T>(
-  ctx: Context, name: string, work: () => Promise<T>,
+  ctx: Context,
+  name: string,
+  work: () => Promise<T>,
   options: { detail?: string; expectedSeconds?: number; result?: (value: T) => string } = {},
 ): Promise<T> {
   throwIfAborted(ctx.signal);
   const startedMs = performance.now();
   const { detail, expectedSeconds } = options;
   ctx.events.emit({
-    type: 'stage-started', stage: name,
+    type: 'stage-started',
+    stage: name,
     ...(detail === undefined ? {} : { detail }),
     ...(expectedSeconds === undefined ? {} : { expectedSeconds }),
   });
@@ -28,7 +31,9 @@ export async function stage<T>(
     throw thrown;
   });
   ctx.events.emit({
-    type: 'stage-ended', stage: name, seconds: (performance.now() - startedMs) / 1000,
+    type: 'stage-ended',
+    stage: name,
+    seconds: (performance.now() - startedMs) / 1000,
     ...(options.result ? { detail: options.result(value) } : {}),
   });
   return value;

@@ -4,14 +4,7 @@
  * docs/errors.md is generated from this table (`npm run docs`).
  */
 
-export const EXIT = {
-  met: 0,
-  missed: 1,
-  badFile: 2,
-  inconclusive: 3,
-  broken: 4,
-  interrupted: 130,
-} as const;
+export const EXIT = { met: 0, missed: 1, badFile: 2, inconclusive: 3, broken: 4, interrupted: 130 } as const;
 
 export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
 
@@ -22,11 +15,7 @@ interface CodeInfo {
 }
 
 export const CODES = {
-  USAGE: {
-    exit: EXIT.badFile,
-    meaning: 'The command line cannot be understood.',
-    remedy: 'See `netrig help COMMAND`.',
-  },
+  USAGE: { exit: EXIT.badFile, meaning: 'The command line cannot be understood.', remedy: 'See `netrig help COMMAND`.' },
   TOPOLOGY_UNREADABLE: {
     exit: EXIT.badFile,
     meaning: 'The topology file cannot be opened.',
@@ -39,7 +28,8 @@ export const CODES = {
   },
   TOPOLOGY_INVALID: {
     exit: EXIT.badFile,
-    meaning: 'The topology file is YAML but not a topology: an unknown key, a wrong type, a dangling reference, a configuration that a system refuses (admission control, R4-12).',
+    meaning:
+      'The topology file is YAML but not a topology: an unknown key, a wrong type, a dangling reference, a configuration that a system refuses (admission control, R4-12).',
     remedy: 'Each problem is listed with file:line:column, what was expected and a hint.',
   },
   RESULTS_UNREADABLE: {
@@ -52,16 +42,8 @@ export const CODES = {
     meaning: 'The results folder cannot be written: the disk is full, or the folder is not writable. The run was stopped and torn down.',
     remedy: 'Free the disk, or name another folder with `--results`.',
   },
-  RIG_UNREADABLE: {
-    exit: EXIT.badFile,
-    meaning: 'The rig file cannot be opened.',
-    remedy: 'Check the path and its permissions.',
-  },
-  RIG_SYNTAX: {
-    exit: EXIT.badFile,
-    meaning: 'The rig file is not valid YAML.',
-    remedy: 'Mend the place that the message names.',
-  },
+  RIG_UNREADABLE: { exit: EXIT.badFile, meaning: 'The rig file cannot be opened.', remedy: 'Check the path and its permissions.' },
+  RIG_SYNTAX: { exit: EXIT.badFile, meaning: 'The rig file is not valid YAML.', remedy: 'Mend the place that the message names.' },
   RIG_INVALID: {
     exit: EXIT.badFile,
     meaning: 'The rig file is not one: an unknown key, a host that nothing reaches, a cable with one end.',
@@ -80,7 +62,7 @@ export const CODES = {
   HOST_KEY_UNKNOWN: {
     exit: EXIT.broken,
     meaning: 'The key that a machine shows is not the one in the rig file, nor in known_hosts. Nothing was sent to it.',
-    remedy: 'The message has the command that accepts the key, once you have compared its fingerprint with the machine\'s own.',
+    remedy: "The message has the command that accepts the key, once you have compared its fingerprint with the machine's own.",
   },
   HOST_LOST: {
     exit: EXIT.broken,
@@ -162,11 +144,7 @@ export const CODES = {
     meaning: 'Ctrl-C or SIGTERM: the run was stopped and torn down.',
     remedy: 'Evidence gathered so far is kept. A second Ctrl-C kills at once; then `netrig destroy NAME`.',
   },
-  INTERNAL: {
-    exit: EXIT.broken,
-    meaning: 'A defect in netrig.',
-    remedy: 'Please report it with the stack trace (`NETRIG_DEBUG=1`).',
-  },
+  INTERNAL: { exit: EXIT.broken, meaning: 'A defect in netrig.', remedy: 'Please report it with the stack trace (`NETRIG_DEBUG=1`).' },
 } as const satisfies Record<string, CodeInfo>;
 
 export type ErrorCode = keyof typeof CODES;

@@ -3,7 +3,10 @@ import type { Static, TSchema } from 'typebox';
 import type { DeepReadonly } from './readonly.ts';
 import { problemsOf } from './config/validate.ts';
 
-/** The value, if it is what the schema describes. An Error says at which place below `root` it is not, "/data/0/atMs: expected a number, found null". `name`: as in problemsOf. */
+/**
+ * The value, if it is what the schema describes. An Error says at which place below `root` it is not, "/data/0/atMs:
+ * expected a number, found null". `name`: as in problemsOf.
+ */
 export function conform<S extends TSchema>(schema: S, value: unknown, root = '', name?: string): DeepReadonly<Static<S>> {
   const [problem] = problemsOf(schema, value, name);
   if (problem) throw new Error([[root, ...problem.path].join('/'), problem.message].filter(Boolean).join(': '));

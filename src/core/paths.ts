@@ -15,10 +15,25 @@ export interface Helper {
 
 /** Debian packages that a machine needs to carry agents of a system, by system: agents/NAME/debian.txt. */
 export const systemPackages = (): ReadonlyMap<string, readonly string[]> =>
-  new Map(globSync('agents/*/debian.txt', { cwd: PROJECT }).sort().map((file) => [file.split('/')[1] as string, readFileSync(join(PROJECT, file), 'utf8').split('\n').filter(Boolean)]));
+  new Map(
+    globSync('agents/*/debian.txt', { cwd: PROJECT })
+      .sort()
+      .map((file) => [file.split('/')[1] as string, readFileSync(join(PROJECT, file), 'utf8').split('\n').filter(Boolean)]),
+  );
 
-/** Native helpers, the testbed's and those of systems: what lab/build.sh makes of the same folders. Programs for the kernel are parts of others. */
-export const helpers = (): Helper[] => ['native', 'agents/*/native'].flatMap((folder) => globSync(`${folder}/*.c`, { cwd: PROJECT })).filter((file) => !file.endsWith('.bpf.c')).map((file): Helper => {
-  const [top, system = ''] = file.split('/');
-  return { name: basename(file, '.c'), system: top === 'agents' && existsSync(join(PROJECT, 'agents', system, 'native/debian.txt')) ? system : null };
-}).sort((a, b) => (a.name < b.name ? -1 : 1));
+/**
+ * Native helpers, the testbed's and those of systems: what lab/build.sh makes of the same folders. Programs for the
+ * kernel are parts of others.
+ */
+export const helpers = (): Helper[] =>
+  ['native', 'agents/*/native']
+    .flatMap((folder) => globSync(`${folder}/*.c`, { cwd: PROJECT }))
+    .filter((file) => !file.endsWith('.bpf.c'))
+    .map((file): Helper => {
+      const [top, system = ''] = file.split('/');
+      return {
+        name: basename(file, '.c'),
+        system: top === 'agents' && existsSync(join(PROJECT, 'agents', system, 'native/debian.txt')) ? system : null,
+      };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));

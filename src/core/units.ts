@@ -1,9 +1,18 @@
 /** Quantities as people write them (`100Mbit`, `5ms`, `0.1%`, `64KB`) to plain numbers and back. */
 
 const RATE_UNITS: Readonly<Record<string, number>> = {
-  bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9, tbit: 1e12,
-  bps: 1, kbps: 1e3, mbps: 1e6, gbps: 1e9,
-  k: 1e3, m: 1e6, g: 1e9,
+  bit: 1,
+  kbit: 1e3,
+  mbit: 1e6,
+  gbit: 1e9,
+  tbit: 1e12,
+  bps: 1,
+  kbps: 1e3,
+  mbps: 1e6,
+  gbps: 1e9,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
 };
 const TIME_UNITS_US: Readonly<Record<string, number>> = { ns: 1e-3, us: 1, µs: 1, ms: 1e3, s: 1e6, m: 60e6, min: 60e6, h: 3600e6 };
 const SIZE_UNITS: Readonly<Record<string, number>> = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 1024, mib: 1048576, gib: 1073741824 };
@@ -35,14 +44,19 @@ export const parseSizeBytes = (text: string): number => scaled(text, SIZE_UNITS)
 export const parseFraction = (text: string): number => splitQuantity(text)[0] / 100;
 
 /** "70%" of the capacity or "70Mbit" as bit/s. */
-export const parseRateOf = (text: string, capacityBps: number): number => (text.trim().endsWith('%') ? parseFraction(text) * capacityBps : parseRateBps(text));
+export const parseRateOf = (text: string, capacityBps: number): number =>
+  text.trim().endsWith('%') ? parseFraction(text) * capacityBps : parseRateBps(text);
 
 function trim(value: number, digits: number): string {
   return String(Number(value.toPrecision(digits)));
 }
 
 export function formatRate(bps: number): string {
-  for (const [unit, factor] of [['Gbit', 1e9], ['Mbit', 1e6], ['kbit', 1e3]] as const) {
+  for (const [unit, factor] of [
+    ['Gbit', 1e9],
+    ['Mbit', 1e6],
+    ['kbit', 1e3],
+  ] as const) {
     if (Math.abs(bps) >= factor) return `${trim(bps / factor, 4)}${unit}`;
   }
   return `${trim(bps, 4)}bit`;

@@ -17,13 +17,20 @@ export function agentLog(evidence: CellEvidence, system: string, node: string): 
   return lines;
 }
 
-const linesOf = (file: string): LogLine[] => readFileSync(file, 'utf8').split('\n').flatMap((line) => {
-  try {
-    return line === '' ? [] : [JSON.parse(line) as LogLine];
-  } catch {
-    return []; // the last line of an agent that was killed
-  }
-});
+const linesOf = (file: string): LogLine[] =>
+  readFileSync(file, 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        return line === '' ? [] : [JSON.parse(line) as LogLine];
+      } catch {
+        return []; // the last line of an agent that was killed
+      }
+    });
 
-/** How far the clock of an agent's log is ahead of the one that phases are dated by, milliseconds; NaN: not known, so that nothing can be dated by it. */
-export const logAheadMs = ({ agents }: CellEvidence, node: string): number => (agents.find((a) => a.node === node)?.clock?.offsetNs ?? NaN) / 1e6;
+/**
+ * How far the clock of an agent's log is ahead of the one that phases are dated by, milliseconds; NaN: not known, so
+ * that nothing can be dated by it.
+ */
+export const logAheadMs = ({ agents }: CellEvidence, node: string): number =>
+  (agents.find((a) => a.node === node)?.clock?.offsetNs ?? NaN) / 1e6;

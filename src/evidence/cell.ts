@@ -6,10 +6,7 @@ import { partPath, readPart, type Part, type PartName } from './parts.ts';
 import type { ClockRecord, RunManifest } from './records.ts';
 
 /** One repeat of one cell. */
-export type CellEvidence = { readonly [K in PartName]: Part<K> } & {
-  readonly repeat: number;
-  readonly folder: string;
-};
+export type CellEvidence = { readonly [K in PartName]: Part<K> } & { readonly repeat: number; readonly folder: string };
 
 /** All nodes are on one machine. */
 export const ONE_CLOCK: ClockRecord = { reference: null, sync: 'one kernel', maxOffsetUs: null, samples: [] };
@@ -18,12 +15,19 @@ export const cellFolder = (results: string, cell: string, repeat: number): strin
 
 /** Of a repeat that was cut short, the parts that were written; it is voided. */
 export async function readCell(folder: string, repeat: number): Promise<CellEvidence> {
-  const part = <K extends PartName>(name: K, otherwise: Part<K>): Promise<Part<K>> => (existsSync(partPath(folder, name)) ? readPart(folder, name) : Promise.resolve(otherwise));
+  const part = <K extends PartName>(name: K, otherwise: Part<K>): Promise<Part<K>> =>
+    existsSync(partPath(folder, name)) ? readPart(folder, name) : Promise.resolve(otherwise);
   return {
-    repeat, folder,
+    repeat,
+    folder,
     lab: await readPart(folder, 'lab'),
-    links: await part('links', []), phases: await part('phases', []), captures: await part('captures', []), events: await part('events', {}),
-    agents: await part('agents', []), load: await part('load', []), clocks: await part('clocks', ONE_CLOCK),
+    links: await part('links', []),
+    phases: await part('phases', []),
+    captures: await part('captures', []),
+    events: await part('events', {}),
+    agents: await part('agents', []),
+    load: await part('load', []),
+    clocks: await part('clocks', ONE_CLOCK),
     voided: await part('voided', ['the run ended before this repeat was complete']),
   };
 }

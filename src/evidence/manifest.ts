@@ -13,7 +13,8 @@ export const writeManifest = (results: string, manifest: RunManifest): Promise<v
 export async function readManifest(results: string): Promise<RunManifest> {
   const path = manifestPath(results);
   const found = await readJson(path, Type.Object({ schema: Type.String() }), 'the description of a run');
-  if (found.schema !== MANIFEST_SCHEMA) throw unreadable(path, `it is of "${found.schema}", and this netrig reads "${MANIFEST_SCHEMA}"`, OTHER_VERSION);
+  if (found.schema !== MANIFEST_SCHEMA)
+    throw unreadable(path, `it is of "${found.schema}", and this netrig reads "${MANIFEST_SCHEMA}"`, OTHER_VERSION);
   try {
     return conform(manifestSchema, found, '', MANIFEST_SCHEMA);
   } catch (cause) {

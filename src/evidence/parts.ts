@@ -6,7 +6,16 @@ import { conform, parseJson } from '../core/json.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { DeepReadonly } from '../core/readonly.ts';
 import { labSchema } from '../topology/model.ts';
-import { agentsSchema, capturesSchema, clocksSchema, eventsSchema, linksSchema, loadSchema, phasesSchema, voidedSchema } from './records.ts';
+import {
+  agentsSchema,
+  capturesSchema,
+  clocksSchema,
+  eventsSchema,
+  linksSchema,
+  loadSchema,
+  phasesSchema,
+  voidedSchema,
+} from './records.ts';
 
 const part = <S extends TSchema>(version: number, schema: S) => ({ version, schema });
 
@@ -40,7 +49,8 @@ export async function writePart<K extends PartName>(folder: string, name: K, dat
 export async function readPart<K extends PartName>(folder: string, name: K): Promise<Part<K>> {
   const path = partPath(folder, name);
   const { schema, data } = await readJson(path, envelope, 'a part of a run, {"schema": …, "data": …}');
-  if (schema !== schemaName(name)) throw unreadable(path, `it is of "${schema}", and this netrig reads "${schemaName(name)}"`, OTHER_VERSION);
+  if (schema !== schemaName(name))
+    throw unreadable(path, `it is of "${schema}", and this netrig reads "${schemaName(name)}"`, OTHER_VERSION);
   try {
     return conform(PARTS[name].schema, data, '/data', schemaName(name)) as Part<K>;
   } catch (cause) {
@@ -51,8 +61,10 @@ export async function readPart<K extends PartName>(folder: string, name: K): Pro
 export const OTHER_VERSION = 'its report.html stays readable; only the netrig that wrote the folder can judge it again';
 const NOT_AS_WRITTEN = 'the file was changed or damaged after it was written';
 
-export const unreadable = (path: string, why: string, hint: string, cause?: unknown): NetrigError => new NetrigError('RESULTS_UNREADABLE', `cannot read ${path}: ${why}`, { hint, cause });
-export const unwritable = (path: string, cause: unknown): NetrigError => new NetrigError('RESULTS_UNWRITABLE', `cannot write ${path}: ${(cause as Error).message}`, { cause });
+export const unreadable = (path: string, why: string, hint: string, cause?: unknown): NetrigError =>
+  new NetrigError('RESULTS_UNREADABLE', `cannot read ${path}: ${why}`, { hint, cause });
+export const unwritable = (path: string, cause: unknown): NetrigError =>
+  new NetrigError('RESULTS_UNWRITABLE', `cannot write ${path}: ${(cause as Error).message}`, { cause });
 
 export async function writeJson(path: string, value: unknown): Promise<void> {
   try {

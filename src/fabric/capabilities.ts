@@ -13,7 +13,9 @@ export async function probeFabric(machine: Host): Promise<FabricCapabilities> {
   const probe = `nr.+probe.${process.pid}`;
   try {
     await machine.exec(['ip', 'netns', 'add', probe]);
-    const netem = await machine.exec(['tc', '-n', probe, 'qdisc', 'add', 'dev', 'lo', 'root', 'netem', 'delay', '1ms'], { allowFailure: true });
+    const netem = await machine.exec(['tc', '-n', probe, 'qdisc', 'add', 'dev', 'lo', 'root', 'netem', 'delay', '1ms'], {
+      allowFailure: true,
+    });
     const ovs = await machine.exec(['test', '-d', '/sys/module/openvswitch'], { allowFailure: true });
     return { netem: netem.exitCode === 0, ovsKernel: ovs.exitCode === 0 };
   } finally {

@@ -20,7 +20,14 @@ export interface ImpairCommand {
 }
 
 /** Delay, jitter and loss of a link's directions; netem and the delay line take them without losing what is on the way. */
-export function impairCommands(lab: string, { links }: Fabric, assignments: Assignments, machineOf: (name: string) => ShapingMachine, linkId: string, changes: readonly LinkChange[]): ImpairCommand[] {
+export function impairCommands(
+  lab: string,
+  { links }: Fabric,
+  assignments: Assignments,
+  machineOf: (name: string) => ShapingMachine,
+  linkId: string,
+  changes: readonly LinkChange[],
+): ImpairCommand[] {
   const index = links.findIndex((l) => l.id === linkId);
   const link = links[index];
   if (!link) return [];
@@ -30,7 +37,11 @@ export function impairCommands(lab: string, { links }: Fabric, assignments: Assi
     const host = { on: 'links', machine: passage.machine } as const;
     // Made by what the link was declared as: the qdisc or the delay line is there already.
     return needsDelayLine(link.impairments[direction], netem)
-      ? { host, argv: [join(nativeDir, 'delayline'), 'set', delaySocket(stateRoot, lab)], stdin: `${delayConfig(passage.from, passage.to, to)}\n` }
+      ? {
+          host,
+          argv: [join(nativeDir, 'delayline'), 'set', delaySocket(stateRoot, lab)],
+          stdin: `${delayConfig(passage.from, passage.to, to)}\n`,
+        }
       : { host, argv: ['tc', '-batch', '-'], stdin: `qdisc change dev ${passage.to} root handle 2: netem ${netemArguments(to)}\n` };
   });
 }

@@ -11,8 +11,14 @@ import type { EndpointRef, Fabric, Impairment, Link, Tolerance } from '../topolo
 import { endpointName, isImpaired } from '../topology/lab.ts';
 
 interface ProbeReport {
-  readonly id: string; readonly sent: number; readonly sendErrors: number; readonly received: number;
-  readonly rateBps: number; readonly offeredBps: number; readonly delayMedianUs: number; readonly delayP90Us: number;
+  readonly id: string;
+  readonly sent: number;
+  readonly sendErrors: number;
+  readonly received: number;
+  readonly rateBps: number;
+  readonly offeredBps: number;
+  readonly delayMedianUs: number;
+  readonly delayP90Us: number;
 }
 
 interface ProbeResult extends ProbeReport {
@@ -61,7 +67,12 @@ export async function testLinks(ctx: Context, input: LinkTestInput): Promise<Lin
   let measured = await measure(ctx, input, directions, 1);
   // What looks wrong is measured again: a stalled machine passes, a wrong link stays wrong.
   for (let attempt = 2; attempt <= ATTEMPTS && measured.some((m) => m.problems.length > 0); attempt++) {
-    const again = await measure(ctx, input, directions.filter((_, i) => (measured[i] as LinkMeasurement).problems.length > 0), attempt);
+    const again = await measure(
+      ctx,
+      input,
+      directions.filter((_, i) => (measured[i] as LinkMeasurement).problems.length > 0),
+      attempt,
+    );
     measured = measured.map((m) => again.find((n) => n.from === m.from && n.to === m.to) ?? m);
   }
   return measured;
@@ -70,10 +81,22 @@ export async function testLinks(ctx: Context, input: LinkTestInput): Promise<Lin
 async function measure(ctx: Context, input: LinkTestInput, directions: readonly Direction[], attempt: number): Promise<LinkMeasurement[]> {
   const local = [...input.deployed.machines.values()].every((machine) => machine.isHere);
   const atOnce = Math.max(1, DELAY_CONCURRENCY[local ? 'here' : 'elsewhere'] / CALMER ** (attempt - 1));
-  const quiet = await probeInWaves(ctx, input, directions, waves(directions, () => 1, atOnce), quietJob);
+  const quiet = await probeInWaves(
+    ctx,
+    input,
+    directions,
+    waves(directions, () => 1, atOnce),
+    quietJob,
+  );
   const limited = input.tolerance.reachabilityOnly ? [] : directions.filter((d) => d.declared.rateBps !== null);
   // Measured again, it is measured longer and with fewer others: a busy machine passes, a wrong rate does not.
-  const loaded = await probeInWaves(ctx, input, limited, waves(limited, (d) => d.declared.rateBps ?? 0, CONCURRENT_BPS / CALMER ** (attempt - 1)), (d) => loadJob(d, RATE_TEST_S * 2 ** (attempt - 1)));
+  const loaded = await probeInWaves(
+    ctx,
+    input,
+    limited,
+    waves(limited, (d) => d.declared.rateBps ?? 0, CONCURRENT_BPS / CALMER ** (attempt - 1)),
+    (d) => loadJob(d, RATE_TEST_S * 2 ** (attempt - 1)),
+  );
   return directions.map((d) => ({ ...evaluate(d, quiet.get(d.id), loaded.get(d.id), input.tolerance), attempts: attempt }));
 }
 
@@ -94,9 +117,18 @@ function waves<T>(items: readonly T[], weight: (item: T) => number, limit: numbe
 
 /** Frames far enough apart to meet an empty queue; enough of them to see the declared loss. */
 function quietJob({ declared }: Direction): Job {
-  const frames = declared.loss > 0 ? Math.min(4000, Math.max(400, Math.ceil(40 / declared.loss))) : isImpaired(declared) ? DELAY_FRAMES : REACHABILITY_FRAMES;
+  const frames =
+    declared.loss > 0
+      ? Math.min(4000, Math.max(400, Math.ceil(40 / declared.loss)))
+      : isImpaired(declared)
+        ? DELAY_FRAMES
+        : REACHABILITY_FRAMES;
   const serializationNs = declared.rateBps === null ? 0 : (SMALL_FRAME_BYTES * 8e9) / declared.rateBps;
-  return { frames, bytes: SMALL_FRAME_BYTES, intervalNs: Math.max(declared.loss > 0 ? DELAY_INTERVAL_NS / 4 : DELAY_INTERVAL_NS, 2 * serializationNs) };
+  return {
+    frames,
+    bytes: SMALL_FRAME_BYTES,
+    intervalNs: Math.max(declared.loss > 0 ? DELAY_INTERVAL_NS / 4 : DELAY_INTERVAL_NS, 2 * serializationNs),
+  };
 }
 
 function loadJob({ declared }: Direction, seconds: number): Job {
@@ -106,16 +138,32 @@ function loadJob({ declared }: Direction, seconds: number): Job {
 }
 
 async function probeInWaves(
-  ctx: Context, input: LinkTestInput, all: readonly Direction[], groups: readonly Direction[][],
+  ctx: Context,
+  input: LinkTestInput,
+  all: readonly Direction[],
+  groups: readonly Direction[][],
   job: (d: Direction) => Job,
 ): Promise<Map<string, ProbeResult>> {
   const results = new Map<string, ProbeResult>();
   let done = 0;
   for (const group of groups) {
-    const lingerMs = Math.ceil(100 + Math.max(...group.map((d) => (d.declared.delayUs + d.declared.jitterUs) / 1000 + ((d.declared.queueBytes ?? 0) * 8e3) / (d.declared.rateBps ?? 1e9))));
+    const lingerMs = Math.ceil(
+      100 +
+        Math.max(
+          ...group.map(
+            (d) => (d.declared.delayUs + d.declared.jitterUs) / 1000 + ((d.declared.queueBytes ?? 0) * 8e3) / (d.declared.rateBps ?? 1e9),
+          ),
+        ),
+    );
     for (const result of await probe(ctx, input.deployed, group, job, lingerMs)) results.set(result.id, result);
     done += group.length;
-    ctx.events.emit({ type: 'progress', stage: 'linktest', elapsedSeconds: 0, expectedSeconds: 0, detail: `${done} of ${all.length} directions` });
+    ctx.events.emit({
+      type: 'progress',
+      stage: 'linktest',
+      elapsedSeconds: 0,
+      expectedSeconds: 0,
+      detail: `${done} of ${all.length} directions`,
+    });
   }
   return results;
 }
@@ -123,31 +171,69 @@ async function probeInWaves(
 const PROBE_TIMEOUT_MS = 120_000;
 
 /** One group, each pair of machines side by side with the others. */
-async function probe(ctx: Context, deployed: DeployedLab, group: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+async function probe(
+  ctx: Context,
+  deployed: DeployedLab,
+  group: readonly Direction[],
+  job: (d: Direction) => Job,
+  lingerMs: number,
+): Promise<ProbeResult[]> {
   const pairs = Map.groupBy(group, (d) => `${deployed.carrier(d.from.node).name} ${deployed.carrier(d.to.node).name}`);
-  const measured = await Promise.all([...pairs.values()].map((pair) => {
-    const first = pair[0] as Direction;
-    const [sender, receiver] = [deployed.carrier(first.from.node), deployed.carrier(first.to.node)];
-    return sender === receiver ? probeHere(ctx, deployed, sender, pair, job, lingerMs) : probeAcross(ctx, deployed, sender, receiver, pair, job, lingerMs);
-  }));
+  const measured = await Promise.all(
+    [...pairs.values()].map((pair) => {
+      const first = pair[0] as Direction;
+      const [sender, receiver] = [deployed.carrier(first.from.node), deployed.carrier(first.to.node)];
+      return sender === receiver
+        ? probeHere(ctx, deployed, sender, pair, job, lingerMs)
+        : probeAcross(ctx, deployed, sender, receiver, pair, job, lingerMs);
+    }),
+  );
   return measured.flat();
 }
 
-interface Job { readonly frames: number; readonly bytes: number; readonly intervalNs: number }
-
-function jobLines(deployed: DeployedLab, directions: readonly Direction[], job: (d: Direction) => Job, ends: { sends: boolean; receives: boolean }): string {
-  const end = (present: boolean, { node, interface: itf }: EndpointRef): string => (present ? `${deployed.netnsPath(node)} ${itf}` : '- -');
-  return directions.map((d) => {
-    const { frames, bytes, intervalNs } = job(d);
-    return `${d.id} ${end(ends.sends, d.from)} ${end(ends.receives, d.to)} ${frames} ${Math.min(bytes, d.link.mtu + 14)} ${Math.round(intervalNs)}\n`;
-  }).join('');
+interface Job {
+  readonly frames: number;
+  readonly bytes: number;
+  readonly intervalNs: number;
 }
 
-const parseResults = (stdout: string): ProbeReport[] => stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line) as ProbeReport);
+function jobLines(
+  deployed: DeployedLab,
+  directions: readonly Direction[],
+  job: (d: Direction) => Job,
+  ends: { sends: boolean; receives: boolean },
+): string {
+  const end = (present: boolean, { node, interface: itf }: EndpointRef): string => (present ? `${deployed.netnsPath(node)} ${itf}` : '- -');
+  return directions
+    .map((d) => {
+      const { frames, bytes, intervalNs } = job(d);
+      return `${d.id} ${end(ends.sends, d.from)} ${end(ends.receives, d.to)} ${frames} ${Math.min(bytes, d.link.mtu + 14)} ${Math.round(intervalNs)}\n`;
+    })
+    .join('');
+}
+
+const parseResults = (stdout: string): ProbeReport[] =>
+  stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as ProbeReport);
 const linkprobe = (machine: Machine, lingerMs: number): string[] => [join(machine.runtime.nativeDir, 'linkprobe'), String(lingerMs)];
 
-async function probeHere(ctx: Context, deployed: DeployedLab, machine: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
-  const { stdout } = await deployed.host({ on: 'machine', machine: machine.name }).exec(linkprobe(machine, lingerMs), { stdin: jobLines(deployed, directions, job, { sends: true, receives: true }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
+async function probeHere(
+  ctx: Context,
+  deployed: DeployedLab,
+  machine: Machine,
+  directions: readonly Direction[],
+  job: (d: Direction) => Job,
+  lingerMs: number,
+): Promise<ProbeResult[]> {
+  const { stdout } = await deployed
+    .host({ on: 'machine', machine: machine.name })
+    .exec(linkprobe(machine, lingerMs), {
+      stdin: jobLines(deployed, directions, job, { sends: true, receives: true }),
+      timeoutMs: PROBE_TIMEOUT_MS,
+      signal: ctx.signal,
+    });
   return parseResults(stdout).map((report) => ({ ...report, clockBoundUs: 0 }));
 }
 
@@ -155,57 +241,123 @@ async function probeHere(ctx: Context, deployed: DeployedLab, machine: Machine, 
 const START_MS = 3000;
 
 /** Each machine runs its half; what is between their clocks is measured beside it and taken off the delays. */
-async function probeAcross(ctx: Context, deployed: DeployedLab, sender: Machine, receiver: Machine, directions: readonly Direction[], job: (d: Direction) => Job, lingerMs: number): Promise<ProbeResult[]> {
+async function probeAcross(
+  ctx: Context,
+  deployed: DeployedLab,
+  sender: Machine,
+  receiver: Machine,
+  directions: readonly Direction[],
+  job: (d: Direction) => Job,
+  lingerMs: number,
+): Promise<ProbeResult[]> {
   const receiving = deployed.host({ on: 'machine', machine: receiver.name }).spawn(linkprobe(receiver, lingerMs + START_MS));
   let received = '';
-  receiving.stdout.setEncoding('utf8').on('data', (text: string) => { received += text; });
+  receiving.stdout.setEncoding('utf8').on('data', (text: string) => {
+    received += text;
+  });
   let said = '';
-  const ready = new Promise<void>((resolve) => { receiving.stderr.setEncoding('utf8').on('data', (text: string) => { if ((said += text).includes('ready')) resolve(); }); });
+  const ready = new Promise<void>((resolve) => {
+    receiving.stderr.setEncoding('utf8').on('data', (text: string) => {
+      if ((said += text).includes('ready')) resolve();
+    });
+  });
   try {
     receiving.stdin.end(jobLines(deployed, directions, job, { sends: false, receives: true }));
     await Promise.race([ready, receiving.exited, sleep(START_MS, ctx.signal)]);
-    const { stdout } = await deployed.host({ on: 'machine', machine: sender.name }).exec(linkprobe(sender, 0), { stdin: jobLines(deployed, directions, job, { sends: true, receives: false }), timeoutMs: PROBE_TIMEOUT_MS, signal: ctx.signal });
+    const { stdout } = await deployed
+      .host({ on: 'machine', machine: sender.name })
+      .exec(linkprobe(sender, 0), {
+        stdin: jobLines(deployed, directions, job, { sends: true, receives: false }),
+        timeoutMs: PROBE_TIMEOUT_MS,
+        signal: ctx.signal,
+      });
     const offset = await deployed.clocks.between(sender, receiver);
-    if (!offset) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clocks of ${sender.label} and ${receiver.label} are not known: delays between them cannot be measured`, { hint: 'netrig rig check shows whether both machines answer' });
+    if (!offset)
+      throw new NetrigError(
+        'CLOCK_OUT_OF_BOUNDS',
+        `the clocks of ${sender.label} and ${receiver.label} are not known: delays between them cannot be measured`,
+        { hint: 'netrig rig check shows whether both machines answer' },
+      );
     await receiving.exited;
     const arrivals = new Map(parseResults(received).map((r) => [r.id, r]));
     return parseResults(stdout).flatMap((sent): ProbeResult[] => {
       const arrived = arrivals.get(sent.id);
       if (!arrived) throw new NetrigError('HOST_COMMAND_FAILED', `${receiver.label}: linkprobe: ${said.trim()}`);
-      return [{ ...arrived, sent: sent.sent, sendErrors: sent.sendErrors, offeredBps: sent.offeredBps, delayMedianUs: arrived.delayMedianUs - offset.offsetNs / 1000, delayP90Us: arrived.delayP90Us - offset.offsetNs / 1000, clockBoundUs: offset.boundNs / 1000 }];
+      return [
+        {
+          ...arrived,
+          sent: sent.sent,
+          sendErrors: sent.sendErrors,
+          offeredBps: sent.offeredBps,
+          delayMedianUs: arrived.delayMedianUs - offset.offsetNs / 1000,
+          delayP90Us: arrived.delayP90Us - offset.offsetNs / 1000,
+          clockBoundUs: offset.boundNs / 1000,
+        },
+      ];
     });
   } finally {
     receiving.kill('SIGKILL');
   }
 }
 
-function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeResult | undefined, tolerance: Tolerance): Omit<LinkMeasurement, 'attempts'> {
+function evaluate(
+  d: Direction,
+  quiet: ProbeResult | undefined,
+  loaded: ProbeResult | undefined,
+  tolerance: Tolerance,
+): Omit<LinkMeasurement, 'attempts'> {
   const problems: string[] = [];
   const { declared } = d;
   const base = { link: d.link.id, from: endpointName(d.from), to: endpointName(d.to), declared };
   if (!quiet || quiet.received === 0) {
-    return { ...base, rateBps: null, offeredBps: null, delayUs: null, delayP90Us: null, clockBoundUs: 0, lossSent: quiet?.sent ?? 0, lossReceived: 0, problems: ['nothing arrives'] };
+    return {
+      ...base,
+      rateBps: null,
+      offeredBps: null,
+      delayUs: null,
+      delayP90Us: null,
+      clockBoundUs: 0,
+      lossSent: quiet?.sent ?? 0,
+      lossReceived: 0,
+      problems: ['nothing arrives'],
+    };
   }
   const expectedDelayUs = declared.delayUs + (declared.rateBps === null ? 0 : (SMALL_FRAME_BYTES * 8e6) / declared.rateBps);
   if (!tolerance.reachabilityOnly) {
     const allowedUs = Math.max(tolerance.delayUs, 0.1 * declared.delayUs, 0.5 * declared.jitterUs) + quiet.clockBoundUs;
     if (Math.abs(quiet.delayMedianUs - expectedDelayUs) > allowedUs) {
-      problems.push(`delay ${formatDurationUs(quiet.delayMedianUs)}, declared ${formatDurationUs(declared.delayUs)} ± ${formatDurationUs(allowedUs)}`);
+      problems.push(
+        `delay ${formatDurationUs(quiet.delayMedianUs)}, declared ${formatDurationUs(declared.delayUs)} ± ${formatDurationUs(allowedUs)}`,
+      );
     }
     const [low, high] = wilson(quiet.sent - quiet.received, quiet.sent, Z);
-    if (declared.loss < low || declared.loss > high) problems.push(`loss ${quiet.sent - quiet.received} of ${quiet.sent} (${formatPercent(low, 2)}–${formatPercent(high, 2)}), declared ${formatPercent(declared.loss, 2)}`);
+    if (declared.loss < low || declared.loss > high)
+      problems.push(
+        `loss ${quiet.sent - quiet.received} of ${quiet.sent} (${formatPercent(low, 2)}–${formatPercent(high, 2)}), declared ${formatPercent(declared.loss, 2)}`,
+      );
   }
   if (loaded && declared.rateBps !== null) {
     // Random loss takes its share of what is offered before the shaper or after it.
     const expected = declared.rateBps;
     const deviation = loaded.rateBps / expected - 1;
     const lossMargin = declared.loss * 1.5;
-    if (loaded.offeredBps < expected * 1.05) problems.push(`this machine offered only ${formatRate(loaded.offeredBps)} to a link of ${formatRate(expected)}: its rate cannot be verified`);
-    else if (deviation > tolerance.rate || deviation < -(tolerance.rate + lossMargin)) problems.push(`rate ${formatRate(loaded.rateBps)}, declared ${formatRate(expected)} ± ${formatPercent(tolerance.rate)}`);
+    if (loaded.offeredBps < expected * 1.05)
+      problems.push(
+        `this machine offered only ${formatRate(loaded.offeredBps)} to a link of ${formatRate(expected)}: its rate cannot be verified`,
+      );
+    else if (deviation > tolerance.rate || deviation < -(tolerance.rate + lossMargin))
+      problems.push(`rate ${formatRate(loaded.rateBps)}, declared ${formatRate(expected)} ± ${formatPercent(tolerance.rate)}`);
   }
   return {
-    ...base, rateBps: loaded?.rateBps ?? null, offeredBps: loaded?.offeredBps ?? null,
-    delayUs: quiet.delayMedianUs, delayP90Us: quiet.delayP90Us, clockBoundUs: quiet.clockBoundUs, lossSent: quiet.sent, lossReceived: quiet.received, problems,
+    ...base,
+    rateBps: loaded?.rateBps ?? null,
+    offeredBps: loaded?.offeredBps ?? null,
+    delayUs: quiet.delayMedianUs,
+    delayP90Us: quiet.delayP90Us,
+    clockBoundUs: quiet.clockBoundUs,
+    lossSent: quiet.sent,
+    lossReceived: quiet.received,
+    problems,
   };
 }
 
@@ -213,6 +365,9 @@ function evaluate(d: Direction, quiet: ProbeResult | undefined, loaded: ProbeRes
 export function requireGoodLinks(measurements: readonly LinkMeasurement[]): void {
   const bad = measurements.filter((m) => m.problems.length > 0);
   if (bad.length === 0) return;
-  throw new NetrigError('LINK_OUT_OF_TOLERANCE', `${bad.length} of ${measurements.length} link directions are not what the topology declares:\n${bad.map((m) => `  ${m.from} -> ${m.to}: ${m.problems.join('; ')}`).join('\n')}`,
-    { hint: 'lower the declared rates, free the machine, or widen linktest.rate-tolerance / delay-tolerance' });
+  throw new NetrigError(
+    'LINK_OUT_OF_TOLERANCE',
+    `${bad.length} of ${measurements.length} link directions are not what the topology declares:\n${bad.map((m) => `  ${m.from} -> ${m.to}: ${m.problems.join('; ')}`).join('\n')}`,
+    { hint: 'lower the declared rates, free the machine, or widen linktest.rate-tolerance / delay-tolerance' },
+  );
 }

@@ -17,7 +17,6 @@ import type { FabricCapabilities } from './capabilities.ts';
 import { delayConfig, needsDelayLine, shapingLines } from './shaping.ts';
 import type { Trunk } from './trunks.ts';
 
-
 /** What the plan must know of a machine. */
 export interface PlannedMachine {
   /** Image of containers that name none, and folders that they see. */
@@ -39,19 +38,39 @@ export interface PlanInput {
 export function planDeployment(input: PlanInput): DeployPlan {
   const { nodes } = input.fabric;
   const stages: Stage[] = [
-    { title: 'containers', chains: nodes.filter((n) => assignmentOf(input.assignments, n.name).container).map((node) => [startContainer(input, node)]) },
+    {
+      title: 'containers',
+      chains: nodes.filter((n) => assignmentOf(input.assignments, n.name).container).map((node) => [startContainer(input, node)]),
+    },
     { title: 'namespaces and cables', chains: [...input.machines.keys()].map((machine) => [namespacesAndCables(input, machine)]) },
-    { title: 'addresses and bridges', chains: nodes.map((node) => [...sysctlSteps(node), configureNode(node), ...offloadSteps(input, node)]) },
+    {
+      title: 'addresses and bridges',
+      chains: nodes.map((node) => [...sysctlSteps(node), configureNode(node), ...offloadSteps(input, node)]),
+    },
     { title: 'Open vSwitch', chains: nodes.filter((n) => n.kind === 'ovs-bridge').map((node) => startOvs(input, node)) },
     { title: 'link emulation', chains: [...input.machines.keys()].map((machine) => emulationSteps(input, machine)) },
-    { title: 'node commands', chains: nodes.map((node) => node.exec.map((argv) => ({ title: 'exec of the topology', host: onNode(node), argv, ...(assignmentOf(input.assignments, node.name).container ? { inside: containerOf(input.lab, node.name) } : {}) }))) },
+    {
+      title: 'node commands',
+      chains: nodes.map((node) =>
+        node.exec.map((argv) => ({
+          title: 'exec of the topology',
+          host: onNode(node),
+          argv,
+          ...(assignmentOf(input.assignments, node.name).container ? { inside: containerOf(input.lab, node.name) } : {}),
+        })),
+      ),
+    },
   ];
-  return { lab: input.lab, stages: stages.map((s) => ({ ...s, chains: s.chains.filter((c) => c.length > 0) })).filter((s) => s.chains.length > 0) };
+  return {
+    lab: input.lab,
+    stages: stages.map((s) => ({ ...s, chains: s.chains.filter((c) => c.length > 0) })).filter((s) => s.chains.length > 0),
+  };
 }
 
 const onNode = (node: LabNode) => ({ on: 'node', node: node.name }) as const;
 const batch = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
-const machineOf = ({ assignments }: Pick<PlanInput, 'assignments'>, end: EndpointRef): string => assignmentOf(assignments, end.node).machine;
+const machineOf = ({ assignments }: Pick<PlanInput, 'assignments'>, end: EndpointRef): string =>
+  assignmentOf(assignments, end.node).machine;
 /** The link passes a link-emulation namespace: to be shaped, or to change from a node's veth to a trunk. */
 const isEmulated = (link: Link, trunk: Trunk | undefined): boolean => trunk !== undefined || link.impairments.some(isImpaired);
 /** Ends of link number `index` in the link-emulation namespaces: towards its first end, and towards its second. */
@@ -64,7 +83,9 @@ export const ovsDir = (stateRoot: string, lab: string, node: string): string => 
 function namespacesAndCables(input: PlanInput, machine: string): Step {
   const { lab, fabric, assignments, trunks } = input;
   const here = (end: EndpointRef): boolean => machineOf(input, end) === machine;
-  const namespaces = fabric.nodes.filter((n) => assignmentOf(assignments, n.name).machine === machine && !assignmentOf(assignments, n.name).container).map((n) => namespaceOf(lab, n.name));
+  const namespaces = fabric.nodes
+    .filter((n) => assignmentOf(assignments, n.name).machine === machine && !assignmentOf(assignments, n.name).container)
+    .map((n) => namespaceOf(lab, n.name));
   const emulation = linksNamespace(lab);
   const end = (node: string, name: string): string => {
     const itf = fabric.nodes.find((n) => n.name === node)?.interfaces.find((i) => i.name === name);
@@ -81,13 +102,16 @@ function namespacesAndCables(input: PlanInput, machine: string): Step {
       return;
     }
     [a, b].forEach((e, side) => {
-      if (here(e)) cables.push(`link add ${end(e.node, e.interface)} type veth peer ${inEmulation(emulationDevices(i)[side] as string, link.mtu)}`);
+      if (here(e))
+        cables.push(`link add ${end(e.node, e.interface)} type veth peer ${inEmulation(emulationDevices(i)[side] as string, link.mtu)}`);
     });
     const side = here(a) ? 0 : here(b) ? 1 : null;
     if (!trunk || side === null) return;
     if (trunk.kind === 'vxlan') {
       // Made on the machine and moved: its packets leave by the machine's own network (vxlan keeps the namespace of its birth).
-      cables.push(`link add ${inEmulation(trunkDevice(i), link.mtu)} type vxlan id ${trunk.vni} local ${trunk.addresses[side]} remote ${trunk.addresses[side === 0 ? 1 : 0]} dstport ${trunk.port} nolearning`);
+      cables.push(
+        `link add ${inEmulation(trunkDevice(i), link.mtu)} type vxlan id ${trunk.vni} local ${trunk.addresses[side]} remote ${trunk.addresses[side === 0 ? 1 : 0]} dstport ${trunk.port} nolearning`,
+      );
     } else {
       const nic = trunk.nics[side];
       borrows.push({ nic, namespace: emulation, as: trunkDevice(i) });
@@ -98,8 +122,12 @@ function namespacesAndCables(input: PlanInput, machine: string): Step {
   const needsEmulation = cables.some((line) => line.includes(`netns ${emulation}`));
   const all = needsEmulation ? [...namespaces, emulation] : namespaces;
   return {
-    title: 'namespaces and cables', host: { on: 'machine', machine }, argv: ['ip', '-batch', '-'],
-    stdin: batch([...all.map((name) => `netns add ${name}`), ...cables]), namespaces: all, ...(borrows.length > 0 ? { borrows } : {}),
+    title: 'namespaces and cables',
+    host: { on: 'machine', machine },
+    argv: ['ip', '-batch', '-'],
+    stdin: batch([...all.map((name) => `netns add ${name}`), ...cables]),
+    namespaces: all,
+    ...(borrows.length > 0 ? { borrows } : {}),
   };
 }
 
@@ -121,8 +149,24 @@ export function farEnd({ links }: Fabric, assignments: Assignments, near: Endpoi
 function startContainer({ lab, assignments, machines }: PlanInput, { name, container }: LabNode): Step {
   const { machine } = assignmentOf(assignments, name);
   const { image, mounts } = (machines.get(machine) as PlannedMachine).containers;
-  const spec: ContainerSpec = { name: containerOf(lab, name), lab, image: container.image ?? image, hostname: name, env: container.env, binds: mounts, memoryBytes: container.memoryBytes, cpus: container.cpus, privileged: container.privileged ?? false };
-  return { title: `container of ${name}`, host: { on: 'machine', machine }, argv: ['docker', 'run', '--detach', '--init', '--network=none', `--name=${spec.name}`, spec.image, 'sleep', 'infinity'], container: spec, namespaces: [namespaceOf(lab, name)] };
+  const spec: ContainerSpec = {
+    name: containerOf(lab, name),
+    lab,
+    image: container.image ?? image,
+    hostname: name,
+    env: container.env,
+    binds: mounts,
+    memoryBytes: container.memoryBytes,
+    cpus: container.cpus,
+    privileged: container.privileged ?? false,
+  };
+  return {
+    title: `container of ${name}`,
+    host: { on: 'machine', machine },
+    argv: ['docker', 'run', '--detach', '--init', '--network=none', `--name=${spec.name}`, spec.image, 'sleep', 'infinity'],
+    container: spec,
+    namespaces: [namespaceOf(lab, name)],
+  };
 }
 
 function sysctlSteps(node: LabNode): Step[] {
@@ -150,12 +194,22 @@ function configureNode(node: LabNode): Step {
  */
 function offloadSteps({ fabric, trunks }: PlanInput, node: LabNode): Step[] {
   const interfaces = fabric.nodes.flatMap((n) => n.interfaces.map((itf) => ({ ...itf, node: n })));
-  const emulatedEnds = new Set(fabric.links.filter((l) => isEmulated(l, trunks.get(l))).flatMap((l) => l.ends.map((e) => `${e.node}:${e.interface}`)));
+  const emulatedEnds = new Set(
+    fabric.links.filter((l) => isEmulated(l, trunks.get(l))).flatMap((l) => l.ends.map((e) => `${e.node}:${e.interface}`)),
+  );
   // A promise made anywhere in a segment may have to be kept at its other end, behind bridges.
-  const real = new Set(interfaces.filter((i) => (i.port && i.node.kind === 'ovs-bridge') || emulatedEnds.has(`${i.node.name}:${i.name}`)).map((i) => i.segment));
+  const real = new Set(
+    interfaces
+      .filter((i) => (i.port && i.node.kind === 'ovs-bridge') || emulatedEnds.has(`${i.node.name}:${i.name}`))
+      .map((i) => i.segment),
+  );
   return node.interfaces
     .filter((itf) => !itf.port && real.has(itf.segment))
-    .map((itf) => ({ title: 'checksums and segmentation in software', host: onNode(node), argv: ['ethtool', '-K', itf.name, 'tx', 'off'] }));
+    .map((itf) => ({
+      title: 'checksums and segmentation in software',
+      host: onNode(node),
+      argv: ['ethtool', '-K', itf.name, 'tx', 'off'],
+    }));
 }
 
 /** An Open vSwitch of the node's own: an instance that runs on the machine already is never touched. */
@@ -165,7 +219,13 @@ function startOvs({ lab, assignments, machines }: PlanInput, node: LabNode): Ste
   const host = onNode(node);
   const env = { OVS_RUNDIR: dir, OVS_LOGDIR: dir, OVS_DBDIR: dir };
   const db = `unix:${dir}/db.sock`;
-  const daemon = (name: string) => [`--pidfile=${dir}/${name}.pid`, `--log-file=${dir}/${name}.log`, '--detach', '--no-chdir', '-vconsole:off'];
+  const daemon = (name: string) => [
+    `--pidfile=${dir}/${name}.pid`,
+    `--log-file=${dir}/${name}.log`,
+    '--detach',
+    '--no-chdir',
+    '-vconsole:off',
+  ];
   const datapath = machine.capabilities.ovsKernel ? 'system' : 'netdev';
   const ports = node.interfaces.filter((i) => i.port).flatMap((i) => ['--', 'add-port', SWITCH_DEVICE, i.name]);
   return [
@@ -173,9 +233,31 @@ function startOvs({ lab, assignments, machines }: PlanInput, node: LabNode): Ste
     { title: 'database', host, env, argv: ['ovsdb-tool', 'create', `${dir}/conf.db`, '/usr/share/openvswitch/vswitch.ovsschema'] },
     { title: 'ovsdb-server', host, env, argv: ['ovsdb-server', `${dir}/conf.db`, `--remote=p${db}`, ...daemon('ovsdb-server')] },
     {
-      title: 'settings, bridge and ports', host, env,
-      argv: ['ovs-vsctl', `--db=${db}`, '--no-wait', 'init', '--', 'set', 'Open_vSwitch', '.', 'other_config:n-handler-threads=1', 'other_config:n-revalidator-threads=1',
-        '--', 'add-br', SWITCH_DEVICE, '--', 'set', 'Bridge', SWITCH_DEVICE, `datapath_type=${datapath}`, `fail_mode=${node.separate ? 'secure' : 'standalone'}`, ...ports],
+      title: 'settings, bridge and ports',
+      host,
+      env,
+      argv: [
+        'ovs-vsctl',
+        `--db=${db}`,
+        '--no-wait',
+        'init',
+        '--',
+        'set',
+        'Open_vSwitch',
+        '.',
+        'other_config:n-handler-threads=1',
+        'other_config:n-revalidator-threads=1',
+        '--',
+        'add-br',
+        SWITCH_DEVICE,
+        '--',
+        'set',
+        'Bridge',
+        SWITCH_DEVICE,
+        `datapath_type=${datapath}`,
+        `fail_mode=${node.separate ? 'secure' : 'standalone'}`,
+        ...ports,
+      ],
     },
     // Started last, so that it comes up with its bridge configured; --detach returns once it is.
     { title: 'ovs-vswitchd', host, env, argv: ['ovs-vswitchd', db, ...daemon('ovs-vswitchd')] },
@@ -200,9 +282,16 @@ function passages(input: PlanInput, link: Link, index: number, machine: string):
 }
 
 /** Where a direction of link number `index` is shaped: on the machine that sends it. */
-export function shapedPassage(link: Link, index: number, direction: 0 | 1, assignments: Assignments): { machine: string; from: string; to: string } {
+export function shapedPassage(
+  link: Link,
+  index: number,
+  direction: 0 | 1,
+  assignments: Assignments,
+): { machine: string; from: string; to: string } {
   const devices = emulationDevices(index);
-  const [near, far] = [link.ends[direction], link.ends[direction === 0 ? 1 : 0]].map((end) => assignmentOf(assignments, end.node).machine) as [string, string];
+  const [near, far] = [link.ends[direction], link.ends[direction === 0 ? 1 : 0]].map(
+    (end) => assignmentOf(assignments, end.node).machine,
+  ) as [string, string];
   return { machine: near, from: devices[direction], to: near === far ? devices[direction === 0 ? 1 : 0] : trunkDevice(index) };
 }
 
@@ -223,7 +312,10 @@ function emulationSteps(input: PlanInput, machine: string): Step[] {
       if (byHand) {
         delays.push(delayConfig(from, to, effective));
       } else {
-        tc.push(`qdisc add dev ${from} handle ffff: ingress`, `filter add dev ${from} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev ${to}`);
+        tc.push(
+          `qdisc add dev ${from} handle ffff: ingress`,
+          `filter add dev ${from} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev ${to}`,
+        );
       }
     }
   });
@@ -235,7 +327,12 @@ function emulationSteps(input: PlanInput, machine: string): Step[] {
     { title: 'HTB and forwarding', host, argv: ['tc', '-batch', '-'], stdin: batch(tc) },
   ];
   if (delays.length > 0) {
-    steps.push({ title: 'delay line', host, argv: [join(nativeDir, 'delayline'), delaySocket(stateRoot, input.lab)], stdin: batch(delays) });
+    steps.push({
+      title: 'delay line',
+      host,
+      argv: [join(nativeDir, 'delayline'), delaySocket(stateRoot, input.lab)],
+      stdin: batch(delays),
+    });
   }
   return steps;
 }

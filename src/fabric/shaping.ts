@@ -39,7 +39,8 @@ export function netemArguments(i: Impairment): string {
 }
 
 /** A direction in native/delayline's form. */
-export const delayConfig = (from: string, to: string, { delayUs, jitterUs, loss }: Impairment): string => `${from} ${to} ${delayUs} ${jitterUs} ${Math.round(loss * 1e6)}`;
+export const delayConfig = (from: string, to: string, { delayUs, jitterUs, loss }: Impairment): string =>
+  `${from} ${to} ${delayUs} ${jitterUs} ${Math.round(loss * 1e6)}`;
 
 /** netem reorders where it jitters; packets of a link keep their order, so jitter is the delay line's everywhere. */
 export const needsDelayLine = (i: Impairment, netem: boolean): boolean => isDelayed(i) && (!netem || i.jitterUs > 0);

@@ -26,7 +26,12 @@ const FIRST_VNI = 0x6e7200;
  * Declared cables first, in the order of the links; VXLAN over the data network for the rest: one tunnel a link, made
  * by the kernel, so that what a link does is seen and shaped like any other device.
  */
-export function planTrunks(fabric: Fabric, assignments: Assignments, ports: ReadonlyMap<string, DataPort>, cables: readonly Cable[]): Map<Link, Trunk> {
+export function planTrunks(
+  fabric: Fabric,
+  assignments: Assignments,
+  ports: ReadonlyMap<string, DataPort>,
+  cables: readonly Cable[],
+): Map<Link, Trunk> {
   const trunks = new Map<Link, Trunk>();
   const free = [...cables];
   fabric.links.forEach((link, index) => {
@@ -42,11 +47,21 @@ export function planTrunks(fabric: Fabric, assignments: Assignments, ports: Read
     const [near, far] = [ports.get(a), ports.get(b)];
     if (!near || !far) {
       const without = near ? b : a;
-      throw new NetrigError('PLACEMENT_IMPOSSIBLE', `link ${endpointName(link.ends[0])} – ${endpointName(link.ends[1])} crosses from ${a} to ${b}, and ${without} has neither a cable nor an address on the data network`, { hint: `hosts.${without}.data: { device: … } in the rig file` });
+      throw new NetrigError(
+        'PLACEMENT_IMPOSSIBLE',
+        `link ${endpointName(link.ends[0])} – ${endpointName(link.ends[1])} crosses from ${a} to ${b}, and ${without} has neither a cable nor an address on the data network`,
+        { hint: `hosts.${without}.data: { device: … } in the rig file` },
+      );
     }
     const mtu = Math.min(near.mtu, far.mtu);
     if (mtu < link.mtu + VXLAN_OVERHEAD_BYTES) {
-      throw new NetrigError('PLACEMENT_IMPOSSIBLE', `link ${endpointName(link.ends[0])} – ${endpointName(link.ends[1])} with an MTU of ${link.mtu} does not fit the data network between ${a} and ${b}, whose MTU is ${mtu}`, { hint: `raise the MTU of the data network to ${link.mtu + VXLAN_OVERHEAD_BYTES}, or lower the link's to ${mtu - VXLAN_OVERHEAD_BYTES}` });
+      throw new NetrigError(
+        'PLACEMENT_IMPOSSIBLE',
+        `link ${endpointName(link.ends[0])} – ${endpointName(link.ends[1])} with an MTU of ${link.mtu} does not fit the data network between ${a} and ${b}, whose MTU is ${mtu}`,
+        {
+          hint: `raise the MTU of the data network to ${link.mtu + VXLAN_OVERHEAD_BYTES}, or lower the link's to ${mtu - VXLAN_OVERHEAD_BYTES}`,
+        },
+      );
     }
     trunks.set(link, { kind: 'vxlan', vni: FIRST_VNI + index, port: VXLAN_PORT, addresses: [near.address, far.address] });
   });

@@ -8,9 +8,20 @@ const SERIES_COLOURS = Array.from({ length: 8 }, (_, i) => `var(--series-${i + 1
 /** Of a series by its number; they repeat after eight. */
 export const seriesColour = (i: number): string => SERIES_COLOURS[i % SERIES_COLOURS.length] as string;
 
-export interface Point { readonly x: number; readonly y: number; readonly series: string }
-export interface Mark { readonly x: number; readonly label: string }
-export interface Level { readonly y: number; readonly label: string; readonly series: string }
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+  readonly series: string;
+}
+export interface Mark {
+  readonly x: number;
+  readonly label: string;
+}
+export interface Level {
+  readonly y: number;
+  readonly label: string;
+  readonly series: string;
+}
 
 export function render(options: Plot.PlotOptions, description: string): string {
   const element = Plot.plot({ ...options, document: document, style: { background: 'none', fontSize: '11px' } as never });
@@ -35,46 +46,84 @@ export interface TimeSeries {
 }
 
 export function timeSeries(chart: TimeSeries): string {
-  return render({
-    width: 640, height: 220, marginLeft: 44, marginBottom: 32, marginTop: 26, marginRight: 16,
-    x: { label: 'seconds', grid: false }, y: { label: chart.yLabel, domain: [0, chart.yMax], grid: true },
-    color: colourScale(chart.series),
-    marks: [
-      Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
-      Plot.ruleX([...chart.marks], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.35, strokeDasharray: '2,3' }),
-      Plot.text([...chart.marks], { x: 'x', text: 'label', frameAnchor: 'top', dy: -16, fill: 'currentColor', fontSize: 10, textAnchor: 'start' }),
-      Plot.ruleY([...chart.levels], { y: 'y', stroke: 'series', strokeOpacity: 0.7, strokeDasharray: '6,4' }),
-      Plot.lineY([...chart.points], { x: 'x', y: 'y', stroke: 'series', strokeWidth: 1.6 }),
-    ],
-  }, chart.description);
+  return render(
+    {
+      width: 640,
+      height: 220,
+      marginLeft: 44,
+      marginBottom: 32,
+      marginTop: 26,
+      marginRight: 16,
+      x: { label: 'seconds', grid: false },
+      y: { label: chart.yLabel, domain: [0, chart.yMax], grid: true },
+      color: colourScale(chart.series),
+      marks: [
+        Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+        Plot.ruleX([...chart.marks], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.35, strokeDasharray: '2,3' }),
+        Plot.text([...chart.marks], {
+          x: 'x',
+          text: 'label',
+          frameAnchor: 'top',
+          dy: -16,
+          fill: 'currentColor',
+          fontSize: 10,
+          textAnchor: 'start',
+        }),
+        Plot.ruleY([...chart.levels], { y: 'y', stroke: 'series', strokeOpacity: 0.7, strokeDasharray: '6,4' }),
+        Plot.lineY([...chart.points], { x: 'x', y: 'y', stroke: 'series', strokeWidth: 1.6 }),
+      ],
+    },
+    chart.description,
+  );
 }
 
-export interface OffsetPoint { readonly series: string; readonly seconds: number; readonly us: number; readonly lowUs: number; readonly highUs: number }
+export interface OffsetPoint {
+  readonly series: string;
+  readonly seconds: number;
+  readonly us: number;
+  readonly lowUs: number;
+  readonly highUs: number;
+}
 
 /** Offsets of clocks with their bounds; a dashed line where the topology draws it, if they come near. */
 export function clockOffsets(points: readonly OffsetPoint[], limitUs: number, description: string): string {
   // A step of a quarter of a second must not flatten everything else.
   const shown = Math.max(1, ...points.map((p) => Math.min(Math.max(Math.abs(p.lowUs), Math.abs(p.highUs)), limitUs * 3))) * 1.1;
-  return render({
-    width: 720, height: 200, marginLeft: 56, marginBottom: 32, clip: true,
-    x: { label: 's' }, y: { label: 'µs from the reference', domain: [-shown, shown], grid: true },
-    color: colourScale([...new Set(points.map((p) => p.series))]),
-    marks: [
-      Plot.ruleY([-limitUs, limitUs], { stroke: 'var(--fail)', strokeDasharray: '4,3' }),
-      Plot.ruleX([...points], { x: 'seconds', y1: 'lowUs', y2: 'highUs', stroke: 'series', strokeOpacity: 0.55 }),
-      Plot.dot([...points], { x: 'seconds', y: 'us', fill: 'series', r: 2 }),
-      Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
-    ],
-  }, description);
+  return render(
+    {
+      width: 720,
+      height: 200,
+      marginLeft: 56,
+      marginBottom: 32,
+      clip: true,
+      x: { label: 's' },
+      y: { label: 'µs from the reference', domain: [-shown, shown], grid: true },
+      color: colourScale([...new Set(points.map((p) => p.series))]),
+      marks: [
+        Plot.ruleY([-limitUs, limitUs], { stroke: 'var(--fail)', strokeDasharray: '4,3' }),
+        Plot.ruleX([...points], { x: 'seconds', y1: 'lowUs', y2: 'highUs', stroke: 'series', strokeOpacity: 0.55 }),
+        Plot.dot([...points], { x: 'seconds', y: 'us', fill: 'series', r: 2 }),
+        Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+      ],
+    },
+    description,
+  );
 }
 
 /** A sparkline of values in 0..1. */
 export function sparkline(samples: readonly number[], limit: number, description: string): string {
-  return render({
-    width: 160, height: 34, margin: 2, axis: null, y: { domain: [0, 1] },
-    marks: [
-      Plot.areaY([...samples], { x: (_: number, i: number) => i, y: (v: number) => v, fill: 'var(--series-1)', fillOpacity: 0.45 }),
-      Plot.ruleY([limit], { stroke: 'var(--fail)', strokeDasharray: '3,2' }),
-    ],
-  }, description);
+  return render(
+    {
+      width: 160,
+      height: 34,
+      margin: 2,
+      axis: null,
+      y: { domain: [0, 1] },
+      marks: [
+        Plot.areaY([...samples], { x: (_: number, i: number) => i, y: (v: number) => v, fill: 'var(--series-1)', fillOpacity: 0.45 }),
+        Plot.ruleY([limit], { stroke: 'var(--fail)', strokeDasharray: '3,2' }),
+      ],
+    },
+    description,
+  );
 }

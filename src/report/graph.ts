@@ -14,10 +14,15 @@ function linkLabel(link: Link): string {
 
 export function renderDot({ nodes, links }: Fabric): string {
   const nodeLines = nodes.map((n) => {
-    const labels = Object.entries(n.labels).map(([key, value]) => `${key}=${value}`).join(' ');
+    const labels = Object.entries(n.labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(' ');
     return `  ${quote(n.name)} [shape=${SHAPES[n.kind]}, label=${quote(`${n.name}${labels ? `\\n${labels}` : ''}`).replaceAll('\\\\n', '\\n')}];`;
   });
-  const linkLines = links.map((l) => `  ${quote(l.ends[0].node)} -- ${quote(l.ends[1].node)} [label=${quote(linkLabel(l)).replaceAll('\\\\n', '\\n')}, taillabel=${quote(l.ends[0].interface)}, headlabel=${quote(l.ends[1].interface)}];`);
+  const linkLines = links.map(
+    (l) =>
+      `  ${quote(l.ends[0].node)} -- ${quote(l.ends[1].node)} [label=${quote(linkLabel(l)).replaceAll('\\\\n', '\\n')}, taillabel=${quote(l.ends[0].interface)}, headlabel=${quote(l.ends[1].interface)}];`,
+  );
   return `graph topology {
   graph [overlap=false, splines=true, sep="+20", bgcolor="transparent"];
   node [fontname="sans-serif", fontsize=12, style=filled, fillcolor="#eef2f7", color="#55657a"];
@@ -35,7 +40,8 @@ export async function renderSvg(fabric: Fabric): Promise<string> {
 }
 
 export function renderMermaid({ nodes, links }: Fabric): string {
-  const shape = (name: string, kind: keyof typeof SHAPES) => ({ linux: `${name}["${name}"]`, bridge: `${name}(["${name}"])`, 'ovs-bridge': `${name}{{"${name}"}}` })[kind];
+  const shape = (name: string, kind: keyof typeof SHAPES) =>
+    ({ linux: `${name}["${name}"]`, bridge: `${name}(["${name}"])`, 'ovs-bridge': `${name}{{"${name}"}}` })[kind];
   const edges = links.map((l) => {
     const label = linkLabel(l).replaceAll('\\n', '<br/>');
     return `  ${l.ends[0].node} ---${label ? `|"${label}"|` : ''} ${l.ends[1].node}`;

@@ -21,8 +21,13 @@ export async function writeReports(results: string, judged: JudgedRun): Promise<
     writeFile(html, await renderHtml(judged, await systemSections(judged))),
     writeFile(join(results, 'report.md'), renderMarkdown(judged)),
     writeJson(join(results, 'report.json'), {
-      schema: 'netrig-report-1', name: judged.manifest.name, outcome: judged.outcome, stopped: judged.manifest.stopped,
-      startedAt: judged.manifest.startedAt, endedAt: judged.manifest.endedAt, verdicts: judged.verdicts.map(finite),
+      schema: 'netrig-report-1',
+      name: judged.manifest.name,
+      outcome: judged.outcome,
+      stopped: judged.manifest.stopped,
+      startedAt: judged.manifest.startedAt,
+      endedAt: judged.manifest.endedAt,
+      verdicts: judged.verdicts.map(finite),
     }),
   ]);
   return html;
@@ -31,7 +36,10 @@ export async function writeReports(results: string, judged: JudgedRun): Promise<
 /** What the systems of the run have to show, and those whose checks judge it. */
 async function systemSections(run: JudgedRun): Promise<VNode[]> {
   const labs = [...run.cells.values()].flat().map((evidence) => evidence.lab);
-  const names = new Set([...labs.flatMap((lab) => lab.systems.map((s) => s.name)), ...(await systemsOfChecks(labs.flatMap((lab) => lab.targets.map((t) => t.check))))]);
+  const names = new Set([
+    ...labs.flatMap((lab) => lab.systems.map((s) => s.name)),
+    ...(await systemsOfChecks(labs.flatMap((lab) => lab.targets.map((t) => t.check)))),
+  ]);
   const sections: VNode[] = [];
   for (const name of names) {
     const url = (await findSystem(name))?.page;

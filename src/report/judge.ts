@@ -22,9 +22,19 @@ export async function evaluateRun(results: string): Promise<JudgedRun> {
   const { manifest, cells } = await readRun(results);
   const lookup: CellLookup = (variant) => [...cells.values()].find((repeats) => isDeepStrictEqual(repeats[0]?.lab.variant, variant));
   const checks = await checksOf([...cells.values()].flatMap((repeats) => repeats[0]?.lab.targets ?? []).map((t) => t.check));
-  const verdicts = [...cells.values()].flatMap((repeats) => verdictsOf(repeats, { planned: plannedRepeats(manifest, repeats[0]?.lab.cell ?? ''), lookup, checks, confidence: confidenceOf(manifest.looks?.length ?? 1) }));
+  const verdicts = [...cells.values()].flatMap((repeats) =>
+    verdictsOf(repeats, {
+      planned: plannedRepeats(manifest, repeats[0]?.lab.cell ?? ''),
+      lookup,
+      checks,
+      confidence: confidenceOf(manifest.looks?.length ?? 1),
+    }),
+  );
   // A run that was stopped, or a cell that left nothing, has not met its targets.
-  const incomplete = manifest.stopped !== null || manifest.endedAt === null || [...cells].some(([cell, repeats]) => repeats.length < plannedRepeats(manifest, cell));
+  const incomplete =
+    manifest.stopped !== null ||
+    manifest.endedAt === null ||
+    [...cells].some(([cell, repeats]) => repeats.length < plannedRepeats(manifest, cell));
   const outcome = overall(verdicts);
   return { manifest, cells, verdicts, outcome: outcome === 'pass' && incomplete ? 'inconclusive' : outcome, results, checks };
 }

@@ -8,9 +8,15 @@ const builder = junit as unknown as Builder;
 export function renderJUnit({ manifest, verdicts }: JudgedRun): string {
   const report = builder.newBuilder();
   for (const cell of manifest.cells) {
-    const suite = report.testSuite().name(cell ? `${manifest.name}.${cell}` : manifest.name).timestamp(manifest.startedAt);
+    const suite = report
+      .testSuite()
+      .name(cell ? `${manifest.name}.${cell}` : manifest.name)
+      .timestamp(manifest.startedAt);
     for (const verdict of verdicts.filter((v) => v.cell === cell)) {
-      const testCase = suite.testCase().className(cell ? `${manifest.name}.${cell}` : manifest.name).name(verdict.target);
+      const testCase = suite
+        .testCase()
+        .className(cell ? `${manifest.name}.${cell}` : manifest.name)
+        .name(verdict.target);
       const text = `${verdict.measured}, wanted ${verdict.wanted}${verdict.reason ? `: ${verdict.reason}` : ''}`;
       const dropped = verdict.dropped.map((d) => `repeat ${d.repeat} left out: ${d.reason}`);
       testCase.standardOutput([`${verdict.kind}: ${text}`, ...dropped].join('\n'));

@@ -22,7 +22,10 @@ export interface SshAccess {
   readonly sudo: boolean;
 }
 
-export type Access = { readonly kind: 'local' } | { readonly kind: 'ssh'; readonly ssh: SshAccess } | { readonly kind: 'vm'; readonly memoryBytes: number; readonly cores: number; readonly sharedPage: boolean };
+export type Access =
+  | { readonly kind: 'local' }
+  | { readonly kind: 'ssh'; readonly ssh: SshAccess }
+  | { readonly kind: 'vm'; readonly memoryBytes: number; readonly cores: number; readonly sharedPage: boolean };
 
 export interface RigHost {
   readonly name: string;
@@ -64,10 +67,16 @@ export async function loadRig(path: string): Promise<RigPlan> {
 
 export function parseRig(path: string, source: string): RigPlan {
   const { raw, document } = parseYaml(path, source, CODES);
-  const problems: Problem[] = isMapping(raw) ? problemsOf(rigSchema, raw, 'rig') : [{ path: [], message: 'expected a mapping with "name" and "hosts"', hint: 'see lab/rigs/vm-3.yaml' }];
+  const problems: Problem[] = isMapping(raw)
+    ? problemsOf(rigSchema, raw, 'rig')
+    : [{ path: [], message: 'expected a mapping with "name" and "hosts"', hint: 'see lab/rigs/vm-3.yaml' }];
   const plan = problems.length === 0 ? resolveRig(path, raw as RigFile, problems) : null;
   if (plan === null || problems.length > 0) {
-    throw invalid(path, problems.map((p) => ({ ...document.locate(p.path, p.atKey), message: p.message, ...(p.hint ? { hint: p.hint } : {}) })), 'RIG_INVALID');
+    throw invalid(
+      path,
+      problems.map((p) => ({ ...document.locate(p.path, p.atKey), message: p.message, ...(p.hint ? { hint: p.hint } : {}) })),
+      'RIG_INVALID',
+    );
   }
   return plan;
 }
@@ -75,26 +84,52 @@ export function parseRig(path: string, source: string): RigPlan {
 function resolveRig(path: string, file: RigFile, problems: Problem[]): RigPlan {
   const hosts = Object.entries(file.hosts).map(([name, host]) => resolveHost(path, name, host, file, problems));
   const leaders = Object.entries(file.hosts).filter(([, host]) => host.clock?.grandmaster);
-  if (leaders.length > 1) problems.push({ path: ['hosts', (leaders[1] as [string, HostFile])[0], 'clock', 'grandmaster'], message: 'a rig has one grandmaster' });
-  return { name: file.name, path, hosts, cables: resolveCables(file, problems),
+  if (leaders.length > 1)
+    problems.push({ path: ['hosts', (leaders[1] as [string, HostFile])[0], 'clock', 'grandmaster'], message: 'a rig has one grandmaster' });
+  return {
+    name: file.name,
+    path,
+    hosts,
+    cables: resolveCables(file, problems),
     sync: file.sync ?? 'ptp',
     vars: Object.fromEntries(Object.entries(file.vars ?? {}).map(([key, value]) => [key, String(value)])),
-    tolerance: { rate: parseFraction(file.linktest?.['rate-tolerance'] ?? '0%'), delayUs: parseDurationUs(file.linktest?.['delay-tolerance'] ?? '0us') }, grandmaster: leaders[0]?.[0] ?? (hosts[0] as RigHost).name };
+    tolerance: {
+      rate: parseFraction(file.linktest?.['rate-tolerance'] ?? '0%'),
+      delayUs: parseDurationUs(file.linktest?.['delay-tolerance'] ?? '0us'),
+    },
+    grandmaster: leaders[0]?.[0] ?? (hosts[0] as RigHost).name,
+  };
 }
 
 function resolveHost(path: string, name: string, host: HostFile, rig: RigFile, problems: Problem[]): RigHost {
   const { defaults } = rig;
   const at = ['hosts', name];
   const ways = (['ssh', 'vm', 'local'] as const).filter((way) => host[way] !== undefined);
-  if (ways.length > 1) problems.push({ path: at, message: `host "${name}" is reached by ${ways.join(' and ')}`, hint: 'one of ssh, vm, local' });
+  if (ways.length > 1)
+    problems.push({ path: at, message: `host "${name}" is reached by ${ways.join(' and ')}`, hint: 'one of ssh, vm, local' });
   const way = ways[0] ?? (defaults?.vm && !defaults.ssh ? 'vm' : defaults?.ssh ? 'ssh' : undefined);
-  if (way === undefined) problems.push({ path: at, message: `nothing says how "${name}" is reached`, hint: 'ssh: { address: … }, vm: {} or local: true' });
-  if (host.engine === 'own' && way !== 'local') problems.push({ path: [...at, 'engine'], message: 'netrig starts an engine of its own on this machine only', hint: 'local: true, or the socket of the engine there' });
-  if (host.carries === 'containers' && way === 'vm') problems.push({ path: [...at, 'carries'], message: 'the image of virtual machines has no Docker Engine', hint: 'namespaces' });
+  if (way === undefined)
+    problems.push({ path: at, message: `nothing says how "${name}" is reached`, hint: 'ssh: { address: … }, vm: {} or local: true' });
+  if (host.engine === 'own' && way !== 'local')
+    problems.push({
+      path: [...at, 'engine'],
+      message: 'netrig starts an engine of its own on this machine only',
+      hint: 'local: true, or the socket of the engine there',
+    });
+  if (host.carries === 'containers' && way === 'vm')
+    problems.push({ path: [...at, 'carries'], message: 'the image of virtual machines has no Docker Engine', hint: 'namespaces' });
   return {
-    name, access: resolveAccess(path, name, way ?? 'local', host, rig, problems),
-    carries: host.carries ?? 'namespaces', engine: host.engine ?? '/var/run/docker.sock', image: host.image ?? null, labels: host.labels ?? {},
-    data: host.data ? { device: host.data.device, address: host.data.address ?? null } : way === 'vm' ? { device: VM_DATA_DEVICE, address: null } : null,
+    name,
+    access: resolveAccess(path, name, way ?? 'local', host, rig, problems),
+    carries: host.carries ?? 'namespaces',
+    engine: host.engine ?? '/var/run/docker.sock',
+    image: host.image ?? null,
+    labels: host.labels ?? {},
+    data: host.data
+      ? { device: host.data.device, address: host.data.address ?? null }
+      : way === 'vm'
+        ? { device: VM_DATA_DEVICE, address: null }
+        : null,
     stateRoot: host.state ?? null,
     clockDevice: host.clock?.device ?? host.data?.device ?? (way === 'vm' ? VM_DATA_DEVICE : null),
   };
@@ -104,27 +139,47 @@ function resolveHost(path: string, name: string, host: HostFile, rig: RigFile, p
 export const VM_DATA_DEVICE = 'data0';
 const VM_MEMORY = '768MiB';
 
-function resolveAccess(path: string, name: string, way: 'ssh' | 'vm' | 'local', host: HostFile, { defaults, hosts }: RigFile, problems: Problem[]): Access {
+function resolveAccess(
+  path: string,
+  name: string,
+  way: 'ssh' | 'vm' | 'local',
+  host: HostFile,
+  { defaults, hosts }: RigFile,
+  problems: Problem[],
+): Access {
   if (way === 'local') return { kind: 'local' };
   if (way === 'vm') {
     const vm = { ...defaults?.vm, ...host.vm };
-    return { kind: 'vm', memoryBytes: parseSizeBytes(vm.memory ?? VM_MEMORY), cores: vm.cores ?? 1, sharedPage: vm['shared-page'] ?? false };
+    return {
+      kind: 'vm',
+      memoryBytes: parseSizeBytes(vm.memory ?? VM_MEMORY),
+      cores: vm.cores ?? 1,
+      sharedPage: vm['shared-page'] ?? false,
+    };
   }
   const ssh: SshFile = { ...defaults?.ssh, ...host.ssh };
   const at = ['hosts', name, 'ssh'];
   if (ssh.address === undefined) problems.push({ path: at, message: `no address for "${name}"`, hint: 'ssh: { address: 192.0.2.11 }' });
-  if (ssh.jump !== undefined && (ssh.jump === name || hosts[ssh.jump]?.ssh === undefined)) problems.push({ path: [...at, 'jump'], message: `"${ssh.jump}" is not another host of this file that is reached over SSH` });
+  if (ssh.jump !== undefined && (ssh.jump === name || hosts[ssh.jump]?.ssh === undefined))
+    problems.push({ path: [...at, 'jump'], message: `"${ssh.jump}" is not another host of this file that is reached over SSH` });
   return {
     kind: 'ssh',
     ssh: {
-      address: ssh.address ?? '', port: ssh.port ?? 22, user: ssh.user ?? userInfo().username, keyFile: ssh.key === undefined ? null : expand(path, ssh.key),
-      hostKey: ssh['host-key'] ?? null, knownHosts: expand(path, ssh['known-hosts'] ?? '~/.ssh/known_hosts'), jump: ssh.jump ?? null, sudo: ssh.sudo ?? false,
+      address: ssh.address ?? '',
+      port: ssh.port ?? 22,
+      user: ssh.user ?? userInfo().username,
+      keyFile: ssh.key === undefined ? null : expand(path, ssh.key),
+      hostKey: ssh['host-key'] ?? null,
+      knownHosts: expand(path, ssh['known-hosts'] ?? '~/.ssh/known_hosts'),
+      jump: ssh.jump ?? null,
+      sudo: ssh.sudo ?? false,
     },
   };
 }
 
 /** Relative to the rig file, "~" to the home of the user. */
-const expand = (rigPath: string, file: string): string => (file.startsWith('~/') ? resolve(homedir(), file.slice(2)) : resolve(dirname(rigPath), file));
+const expand = (rigPath: string, file: string): string =>
+  file.startsWith('~/') ? resolve(homedir(), file.slice(2)) : resolve(dirname(rigPath), file);
 
 function resolveCables(file: RigFile, problems: Problem[]): Cable[] {
   const cables: Cable[] = [];
@@ -132,8 +187,19 @@ function resolveCables(file: RigFile, problems: Problem[]): Cable[] {
     for (const [nic, { cable }] of Object.entries(nics ?? {})) {
       const [farHost, farNic] = cable.split(':') as [string, string];
       const back = file.hosts[farHost]?.nics?.[farNic]?.cable;
-      if (back !== `${host}:${nic}`) problems.push({ path: ['hosts', host, 'nics', nic, 'cable'], message: back === undefined ? `no NIC ${cable} in this file` : `${cable} is cabled to ${back}`, hint: `hosts.${farHost}.nics.${farNic}.cable: "${host}:${nic}"` });
-      else if (`${host}:${nic}` < cable) cables.push({ ends: [{ host, nic }, { host: farHost, nic: farNic }] });
+      if (back !== `${host}:${nic}`)
+        problems.push({
+          path: ['hosts', host, 'nics', nic, 'cable'],
+          message: back === undefined ? `no NIC ${cable} in this file` : `${cable} is cabled to ${back}`,
+          hint: `hosts.${farHost}.nics.${farNic}.cable: "${host}:${nic}"`,
+        });
+      else if (`${host}:${nic}` < cable)
+        cables.push({
+          ends: [
+            { host, nic },
+            { host: farHost, nic: farNic },
+          ],
+        });
     }
   }
   return cables;
@@ -141,6 +207,9 @@ function resolveCables(file: RigFile, problems: Problem[]): Cable[] {
 
 export function findHost(rig: RigPlan, name: string): RigHost {
   const host = rig.hosts.find((h) => h.name === name);
-  if (!host) throw new NetrigError('USAGE', `rig "${rig.name}" has no host "${name}"`, { hint: `hosts of ${basename(rig.path)}: ${rig.hosts.map((h) => h.name).join(', ')}` });
+  if (!host)
+    throw new NetrigError('USAGE', `rig "${rig.name}" has no host "${name}"`, {
+      hint: `hosts of ${basename(rig.path)}: ${rig.hosts.map((h) => h.name).join(', ')}`,
+    });
   return host;
 }

@@ -13,7 +13,7 @@ export async function rigUp(ctx: Context, rig: RigPlan): Promise<void> {
     ctx.events.emit({ type: 'note', level: 'info', text: `${rig.name} has nothing that netrig starts: its machines are expected to run` });
     return;
   }
-  if (usesOwnEngine(rig)) await stage(ctx, 'engine', () => startOwnEngine(ctx), { detail: 'a Docker Engine of netrig\'s own' });
+  if (usesOwnEngine(rig)) await stage(ctx, 'engine', () => startOwnEngine(ctx), { detail: "a Docker Engine of netrig's own" });
   await buildImages(ctx, rig);
   try {
     await bootVms(ctx, rig);

@@ -42,21 +42,38 @@ export class EventRunner {
     const inTurn = (what: Action): Promise<Outcome> => {
       const made = planning.then(() => this.#make(what));
       // Whoever asked for it hears of its failure.
-      planning = made.then(() => undefined, () => undefined);
+      planning = made.then(
+        () => undefined,
+        () => undefined,
+      );
       return made;
     };
-    return Promise.all(phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {
-      await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
-      const beganMs = performance.now();
-      const outcome = await (IN_TURN.has(what.kind) ? inTurn(what) : this.#make(what));
-      return { action: what, plannedUs: atUs, beganUs: Math.round((beganMs - startedMs) * 1000), tookUs: Math.round((performance.now() - beganMs) * 1000), outcome };
-    }));
+    return Promise.all(
+      phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {
+        await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
+        const beganMs = performance.now();
+        const outcome = await (IN_TURN.has(what.kind) ? inTurn(what) : this.#make(what));
+        return {
+          action: what,
+          plannedUs: atUs,
+          beganUs: Math.round((beganMs - startedMs) * 1000),
+          tookUs: Math.round((performance.now() - beganMs) * 1000),
+          outcome,
+        };
+      }),
+    );
   }
 
   /** The next cell of this deployment finds all hosts plugged in, and links as declared; false: it would not. */
   async restore(): Promise<boolean> {
-    const declared = (id: string) => (this.#lab.fabric.links.find((l) => l.id === id)?.impairments ?? []).flatMap((to, i) => (isDelayed(to) ? [{ direction: i as 0 | 1, to }] : []));
-    const done = await Promise.allSettled([this.#plug([...this.#absent], 'up'), ...[...this.#impaired].map((id) => this.#impair(id, declared(id)))]);
+    const declared = (id: string) =>
+      (this.#lab.fabric.links.find((l) => l.id === id)?.impairments ?? []).flatMap((to, i) =>
+        isDelayed(to) ? [{ direction: i as 0 | 1, to }] : [],
+      );
+    const done = await Promise.allSettled([
+      this.#plug([...this.#absent], 'up'),
+      ...[...this.#impaired].map((id) => this.#impair(id, declared(id))),
+    ]);
     return done.every((d) => d.status === 'fulfilled');
   }
 
@@ -65,7 +82,8 @@ export class EventRunner {
       case 'impair':
         await this.#impair(what.link, what.changes);
         break;
-      case 'request': return this.#ask(what);
+      case 'request':
+        return this.#ask(what);
       case 'kill':
         this.#supervisor?.kill(what.node, what.downUs / 1000);
         break;
@@ -109,14 +127,21 @@ export class EventRunner {
     if (!this.#supervisor) throw new NetrigError('AGENT_FAILED', `no agent to ask for ${operation}`);
     const { answer, refused } = await this.#supervisor.request(system, node, operation, params);
     if (refused !== expected) {
-      const text = refused === null ? `${node} answered ${operation}, which was to be refused (${expected})` : `${node} refused ${operation}: ${refused}: ${String(answer)}`;
+      const text =
+        refused === null
+          ? `${node} answered ${operation}, which was to be refused (${expected})`
+          : `${node} refused ${operation}: ${refused}: ${String(answer)}`;
       this.#ctx.events.emit({ type: 'note', level: 'warn', text });
     }
     return refused === null ? { state: 'done', answer } : { state: 'refused', code: refused, answer };
   }
 
   async #plug(nodes: readonly string[], state: 'up' | 'down'): Promise<void> {
-    await Promise.all(nodes.flatMap((node) => (this.#lab.fabric.nodes.find((n) => n.name === node)?.interfaces ?? []).map((itf) => this.#setLink(node, itf.name, state))));
+    await Promise.all(
+      nodes.flatMap((node) =>
+        (this.#lab.fabric.nodes.find((n) => n.name === node)?.interfaces ?? []).map((itf) => this.#setLink(node, itf.name, state)),
+      ),
+    );
   }
 
   /** Pulls the cable at its far end: the near one loses its carrier, and keeps its addresses and routes. */

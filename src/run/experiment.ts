@@ -29,20 +29,49 @@ export interface RunOptions {
 }
 
 /** Returns the results folder. On failure what was gathered stays, and the manifest says why the run stopped. */
-export async function runExperiment(outer: Context, testbed: Testbed, experiment: Experiment, options: RunOptions): Promise<{ results: string; failure: NetrigError | null }> {
+export async function runExperiment(
+  outer: Context,
+  testbed: Testbed,
+  experiment: Experiment,
+  options: RunOptions,
+): Promise<{ results: string; failure: NetrigError | null }> {
   const results = createResultsFolder(options.resultsRoot, experiment.name);
   const log = new EventLog(join(results, 'events.jsonl'), outer.events);
   const ctx = testbed.contextOf({ ...outer, signal: AbortSignal.any([outer.signal, log.failed]) });
   let manifest: RunManifest = {
-    schema: MANIFEST_SCHEMA, name: experiment.name, description: experiment.description, topology: basename(options.topologyPath), command: options.command,
-    startedAt: new Date().toISOString(), endedAt: null, repeat: experiment.repeat, looks: experiment.looks, more: {}, dimensions: experiment.dimensions,
-    cells: experiment.cells.map((c) => c.cell), rig: testbed.rig?.name ?? null, stopped: null,
-    machines: Object.fromEntries(await Promise.all([...testbed.machines.values()].map(async (m) => [m.name, await describeMachine(m, testbed.factsOf(m.name).fabric)] as const))),
+    schema: MANIFEST_SCHEMA,
+    name: experiment.name,
+    description: experiment.description,
+    topology: basename(options.topologyPath),
+    command: options.command,
+    startedAt: new Date().toISOString(),
+    endedAt: null,
+    repeat: experiment.repeat,
+    looks: experiment.looks,
+    more: {},
+    dimensions: experiment.dimensions,
+    cells: experiment.cells.map((c) => c.cell),
+    rig: testbed.rig?.name ?? null,
+    stopped: null,
+    machines: Object.fromEntries(
+      await Promise.all(
+        [...testbed.machines.values()].map(async (m) => [m.name, await describeMachine(m, testbed.factsOf(m.name).fabric)] as const),
+      ),
+    ),
   };
   const copy = join(results, 'topology.yaml');
-  await writeFile(copy, options.source).catch((cause: unknown) => { throw unwritable(copy, cause); });
+  await writeFile(copy, options.source).catch((cause: unknown) => {
+    throw unwritable(copy, cause);
+  });
   await writeManifest(results, manifest);
-  ctx.events.emit({ type: 'run-started', lab: experiment.name, topology: options.topologyPath, results, cells: experiment.cells.length * experiment.repeat, expectedSeconds: expectedSeconds(experiment) });
+  ctx.events.emit({
+    type: 'run-started',
+    lab: experiment.name,
+    topology: options.topologyPath,
+    results,
+    cells: experiment.cells.length * experiment.repeat,
+    expectedSeconds: expectedSeconds(experiment),
+  });
 
   let deployment: Deployment | undefined;
   let failure: NetrigError | null = null;
@@ -92,7 +121,9 @@ export async function runExperiment(outer: Context, testbed: Testbed, experiment
     manifest = { ...manifest, stopped: failure.message };
     if (deployment && !options.keep) await destroyAfterFailure(ctx, deployment.deployed);
   }
-  await writeManifest(results, { ...manifest, endedAt: new Date().toISOString() }).catch((error: unknown) => { failure ??= asNetrigError(error); });
+  await writeManifest(results, { ...manifest, endedAt: new Date().toISOString() }).catch((error: unknown) => {
+    failure ??= asNetrigError(error);
+  });
   log.close();
   return { results, failure: failure ?? log.failure };
 }
@@ -122,15 +153,21 @@ class EventLog {
 
 /** Deploys and keeps the link measurements before they are judged: a refused run shows its figures too. */
 function deployFor(ctx: Context, testbed: Testbed, lab: Lab, repeat: number, options: RunOptions, results: string): Promise<Deployment> {
-  return deployLab(ctx, testbed, lab, options.topologyPath, { gate: true, onLinks: async (links) => {
-    const folder = cellFolder(results, lab.cell, repeat);
-    await writePart(folder, 'lab', lab);
-    await writePart(folder, 'links', links);
-  } });
+  return deployLab(ctx, testbed, lab, options.topologyPath, {
+    gate: true,
+    onLinks: async (links) => {
+      const folder = cellFolder(results, lab.cell, repeat);
+      await writePart(folder, 'lab', lab);
+      await writePart(folder, 'links', links);
+    },
+  });
 }
 
 function createResultsFolder(root: string, name: string): string {
-  const stamp = new Date().toISOString().replace(/\.\d+Z$/, 'Z').replaceAll(':', '');
+  const stamp = new Date()
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replaceAll(':', '');
   let folder = join(root, `${stamp}-${name}`);
   for (let n = 2; existsSync(folder); n++) folder = join(root, `${stamp}-${name}.${n}`);
   try {

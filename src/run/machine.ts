@@ -14,15 +14,26 @@ const VERSION_COMMANDS: readonly (readonly [name: string, argv: readonly string[
 ];
 
 export async function describeMachine(machine: Machine, capabilities: FabricCapabilities): Promise<MachineInfo> {
-  const found = await Promise.all([...VERSION_COMMANDS, ['node', [machine.runtime.node, '--version'], /(v\S+)/] as const].map(async ([name, argv, pattern]) => {
-    const result = await machine.exec(argv, { allowFailure: true }).catch(() => undefined);
-    return [name, pattern.exec(`${result?.stdout}${result?.stderr}`)?.[1] ?? 'not installed'] as const;
-  }));
-  const [release, cpuinfo, meminfo] = await Promise.all(['/proc/sys/kernel/osrelease', '/proc/cpuinfo', '/proc/meminfo'].map(async (path) => (await machine.get(path)).toString()) as [Promise<string>, Promise<string>, Promise<string>]);
+  const found = await Promise.all(
+    [...VERSION_COMMANDS, ['node', [machine.runtime.node, '--version'], /(v\S+)/] as const].map(async ([name, argv, pattern]) => {
+      const result = await machine.exec(argv, { allowFailure: true }).catch(() => undefined);
+      return [name, pattern.exec(`${result?.stdout}${result?.stderr}`)?.[1] ?? 'not installed'] as const;
+    }),
+  );
+  const [release, cpuinfo, meminfo] = await Promise.all(
+    ['/proc/sys/kernel/osrelease', '/proc/cpuinfo', '/proc/meminfo'].map(async (path) => (await machine.get(path)).toString()) as [
+      Promise<string>,
+      Promise<string>,
+      Promise<string>,
+    ],
+  );
   return {
-    kernel: release.trim(), cores: (cpuinfo.match(/^processor\s*:/gm) ?? []).length, cpu: /^model name\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? 'unknown',
+    kernel: release.trim(),
+    cores: (cpuinfo.match(/^processor\s*:/gm) ?? []).length,
+    cpu: /^model name\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? 'unknown',
     memoryGiB: Math.round(Number(/^MemTotal:\s*(\d+)/m.exec(meminfo)?.[1] ?? 0) / 2 ** 19) / 2,
-    versions: Object.fromEntries(found), capabilities,
+    versions: Object.fromEntries(found),
+    capabilities,
   };
 }
 
@@ -52,9 +63,16 @@ export class LoadSampler {
       busy = true;
       try {
         const now = await readTicks(machine);
-        if (last && now.total > last.total) this.#samples.push({ atMs: Date.now(), machine: machine.name, busy: Math.round((1 - (now.idle - last.idle) / (now.total - last.total)) * 1000) / 1000 });
+        if (last && now.total > last.total)
+          this.#samples.push({
+            atMs: Date.now(),
+            machine: machine.name,
+            busy: Math.round((1 - (now.idle - last.idle) / (now.total - last.total)) * 1000) / 1000,
+          });
         last = now;
-      } catch { /* a lost machine voids the run elsewhere */ }
+      } catch {
+        /* a lost machine voids the run elsewhere */
+      }
       busy = false;
     };
     void sample();
@@ -82,7 +100,10 @@ export class LoadSampler {
   }
 }
 
-interface Ticks { readonly total: number; readonly idle: number }
+interface Ticks {
+  readonly total: number;
+  readonly idle: number;
+}
 
 async function readTicks(host: Host): Promise<Ticks> {
   const stat = (await host.get('/proc/stat')).toString();

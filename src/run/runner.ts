@@ -40,14 +40,25 @@ export interface Deployment {
   readonly netem: (machine: string) => boolean;
 }
 
-const openClockGate = (ctx: Context, clocks: ClockWatch): Promise<string> => stage(ctx, 'clocks', () => clocks.gate(ctx), { result: (text) => text });
+const openClockGate = (ctx: Context, clocks: ClockWatch): Promise<string> =>
+  stage(ctx, 'clocks', () => clocks.gate(ctx), { result: (text) => text });
 
 /** Deploys a lab and measures its links; refuses, and removes it again, if a link is not what the file says. */
-export async function deployLab(ctx: Context, testbed: Testbed, lab: Lab, topologyPath: string, options: { gate?: boolean; onLinks?: (links: readonly LinkMeasurement[]) => Promise<void> } = {}): Promise<Deployment> {
-  const deployed = await stage(ctx, 'deploy', () => testbed.deploy(ctx, lab, topologyPath, options), { detail: `${lab.fabric.nodes.length} nodes, ${lab.fabric.links.length} links${testbed.rig ? `, ${testbed.machines.size} machines` : ''}` });
+export async function deployLab(
+  ctx: Context,
+  testbed: Testbed,
+  lab: Lab,
+  topologyPath: string,
+  options: { gate?: boolean; onLinks?: (links: readonly LinkMeasurement[]) => Promise<void> } = {},
+): Promise<Deployment> {
+  const deployed = await stage(ctx, 'deploy', () => testbed.deploy(ctx, lab, topologyPath, options), {
+    detail: `${lab.fabric.nodes.length} nodes, ${lab.fabric.links.length} links${testbed.rig ? `, ${testbed.machines.size} machines` : ''}`,
+  });
   try {
     if (testbed.clocks && options.gate) await openClockGate(ctx, testbed.clocks);
-    const links = await stage(ctx, 'linktest', () => measureLinks(ctx, deployed, { ...lab, tolerance: testbed.tolerance(lab.tolerance) }), { result: summarizeLinks });
+    const links = await stage(ctx, 'linktest', () => measureLinks(ctx, deployed, { ...lab, tolerance: testbed.tolerance(lab.tolerance) }), {
+      result: summarizeLinks,
+    });
     await options.onLinks?.(links);
     requireGoodLinks(links);
     return { deployed, lab, links, clocks: testbed.clocks, netem: (machine) => testbed.factsOf(machine).fabric.netem };
@@ -57,7 +68,8 @@ export async function deployLab(ctx: Context, testbed: Testbed, lab: Lab, topolo
   }
 }
 
-export const measureLinks = (ctx: Context, deployed: DeployedLab, lab: Pick<Lab, 'fabric' | 'tolerance'>): Promise<LinkMeasurement[]> => testLinks(ctx, { fabric: lab.fabric, tolerance: lab.tolerance, deployed });
+export const measureLinks = (ctx: Context, deployed: DeployedLab, lab: Pick<Lab, 'fabric' | 'tolerance'>): Promise<LinkMeasurement[]> =>
+  testLinks(ctx, { fabric: lab.fabric, tolerance: lab.tolerance, deployed });
 
 function summarizeLinks(links: readonly LinkMeasurement[]): string {
   const bad = links.filter((l) => l.problems.length > 0).length;
@@ -68,7 +80,14 @@ function summarizeLinks(links: readonly LinkMeasurement[]): string {
  * Agents, captures and traffic of one repeat of one cell; every part of the evidence is written as soon as it exists.
  * Not clean: an agent left something in its node, or a link is not as it was declared.
  */
-export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, repeat: number, results: string, proberBundle: string): Promise<{ clean: boolean }> {
+export async function runCell(
+  ctx: Context,
+  deployment: Deployment,
+  lab: Lab,
+  repeat: number,
+  results: string,
+  proberBundle: string,
+): Promise<{ clean: boolean }> {
   const folder = cellFolder(results, lab.cell, repeat);
   for (const part of ['traffic', 'captures']) mkdirSync(join(folder, part), { recursive: true });
   await writePart(folder, 'lab', lab);
@@ -90,7 +109,8 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
     if (clocks) await stage(ctx, 'quiet', () => load.untilQuiet(QUIET_TIMEOUT_MS, ctx.signal));
     restored = await drivePhases(ctx, deployment, lab, supervisor, { folder, proberBundle, load });
     voided.push(...((await supervisor?.voids()) ?? []));
-    for (const machine of deployed.machines.values()) voided.push(...machine.lost.slice(lostBefore.get(machine.name)).map((why) => `the connection to ${machine.name} was lost at ${why}`));
+    for (const machine of deployed.machines.values())
+      voided.push(...machine.lost.slice(lostBefore.get(machine.name)).map((why) => `the connection to ${machine.name} was lost at ${why}`));
   } finally {
     // First: its timers would keep a process alive whose disk is full.
     const samples = load.stop();
@@ -98,9 +118,17 @@ export async function runCell(ctx: Context, deployment: Deployment, lab: Lab, re
     const [records, stopped] = await Promise.all([Promise.all(captures.map((c) => c.stop())), supervisor?.stop() ?? []]);
     agents = stopped;
     await writePart(folder, 'captures', records);
-    const ahead = new Map(await Promise.all([...deployed.machines.values()].map(async (m) => [m.name, await deployed.clocks.ahead(m).catch(() => null)] as const)));
+    const ahead = new Map(
+      await Promise.all(
+        [...deployed.machines.values()].map(async (m) => [m.name, await deployed.clocks.ahead(m).catch(() => null)] as const),
+      ),
+    );
     voided.push(...[...ahead].flatMap(([name, offset]) => (offset ? [] : [`the clock of ${name} was not known when the repeat ended`])));
-    await writePart(folder, 'agents', agents.map((a) => withClock(a, deployed, ahead)));
+    await writePart(
+      folder,
+      'agents',
+      agents.map((a) => withClock(a, deployed, ahead)),
+    );
     await writePart(folder, 'load', samples);
     await writePart(folder, 'clocks', clocks?.record(startedMs) ?? ONE_CLOCK);
   }
@@ -119,28 +147,42 @@ async function startAgents(ctx: Context, deployed: DeployedLab, lab: Lab, folder
   const systems = await planSystems(lab);
   if (systems.length === 0) return undefined;
   const switches = new Set(lab.fabric.nodes.filter((n) => n.kind === 'ovs-bridge').map((n) => n.name));
-  return stage(ctx, 'agents', () => Supervisor.start(ctx, systems, {
-    host: (node) => deployed.node(node), script: (node, bundle) => deployed.script(node, bundle), folder: join(folder, 'agents'), nativeDir: (node) => deployed.carrier(node).runtime.nativeDir,
-    labDir: (node) => join(deployed.carrier(node).runtime.stateRoot, lab.name),
-    ovsDir: (node) => (switches.has(node) ? ovsDir(deployed.carrier(node).runtime.stateRoot, lab.name, node) : null),
-  }), { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') });
+  return stage(
+    ctx,
+    'agents',
+    () =>
+      Supervisor.start(ctx, systems, {
+        host: (node) => deployed.node(node),
+        script: (node, bundle) => deployed.script(node, bundle),
+        folder: join(folder, 'agents'),
+        nativeDir: (node) => deployed.carrier(node).runtime.nativeDir,
+        labDir: (node) => join(deployed.carrier(node).runtime.stateRoot, lab.name),
+        ovsDir: (node) => (switches.has(node) ? ovsDir(deployed.carrier(node).runtime.stateRoot, lab.name, node) : null),
+      }),
+    { detail: systems.map((s) => `${s.definition.name} on ${s.agents.length} nodes`).join(', ') },
+  );
 }
 
 /** What a machine's clock is ahead now. CLOCK_OUT_OF_BOUNDS where that is not known: `what` could not be dated. */
 async function knownClock(deployed: DeployedLab, machine: Machine, what: string): Promise<ClockOffset> {
   const ahead = await deployed.clocks.ahead(machine);
-  if (!ahead) throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clock of ${machine.label} is not known: ${what} could not be dated`, { hint: 'netrig rig check shows whether the machine answers' });
+  if (!ahead)
+    throw new NetrigError('CLOCK_OUT_OF_BOUNDS', `the clock of ${machine.label} is not known: ${what} could not be dated`, {
+      hint: 'netrig rig check shows whether the machine answers',
+    });
   return ahead;
 }
 
 /** Fills `running` as captures start, so that those that run are stopped even if another one does not start. */
 async function startCaptures(deployed: DeployedLab, lab: Lab, folder: string, running: RunningCapture[]): Promise<void> {
-  const starts = await Promise.allSettled(lab.captures.map(async (point) => {
-    const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
-    const machine = deployed.carrier(point.at.node);
-    const ahead = await knownClock(deployed, machine, `the capture at ${endpointName(point.at)}`);
-    running.push(await startCapture(deployed.network(point.at.node), machine, ahead, point, folder, file));
-  }));
+  const starts = await Promise.allSettled(
+    lab.captures.map(async (point) => {
+      const file = join('captures', `${point.at.node}.${point.at.interface}.pcap`);
+      const machine = deployed.carrier(point.at.node);
+      const ahead = await knownClock(deployed, machine, `the capture at ${endpointName(point.at)}`);
+      running.push(await startCapture(deployed.network(point.at.node), machine, ahead, point, folder, file));
+    }),
+  );
   const failed = starts.find((s) => s.status === 'rejected');
   if (failed) throw failed.reason;
 }
@@ -152,7 +194,13 @@ interface Drive {
 }
 
 /** Traffic and events of all phases, one after the other. false: events have left hosts or links other than declared. */
-async function drivePhases(ctx: Context, { deployed, clocks, netem }: Deployment, lab: Lab, supervisor: Supervisor | undefined, { folder, proberBundle, load }: Drive): Promise<boolean> {
+async function drivePhases(
+  ctx: Context,
+  { deployed, clocks, netem }: Deployment,
+  lab: Lab,
+  supervisor: Supervisor | undefined,
+  { folder, proberBundle, load }: Drive,
+): Promise<boolean> {
   const linkRates = new LinkRates(deployed, lab);
   const eventRunner = new EventRunner(ctx, deployed, lab, supervisor, netem);
   const phases: PhaseRecord[] = [];
@@ -160,8 +208,11 @@ async function drivePhases(ctx: Context, { deployed, clocks, netem }: Deployment
   const ahead = new Map<string, number>();
   let restored = false;
   const input = {
-    host: (node: string) => deployed.node(node), network: (node: string) => deployed.network(node), prober: (node: string) => deployed.script(node, proberBundle),
-    clockAheadMs: (node: string) => ahead.get(deployed.carrier(node).name) ?? 0, isRemote: (node: string) => !deployed.carrier(node).isHere,
+    host: (node: string) => deployed.node(node),
+    network: (node: string) => deployed.network(node),
+    prober: (node: string) => deployed.script(node, proberBundle),
+    clockAheadMs: (node: string) => ahead.get(deployed.carrier(node).name) ?? 0,
+    isRemote: (node: string) => !deployed.carrier(node).isHere,
     keep: (file: string, content: string) => writeFile(join(folder, 'traffic', file), content),
   };
   try {
@@ -174,9 +225,28 @@ async function drivePhases(ctx: Context, { deployed, clocks, netem }: Deployment
       }
       const expectedSeconds = phase.durationUs / 1e6;
       const name = `traffic ${phase.name}`;
-      const onTick = (elapsedSeconds: number) => void linkRates.read().then((rates) => ctx.events.emit({ type: 'progress', stage: name, elapsedSeconds, expectedSeconds, detail: `${rates} · CPU ${Math.round(load.current * 100)}%` }), () => undefined);
-      const alongside = async (startedMs: number, signal: AbortSignal) => { events[phase.name] = await eventRunner.run(phase, startedMs, signal); };
-      phases.push(await stage(ctx, name, () => runPhase(ctx, input, phase, alongside, onTick), { expectedSeconds, detail: `${phase.flows.length} flows, ${expectedSeconds} s`, result: summarizePhase }));
+      const onTick = (elapsedSeconds: number) =>
+        void linkRates.read().then(
+          (rates) =>
+            ctx.events.emit({
+              type: 'progress',
+              stage: name,
+              elapsedSeconds,
+              expectedSeconds,
+              detail: `${rates} · CPU ${Math.round(load.current * 100)}%`,
+            }),
+          () => undefined,
+        );
+      const alongside = async (startedMs: number, signal: AbortSignal) => {
+        events[phase.name] = await eventRunner.run(phase, startedMs, signal);
+      };
+      phases.push(
+        await stage(ctx, name, () => runPhase(ctx, input, phase, alongside, onTick), {
+          expectedSeconds,
+          detail: `${phase.flows.length} flows, ${expectedSeconds} s`,
+          result: summarizePhase,
+        }),
+      );
       await writePart(folder, 'phases', phases);
       await writePart(folder, 'events', events);
     }
@@ -191,5 +261,7 @@ function summarizePhase(record: PhaseRecord): string {
   const failed = record.flows.filter((f) => !f.ok);
   const total = record.flows.reduce((sum, f) => sum + f.receivedBytes, 0);
   const rate = formatRate((total * 8e6) / record.durationUs);
-  return failed.length === 0 ? `${rate} delivered` : `${rate} delivered, ${failed.map((f) => `${f.flow}: ${f.error ?? 'nothing received'}`).join('; ')}`;
+  return failed.length === 0
+    ? `${rate} delivered`
+    : `${rate} delivered, ${failed.map((f) => `${f.flow}: ${f.error ?? 'nothing received'}`).join('; ')}`;
 }

@@ -54,11 +54,17 @@ export class Testbed implements AsyncDisposable {
   /** `rig` null: this machine. */
   static async open(ctx: Context, rig: RigPlan | null, { lease }: TestbedOptions): Promise<Testbed> {
     const connect = () => connectMachines(rig);
-    const machines = rig === null ? await connect() : await stage(ctx, 'connect', connect, { detail: `${rig.hosts.length} machines of ${rig.name}` });
+    const machines =
+      rig === null ? await connect() : await stage(ctx, 'connect', connect, { detail: `${rig.hosts.length} machines of ${rig.name}` });
     let renewal: LeaseRenewal | null = null;
     try {
-      if (rig !== null && lease !== null) renewal = await LeaseRenewal.acquire(machines, lease.purpose, lease.waitMs, ctx.signal, (text) => ctx.events.emit({ type: 'note', level: 'info', text }));
-      const facts = await Promise.all([...machines.values()].map(async (machine) => [machine.name, await probeMachine(machine, rig)] as const));
+      if (rig !== null && lease !== null)
+        renewal = await LeaseRenewal.acquire(machines, lease.purpose, lease.waitMs, ctx.signal, (text) =>
+          ctx.events.emit({ type: 'note', level: 'info', text }),
+        );
+      const facts = await Promise.all(
+        [...machines.values()].map(async (machine) => [machine.name, await probeMachine(machine, rig)] as const),
+      );
       return new Testbed(rig, machines, new Map(facts), renewal);
     } catch (error) {
       await renewal?.end();
@@ -97,16 +103,53 @@ export class Testbed implements AsyncDisposable {
   plan({ name, fabric }: Pick<Lab, 'name' | 'fabric'>): SitePlan {
     const assignments = this.#assignments(fabric);
     const ports = new Map([...this.facts].flatMap(([machine, { data }]) => (data ? [[machine, data]] : [])));
-    const machines = new Map([...this.machines.values()].map((m): [string, PlannedMachine] => [m.name, { containers: { image: this.#imageOf(m.name), mounts: m.runtime.mounts }, capabilities: this.factsOf(m.name).fabric, stateRoot: m.runtime.stateRoot, nativeDir: m.runtime.nativeDir }]));
-    return { assignments, plan: planDeployment({ lab: name, fabric, assignments, machines, trunks: planTrunks(fabric, assignments, ports, this.rig?.cables ?? []) }) };
+    const machines = new Map(
+      [...this.machines.values()].map((m): [string, PlannedMachine] => [
+        m.name,
+        {
+          containers: { image: this.#imageOf(m.name), mounts: m.runtime.mounts },
+          capabilities: this.factsOf(m.name).fabric,
+          stateRoot: m.runtime.stateRoot,
+          nativeDir: m.runtime.nativeDir,
+        },
+      ]),
+    );
+    return {
+      assignments,
+      plan: planDeployment({
+        lab: name,
+        fabric,
+        assignments,
+        machines,
+        trunks: planTrunks(fabric, assignments, ports, this.rig?.cables ?? []),
+      }),
+    };
   }
 
   /** Clocks are compared from here on if the lab spreads over several machines; `gate`: and must be good. */
-  async deploy(ctx: Context, lab: Pick<Lab, 'name' | 'fabric'> & Partial<Pick<Lab, 'clocks'>>, topology: string, options: { gate?: boolean } = {}): Promise<DeployedLab> {
+  async deploy(
+    ctx: Context,
+    lab: Pick<Lab, 'name' | 'fabric'> & Partial<Pick<Lab, 'clocks'>>,
+    topology: string,
+    options: { gate?: boolean } = {},
+  ): Promise<DeployedLab> {
     const { plan, assignments } = this.plan(lab);
     const carriers = new Set(Object.values(assignments).map((assignment) => assignment.machine));
-    if (this.rig && lab.clocks && carriers.size > 1) await this.#watchClocks(ctx, this.rig, { ...lab.clocks, sync: options.gate ? (lab.clocks.sync ?? this.rig.sync) : 'none' }, assignments);
-    const claim: LabClaim = { lab: lab.name, topology, fabric: lab.fabric, assignments, rig: this.rig?.path ?? null, leases: this.#renewal?.tokens ?? {} };
+    if (this.rig && lab.clocks && carriers.size > 1)
+      await this.#watchClocks(
+        ctx,
+        this.rig,
+        { ...lab.clocks, sync: options.gate ? (lab.clocks.sync ?? this.rig.sync) : 'none' },
+        assignments,
+      );
+    const claim: LabClaim = {
+      lab: lab.name,
+      topology,
+      fabric: lab.fabric,
+      assignments,
+      rig: this.rig?.path ?? null,
+      leases: this.#renewal?.tokens ?? {},
+    };
     return deploy(ctx, plan, claim, this.machines, this.#clocks?.watch);
   }
 
@@ -125,11 +168,21 @@ export class Testbed implements AsyncDisposable {
     const leader = settings.grandmaster === null ? rig.grandmaster : assignmentOf(assignments, settings.grandmaster).machine;
     const ports = rig.hosts.map((host): ClockPort => {
       const data = this.factsOf(host.name).data;
-      if (!data || host.clockDevice === null) throw new NetrigError('PLACEMENT_IMPOSSIBLE', `${host.name} has no address on the data network: its clock cannot be compared with the others'`, { hint: `hosts.${host.name}.data: { device: … } in the rig file` });
+      if (!data || host.clockDevice === null)
+        throw new NetrigError(
+          'PLACEMENT_IMPOSSIBLE',
+          `${host.name} has no address on the data network: its clock cannot be compared with the others'`,
+          { hint: `hosts.${host.name}.data: { device: … } in the rig file` },
+        );
       return { machine: this.machines.get(host.name) as Machine, device: host.clockDevice, address: data.address };
     });
     const reference = ports.find((p) => p.machine.name === leader) as ClockPort;
-    const watch = await ClockWatch.start(ctx, reference, ports.filter((p) => p !== reference), settings);
+    const watch = await ClockWatch.start(
+      ctx,
+      reference,
+      ports.filter((p) => p !== reference),
+      settings,
+    );
     this.#clocks = { watch, settings };
   }
 
@@ -141,7 +194,10 @@ export class Testbed implements AsyncDisposable {
 
   #assignments(fabric: Fabric): Assignments {
     if (this.rig === null) return Object.fromEntries(fabric.nodes.map((n) => [n.name, { machine: LOCAL, container: false }]));
-    return placeNodes(fabric, this.rig.hosts.map((host) => ({ host, capabilities: this.factsOf(host.name).capabilities })));
+    return placeNodes(
+      fabric,
+      this.rig.hosts.map((host) => ({ host, capabilities: this.factsOf(host.name).capabilities })),
+    );
   }
 }
 
@@ -149,22 +205,40 @@ async function probeMachine(machine: Machine, rig: RigPlan | null): Promise<Mach
   const fabric = await probeFabric(machine);
   const host = rig && findHost(rig, machine.name);
   if (host?.carries === 'containers') await requireImage(machine, host.image ?? NODE_IMAGE);
-  const capabilities = new Set<Capability>([...(fabric.ovsKernel ? ['ovs-kernel' as const] : []), ...(fabric.netem ? ['netem' as const] : []), ...(host?.carries === 'containers' ? ['containers' as const] : [])]);
+  const capabilities = new Set<Capability>([
+    ...(fabric.ovsKernel ? ['ovs-kernel' as const] : []),
+    ...(fabric.netem ? ['netem' as const] : []),
+    ...(host?.carries === 'containers' ? ['containers' as const] : []),
+  ]);
   return { fabric, capabilities, data: host?.data ? await probeDataPort(machine, host.data) : null };
 }
 
 async function requireImage(machine: Machine, image: string): Promise<void> {
-  if ((await machine.engineVersion()) === null) throw new NetrigError('CAPABILITY_MISSING', `${machine.label}: no Docker Engine answers at ${machine.runtime.engine}`, { hint: 'start it, or engine: own in the rig file and netrig rig up' });
-  if (!(await machine.hasImage(image))) throw new NetrigError('CAPABILITY_MISSING', `${machine.label}: the engine has no image ${image}`, { hint: image === NODE_IMAGE ? 'netrig image build RIG, or netrig rig up' : `docker pull ${image}` });
+  if ((await machine.engineVersion()) === null)
+    throw new NetrigError('CAPABILITY_MISSING', `${machine.label}: no Docker Engine answers at ${machine.runtime.engine}`, {
+      hint: 'start it, or engine: own in the rig file and netrig rig up',
+    });
+  if (!(await machine.hasImage(image)))
+    throw new NetrigError('CAPABILITY_MISSING', `${machine.label}: the engine has no image ${image}`, {
+      hint: image === NODE_IMAGE ? 'netrig image build RIG, or netrig rig up' : `docker pull ${image}`,
+    });
 }
 
-interface IpAddress { mtu: number; addr_info: { family: string; local: string }[] }
+interface IpAddress {
+  mtu: number;
+  addr_info: { family: string; local: string }[];
+}
 
 export async function probeDataPort(machine: Machine, { device, address }: { device: string; address: string | null }): Promise<DataPort> {
   const { stdout, exitCode, stderr } = await machine.exec(['ip', '-j', 'addr', 'show', 'dev', device], { allowFailure: true });
   const [nic] = exitCode === 0 ? (JSON.parse(stdout) as IpAddress[]) : [];
   const own = address ?? nic?.addr_info.find((a) => a.family === 'inet')?.local;
-  if (!nic || own === undefined) throw new NetrigError('CAPABILITY_MISSING', `${machine.label}: data network: ${nic ? `${device} has no IPv4 address` : stderr.trim()}`, { hint: `hosts.${machine.name}.data in the rig file` });
+  if (!nic || own === undefined)
+    throw new NetrigError(
+      'CAPABILITY_MISSING',
+      `${machine.label}: data network: ${nic ? `${device} has no IPv4 address` : stderr.trim()}`,
+      { hint: `hosts.${machine.name}.data in the rig file` },
+    );
   return { address: own, mtu: nic.mtu };
 }
 

@@ -31,7 +31,14 @@ export interface SystemDefinition<Config = unknown> {
   /** Run the agents at real-time priority: theirs is a control loop in milliseconds. */
   readonly realtime: boolean;
   /** What a node's agent may be asked for by `request` events; absent: nothing is known of it before it is asked. */
-  requests?(config: Config, lab: Lab, on: readonly string[], node: string, operation: string, params: Readonly<Record<string, unknown>>): SystemProblem[];
+  requests?(
+    config: Config,
+    lab: Lab,
+    on: readonly string[],
+    node: string,
+    operation: string,
+    params: Readonly<Record<string, unknown>>,
+  ): SystemProblem[];
   /** Pure: the agents of the system in this lab, or what is wrong with the configuration. */
   plan(config: Config, lab: Lab, on: readonly string[]): { agents: AgentSpec[]; problems: SystemProblem[] };
 }

@@ -12,7 +12,13 @@ export function requestProblems(operations: Operations, operation: string, param
   const schema = Object.hasOwn(operations, operation) ? operations[operation] : undefined;
   if (!schema) {
     const near = suggest(operation, names);
-    return [{ path: ['operation'], message: `no operation "${operation}" there`, hint: near ? `did you mean "${near}"?` : names.length > 0 ? `operations: ${names.join(', ')}` : 'this node answers none' }];
+    return [
+      {
+        path: ['operation'],
+        message: `no operation "${operation}" there`,
+        hint: near ? `did you mean "${near}"?` : names.length > 0 ? `operations: ${names.join(', ')}` : 'this node answers none',
+      },
+    ];
   }
   return problemsOf(schema, params).map((problem) => ({ ...problem, path: ['params', ...problem.path] }));
 }

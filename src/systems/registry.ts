@@ -41,7 +41,13 @@ export async function checkSystems(lab: Lab): Promise<Problem[]> {
       current = reconfigured(current, what.patches);
       problems.push(...(await fixedKeys(what.patches, ['traffic', p, 'events'])));
       const found = await checkConfigurations(current);
-      problems.push(...found.map((problem) => ({ path: ['traffic', p, 'events'], message: `after the event at ${formatDurationUs(atUs)}: ${problem.message}`, ...(problem.hint ? { hint: problem.hint } : {}) })));
+      problems.push(
+        ...found.map((problem) => ({
+          path: ['traffic', p, 'events'],
+          message: `after the event at ${formatDurationUs(atUs)}: ${problem.message}`,
+          ...(problem.hint ? { hint: problem.hint } : {}),
+        })),
+      );
     }
   }
   return problems;
@@ -67,7 +73,9 @@ async function fixedKeys(patches: Readonly<Record<string, unknown>>, path: Path)
   const problems: Problem[] = [];
   for (const [name, patch] of Object.entries(patches)) {
     const fixed = (await findSystem(name))?.fixed ?? [];
-    for (const key of Object.keys(patch as object)) if (fixed.includes(key)) problems.push({ path, message: `"${key}" of ${name} cannot change while its agents run`, hint: 'make it a variant of the matrix' });
+    for (const key of Object.keys(patch as object))
+      if (fixed.includes(key))
+        problems.push({ path, message: `"${key}" of ${name} cannot change while its agents run`, hint: 'make it a variant of the matrix' });
   }
   return problems;
 }
@@ -79,7 +87,12 @@ async function checkConfigurations(lab: Lab): Promise<Problem[]> {
     const definition = await findSystem(name);
     if (!definition) {
       const near = suggest(name, knownSystems());
-      problems.push({ path, atKey: true, message: `unknown system "${name}"`, hint: near ? `did you mean "${near}"?` : `systems: ${knownSystems().join(', ')}` });
+      problems.push({
+        path,
+        atKey: true,
+        message: `unknown system "${name}"`,
+        hint: near ? `did you mean "${near}"?` : `systems: ${knownSystems().join(', ')}`,
+      });
       continue;
     }
     const invalid = problemsOf(definition.configSchema, config, `system ${name}`);
@@ -106,7 +119,11 @@ async function allChecks(): Promise<Checks> {
 
 async function bySystem(): Promise<{ system: string; checks: readonly Check[] }[]> {
   const definitions = await Promise.all(knownSystems().map(findSystem));
-  return Promise.all(definitions.flatMap((d) => (d?.checks ? [{ name: d.name, module: d.checks }] : [])).map(async ({ name, module }) => ({ system: name, checks: ((await importModule(module)) as { checks: readonly Check[] }).checks })));
+  return Promise.all(
+    definitions
+      .flatMap((d) => (d?.checks ? [{ name: d.name, module: d.checks }] : []))
+      .map(async ({ name, module }) => ({ system: name, checks: ((await importModule(module)) as { checks: readonly Check[] }).checks })),
+  );
 }
 
 /** The schema of topology files with the targets of all checks: for editors. */

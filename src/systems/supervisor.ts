@@ -21,7 +21,7 @@ const STOP_TIMEOUT_MS = 5000;
 /** An operation may have to wait for other nodes. */
 const REQUEST_TIMEOUT_MS = 30_000;
 /** So may a start; and on an emulated machine several programs that start at once take many seconds. */
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 180_000;
 /** Of crashes that nobody planned. */
 const MAX_RESTARTS = 5;
 const PAUSE_POLL_MS = 20;
@@ -59,11 +59,14 @@ class AgentProcess {
     this.#label = label;
     this.process = process;
     process.stderr.on('data', (chunk: Buffer) => log.write(chunk));
-    this.drained = new Promise((resolve) => { process.stderr.once('end', resolve).once('close', resolve); });
+    this.drained = new Promise((resolve) => {
+      process.stderr.once('end', resolve).once('close', resolve);
+    });
     createInterface({ input: process.stdout }).on('line', (line) => this.#answer(line));
     void process.exited.then((exit) => {
       this.#gone = true;
-      for (const { reject } of this.#pending.values()) reject(new NetrigError('AGENT_FAILED', `${label} exited (${exit.signal ?? exit.code}) during a call`));
+      for (const { reject } of this.#pending.values())
+        reject(new NetrigError('AGENT_FAILED', `${label} exited (${exit.signal ?? exit.code}) during a call`));
       this.#pending.clear();
     });
   }
@@ -95,8 +98,14 @@ class AgentProcess {
         reject(new NetrigError('TIMEOUT', `${this.#label} does not answer "${method}" within ${timeoutMs} ms`));
       }, timeoutMs);
       this.#pending.set(id, {
-        resolve: (value) => { clearTimeout(timer); resolve(value as T); },
-        reject: (error) => { clearTimeout(timer); reject(error); },
+        resolve: (value) => {
+          clearTimeout(timer);
+          resolve(value as T);
+        },
+        reject: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
       });
       this.process.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`);
     });
@@ -141,10 +150,30 @@ export class Supervisor {
         const secret = randomBytes(32).toString('hex');
         for (const { node, config } of system.agents) {
           const log = createWriteStream(join(input.folder, `${system.definition.name}.${node}.jsonl`), { flags: 'a' });
-          const setup = { config, node, secret, nativeDir: input.nativeDir(node), ovsDir: input.ovsDir(node), workDir: join(input.labDir(node), 'agents', `${system.definition.name}.${node}`) };
+          const setup = {
+            config,
+            node,
+            secret,
+            nativeDir: input.nativeDir(node),
+            ovsDir: input.ovsDir(node),
+            workDir: join(input.labDir(node), 'agents', `${system.definition.name}.${node}`),
+          };
           const [program, ...script] = (await input.script(node, bundle)) as [string, ...string[]];
           const command = [...(system.definition.realtime ? REALTIME : []), program, ...NODE_FLAGS, ...script];
-          supervisor.#agents.push({ system, node, setup, command, log, crashes: [], faults: [], plannedDownMs: null, unplanned: 0, restarting: Promise.resolve(), paused: false, agent: supervisor.#spawn(system.definition, node, command, log) });
+          supervisor.#agents.push({
+            system,
+            node,
+            setup,
+            command,
+            log,
+            crashes: [],
+            faults: [],
+            plannedDownMs: null,
+            unplanned: 0,
+            restarting: Promise.resolve(),
+            paused: false,
+            agent: supervisor.#spawn(system.definition, node, command, log),
+          });
         }
       }
       await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup, START_TIMEOUT_MS)));
@@ -174,7 +203,10 @@ export class Supervisor {
         s.faults.push(reason);
         return;
       }
-      s.restarting = sleep(downMs, this.#ctx.signal).then(() => this.#restart(s), () => undefined);
+      s.restarting = sleep(downMs, this.#ctx.signal).then(
+        () => this.#restart(s),
+        () => undefined,
+      );
     });
   }
 
@@ -222,19 +254,28 @@ export class Supervisor {
 
   /** Counters of every agent as they are now. */
   async counters(): Promise<{ node: string; counters: Record<string, number> }[]> {
-    return Promise.all(this.#agents.map(async ({ node, agent }) => ({ node, counters: await agent.call<Record<string, number>>('counters') })));
+    return Promise.all(
+      this.#agents.map(async ({ node, agent }) => ({ node, counters: await agent.call<Record<string, number>>('counters') })),
+    );
   }
 
   /** Tells every agent whose configuration has changed. */
   async update(systems: readonly PlannedSystem[]): Promise<void> {
-    await Promise.all(systems.flatMap((system) => system.agents.map(async ({ node, config }) => {
-      const s = this.#agents.find((a) => a.system.definition.name === system.definition.name && a.node === node);
-      if (!s || isDeepStrictEqual(s.setup.config, config)) return;
-      s.setup = { ...s.setup, config };
-      while (s.paused) await sleep(PAUSE_POLL_MS, this.#ctx.signal);
-      // One that is dead just now is configured so when it comes back.
-      if (s.agent.alive) await s.agent.call('update', config).catch((error: unknown) => { if (s.agent.alive) throw error; });
-    })));
+    await Promise.all(
+      systems.flatMap((system) =>
+        system.agents.map(async ({ node, config }) => {
+          const s = this.#agents.find((a) => a.system.definition.name === system.definition.name && a.node === node);
+          if (!s || isDeepStrictEqual(s.setup.config, config)) return;
+          s.setup = { ...s.setup, config };
+          while (s.paused) await sleep(PAUSE_POLL_MS, this.#ctx.signal);
+          // One that is dead just now is configured so when it comes back.
+          if (s.agent.alive)
+            await s.agent.call('update', config).catch((error: unknown) => {
+              if (s.agent.alive) throw error;
+            });
+        }),
+      ),
+    );
   }
 
   #on(node: string): Supervised[] {
@@ -243,33 +284,53 @@ export class Supervisor {
 
   /** What voids the run: dead agents, and those that report a problem. */
   async voids(): Promise<string[]> {
-    const reasons = await Promise.all(this.#agents.map(async (s) => {
-      await s.restarting;
-      if (s.faults.length > 0) return s.faults;
-      const status = await s.agent.call<AgentStatus>('status').catch((error: unknown): AgentStatus => ({ state: 'stopped', problem: (error as Error).message }));
-      return status.problem === undefined ? [] : [status.problem];
-    }));
-    return this.#agents.flatMap((s, i) => (reasons[i] as string[]).map((reason) => `agent ${s.system.definition.name} on ${s.node} ${reason}`));
+    const reasons = await Promise.all(
+      this.#agents.map(async (s) => {
+        await s.restarting;
+        if (s.faults.length > 0) return s.faults;
+        const status = await s.agent
+          .call<AgentStatus>('status')
+          .catch((error: unknown): AgentStatus => ({ state: 'stopped', problem: (error as Error).message }));
+        return status.problem === undefined ? [] : [status.problem];
+      }),
+    );
+    return this.#agents.flatMap((s, i) =>
+      (reasons[i] as string[]).map((reason) => `agent ${s.system.definition.name} on ${s.node} ${reason}`),
+    );
   }
 
   /** Final counters, then a clean stop; an agent that does not end is killed. */
   async stop(): Promise<StoppedAgent[]> {
     this.#stopping = true;
     for (const s of this.#agents) if (s.paused) s.agent.process.kill('SIGCONT');
-    return Promise.all(this.#agents.map(async (s): Promise<StoppedAgent> => {
-      const none: Record<string, number> = {};
-      const { cpuMicroseconds = 0, ...counters } = await s.agent.call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS).catch(() => none);
-      const stopped = await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).then(() => true, (error: unknown) => {
-        if (s.crashes.length === 0) this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
-        return false;
-      });
-      s.agent.process.stdin.end();
-      const timer = setTimeout(() => s.agent.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
-      await s.agent.process.exited;
-      clearTimeout(timer);
-      await Promise.race([s.agent.drained, sleep(DRAIN_TIMEOUT_MS).catch(() => undefined)]);
-      await new Promise<void>((resolve) => s.log.end(resolve));
-      return { system: s.system.definition.name, node: s.node, crashes: s.crashes, counters, cpuSeconds: cpuMicroseconds / 1e6, clean: stopped };
-    }));
+    return Promise.all(
+      this.#agents.map(async (s): Promise<StoppedAgent> => {
+        const none: Record<string, number> = {};
+        const { cpuMicroseconds = 0, ...counters } = await s.agent
+          .call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS)
+          .catch(() => none);
+        const stopped = await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).then(
+          () => true,
+          (error: unknown) => {
+            if (s.crashes.length === 0) this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
+            return false;
+          },
+        );
+        s.agent.process.stdin.end();
+        const timer = setTimeout(() => s.agent.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
+        await s.agent.process.exited;
+        clearTimeout(timer);
+        await Promise.race([s.agent.drained, sleep(DRAIN_TIMEOUT_MS).catch(() => undefined)]);
+        await new Promise<void>((resolve) => s.log.end(resolve));
+        return {
+          system: s.system.definition.name,
+          node: s.node,
+          crashes: s.crashes,
+          counters,
+          cpuSeconds: cpuMicroseconds / 1e6,
+          clean: stopped,
+        };
+      }),
+    );
   }
 }

@@ -27,7 +27,9 @@ export function segmentsOf(interfaces: readonly RawInterface[], links: readonly 
     }
     return i;
   };
-  const join = (a: number, b: number) => { parent[find(a)] = find(b); };
+  const join = (a: number, b: number) => {
+    parent[find(a)] = find(b);
+  };
   for (const link of links) join(...(link.ends as [number, number]));
   const firstPort = new Map<string, number>();
   interfaces.forEach((itf, i) => {
@@ -53,10 +55,13 @@ export function assignAddresses(interfaces: readonly RawInterface[], segments: r
   interfaces.forEach((itf, i) => {
     if (itf.address !== undefined && itf.address !== 'auto' && itf.address !== 'none') written.add(segments[i] as number);
   });
-  const wantsAuto = interfaces.map((itf, i) =>
-    !itf.port && (itf.address === 'auto' || (itf.address === undefined && !written.has(segments[i] as number))));
+  const wantsAuto = interfaces.map(
+    (itf, i) => !itf.port && (itf.address === 'auto' || (itf.address === undefined && !written.has(segments[i] as number))),
+  );
   const sizes = new Map<number, number>();
-  wantsAuto.forEach((wants, i) => { if (wants) sizes.set(segments[i] as number, (sizes.get(segments[i] as number) ?? 0) + 1); });
+  wantsAuto.forEach((wants, i) => {
+    if (wants) sizes.set(segments[i] as number, (sizes.get(segments[i] as number) ?? 0) + 1);
+  });
   const used = new Map<number, number>();
   return interfaces.map((itf, i) => {
     if (!wantsAuto[i]) return itf.address === undefined || itf.address === 'none' || itf.address === 'auto' ? [] : [itf.address];

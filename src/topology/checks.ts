@@ -42,6 +42,10 @@ const schemas = new WeakMap<CheckDefinition, TSchema>();
 /** Of one of its targets. */
 export function schemaOfTarget(check: CheckDefinition): TSchema {
   let schema = schemas.get(check);
-  if (!schema) schemas.set(check, (schema = closed({ check: Type.Literal(check.name), ...targetBase, ...(check.counts === undefined ? bound : {}), ...check.keys })));
+  if (!schema)
+    schemas.set(
+      check,
+      (schema = closed({ check: Type.Literal(check.name), ...targetBase, ...(check.counts === undefined ? bound : {}), ...check.keys })),
+    );
   return schema;
 }

@@ -36,12 +36,21 @@ export function resolveEvents(events: readonly EventFile[], scope: EventScope, p
 function expand(event: EventFile, scope: EventScope, path: Path, problems: Problem[]): Made[] {
   const atUs = parseDurationUs(event.at);
   const lengthUs = parseDurationUs(('for' in event ? event.for : undefined) ?? '0s');
-  if (atUs + lengthUs > scope.phaseUs) problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + for must be at most the duration of the phase' });
-  const pair = (first: Action, second: Action): Made[] => [{ atUs, what: first }, { atUs: atUs + lengthUs, what: second }];
+  if (atUs + lengthUs > scope.phaseUs)
+    problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + for must be at most the duration of the phase' });
+  const pair = (first: Action, second: Action): Made[] => [
+    { atUs, what: first },
+    { atUs: atUs + lengthUs, what: second },
+  ];
   if ('kill' in event) {
     checkAgents(event.kill, scope, [...path, 'kill'], problems);
     const fragile = scope.systems.find((s) => s.on.includes(event.kill) && s.crash !== 'restart');
-    if (fragile) problems.push({ path: [...path, 'kill'], message: `a crash of ${fragile.name} voids the run`, hint: `systems.${fragile.name}.crash: restart` });
+    if (fragile)
+      problems.push({
+        path: [...path, 'kill'],
+        message: `a crash of ${fragile.name} voids the run`,
+        hint: `systems.${fragile.name}.crash: restart`,
+      });
     return [{ atUs, what: { kind: 'kill', node: event.kill, downUs: lengthUs } }];
   }
   if ('pause' in event) {
@@ -57,7 +66,8 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
   }
   if ('configure' in event) {
     for (const name of Object.keys(event.configure)) {
-      if (!scope.systems.some((s) => s.name === name)) problems.push({ path: [...path, 'configure', name], atKey: true, message: `this cell has no system "${name}"` });
+      if (!scope.systems.some((s) => s.name === name))
+        problems.push({ path: [...path, 'configure', name], atKey: true, message: `this cell has no system "${name}"` });
     }
     return [{ atUs, what: { kind: 'configure', patches: event.configure } }];
   }
@@ -66,18 +76,43 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
   if ('request' in event) {
     const { system, node, operation, params = {} } = event.request;
     const known = scope.systems.find((s) => s.name === system);
-    const near = known ? suggest(node, known.on) : suggest(system, scope.systems.map((s) => s.name));
+    const near = known
+      ? suggest(node, known.on)
+      : suggest(
+          system,
+          scope.systems.map((s) => s.name),
+        );
     const hint = near ? { hint: `did you mean "${near}"?` } : {};
     if (!known) problems.push({ path: [...path, 'request', 'system'], message: `this cell has no system "${system}"`, ...hint });
-    else if (!known.on.includes(node)) problems.push({ path: [...path, 'request', 'node'], message: `no agent of "${system}" runs on "${node}"`, ...hint });
-    return [{ atUs, what: { kind: 'request', system, node, operation, params, expected: event.expect ?? null, ...(event.answer === undefined ? {} : { answer: event.answer }) } }];
+    else if (!known.on.includes(node))
+      problems.push({ path: [...path, 'request', 'node'], message: `no agent of "${system}" runs on "${node}"`, ...hint });
+    return [
+      {
+        atUs,
+        what: {
+          kind: 'request',
+          system,
+          node,
+          operation,
+          params,
+          expected: event.expect ?? null,
+          ...(event.answer === undefined ? {} : { answer: event.answer }),
+        },
+      },
+    ];
   }
   const kind = 'leave' in event ? 'leave' : 'join';
   return [{ atUs, what: { kind, nodes: hosts('leave' in event ? event.leave : event.join, scope, [...path, kind], problems) } }];
 }
 
 /** What a link does changes: at once, or in steps from what it did before. */
-function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { links, phaseUs, current }: EventScope, path: Path, problems: Problem[]): Made[] {
+function impair(
+  event: Extract<EventFile, { impair: unknown }>,
+  atUs: number,
+  { links, phaseUs, current }: EventScope,
+  path: Path,
+  problems: Problem[],
+): Made[] {
   const link = links.find((l) => l.ends.some((e) => endpointName(e) === event.impair));
   if (!link) {
     problems.push({ path: [...path, 'impair'], message: `no link ends at "${event.impair}"` });
@@ -86,9 +121,20 @@ function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { 
   const out = endpointName(link.ends[0]) === event.impair ? 0 : 1;
   const directions = event.direction === 'out' ? [out] : event.direction === 'in' ? [1 - out] : [0, 1];
   const overUs = parseDurationUs(event.over ?? '0s');
-  if (atUs + overUs > phaseUs) problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + over must be at most the duration of the phase' });
-  if (directions.some((d) => !isDelayed(link.impairments[d] as Impairment))) problems.push({ path: [...path, 'impair'], message: `the link of ${event.impair} has nothing that delays or loses packets there`, hint: 'declare a delay for it, if only 1us' });
-  if (event.jitter !== undefined && directions.some((d) => (link.impairments[d] as Impairment).jitterUs === 0)) problems.push({ path: [...path, 'jitter'], message: 'a link that declares no jitter cannot get it later', hint: 'declare one, if only 1us' });
+  if (atUs + overUs > phaseUs)
+    problems.push({ path, message: 'the event does not fit into its phase', hint: 'at + over must be at most the duration of the phase' });
+  if (directions.some((d) => !isDelayed(link.impairments[d] as Impairment)))
+    problems.push({
+      path: [...path, 'impair'],
+      message: `the link of ${event.impair} has nothing that delays or loses packets there`,
+      hint: 'declare a delay for it, if only 1us',
+    });
+  if (event.jitter !== undefined && directions.some((d) => (link.impairments[d] as Impairment).jitterUs === 0))
+    problems.push({
+      path: [...path, 'jitter'],
+      message: 'a link that declares no jitter cannot get it later',
+      hint: 'declare one, if only 1us',
+    });
   const before = directions.map((d) => current.get(`${link.id} ${d}`) ?? (link.impairments[d] as Impairment));
   const steps = Math.max(1, Math.min(MOST_STEPS, Math.floor(overUs / LEAST_EVERY_US)));
   return Array.from({ length: steps }, (_, i): Made => {
@@ -96,8 +142,17 @@ function impair(event: Extract<EventFile, { impair: unknown }>, atUs: number, { 
     const towards = (from: number, to: number | undefined) => (to === undefined ? from : from + (to - from) * share);
     const changes = directions.map((direction, d): LinkChange => {
       const from = before[d] as Impairment;
-      const to = { delay: event.delay === undefined ? undefined : parseDurationUs(event.delay), jitter: event.jitter === undefined ? undefined : parseDurationUs(event.jitter), loss: event.loss === undefined ? undefined : parseFraction(event.loss) };
-      const reached = { ...from, delayUs: towards(from.delayUs, to.delay), jitterUs: towards(from.jitterUs, to.jitter), loss: towards(from.loss, to.loss) };
+      const to = {
+        delay: event.delay === undefined ? undefined : parseDurationUs(event.delay),
+        jitter: event.jitter === undefined ? undefined : parseDurationUs(event.jitter),
+        loss: event.loss === undefined ? undefined : parseFraction(event.loss),
+      };
+      const reached = {
+        ...from,
+        delayUs: towards(from.delayUs, to.delay),
+        jitterUs: towards(from.jitterUs, to.jitter),
+        loss: towards(from.loss, to.loss),
+      };
       current.set(`${link.id} ${direction}`, reached);
       return { direction: direction as 0 | 1, to: reached };
     });
@@ -127,9 +182,13 @@ function hosts(value: string | readonly string[], { nodes }: EventScope, path: P
   for (const name of names) {
     const node = nodes.find((n) => n.name === name);
     if (!node) {
-      const near = suggest(name, nodes.map((n) => n.name));
+      const near = suggest(
+        name,
+        nodes.map((n) => n.name),
+      );
       problems.push({ path, message: `unknown node "${name}"`, ...(near ? { hint: `did you mean "${near}"?` } : {}) });
-    } else if (node.kind !== 'linux') problems.push({ path, message: `"${name}" is a switch: only hosts come and go`, hint: 'use down: NODE:INTERFACE for its links' });
+    } else if (node.kind !== 'linux')
+      problems.push({ path, message: `"${name}" is a switch: only hosts come and go`, hint: 'use down: NODE:INTERFACE for its links' });
   }
   return names;
 }
@@ -141,21 +200,33 @@ function checkAgents(node: string, { systems }: EventScope, path: Path, problems
 /** The lab after a `configure` event: the systems' configurations are patched. */
 export const reconfigured = (lab: Lab, patches: Readonly<Record<string, unknown>>): Lab => ({
   ...lab,
-  systems: lab.systems.map((s) => (Object.hasOwn(patches, s.name) ? { ...s, config: mergePatch(s.config, patches[s.name]) as Record<string, unknown> } : s)),
+  systems: lab.systems.map((s) =>
+    Object.hasOwn(patches, s.name) ? { ...s, config: mergePatch(s.config, patches[s.name]) as Record<string, unknown> } : s,
+  ),
 });
 
 /** In words, for logs and charts. */
 export function describeAction(what: Action): string {
   switch (what.kind) {
-    case 'kill': return `kill -9 on ${what.node}`;
-    case 'pause': return `pause ${what.node}`;
-    case 'resume': return `resume ${what.node}`;
-    case 'down': return `${what.end.node}:${what.end.interface} down`;
-    case 'up': return `${what.end.node}:${what.end.interface} up`;
-    case 'configure': return `configure ${Object.keys(what.patches).join(', ')}`;
-    case 'leave': return `${what.nodes.join(', ')} leaves`;
-    case 'impair': return `${what.link}: ${what.changes.map(({ to }) => `${formatDurationUs(to.delayUs)}${to.jitterUs > 0 ? ` ± ${formatDurationUs(to.jitterUs)}` : ''}${to.loss > 0 ? `, ${to.loss * 100} % lost` : ''}`).join(' and back ')}`;
-    case 'request': return `${what.operation} asked of ${what.node}`;
-    case 'join': return `${what.nodes.length > 3 ? `${what.nodes.length} hosts` : what.nodes.join(', ')} joins`;
+    case 'kill':
+      return `kill -9 on ${what.node}`;
+    case 'pause':
+      return `pause ${what.node}`;
+    case 'resume':
+      return `resume ${what.node}`;
+    case 'down':
+      return `${what.end.node}:${what.end.interface} down`;
+    case 'up':
+      return `${what.end.node}:${what.end.interface} up`;
+    case 'configure':
+      return `configure ${Object.keys(what.patches).join(', ')}`;
+    case 'leave':
+      return `${what.nodes.join(', ')} leaves`;
+    case 'impair':
+      return `${what.link}: ${what.changes.map(({ to }) => `${formatDurationUs(to.delayUs)}${to.jitterUs > 0 ? ` ± ${formatDurationUs(to.jitterUs)}` : ''}${to.loss > 0 ? `, ${to.loss * 100} % lost` : ''}`).join(' and back ')}`;
+    case 'request':
+      return `${what.operation} asked of ${what.node}`;
+    case 'join':
+      return `${what.nodes.length > 3 ? `${what.nodes.length} hosts` : what.nodes.join(', ')} joins`;
   }
 }

@@ -19,7 +19,7 @@ function effectiveSettings(file: TopologyFile, key: string): NodeSettings {
   const own = nodes[key] ?? {};
   const group = own.group ?? defaults?.group;
   const kind = own.kind ?? (group ? groups?.[group]?.kind : undefined) ?? defaults?.kind ?? 'linux';
-  const layers: NodeSettings[] = [defaults ?? {}, kinds?.[kind] ?? {}, group ? groups?.[group] ?? {} : {}, own, { kind }];
+  const layers: NodeSettings[] = [defaults ?? {}, kinds?.[kind] ?? {}, group ? (groups?.[group] ?? {}) : {}, own, { kind }];
   const merged: Record<string, unknown> = {};
   for (const layer of layers) {
     for (const [key, value] of Object.entries(layer)) {
@@ -33,7 +33,13 @@ function effectiveSettings(file: TopologyFile, key: string): NodeSettings {
 
 /** containerlab's words for containers; memory as Docker writes it ("512Mb"). */
 function containerSettings({ image, env, memory, cpu, privileged }: NodeSettings): LabNode['container'] {
-  return { image: image ?? null, env: Object.fromEntries(Object.entries(env ?? {}).map(([key, value]) => [key, String(value)])), memoryBytes: memory === undefined ? null : parseSizeBytes(memory), cpus: cpu ?? null, ...(privileged ? { privileged } : {}) };
+  return {
+    image: image ?? null,
+    env: Object.fromEntries(Object.entries(env ?? {}).map(([key, value]) => [key, String(value)])),
+    memoryBytes: memory === undefined ? null : parseSizeBytes(memory),
+    cpus: cpu ?? null,
+    ...(privileged ? { privileged } : {}),
+  };
 }
 
 export function resolveFabric(file: TopologyFile, labName: string, problems: Problem[]): Fabric {
@@ -51,12 +57,20 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
       const node = settings.get(parsed.node);
       if (!node) {
         const near = suggest(parsed.node, names);
-        problems.push({ path: where, message: `link to unknown node "${parsed.node}"`, hint: near ? `did you mean "${near}"?` : `nodes: ${names.join(', ')}` });
+        problems.push({
+          path: where,
+          message: `link to unknown node "${parsed.node}"`,
+          hint: near ? `did you mean "${near}"?` : `nodes: ${names.join(', ')}`,
+        });
         return -1;
       }
       const key = `${parsed.node}:${parsed.interface}`;
       if (parsed.interface === 'lo' || seen.has(key)) {
-        problems.push({ path: where, message: parsed.interface === 'lo' ? '"lo" is the loopback interface' : `endpoint ${key} is used by two links`, hint: 'give every link end an interface of its own' });
+        problems.push({
+          path: where,
+          message: parsed.interface === 'lo' ? '"lo" is the loopback interface' : `endpoint ${key} is used by two links`,
+          hint: 'give every link end an interface of its own',
+        });
         return -1;
       }
       const own = node.interfaces?.[parsed.interface];
@@ -64,7 +78,16 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
       const isPort = isSwitchKind(node.kind ?? 'linux') && (address === undefined || address === 'none');
       if (address !== undefined) checkCidr(address, where, problems);
       seen.set(key, raws.length);
-      raws.push({ node: parsed.node, name: parsed.interface, address, port: isPort, separate: node.separate ?? false, mac: ('mac' in parsed ? parsed.mac : undefined)?.toLowerCase() ?? own?.mac?.toLowerCase(), mtu: raw.mtu ?? 1500, labels: { ...node.labels, ...raw.labels } });
+      raws.push({
+        node: parsed.node,
+        name: parsed.interface,
+        address,
+        port: isPort,
+        separate: node.separate ?? false,
+        mac: ('mac' in parsed ? parsed.mac : undefined)?.toLowerCase() ?? own?.mac?.toLowerCase(),
+        mtu: raw.mtu ?? 1500,
+        labels: { ...node.labels, ...raw.labels },
+      });
       return raws.length - 1;
     });
     const [a, b] = ends as [number, number];
@@ -80,20 +103,48 @@ export function resolveFabric(file: TopologyFile, labName: string, problems: Pro
   }
   const segments = segmentsOf(raws, links);
   for (const [index, raw] of raws.entries()) {
-    const twin = raws.findIndex((other, o) => (raw.mac !== undefined && other.mac === raw.mac) || (raw.address?.includes('/') === true && other.address === raw.address && other.node !== raw.node && segments[o] === segments[index]));
-    if (twin >= 0 && twin < index) problems.push({ path: ['topology', 'links'], message: `${raws[twin]?.node}:${raws[twin]?.name} and ${raw.node}:${raw.name} have the same ${raw.mac !== undefined && raws[twin]?.mac === raw.mac ? `MAC ${raw.mac}` : `address ${raw.address}`}` });
+    const twin = raws.findIndex(
+      (other, o) =>
+        (raw.mac !== undefined && other.mac === raw.mac) ||
+        (raw.address?.includes('/') === true &&
+          other.address === raw.address &&
+          other.node !== raw.node &&
+          segments[o] === segments[index]),
+    );
+    if (twin >= 0 && twin < index)
+      problems.push({
+        path: ['topology', 'links'],
+        message: `${raws[twin]?.node}:${raws[twin]?.name} and ${raw.node}:${raw.name} have the same ${raw.mac !== undefined && raws[twin]?.mac === raw.mac ? `MAC ${raw.mac}` : `address ${raw.address}`}`,
+      });
   }
   const addresses = assignAddresses(raws, segments);
   const nodes = names.map((name): LabNode => {
     const s = settings.get(name) as NodeSettings;
     return {
-      name, kind: (s.kind ?? 'linux'), separate: s.separate ?? false, labels: s.labels ?? {},
+      name,
+      kind: s.kind ?? 'linux',
+      separate: s.separate ?? false,
+      labels: s.labels ?? {},
       sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
       exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
-      place: settings.get(name)?.place ?? {}, needs: settings.get(name)?.needs ?? [], container: containerSettings(settings.get(name) ?? {}),
-      interfaces: raws.flatMap((raw, i) => (raw.node === name
-        ? [{ name: raw.name, mac: raw.mac ?? macFor(labName, i + 1), addresses: addresses[i] as string[], port: raw.port, mtu: raw.mtu, segment: segments[i] as number, labels: raw.labels }]
-        : [])),
+      place: settings.get(name)?.place ?? {},
+      needs: settings.get(name)?.needs ?? [],
+      container: containerSettings(settings.get(name) ?? {}),
+      interfaces: raws.flatMap((raw, i) =>
+        raw.node === name
+          ? [
+              {
+                name: raw.name,
+                mac: raw.mac ?? macFor(labName, i + 1),
+                addresses: addresses[i] as string[],
+                port: raw.port,
+                mtu: raw.mtu,
+                segment: segments[i] as number,
+                labels: raw.labels,
+              },
+            ]
+          : [],
+      ),
     };
   });
   return { nodes, links: links.map(({ ends, raw }) => resolveLink(raw, raws[ends[0]] as RawInterface, raws[ends[1]] as RawInterface)) };
@@ -105,22 +156,34 @@ function nodeKeys(file: TopologyFile, problems: Problem[]): Map<string, string> 
   for (const key of Object.keys(file.topology.nodes)) {
     const path: Path = ['topology', 'nodes', key];
     for (const name of orProblem(() => expandRange(key), path, problems)) {
-      if (keyOf.has(name)) problems.push({ path, atKey: true, message: `node "${name}" is declared twice`, hint: `also by "${keyOf.get(name)}"` });
+      if (keyOf.has(name))
+        problems.push({ path, atKey: true, message: `node "${name}" is declared twice`, hint: `also by "${keyOf.get(name)}"` });
       keyOf.set(name, key);
     }
   }
   return keyOf;
 }
 
-interface EndpointSettings { readonly node: string; readonly interface: string; readonly mac?: string; readonly ipv4?: string }
+interface EndpointSettings {
+  readonly node: string;
+  readonly interface: string;
+  readonly mac?: string;
+  readonly ipv4?: string;
+}
 
 /** Links with ranges become several, all of them at one place of the file. */
 function expandLinks(file: TopologyFile, problems: Problem[]): { raw: LinkFile; path: Path; endpoints: EndpointSettings[] }[] {
   return (file.topology.links ?? []).flatMap((raw, l) => {
     const path: Path = ['topology', 'links', l];
-    const ends = raw.endpoints.map((e): EndpointSettings => (typeof e === 'string' ? { node: e.split(':')[0] as string, interface: e.split(':')[1] as string } : e));
+    const ends = raw.endpoints.map((e): EndpointSettings =>
+      typeof e === 'string' ? { node: e.split(':')[0] as string, interface: e.split(':')[1] as string } : e,
+    );
     const names = orProblem(() => expandTogether(ends.flatMap((e) => [e.node, e.interface])), path, problems);
-    return names.map((four) => ({ raw, path, endpoints: ends.map((e, i) => ({ ...e, node: four[i * 2] as string, interface: four[i * 2 + 1] as string })) }));
+    return names.map((four) => ({
+      raw,
+      path,
+      endpoints: ends.map((e, i) => ({ ...e, node: four[i * 2] as string, interface: four[i * 2 + 1] as string })),
+    }));
   });
 }
 
@@ -129,11 +192,20 @@ function checkNode(file: TopologyFile, name: string, settings: NodeSettings, pro
   const groups = Object.keys(file.topology.groups ?? {});
   if (settings.group && !groups.includes(settings.group)) {
     const near = suggest(settings.group, groups);
-    problems.push({ path: [...path, 'group'], message: `unknown group "${settings.group}"`, hint: near ? `did you mean "${near}"?` : 'declare it under topology.groups' });
+    problems.push({
+      path: [...path, 'group'],
+      message: `unknown group "${settings.group}"`,
+      hint: near ? `did you mean "${near}"?` : 'declare it under topology.groups',
+    });
   }
   for (const key of Object.keys(settings.sysctls ?? {})) {
     if (!/^net\.[a-zA-Z0-9_./-]+$/.test(key) || key.includes('..')) {
-      problems.push({ path: [...path, 'sysctls', key], atKey: true, message: `sysctl "${key}" is not one of a network namespace`, hint: 'only net.* belongs to a node; the machine\'s own settings stay as they are' });
+      problems.push({
+        path: [...path, 'sysctls', key],
+        atKey: true,
+        message: `sysctl "${key}" is not one of a network namespace`,
+        hint: "only net.* belongs to a node; the machine's own settings stay as they are",
+      });
     }
   }
 }
@@ -150,8 +222,16 @@ function resolveLink(raw: LinkFile, a: RawInterface, b: RawInterface): Link {
   const forward: ImpairmentFile = raw;
   const backward: ImpairmentFile = { ...raw, ...raw.reverse };
   const rttUs = oneWayUs(forward) + oneWayUs(backward);
-  const ends = [{ node: a.node, interface: a.name }, { node: b.node, interface: b.name }] as const;
-  return { id: `${a.node}:${a.name}--${b.node}:${b.name}`, ends, mtu, impairments: [resolveImpairment(forward, rttUs), resolveImpairment(backward, rttUs)] };
+  const ends = [
+    { node: a.node, interface: a.name },
+    { node: b.node, interface: b.name },
+  ] as const;
+  return {
+    id: `${a.node}:${a.name}--${b.node}:${b.name}`,
+    ends,
+    mtu,
+    impairments: [resolveImpairment(forward, rttUs), resolveImpairment(backward, rttUs)],
+  };
 }
 
 const oneWayUs = (i: ImpairmentFile): number => parseDurationUs(i.delay ?? '0us') + parseDurationUs(i.jitter ?? '0us');

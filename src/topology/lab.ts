@@ -15,7 +15,10 @@ export interface Route {
 
 /** By a subnet that both are in, where there is one; undefined: `to` has no address, or `from` none to send from. */
 export function routeBetween(nodes: readonly LabNode[], from: string, to: string): Route | undefined {
-  const own = (name: string) => nodes.find((n) => n.name === name)?.interfaces.flatMap((i) => i.addresses.map((cidr) => ({ device: i.name, cidr, subnet: `${i.segment} ${subnetOf(cidr)}` }))) ?? [];
+  const own = (name: string) =>
+    nodes
+      .find((n) => n.name === name)
+      ?.interfaces.flatMap((i) => i.addresses.map((cidr) => ({ device: i.name, cidr, subnet: `${i.segment} ${subnetOf(cidr)}` }))) ?? [];
   const near = own(from);
   const far = own(to);
   const sink = far.find((a) => near.some((b) => b.subnet === a.subnet)) ?? far[0];
@@ -36,5 +39,8 @@ function subnetOf(cidr: string): string {
 export function without(lab: Lab, absent: ReadonlySet<string>): Lab {
   if (absent.size === 0) return lab;
   const { nodes, links } = lab.fabric;
-  return { ...lab, fabric: { nodes: nodes.filter((n) => !absent.has(n.name)), links: links.filter((l) => l.ends.every((e) => !absent.has(e.node))) } };
+  return {
+    ...lab,
+    fabric: { nodes: nodes.filter((n) => !absent.has(n.name)), links: links.filter((l) => l.ends.every((e) => !absent.has(e.node))) },
+  };
 }

@@ -47,12 +47,25 @@ export async function parseExperiment(file: string, source: string, options: Loa
   const allCells = cellsOf(matrix);
   const cells = allCells.filter((cell) => selected(cell, options.filter ?? []));
   if (cells.length === 0) {
-    throw new NetrigError('USAGE', `--filter ${(options.filter ?? []).join(' --filter ')} selects no cell`, { hint: `cells: ${allCells.map((c) => c.id).join(', ')}` });
+    throw new NetrigError('USAGE', `--filter ${(options.filter ?? []).join(' --filter ')} selects no cell`, {
+      hint: `cells: ${allCells.map((c) => c.id).join(', ')}`,
+    });
   }
   const located: LocatedProblem[] = [];
   const ids = allCells.map((c) => c.id);
   const twin = allCells.find((c, i) => ids.indexOf(c.id) !== i);
-  if (twin) located.push(locate({ path: ['matrix'], message: `two cells of the matrix are called "${twin.id}"`, hint: 'choose values that do not contain each other\'s "-"' }, document, { id: '', variant: {} }));
+  if (twin)
+    located.push(
+      locate(
+        {
+          path: ['matrix'],
+          message: `two cells of the matrix are called "${twin.id}"`,
+          hint: 'choose values that do not contain each other\'s "-"',
+        },
+        document,
+        { id: '', variant: {} },
+      ),
+    );
   const labs: Lab[] = [];
   let first: TopologyFile | undefined;
   const captures: { cell: Cell; filters: readonly (string | undefined)[] }[] = [];
@@ -65,7 +78,12 @@ export async function parseExperiment(file: string, source: string, options: Loa
   located.push(...(await filterProblems(captures, options)).map(({ problem, cell }) => locate(problem, document, cell)));
   if (located.length > 0 || !first) throw invalid(file, located);
   if ((first.targets ?? []).length > 0 && labs.every((lab) => lab.targets.length === 0)) {
-    throw invalid(file, [locate({ path: ['targets'], message: 'no target applies to any of the selected cells: the run would judge nothing' }, document, { id: '', variant: {} })]);
+    throw invalid(file, [
+      locate({ path: ['targets'], message: 'no target applies to any of the selected cells: the run would judge nothing' }, document, {
+        id: '',
+        variant: {},
+      }),
+    ]);
   }
   return {
     name: options.name ?? first.name,
@@ -77,15 +95,27 @@ export async function parseExperiment(file: string, source: string, options: Loa
 }
 
 /** Filters of all cells at once: asking costs a process. */
-async function filterProblems(captures: readonly { cell: Cell; filters: readonly (string | undefined)[] }[], { checkFilters }: LoadOptions): Promise<{ problem: Problem; cell: Cell }[]> {
+async function filterProblems(
+  captures: readonly { cell: Cell; filters: readonly (string | undefined)[] }[],
+  { checkFilters }: LoadOptions,
+): Promise<{ problem: Problem; cell: Cell }[]> {
   const filters = [...new Set(captures.flatMap((c) => c.filters.filter((f) => f !== undefined)))];
   if (!checkFilters || filters.length === 0) return [];
   const answers = await checkFilters(filters);
   const wrong = new Map(filters.flatMap((filter, i) => (answers[i] == null ? [] : [[filter, answers[i]] as const])));
-  return captures.flatMap(({ cell, filters: own }) => own.flatMap((filter, c) => {
-    const why = filter === undefined ? undefined : wrong.get(filter);
-    return why === undefined ? [] : [{ cell, problem: { path: ['capture', c, 'filter'], message: `"${filter}": ${why}`, hint: 'as tcpdump writes it: pcap-filter(7)' } }];
-  }));
+  return captures.flatMap(({ cell, filters: own }) =>
+    own.flatMap((filter, c) => {
+      const why = filter === undefined ? undefined : wrong.get(filter);
+      return why === undefined
+        ? []
+        : [
+            {
+              cell,
+              problem: { path: ['capture', c, 'filter'], message: `"${filter}": ${why}`, hint: 'as tcpdump writes it: pcap-filter(7)' },
+            },
+          ];
+    }),
+  );
 }
 
 function repeatsOf(repeat: number, atMost: number | undefined): Pick<Experiment, 'repeat' | 'looks'> {
@@ -93,12 +123,20 @@ function repeatsOf(repeat: number, atMost: number | undefined): Pick<Experiment,
 }
 
 /** Each stage needs the one before to have passed: variables, schema, references, systems, what targets need. */
-async function buildCell(base: Record<string, unknown>, cell: Cell, options: LoadOptions, labs: Lab[]): Promise<{ file: TopologyFile; problems: readonly Problem[] }> {
+async function buildCell(
+  base: Record<string, unknown>,
+  cell: Cell,
+  options: LoadOptions,
+  labs: Lab[],
+): Promise<{ file: TopologyFile; problems: readonly Problem[] }> {
   const { file, problems: unknowns } = expandCell(base, cell, options.set ?? {}, options.rigVars ?? {});
   if (unknowns.length > 0) return { file, problems: unknowns };
   const targets = listOf(file.targets);
   const checks = await options.checksOf(targets.flatMap((t) => (isMapping(t) && typeof t['check'] === 'string' ? [t['check']] : [])));
-  const mismatches = [...problemsOf(topologySchema, file, 'topology').filter((p) => p.path[0] !== 'targets' || p.path.length < 2), ...validateTargets(targets, checks)];
+  const mismatches = [
+    ...problemsOf(topologySchema, file, 'topology').filter((p) => p.path[0] !== 'targets' || p.path.length < 2),
+    ...validateTargets(targets, checks),
+  ];
   if (mismatches.length > 0) return { file, problems: mismatches };
   const dangling = checkConditions(file, (base['matrix'] ?? {}) as Record<string, Record<string, unknown>>);
   const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, checks, dangling);
@@ -119,13 +157,22 @@ function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Rea
       const known = matrix[dimension];
       if (!known) {
         const near = suggest(dimension, Object.keys(matrix));
-        problems.push({ path: [...path, dimension], atKey: true, message: `the matrix has no dimension "${dimension}"`, hint: near ? `did you mean "${near}"?` : `dimensions: ${Object.keys(matrix).join(', ') || 'none'}` });
+        problems.push({
+          path: [...path, dimension],
+          atKey: true,
+          message: `the matrix has no dimension "${dimension}"`,
+          hint: near ? `did you mean "${near}"?` : `dimensions: ${Object.keys(matrix).join(', ') || 'none'}`,
+        });
         continue;
       }
       for (const value of typeof values === 'string' ? [values] : values) {
         if (Object.hasOwn(known, value)) continue;
         const near = suggest(value, Object.keys(known));
-        problems.push({ path: [...path, dimension], message: `"${dimension}" has no value "${value}"`, hint: near ? `did you mean "${near}"?` : `values: ${Object.keys(known).join(', ')}` });
+        problems.push({
+          path: [...path, dimension],
+          message: `"${dimension}" has no value "${value}"`,
+          hint: near ? `did you mean "${near}"?` : `values: ${Object.keys(known).join(', ')}`,
+        });
       }
     }
   };
@@ -143,30 +190,46 @@ function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Rea
 /** What must hold before variants can even be formed. */
 function checkShell(file: string, raw: unknown, document: SourceDocument): void {
   const problems: Problem[] = [];
-  if (!isMapping(raw)) problems.push({ path: [], message: 'expected a mapping with "name" and "topology"', hint: 'see topologies/hello.yaml' });
+  if (!isMapping(raw))
+    problems.push({ path: [], message: 'expected a mapping with "name" and "topology"', hint: 'see topologies/hello.yaml' });
   else {
     const matrix = raw['matrix'];
     if (matrix !== undefined && !isMapping(matrix)) problems.push({ path: ['matrix'], message: 'expected a mapping of dimensions' });
     for (const [dimension, values] of Object.entries(isMapping(matrix) ? matrix : {})) {
       if (!isMapping(values) || Object.keys(values).length === 0) {
-        problems.push({ path: ['matrix', dimension], message: 'expected a mapping of values to merge patches', hint: 'e.g. load: { idle: {}, udp: { vars: { load: udp } } }' });
+        problems.push({
+          path: ['matrix', dimension],
+          message: 'expected a mapping of values to merge patches',
+          hint: 'e.g. load: { idle: {}, udp: { vars: { load: udp } } }',
+        });
         continue;
       }
       for (const [value, patch] of Object.entries(values)) {
         if (!isName(value)) problems.push({ path: ['matrix', dimension, value], atKey: true, message: `"${value}" cannot name a variant` });
-        if (patch !== null && !isMapping(patch)) problems.push({ path: ['matrix', dimension, value], message: 'expected a merge patch (a mapping)' });
+        if (patch !== null && !isMapping(patch))
+          problems.push({ path: ['matrix', dimension, value], message: 'expected a merge patch (a mapping)' });
         for (const key of ['matrix', 'name', 'repeat', 'description']) {
-          if (isMapping(patch) && key in patch) problems.push({ path: ['matrix', dimension, value, key], atKey: true, message: `a variant cannot change "${key}"` });
+          if (isMapping(patch) && key in patch)
+            problems.push({ path: ['matrix', dimension, value, key], atKey: true, message: `a variant cannot change "${key}"` });
         }
       }
     }
     const vars = raw['vars'];
     if (vars !== undefined && !isMapping(vars)) problems.push({ path: ['vars'], message: 'expected a mapping of names to values' });
   }
-  if (problems.length > 0) throw invalid(file, problems.map((p) => locate(p, document, { id: '', variant: {} })));
+  if (problems.length > 0)
+    throw invalid(
+      file,
+      problems.map((p) => locate(p, document, { id: '', variant: {} })),
+    );
 }
 
-function expandCell(base: Record<string, unknown>, cell: Cell, set: Readonly<Record<string, string>>, rigVars: Readonly<Record<string, string>>): { file: TopologyFile; problems: Problem[] } {
+function expandCell(
+  base: Record<string, unknown>,
+  cell: Cell,
+  set: Readonly<Record<string, string>>,
+  rigVars: Readonly<Record<string, string>>,
+): { file: TopologyFile; problems: Problem[] } {
   const problems: Problem[] = [];
   const { matrix, ...rest } = base;
   let merged: unknown = rest;
@@ -178,7 +241,11 @@ function expandCell(base: Record<string, unknown>, cell: Cell, set: Readonly<Rec
   for (const key of Object.keys(set)) {
     if (Object.hasOwn(declared, key)) continue;
     const near = suggest(key, Object.keys(declared));
-    problems.push({ path: ['vars'], message: `--set ${key}: the file declares no such variable`, hint: near ? `did you mean "${near}"?` : `variables: ${Object.keys(declared).join(', ') || 'none'}` });
+    problems.push({
+      path: ['vars'],
+      message: `--set ${key}: the file declares no such variable`,
+      hint: near ? `did you mean "${near}"?` : `variables: ${Object.keys(declared).join(', ') || 'none'}`,
+    });
   }
   // A variable may use variables declared before it.
   const variables: Record<string, Scalar> = {};

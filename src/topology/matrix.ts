@@ -28,7 +28,10 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 }
 
 /** Does a cell match a `when`? Every named dimension must hold one of the values. */
-export function matches(when: Readonly<Record<string, string | readonly string[]>> | undefined, variant: Readonly<Record<string, string>>): boolean {
+export function matches(
+  when: Readonly<Record<string, string | readonly string[]>> | undefined,
+  variant: Readonly<Record<string, string>>,
+): boolean {
   return Object.entries(when ?? {}).every(([dimension, values]) => {
     const value = variant[dimension];
     return value !== undefined && (typeof values === 'string' ? [values] : values).includes(value);

@@ -88,12 +88,7 @@ const link = closed({
 });
 export type Link = Of<typeof link>;
 
-const system = closed({
-  name: Type.String(),
-  on: Type.Array(Type.String()),
-  crash: Type.Enum(['void', 'restart']),
-  config: values,
-});
+const system = closed({ name: Type.String(), on: Type.Array(Type.String()), crash: Type.Enum(['void', 'restart']), config: values });
 export type System = Of<typeof system>;
 
 const flow = closed({
@@ -138,7 +133,10 @@ export const action = Type.Union([
   closed({ kind: Type.Literal('impair'), link: Type.String(), changes: Type.Array(linkChange) }),
   closed({
     kind: Type.Literal('request'),
-    system: Type.String(), node: Type.String(), operation: Type.String(), params: values,
+    system: Type.String(),
+    node: Type.String(),
+    operation: Type.String(),
+    params: values,
     /** Code of the error that it must be refused with; null: it must succeed. */
     expected: nullable(Type.String()),
     /** What the answer must hold. */

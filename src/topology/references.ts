@@ -5,7 +5,10 @@ import { suggest } from '../core/config/validate.ts';
 
 export function requireNode(name: string, nodes: readonly LabNode[], path: Path, problems: Problem[]): boolean {
   if (nodes.some((n) => n.name === name)) return true;
-  const near = suggest(name, nodes.map((n) => n.name));
+  const near = suggest(
+    name,
+    nodes.map((n) => n.name),
+  );
   problems.push({ path, message: `unknown node "${name}"`, ...(near ? { hint: `did you mean "${near}"?` } : {}) });
   return false;
 }

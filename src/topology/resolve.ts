@@ -24,7 +24,12 @@ export function resolveLab({ file, cell, variant }: CellFile, labName: string, c
   const captures = resolveCaptures(file, fabric.nodes, variant, problems);
   const targets = (file.targets ?? []).filter((t) => matches(t.when, variant));
   const lab: Lab = {
-    name: labName, cell, variant, fabric, phases, targets,
+    name: labName,
+    cell,
+    variant,
+    fabric,
+    phases,
+    targets,
     tolerance: {
       rate: parseFraction(file.linktest?.['rate-tolerance'] ?? '5%'),
       delayUs: parseDurationUs(file.linktest?.['delay-tolerance'] ?? '1ms'),
@@ -42,7 +47,12 @@ export function resolveLab({ file, cell, variant }: CellFile, labName: string, c
 function resolveClocks({ clocks }: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): ClockSettings {
   const grandmaster = clocks?.grandmaster ?? null;
   if (grandmaster !== null) requireNode(grandmaster, nodes, ['clocks', 'grandmaster'], problems);
-  return { sync: clocks?.sync ?? null, maxOffsetUs: parseDurationUs(clocks?.['max-offset'] ?? '10ms'), settleUs: parseDurationUs(clocks?.settle ?? '60s'), grandmaster };
+  return {
+    sync: clocks?.sync ?? null,
+    maxOffsetUs: parseDurationUs(clocks?.['max-offset'] ?? '10ms'),
+    settleUs: parseDurationUs(clocks?.settle ?? '60s'),
+    grandmaster,
+  };
 }
 
 function resolveSystems(file: TopologyFile, nodes: readonly LabNode[], problems: Problem[]): System[] {
@@ -58,17 +68,32 @@ function resolveSystems(file: TopologyFile, nodes: readonly LabNode[], problems:
   });
 }
 
-function resolveCaptures(file: TopologyFile, nodes: readonly LabNode[], variant: Readonly<Record<string, string>>, problems: Problem[]): CapturePoint[] {
+function resolveCaptures(
+  file: TopologyFile,
+  nodes: readonly LabNode[],
+  variant: Readonly<Record<string, string>>,
+  problems: Problem[],
+): CapturePoint[] {
   const taken = new Set<string>();
-  return (file.capture ?? []).flatMap((capture, c) => orProblem(() => expandRange(capture.at), ['capture', c, 'at'], problems).flatMap((at) => {
-    const [node, itf] = at.split(':') as [string, string];
-    const path: Path = ['capture', c, 'at'];
-    if (!requireNode(node, nodes, path, problems)) return [];
-    const interfaces = nodes.find((n) => n.name === node)?.interfaces.map((i) => i.name) ?? [];
-    if (!interfaces.includes(itf)) problems.push({ path, message: `node "${node}" has no interface "${itf}"`, hint: `interfaces: ${interfaces.join(', ')}` });
-    if (!matches(capture.when, variant)) return [];
-    if (taken.has(at)) problems.push({ path, message: `two captures at ${at}`, hint: 'one with direction: both sees everything' });
-    taken.add(at);
-    return [{ at: { node, interface: itf }, direction: capture.direction ?? 'both', filter: capture.filter ?? null, snapBytes: parseSizeBytes(capture.snap ?? '96B') }];
-  }));
+  return (file.capture ?? []).flatMap((capture, c) =>
+    orProblem(() => expandRange(capture.at), ['capture', c, 'at'], problems).flatMap((at) => {
+      const [node, itf] = at.split(':') as [string, string];
+      const path: Path = ['capture', c, 'at'];
+      if (!requireNode(node, nodes, path, problems)) return [];
+      const interfaces = nodes.find((n) => n.name === node)?.interfaces.map((i) => i.name) ?? [];
+      if (!interfaces.includes(itf))
+        problems.push({ path, message: `node "${node}" has no interface "${itf}"`, hint: `interfaces: ${interfaces.join(', ')}` });
+      if (!matches(capture.when, variant)) return [];
+      if (taken.has(at)) problems.push({ path, message: `two captures at ${at}`, hint: 'one with direction: both sees everything' });
+      taken.add(at);
+      return [
+        {
+          at: { node, interface: itf },
+          direction: capture.direction ?? 'both',
+          filter: capture.filter ?? null,
+          snapBytes: parseSizeBytes(capture.snap ?? '96B'),
+        },
+      ];
+    }),
+  );
 }

@@ -1,4 +1,7 @@
-/** Targets of a file against their checks: known check, its own keys, bounds of the right unit, a window in the phase, what the check needs. Pure. */
+/**
+ * Targets of a file against their checks: known check, its own keys, bounds of the right unit, a window in the phase,
+ * what the check needs. Pure.
+ */
 import type { Path, Problem } from '../core/config/problems.ts';
 import { problemsOf, suggest } from '../core/config/validate.ts';
 import { isMapping } from '../core/config/yaml.ts';
@@ -17,7 +20,13 @@ export function validateTargets(targets: readonly unknown[], checks: CheckDefini
     const check = checks.get(name);
     if (check) return problemsOf(schemaOfTarget(check), target, `check ${name}`).map((p) => ({ ...p, path: [...path, ...p.path] }));
     const near = suggest(name, [...checks.keys()]);
-    return [{ path: [...path, 'check'], message: `unknown check "${name}"`, hint: near ? `did you mean "${near}"?` : `checks: ${[...checks.keys()].join(', ')}` }];
+    return [
+      {
+        path: [...path, 'check'],
+        message: `unknown check "${name}"`,
+        hint: near ? `did you mean "${near}"?` : `checks: ${[...checks.keys()].join(', ')}`,
+      },
+    ];
   });
 }
 
@@ -32,10 +41,19 @@ export function checkTargets(targets: readonly TargetFile[], lab: Lab, checks: C
     names.add(target.name);
     const phases = lab.phases.map((p) => p.name);
     const reference = target['relative-to']?.phase;
-    if (reference !== undefined && !phases.includes(reference)) problems.push({ path: [...path, 'relative-to', 'phase'], message: `unknown phase "${reference}"`, hint: `phases: ${phases.join(', ')}` });
+    if (reference !== undefined && !phases.includes(reference))
+      problems.push({
+        path: [...path, 'relative-to', 'phase'],
+        message: `unknown phase "${reference}"`,
+        hint: `phases: ${phases.join(', ')}`,
+      });
     const phase = phaseOf(target, lab);
     if (!phase) {
-      problems.push({ path, message: target.phase === undefined ? 'a target needs traffic to judge' : `unknown phase "${target.phase}"`, hint: `phases: ${phases.join(', ') || 'none'}` });
+      problems.push({
+        path,
+        message: target.phase === undefined ? 'a target needs traffic to judge' : `unknown phase "${target.phase}"`,
+        hint: `phases: ${phases.join(', ') || 'none'}`,
+      });
       return;
     }
     checkWindow(target, phase.durationUs, phase.name, path, problems);
@@ -65,9 +83,11 @@ export function countedFlows(targets: readonly TargetFile[], phase: string, last
 
 function checkWindow({ from, to }: TargetFile, durationUs: number, phase: string, path: Path, problems: Problem[]): void {
   for (const [edge, text] of Object.entries({ from, to })) {
-    if (text !== undefined && parseDurationUs(text) > durationUs) problems.push({ path: [...path, edge], message: `the window ends after the phase "${phase}"` });
+    if (text !== undefined && parseDurationUs(text) > durationUs)
+      problems.push({ path: [...path, edge], message: `the window ends after the phase "${phase}"` });
   }
-  if (from !== undefined && to !== undefined && parseDurationUs(to) <= parseDurationUs(from)) problems.push({ path: [...path, 'to'], message: 'the window ends before it starts' });
+  if (from !== undefined && to !== undefined && parseDurationUs(to) <= parseDurationUs(from))
+    problems.push({ path: [...path, 'to'], message: 'the window ends before it starts' });
 }
 
 const BOUND_FORMS: Readonly<Record<Unit, readonly [pattern: string, expectation: string]>> = {
@@ -80,13 +100,21 @@ const BOUND_FORMS: Readonly<Record<Unit, readonly [pattern: string, expectation:
 /** A bound of another unit would be compared all the same, and mean nothing. */
 function checkBounds(target: TargetFile, check: CheckDefinition, path: Path, problems: Problem[]): void {
   const unit = check.unit(target);
-  if (target['relative-to']?.allowance !== undefined && unit !== 'durationUs') problems.push({ path: [...path, 'relative-to', 'allowance'], message: 'an allowance is a duration, the figure is not' });
+  if (target['relative-to']?.allowance !== undefined && unit !== 'durationUs')
+    problems.push({ path: [...path, 'relative-to', 'allowance'], message: 'an allowance is a duration, the figure is not' });
   if (check.counts !== undefined) return;
-  if (kindOf(target) === 'invariant' && unit === 'durationUs' && target['expect-fail'] === undefined) problems.push({ path: [...path, 'kind'], message: 'a duration depends on the speed of the machine: it is no invariant', hint: 'kind: measurement' });
-  if (target['at-least'] === undefined && target['at-most'] === undefined) problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
+  if (kindOf(target) === 'invariant' && unit === 'durationUs' && target['expect-fail'] === undefined)
+    problems.push({
+      path: [...path, 'kind'],
+      message: 'a duration depends on the speed of the machine: it is no invariant',
+      hint: 'kind: measurement',
+    });
+  if (target['at-least'] === undefined && target['at-most'] === undefined)
+    problems.push({ path, message: 'a target needs "at-least" or "at-most"' });
   const [pattern, expectation] = BOUND_FORMS[target['relative-to'] === undefined ? unit : 'fraction'];
   for (const side of ['at-least', 'at-most'] as const) {
     const text = target[side];
-    if (text !== undefined && !new RegExp(pattern).test(String(text))) problems.push({ path: [...path, side], message: `expected ${expectation}, found "${text}"` });
+    if (text !== undefined && !new RegExp(pattern).test(String(text)))
+      problems.push({ path: [...path, side], message: `expected ${expectation}, found "${text}"` });
   }
 }

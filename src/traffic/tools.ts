@@ -5,7 +5,10 @@ import type { Flow } from '../topology/model.ts';
 export interface FlowCommands {
   /** Started in the receiving node before the phase, once per flow. */
   readonly server: readonly string[];
-  /** Started in the sending node `leadMs` before the flow's start, which is given in epoch milliseconds of the node's clock, as is what that clock shows now. */
+  /**
+   * Started in the sending node `leadMs` before the flow's start, which is given in epoch milliseconds of the node's
+   * clock, as is what that clock shows now.
+   */
   readonly client: (startMs: number, nowMs: number) => readonly string[];
   readonly leadMs: number;
   readonly port: number;
@@ -26,7 +29,18 @@ export function flowCommands(flow: Flow, port: number, prober: ProberCommands): 
         server: ['iperf3', '-s', '-1', '-J', '-i', '0.1', '-p', String(port)],
         leadMs: 0,
         client: () => [
-          'iperf3', '-c', flow.address, '-p', String(port), '-t', String(seconds), '-J', '-i', '0.1', '--connect-timeout', '3000',
+          'iperf3',
+          '-c',
+          flow.address,
+          '-p',
+          String(port),
+          '-t',
+          String(seconds),
+          '-J',
+          '-i',
+          '0.1',
+          '--connect-timeout',
+          '3000',
           ...(flow.parallel > 1 ? ['-P', String(flow.parallel)] : []),
           ...(flow.protocol === 'udp' ? ['-u', '-l', String(flow.sizeBytes ?? 1400)] : []),
           // iperf3 applies -b to each stream.
@@ -39,23 +53,55 @@ export function flowCommands(flow: Flow, port: number, prober: ProberCommands): 
         port,
         server: ['netserver', '-D', '-p', String(port)],
         leadMs: 0,
-        client: () => ['netperf', '-H', flow.address, '-p', String(port), '-l', String(Math.max(1, Math.round(seconds))), '-t', flow.protocol === 'udp' ? 'UDP_STREAM' : 'TCP_STREAM',
-          '--', ...(flow.protocol === 'udp' ? ['-m', String(flow.sizeBytes ?? 1400)] : []), '-k', 'THROUGHPUT,THROUGHPUT_UNITS,ELAPSED_TIME'],
+        client: () => [
+          'netperf',
+          '-H',
+          flow.address,
+          '-p',
+          String(port),
+          '-l',
+          String(Math.max(1, Math.round(seconds))),
+          '-t',
+          flow.protocol === 'udp' ? 'UDP_STREAM' : 'TCP_STREAM',
+          '--',
+          ...(flow.protocol === 'udp' ? ['-m', String(flow.sizeBytes ?? 1400)] : []),
+          '-k',
+          'THROUGHPUT,THROUGHPUT_UNITS,ELAPSED_TIME',
+        ],
       };
     case 'mgen':
       return {
         port,
-        server: ['mgen', 'event', `LISTEN UDP ${port}`, ...(flow.multicast ? ['event', `JOIN ${flow.multicast.group} INTERFACE ${flow.multicast.toDevice}`] : [])],
+        server: [
+          'mgen',
+          'event',
+          `LISTEN UDP ${port}`,
+          ...(flow.multicast ? ['event', `JOIN ${flow.multicast.group} INTERFACE ${flow.multicast.toDevice}`] : []),
+        ],
         leadMs: MGEN_LEAD_MS,
         // A start that has passed would mean tomorrow.
-        client: (startMs, nowMs) => ['mgen', ...(flow.counted ? ['txlog'] : []), ...(startMs > nowMs + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []), ...(flow.multicast ? ['interface', flow.multicast.fromDevice] : []), ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event])],
+        client: (startMs, nowMs) => [
+          'mgen',
+          ...(flow.counted ? ['txlog'] : []),
+          ...(startMs > nowMs + MGEN_READY_MS ? ['start', `${new Date(startMs).toISOString().slice(11, 23)}GMT`] : []),
+          ...(flow.multicast ? ['interface', flow.multicast.fromDevice] : []),
+          ...mgenEvents(flow, port, seconds).flatMap((event) => ['event', event]),
+        ],
       };
     case 'prober':
       return {
         port,
         server: [...prober.receiver, 'answer', String(port)],
         leadMs: 0,
-        client: () => [...prober.sender, 'ask', flow.address, String(port), String(seconds), String(flow.intervalUs), String(flow.sizeBytes ?? 64)],
+        client: () => [
+          ...prober.sender,
+          'ask',
+          flow.address,
+          String(port),
+          String(seconds),
+          String(flow.intervalUs),
+          String(flow.sizeBytes ?? 64),
+        ],
       };
   }
 }
@@ -64,11 +110,16 @@ export function flowCommands(flow: Flow, port: number, prober: ProberCommands): 
 function mgenEvents(flow: Flow, port: number, seconds: number): string[] {
   const perSecond = (flow.rateBps ?? 0) / flow.parallel / 8 / mgenBytes(flow);
   const periodic = (rate: number) => `PERIODIC [${rate.toFixed(3)} ${mgenBytes(flow)}]`;
-  const burst = (everyS: number, rate: number, forS: number) => `BURST [REGULAR ${everyS.toFixed(7)} ${periodic(rate)} FIXED ${forS.toFixed(7)}]`;
-  const paced = flow.burst ? burst(flow.burst.everyUs / 1e6, perSecond, flow.burst.forUs / 1e6)
-    : perSecond < TRAINS_FROM ? periodic(perSecond) : burst(TRAIN / perSecond, TRAIN_PER_SECOND, (TRAIN - 0.5) / TRAIN_PER_SECOND);
+  const burst = (everyS: number, rate: number, forS: number) =>
+    `BURST [REGULAR ${everyS.toFixed(7)} ${periodic(rate)} FIXED ${forS.toFixed(7)}]`;
+  const paced = flow.burst
+    ? burst(flow.burst.everyUs / 1e6, perSecond, flow.burst.forUs / 1e6)
+    : perSecond < TRAINS_FROM
+      ? periodic(perSecond)
+      : burst(TRAIN / perSecond, TRAIN_PER_SECOND, (TRAIN - 0.5) / TRAIN_PER_SECOND);
   return Array.from({ length: flow.parallel }, (_, i) => [
-    `0.0 ON ${i + 1} UDP SRC ${MGEN_SOURCE_PORT + i} DST ${flow.multicast?.group ?? flow.address}/${port} ${paced}`, `${seconds} OFF ${i + 1}`,
+    `0.0 ON ${i + 1} UDP SRC ${MGEN_SOURCE_PORT + i} DST ${flow.multicast?.group ?? flow.address}/${port} ${paced}`,
+    `${seconds} OFF ${i + 1}`,
   ]).flat();
 }
 
@@ -86,35 +137,69 @@ const MGEN_READY_MS = 50;
 const MGEN_SOURCE_PORT = 20_000;
 const mgenBytes = (flow: Flow): number => flow.sizeBytes ?? 1400;
 
-const failed = (flow: Flow, error: string): FlowResult => ({ flow: flow.name, ok: false, error, started: false, receivedBytes: 0, seconds: flow.durationUs / 1e6, intervals: [] });
+const failed = (flow: Flow, error: string): FlowResult => ({
+  flow: flow.name,
+  ok: false,
+  error,
+  started: false,
+  receivedBytes: 0,
+  seconds: flow.durationUs / 1e6,
+  intervals: [],
+});
 
 /** `receiverAheadMs`: the receiver's clock minus the sender's. */
 export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string, receiverAheadMs = 0): FlowResult {
   try {
     switch (flow.tool) {
-      case 'iperf3': return parseIperf3(flow, clientOutput, serverOutput);
-      case 'netperf': return parseNetperf(flow, clientOutput);
-      case 'mgen': return parseMgen(flow, clientOutput, serverOutput, receiverAheadMs);
-      case 'prober': return parseProber(flow, clientOutput);
+      case 'iperf3':
+        return parseIperf3(flow, clientOutput, serverOutput);
+      case 'netperf':
+        return parseNetperf(flow, clientOutput);
+      case 'mgen':
+        return parseMgen(flow, clientOutput, serverOutput, receiverAheadMs);
+      case 'prober':
+        return parseProber(flow, clientOutput);
     }
   } catch (error) {
     return failed(flow, `unreadable output of ${flow.tool}: ${(error as Error).message}`);
   }
 }
 
-interface Iperf3Sum { start: number; end: number; seconds: number; bytes: number; bits_per_second: number; packets?: number; lost_packets?: number; retransmits?: number }
-interface Iperf3Stream { udp?: { out_of_order?: number } }
-interface Iperf3 { error?: string; start?: { connected?: unknown[] }; intervals?: { sum: Iperf3Sum }[]; end?: { streams?: Iperf3Stream[]; sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum } }
+interface Iperf3Sum {
+  start: number;
+  end: number;
+  seconds: number;
+  bytes: number;
+  bits_per_second: number;
+  packets?: number;
+  lost_packets?: number;
+  retransmits?: number;
+}
+interface Iperf3Stream {
+  udp?: { out_of_order?: number };
+}
+interface Iperf3 {
+  error?: string;
+  start?: { connected?: unknown[] };
+  intervals?: { sum: Iperf3Sum }[];
+  end?: { streams?: Iperf3Stream[]; sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum };
+}
 
 function parseIperf3(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
   const client = (clientOutput.trim() ? JSON.parse(clientOutput) : {}) as Iperf3;
   const server = (serverOutput.trim() ? JSON.parse(serverOutput) : {}) as Iperf3;
   const intervals = (server.intervals ?? []).map(({ sum }) => ({ startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second }));
   const receivedBytes = (server.intervals ?? []).reduce((total, { sum }) => total + sum.bytes, 0);
-  const error = client.error ?? (intervals.length === 0 ? server.error ?? 'the receiver reported nothing' : undefined);
+  const error = client.error ?? (intervals.length === 0 ? (server.error ?? 'the receiver reported nothing') : undefined);
   return {
-    flow: flow.name, ok: receivedBytes > 0 && client.error === undefined, started: (client.start?.connected ?? []).length > 0, ...(error === undefined ? {} : { error }),
-    receivedBytes, seconds: flow.durationUs / 1e6, intervals, ...(flow.protocol === 'udp' ? iperf3Datagrams(client, server) : {}),
+    flow: flow.name,
+    ok: receivedBytes > 0 && client.error === undefined,
+    started: (client.start?.connected ?? []).length > 0,
+    ...(error === undefined ? {} : { error }),
+    receivedBytes,
+    seconds: flow.durationUs / 1e6,
+    intervals,
+    ...(flow.protocol === 'udp' ? iperf3Datagrams(client, server) : {}),
     ...(client.end?.sum_sent?.retransmits === undefined ? {} : { retransmits: client.end.sum_sent.retransmits }),
   };
 }
@@ -148,14 +233,34 @@ function parseNetperf(flow: Flow, output: string): FlowResult {
   const rate = Number(values.get('THROUGHPUT')) * (values.get('THROUGHPUT_UNITS') === '10^6bits/s' ? 1e6 : NaN);
   const seconds = Number(values.get('ELAPSED_TIME'));
   if (!Number.isFinite(rate) || !(seconds > 0)) return failed(flow, output.trim().split('\n').at(-1) || 'no figures');
-  return { flow: flow.name, ok: rate > 0, started: true, receivedBytes: (rate * seconds) / 8, seconds, intervals: [{ startS: 0, endS: seconds, rateBps: rate }] };
+  return {
+    flow: flow.name,
+    ok: rate > 0,
+    started: true,
+    receivedBytes: (rate * seconds) / 8,
+    seconds,
+    intervals: [{ startS: 0, endS: seconds, rateBps: rate }],
+  };
 }
 
 function parseProber(flow: Flow, output: string): FlowResult {
   const { rttUs, askedUs } = JSON.parse(output) as { rttUs: (number | null)[]; askedUs: number[] };
   const answered = rttUs.filter((rtt) => rtt !== null).length;
-  const datagrams = binned(flow, askedUs.map((us, i) => ({ atS: us / 1e6, lost: rttUs[i] === null })));
-  return { flow: flow.name, ok: answered > 0, started: rttUs.length > 0, receivedBytes: answered * (flow.sizeBytes ?? 64), seconds: flow.durationUs / 1e6, intervals: [], datagrams, rttUs, askedUs };
+  const datagrams = binned(
+    flow,
+    askedUs.map((us, i) => ({ atS: us / 1e6, lost: rttUs[i] === null })),
+  );
+  return {
+    flow: flow.name,
+    ok: answered > 0,
+    started: rttUs.length > 0,
+    receivedBytes: answered * (flow.sizeBytes ?? 64),
+    seconds: flow.durationUs / 1e6,
+    intervals: [],
+    datagrams,
+    rttUs,
+    askedUs,
+  };
 }
 
 const INTERVAL_S = 0.1;
@@ -168,7 +273,12 @@ const intervalAt = (atS: number): number => Math.floor(Math.round(atS * 1e6) / (
 
 /** Datagrams by the interval that they were sent in; those that left late belong to the last one. */
 function binned(flow: Flow, datagrams: readonly { readonly atS: number; readonly lost: boolean }[]): DatagramCount[] {
-  const counts = Array.from({ length: intervalsOf(flow) }, (_, i) => ({ startS: i * INTERVAL_S, endS: (i + 1) * INTERVAL_S, sent: 0, lost: 0 }));
+  const counts = Array.from({ length: intervalsOf(flow) }, (_, i) => ({
+    startS: i * INTERVAL_S,
+    endS: (i + 1) * INTERVAL_S,
+    sent: 0,
+    lost: 0,
+  }));
   for (const { atS, lost } of datagrams) {
     const bin = counts[Math.min(counts.length - 1, Math.max(0, intervalAt(atS)))] as { sent: number; lost: number };
     bin.sent += 1;
@@ -196,9 +306,18 @@ function parseMgen(flow: Flow, clientOutput: string, serverOutput: string, recei
     const bin = intervalAt(since(at as string, sentS + receiverAheadMs / 1000));
     if (bin < bytes.length) bytes[bin] = (bytes[bin] as number) + Number(size);
   }
-  const sent = flow.counted ? [...clientOutput.matchAll(/^(\S+) SEND .*? flow>(\d+) seq>(\d+) /gm)].map(([, at, id, sequence]) => ({ atS: since(at as string, sentS), lost: !arrived.has(`${id} ${sequence}`) })) : [];
+  const sent = flow.counted
+    ? [...clientOutput.matchAll(/^(\S+) SEND .*? flow>(\d+) seq>(\d+) /gm)].map(([, at, id, sequence]) => ({
+        atS: since(at as string, sentS),
+        lost: !arrived.has(`${id} ${sequence}`),
+      }))
+    : [];
   return {
-    flow: flow.name, ok: arrived.size > 0, started: true, receivedBytes, seconds,
+    flow: flow.name,
+    ok: arrived.size > 0,
+    started: true,
+    receivedBytes,
+    seconds,
     intervals: [...bytes].map((count, i) => ({ startS: i * INTERVAL_S, endS: (i + 1) * INTERVAL_S, rateBps: (count * 8) / INTERVAL_S })),
     ...(flow.counted ? { datagrams: binned(flow, sent) } : {}),
   };

@@ -21,13 +21,22 @@ for (const [topology, cell, ...filter] of CELLS) {
     using files = scratch();
     const name = `t-${topology}`;
     const clean = labState(name);
-    const { status, stdout, stderr } = netrig(['run', join(ROOT, `topologies/${topology}.yaml`), '--name', name, '--results', files.dir, ...filter.flatMap((f) => ['--filter', f])], {}, 600_000);
+    const { status, stdout, stderr } = netrig(
+      ['run', join(ROOT, `topologies/${topology}.yaml`), '--name', name, '--results', files.dir, ...filter.flatMap((f) => ['--filter', f])],
+      {},
+      600_000,
+    );
     assert.ok(status !== null && status !== 2 && status !== 4, `exit ${status}\n${stderr}\n${stdout}`);
-    const { verdicts } = JSON.parse(readFileSync(join(/report: (\S+)/.exec(stdout)?.[1] ?? '', '../report.json'), 'utf8')) as { verdicts: Verdict[] };
+    const { verdicts } = JSON.parse(readFileSync(join(/report: (\S+)/.exec(stdout)?.[1] ?? '', '../report.json'), 'utf8')) as {
+      verdicts: Verdict[];
+    };
     assert.deepEqual([...new Set(verdicts.map((v) => v.cell))], [cell]);
     const invariants = verdicts.filter((v) => v.kind === 'invariant');
     assert.ok(invariants.length >= 2, `${invariants.length} invariants`);
-    assert.deepEqual(invariants.filter((v) => v.outcome !== 'pass').map((v) => `${v.target}: ${v.measured}, wanted ${v.wanted} (${v.reason})`), []);
+    assert.deepEqual(
+      invariants.filter((v) => v.outcome !== 'pass').map((v) => `${v.target}: ${v.measured}, wanted ${v.wanted} (${v.reason})`),
+      [],
+    );
     assert.deepEqual(labState(name), clean);
   });
 }

@@ -11,16 +11,33 @@ const LEVEL = 15;
 const WINDOW_LOG = 27;
 const MOST_BYTES = 1 << 30;
 
-export const recordingNames = (): string[] => readdirSync(RECORDINGS).filter((file) => file.endsWith(ENDING)).map((file) => file.slice(0, -ENDING.length)).sort();
+export const recordingNames = (): string[] =>
+  readdirSync(RECORDINGS)
+    .filter((file) => file.endsWith(ENDING))
+    .map((file) => file.slice(0, -ENDING.length))
+    .sort();
 
 export function pack(folder: string, name: string): number {
-  const tar = execFileSync('tar', ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '-C', folder, '-cf', '-', '.'], { maxBuffer: MOST_BYTES });
-  const packed = zstdCompressSync(tar, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_windowLog]: WINDOW_LOG, [constants.ZSTD_c_enableLongDistanceMatching]: 1 } });
+  const tar = execFileSync(
+    'tar',
+    ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '-C', folder, '-cf', '-', '.'],
+    { maxBuffer: MOST_BYTES },
+  );
+  const packed = zstdCompressSync(tar, {
+    params: {
+      [constants.ZSTD_c_compressionLevel]: LEVEL,
+      [constants.ZSTD_c_windowLog]: WINDOW_LOG,
+      [constants.ZSTD_c_enableLongDistanceMatching]: 1,
+    },
+  });
   writeFileSync(join(RECORDINGS, `${name}${ENDING}`), packed);
   return packed.length;
 }
 
 export function unpack(name: string, folder: string): void {
-  const tar = zstdDecompressSync(readFileSync(join(RECORDINGS, `${name}${ENDING}`)), { params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG }, maxOutputLength: MOST_BYTES });
+  const tar = zstdDecompressSync(readFileSync(join(RECORDINGS, `${name}${ENDING}`)), {
+    params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG },
+    maxOutputLength: MOST_BYTES,
+  });
   execFileSync('tar', ['-C', folder, '-xf', '-'], { input: tar });
 }

@@ -37,7 +37,8 @@ export async function cutRun(results: string, into: string): Promise<void> {
 
 function cutCell(evidence: CellEvidence, into: string): void {
   mkdirSync(join(into, 'captures'), { recursive: true });
-  for (const part of PARTS) if (existsSync(join(evidence.folder, `${part}.json`))) cpSync(join(evidence.folder, `${part}.json`), join(into, `${part}.json`));
+  for (const part of PARTS)
+    if (existsSync(join(evidence.folder, `${part}.json`))) cpSync(join(evidence.folder, `${part}.json`), join(into, `${part}.json`));
   const systems = evidence.lab.systems.map((s) => s.name);
   const kept = systems.flatMap((s) => KEPT_EVENTS[s] ?? []);
   if (kept.length > 0) {
@@ -52,13 +53,23 @@ function cutCell(evidence: CellEvidence, into: string): void {
   }
   for (const record of evidence.captures) {
     const from = join(evidence.folder, record.file);
-    const frames = systems.includes('pop') ? wholeConnections(readFrames(from), evidence) : systems.includes('replication') ? thinned(readFrames(from), judgesMeasurement(evidence)).map((f) => ({ ...f, bytes: plain(f.bytes) })) : binned(from, evidence);
+    const frames = systems.includes('pop')
+      ? wholeConnections(readFrames(from), evidence)
+      : systems.includes('replication')
+        ? thinned(readFrames(from), judgesMeasurement(evidence)).map((f) => ({ ...f, bytes: plain(f.bytes) }))
+        : binned(from, evidence);
     writeFrames(join(into, record.file), frames);
   }
 }
 
 /** Of the captured bytes, those that are random and decide nothing: identification, checksums, time of sending, tag. */
-const RANDOM: readonly (readonly [from: number, to: number])[] = [[18, 20], [24, 26], [40, 42], [74, 82], [90, 98]];
+const RANDOM: readonly (readonly [from: number, to: number])[] = [
+  [18, 20],
+  [24, 26],
+  [40, 42],
+  [74, 82],
+  [90, 98],
+];
 
 function plain(bytes: Buffer): Buffer {
   const cut = Buffer.from(bytes.subarray(0, REPLICATION_BYTES));
@@ -74,7 +85,8 @@ function shortened(line: Line): Line {
   return { ...line, records: records.toString('base64') };
 }
 
-const judgesMeasurement = ({ lab }: CellEvidence): boolean => lab.targets.some((t) => ['unmeasured', 'sent'].includes((t as { metric?: string }).metric ?? ''));
+const judgesMeasurement = ({ lab }: CellEvidence): boolean =>
+  lab.targets.some((t) => ['unmeasured', 'sent'].includes((t as { metric?: string }).metric ?? ''));
 
 /** Of measurement messages it is judged, if at all, whether they take a path between two iterations: one in a while is enough. */
 function thinned(frames: readonly Frame[], keeps: boolean): Frame[] {
@@ -91,7 +103,9 @@ function thinned(frames: readonly Frame[], keeps: boolean): Frame[] {
 
 /** Rates are judged by windows of whole bins: one frame for all of a station's in a bin, as long as they together. */
 function binned(path: string, evidence: CellEvidence): Frame[] {
-  const labelled = new Set(evidence.lab.fabric.nodes.flatMap((n) => n.interfaces.filter((i) => Object.keys(i.labels).length > 0).map((i) => macToNumber(i.mac))));
+  const labelled = new Set(
+    evidence.lab.fabric.nodes.flatMap((n) => n.interfaces.filter((i) => Object.keys(i.labels).length > 0).map((i) => macToNumber(i.mac))),
+  );
   const bins = new Map<string, Frame>();
   const headers = emptyHeaders();
   for (const phase of evidence.phases) {
@@ -104,7 +118,17 @@ function binned(path: string, evidence: CellEvidence): Frame[] {
       const key = `${phase.phase} ${bin} ${headers.sourceMac} ${headers.destinationMac}`;
       const middleNs = startNs + BigInt(Math.round((bin + 0.5) * BIN_US * 1000));
       const before = bins.get(key);
-      bins.set(key, before ? { ...before, length: before.length + packet.length } : { seconds: Number(middleNs / 1_000_000_000n), nanoseconds: Number(middleNs % 1_000_000_000n), length: packet.length, bytes: Buffer.from(packet.data.subarray(packet.offset, packet.offset + 14)) });
+      bins.set(
+        key,
+        before
+          ? { ...before, length: before.length + packet.length }
+          : {
+              seconds: Number(middleNs / 1_000_000_000n),
+              nanoseconds: Number(middleNs % 1_000_000_000n),
+              length: packet.length,
+              bytes: Buffer.from(packet.data.subarray(packet.offset, packet.offset + 14)),
+            },
+      );
     });
   }
   return [...bins.values()].sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds);
@@ -113,7 +137,11 @@ function binned(path: string, evidence: CellEvidence): Frame[] {
 /** Every n-th connection, by the port of its client. */
 function wholeConnections(frames: readonly Frame[], evidence: CellEvidence): Frame[] {
   const n = Math.ceil(frames.length / MOST_PACKETS);
-  const anycast = new Set(Object.values((evidence.lab.systems.find((s) => s.name === 'pop')?.config as { services?: Record<string, { address: string }> }).services ?? {}).map((s) => s.address));
+  const anycast = new Set(
+    Object.values(
+      (evidence.lab.systems.find((s) => s.name === 'pop')?.config as { services?: Record<string, { address: string }> }).services ?? {},
+    ).map((s) => s.address),
+  );
   return frames.filter((frame) => {
     const packet = dissect(frame.bytes);
     if (!packet) return false;

@@ -18,9 +18,16 @@ export interface Recording {
  * is left out, for it would hide what is judged.
  */
 export async function open(name: string, folder: string): Promise<Recording> {
-  const [{ cells }, { experiment }] = await Promise.all([readRun(folder), loadExperiment(join(ROOT, `topologies/${name}.yaml`), { checksOf })]);
+  const [{ cells }, { experiment }] = await Promise.all([
+    readRun(folder),
+    loadExperiment(join(ROOT, `topologies/${name}.yaml`), { checksOf }),
+  ]);
   const now = new Map(experiment.cells.map((lab) => [lab.cell, lab.targets]));
-  const first = new Map([...cells].flatMap(([cell, [evidence]]) => (evidence ? [[cell, { ...evidence, load: [], lab: { ...evidence.lab, targets: now.get(cell) ?? [] } }] as const] : [])));
+  const first = new Map(
+    [...cells].flatMap(([cell, [evidence]]) =>
+      evidence ? [[cell, { ...evidence, load: [], lab: { ...evidence.lab, targets: now.get(cell) ?? [] } }] as const] : [],
+    ),
+  );
   return { cells: first, checks: await checksOf([...first.values()].flatMap((e) => e.lab.targets.map((t) => t.check))) };
 }
 
@@ -49,4 +56,10 @@ export interface Judged {
 const DIGITS = 9;
 const exact = (value: number): number | string => (Number.isFinite(value) ? Number(value.toPrecision(DIGITS)) : String(value));
 
-export const judged = (v: Verdict): Judged => ({ cell: v.cell, target: v.target, outcome: v.outcome, figure: v.estimate && [v.estimate.value, v.estimate.low, v.estimate.high].map(exact), reason: v.reason });
+export const judged = (v: Verdict): Judged => ({
+  cell: v.cell,
+  target: v.target,
+  outcome: v.outcome,
+  figure: v.estimate && [v.estimate.value, v.estimate.low, v.estimate.high].map(exact),
+  reason: v.reason,
+});

@@ -21,13 +21,19 @@ const LARGEST_BYTES = 20e6;
 const names = recordingNames();
 
 test('every shipped topology has a recording, of every cell and target that it has now', async () => {
-  const shipped = readdirSync(join(ROOT, 'topologies')).map((file) => file.replace('.yaml', '')).filter((name) => !NOT_RECORDED.includes(name));
+  const shipped = readdirSync(join(ROOT, 'topologies'))
+    .map((file) => file.replace('.yaml', ''))
+    .filter((name) => !NOT_RECORDED.includes(name));
   assert.deepEqual(names, shipped.sort());
   for (const name of names) {
     const { experiment } = await loadExperiment(join(ROOT, `topologies/${name}.yaml`), { checksOf });
     const { good } = expectedOf(name);
     const list = (pairs: readonly (readonly [string, string])[]): string[] => pairs.map(([cell, target]) => `${cell}: ${target}`).sort();
-    assert.deepEqual(list(good.map((v) => [v.cell, v.target])), list(experiment.cells.flatMap((c) => c.targets.map((t) => [c.cell, t.name] as const))), name);
+    assert.deepEqual(
+      list(good.map((v) => [v.cell, v.target])),
+      list(experiment.cells.flatMap((c) => c.targets.map((t) => [c.cell, t.name] as const))),
+      name,
+    );
   }
 });
 
@@ -54,5 +60,8 @@ for (const name of names) {
 }
 
 test('every target is missed by a recording, good or spoilt', () => {
-  assert.deepEqual(names.flatMap((name) => neverMissed(expectedOf(name)).map(({ cell, target }) => `${name} ${cell}: ${target}`)), []);
+  assert.deepEqual(
+    names.flatMap((name) => neverMissed(expectedOf(name)).map(({ cell, target }) => `${name} ${cell}: ${target}`)),
+    [],
+  );
 });

@@ -13,7 +13,9 @@ let browser: Browser;
 let report = '';
 
 test.before(async () => {
-  const topology = files.file('two.yaml', `
+  const topology = files.file(
+    'two.yaml',
+    `
 name: t-report
 saturation: 100%
 description: "A <b>description</b> & its \\"quotes\\""
@@ -29,11 +31,23 @@ targets:
   - { name: "R4-4 the <link> is used", check: bandwidth-isolation, metric: share, group: A, capacity: "\${link}", capture: "b:e", guarantee: 70%, published: 100%, at-least: 30%, from: 500ms }
   - { name: more than there is, kind: invariant, check: bandwidth-isolation, metric: peak, group: A, capacity: "\${link}", capture: "b:e", at-least: 200%, from: 500ms }
 matrix: { x: { one: , two: }, y: { three: } }
-`);
+`,
+  );
   const { status, stdout, stderr } = netrig(['run', topology, '--results', files.dir]);
   assert.equal(status, 1, stderr);
   report = /report: (\S+)/.exec(stdout)?.[1] ?? '';
-  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic'] });
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--no-first-run',
+      '--disable-quic',
+    ],
+  });
 });
 test.after.always(async () => {
   await browser.close();
@@ -43,9 +57,13 @@ test.after.always(async () => {
 async function open(options: Parameters<Browser['newPage']>[0]) {
   const page = await browser.newPage(options);
   const problems: string[] = [];
-  page.on('console', (m) => { if (m.type() === 'error') problems.push(m.text()); });
+  page.on('console', (m) => {
+    if (m.type() === 'error') problems.push(m.text());
+  });
   page.on('pageerror', (e) => problems.push(e.message));
-  page.on('request', (r) => { if (!r.url().startsWith('file:') && !r.url().startsWith('data:')) problems.push(`fetched ${r.url()}`); });
+  page.on('request', (r) => {
+    if (!r.url().startsWith('file:') && !r.url().startsWith('data:')) problems.push(`fetched ${r.url()}`);
+  });
   await page.goto(pathToFileURL(report).href);
   return { page, problems };
 }
@@ -55,7 +73,7 @@ test('verdicts come first, text is escaped, charts are drawn, nothing is fetched
   assert.equal(await page.locator('h2').first().textContent(), 'Verdicts');
   assert.match((await page.locator('.banner').textContent()) ?? '', /Targets missed.*2 met, 2 missed, 0 inconclusive/s);
   assert.equal(await page.locator('header p').first().textContent(), 'A <b>description</b> & its "quotes"');
-  assert.equal(await page.locator('figure svg path').count() > 0, true);
+  assert.equal((await page.locator('figure svg path').count()) > 0, true);
   assert.ok((await page.locator('svg[aria-label^="Share of the contended link"] rect').count()) >= 2, 'grouped bars');
   for (const svg of await page.locator('svg[role=img]').all()) {
     const box = await svg.boundingBox();
@@ -66,7 +84,9 @@ test('verdicts come first, text is escaped, charts are drawn, nothing is fetched
 
 test('a phone shows it without sideways scrolling of the page', async () => {
   const { page } = await open({ viewport: { width: 375, height: 700 } });
-  const { scroll, client } = await page.evaluate<{ scroll: number; client: number }>('({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth })');
+  const { scroll, client } = await page.evaluate<{ scroll: number; client: number }>(
+    '({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth })',
+  );
   assert.ok(scroll <= client, `${scroll} > ${client}`);
 });
 
@@ -86,7 +106,9 @@ test('accessible: a language, one h1, headings without a gap, labelled pictures,
   const { page } = await open({});
   assert.equal(await page.locator('html').getAttribute('lang'), 'en');
   assert.equal(await page.locator('h1').count(), 1);
-  const snapshot = await page.evaluate(`[...document.querySelectorAll('svg')].filter((s) => !s.getAttribute('aria-label') && !s.querySelector('title')).length`);
+  const snapshot = await page.evaluate(
+    `[...document.querySelectorAll('svg')].filter((s) => !s.getAttribute('aria-label') && !s.querySelector('title')).length`,
+  );
   assert.equal(snapshot, 0);
   assert.equal(await page.locator('table:not(:has(th))').count(), 0);
 });

@@ -7,11 +7,13 @@ import { until } from '../support/until.ts';
 import { labProcesses, labState, netrig, resultsOf, scratch, startNetrig } from '../support/netrig.ts';
 import { readPart } from '../../src/evidence/parts.ts';
 
-const topology = (crash: 'void' | 'restart') => twoServers({
-  name: 't-agents', crash,
-  traffic: ['{ phase: p, duration: 4s, flows: [{ name: f, from: a1, to: a0, rate: 18Mbit, protocol: udp }] }'],
-  targets: ['{ name: "R4-3 the maximum holds", check: rate, flow: f, at-most: 10200kbit, from: 1s }'],
-});
+const topology = (crash: 'void' | 'restart') =>
+  twoServers({
+    name: 't-agents',
+    crash,
+    traffic: ['{ phase: p, duration: 4s, flows: [{ name: f, from: a1, to: a0, rate: 18Mbit, protocol: udp }] }'],
+    targets: ['{ name: "R4-3 the maximum holds", check: rate, flow: f, at-most: 10200kbit, from: 1s }'],
+  });
 const agentPids = () => labProcesses('t-agents', 'gatekeeper.cjs').map((p) => p.pid);
 /** Of events in JSON lines. */
 const TRAFFIC = '"type":"stage-started","stage":"traffic p"';
@@ -25,7 +27,10 @@ test('R4-3 a maximum holds; agents leave no qdisc, table or flow behind', async 
   assert.equal(inNode('nft', 'list', 'tables').trim(), '');
   const agents = await readPart(join(resultsOf(run.output()), 'cells/run/r1'), 'agents');
   assert.ok((agents.find((a) => a.node === 's1')?.counters['limitersCreated'] ?? 0) >= 1, 'the excess was limited');
-  assert.equal(agents.reduce((sum, a) => sum + (a.counters['channelErrors'] ?? 0), 0), 0);
+  assert.equal(
+    agents.reduce((sum, a) => sum + (a.counters['channelErrors'] ?? 0), 0),
+    0,
+  );
   assert.equal(netrig(['destroy', 't-agents']).status, 0);
 });
 
@@ -43,7 +48,12 @@ test('a crash voids the run, with the reason', async () => {
 test('R4-16 a sending agent is killed: its limits rule until another one is there, which clears them', async () => {
   using files = scratch();
   const flood = '{ phase: p, duration: 20s, flows: [{ name: f, from: a1, to: a0, rate: 18Mbit, tool: mgen, duration: 6s }] }';
-  const text = twoServers({ name: 't-agents', crash: 'restart', traffic: [flood], targets: ['{ name: "R4-16 agents are there", check: counter, system: gatekeeper, counter: channelErrors, at-most: 0 }'] });
+  const text = twoServers({
+    name: 't-agents',
+    crash: 'restart',
+    traffic: [flood],
+    targets: ['{ name: "R4-16 agents are there", check: counter, system: gatekeeper, counter: channelErrors, at-most: 0 }'],
+  });
   const run = startNetrig(['run', files.file('lab.yaml', text), '--results', files.dir, '--json']);
   await run.until(TRAFFIC);
   const limiters = () => {
@@ -60,5 +70,8 @@ test('R4-16 a sending agent is killed: its limits rule until another one is ther
   assert.equal(code, 0, run.output());
   const results = /"results":"([^"]+)"/.exec(run.output())?.[1] ?? '';
   const agents = await readPart(join(results, 'cells/run/r1'), 'agents');
-  assert.deepEqual(agents.map((a) => a.crashes.length), [1, 1]);
+  assert.deepEqual(
+    agents.map((a) => a.crashes.length),
+    [1, 1],
+  );
 });

@@ -12,8 +12,13 @@ import { readPart } from '../../src/evidence/parts.ts';
 const FEEDBACK_PORT = 5789;
 
 const topology = twoServers({
-  name: 't-gatekeeper', nodes: ['rogue: {}'], links: ['{ endpoints: ["rogue:eth0", "provider:rogue"] }'],
-  traffic: ['{ phase: flood, duration: 12s, flows: [{ name: f, from: a1, to: a0, rate: 18Mbit, tool: mgen }] }', '{ phase: quiet, duration: 12s }'],
+  name: 't-gatekeeper',
+  nodes: ['rogue: {}'],
+  links: ['{ endpoints: ["rogue:eth0", "provider:rogue"] }'],
+  traffic: [
+    '{ phase: flood, duration: 12s, flows: [{ name: f, from: a1, to: a0, rate: 18Mbit, tool: mgen }] }',
+    '{ phase: quiet, duration: 12s }',
+  ],
   targets: ['{ name: "R4-3 the maximum holds", check: rate, flow: f, phase: flood, at-most: 10200kbit, from: 1s }'],
 });
 function inNode(node: string, ...argv: string[]): string {
@@ -22,9 +27,13 @@ function inNode(node: string, ...argv: string[]): string {
   return stdout;
 }
 /** Classes of dynamic limiters: those numbered above every vNIC's. */
-const limiters = () => [...inNode('s1', 'tc', 'class', 'show', 'dev', 'up').matchAll(/class htb 1:([0-9a-f]+) /g)].filter(([, minor]) => Number.parseInt(minor ?? '', 16) >= 0x1000).length;
+const limiters = () =>
+  [...inNode('s1', 'tc', 'class', 'show', 'dev', 'up').matchAll(/class htb 1:([0-9a-f]+) /g)].filter(
+    ([, minor]) => Number.parseInt(minor ?? '', 16) >= 0x1000,
+  ).length;
 const elements = (set: string) => inNode('s0', 'nft', 'list', 'set', 'netdev', 'gatekeeper', set).includes('elements');
-const address = (node: string) => /inet ([0-9.]+)/.exec(inNode(node, 'ip', '-4', 'addr', 'show', 'dev', node === 'rogue' ? 'eth0' : 'prov'))?.[1] ?? '';
+const address = (node: string) =>
+  /inet ([0-9.]+)/.exec(inNode(node, 'ip', '-4', 'addr', 'show', 'dev', node === 'rogue' ? 'eth0' : 'prov'))?.[1] ?? '';
 
 /** Payloads of authentic feedback of s0 to s1, as somebody on the provider's network may have recorded them. */
 function recordFeedback(file: string): Buffer[] {
@@ -32,7 +41,8 @@ function recordFeedback(file: string): Buffer[] {
   const payloads: Buffer[] = [];
   const headers = emptyHeaders();
   readCapture(file, (packet) => {
-    if (readHeaders(packet, headers)) payloads.push(Buffer.from(packet.data.subarray(packet.offset + 14 + 20 + 8, packet.offset + packet.captured)));
+    if (readHeaders(packet, headers))
+      payloads.push(Buffer.from(packet.data.subarray(packet.offset + 14 + 20 + 8, packet.offset + packet.captured)));
   });
   return payloads;
 }
@@ -71,7 +81,16 @@ test('R4-12 an inadmissible placement is refused, before the run and by an event
   const greedy = netrig(['run', files.file('greedy.yaml', topology.replace('min: 50%, max: 50%', 'min: 101%'))]);
   assert.equal(greedy.status, 2);
   assert.match(greedy.stderr, /greedy\.yaml:\d+:\d+: admission refused on s0: a0:e 20\.2Mbit exceed the uplink of 20Mbit by 200kbit/);
-  const later = netrig(['run', files.file('later.yaml', topology.replace("tool: mgen }] }", "tool: mgen }], events: [{ at: 1s, configure: { gatekeeper: { contracts: { A: { min: 120%, max: null } } } } }] }"))]);
+  const later = netrig([
+    'run',
+    files.file(
+      'later.yaml',
+      topology.replace(
+        'tool: mgen }] }',
+        'tool: mgen }], events: [{ at: 1s, configure: { gatekeeper: { contracts: { A: { min: 120%, max: null } } } } }] }',
+      ),
+    ),
+  ]);
   assert.equal(later.status, 2);
   assert.match(later.stderr, /after the event at 1s: admission refused on s0/);
   assert.deepEqual(labState('t-gatekeeper'), clean);

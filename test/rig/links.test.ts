@@ -11,7 +11,9 @@ import { readPart } from '../../src/evidence/parts.ts';
 
 test('delay, jitter, loss and rate per direction; a prober over the same links agrees', async () => {
   using files = scratch();
-  const topology = files.file('lab.yaml', `
+  const topology = files.file(
+    'lab.yaml',
+    `
 name: t-links
 saturation: 100%
 topology:
@@ -25,13 +27,15 @@ traffic:
     duration: 2s
     flows:
       - { name: rtt, from: a, to: b, tool: prober, interval: 20ms }
-`);
+`,
+  );
   const { status, stdout, stderr } = netrig(['run', topology, '--results', files.dir]);
   assert.equal(status, 0, stdout + stderr);
   const results = /evidence in (\S+)/.exec(stderr)?.[1] ?? '';
   const links = await readPart(join(results, 'cells/run/r1'), 'links');
   const of = (from: string) => links.find((l) => l.from === from) as LinkMeasurement;
-  const near = (value: number | null, wanted: number, tolerance: number) => assert.ok(value !== null && Math.abs(value - wanted) <= tolerance, `${value}, wanted ${wanted}`);
+  const near = (value: number | null, wanted: number, tolerance: number) =>
+    assert.ok(value !== null && Math.abs(value - wanted) <= tolerance, `${value}, wanted ${wanted}`);
   near(of('a:fast').delayUs, 10_000, 1000);
   near(of('b:fast').delayUs, 30_000, 3000);
   near(of('a:fast').rateBps, 1e8, 5e6);
@@ -44,15 +48,28 @@ traffic:
   assert.equal(of('b:lossy').lossReceived, of('b:lossy').lossSent);
   const [phase] = await readPart(join(results, 'cells/run/r1'), 'phases');
   const rtts = (phase?.flows[0]?.rttUs ?? []).filter((us) => us !== null);
-  assert.ok(rtts.length > 50 && Math.min(...rtts) >= 39_900 && Math.min(...rtts) <= 60_000, `the round trip is the sum of both ways: ${Math.min(...rtts)} us at least`);
+  assert.ok(
+    rtts.length > 50 && Math.min(...rtts) >= 39_900 && Math.min(...rtts) <= 60_000,
+    `the round trip is the sum of both ways: ${Math.min(...rtts)} us at least`,
+  );
 });
 
 test('loss as reported is what captures at both ends show, with random losses, an outage and none', async () => {
   using files = scratch();
-  const flows = [['mgen', 'rate: 2Mbit, tool: mgen'], ['iperf', 'rate: 2Mbit, protocol: udp'], ['prober', 'tool: prober, interval: 5ms']] as const;
+  const flows = [
+    ['mgen', 'rate: 2Mbit, tool: mgen'],
+    ['iperf', 'rate: 2Mbit, protocol: udp'],
+    ['prober', 'tool: prober, interval: 5ms'],
+  ] as const;
   // iperf3's client waits for ever when the greeting of its flow is lost, so that loss begins after it, on most machines.
-  const phases = [['none', ''], ['random', '{ at: 1s, impair: "a:e", loss: 10%, direction: out }'], ['outage', '{ at: 0s, impair: "a:e", loss: 0%, direction: out }, { at: 1s, down: "b:e", for: 700ms }']] as const;
-  const topology = files.file('lab.yaml', `
+  const phases = [
+    ['none', ''],
+    ['random', '{ at: 1s, impair: "a:e", loss: 10%, direction: out }'],
+    ['outage', '{ at: 0s, impair: "a:e", loss: 0%, direction: out }, { at: 1s, down: "b:e", for: 700ms }'],
+  ] as const;
+  const topology = files.file(
+    'lab.yaml',
+    `
 name: t-loss
 saturation: 100%
 topology:
@@ -63,13 +80,20 @@ ${phases.flatMap(([phase, events]) => flows.map(([name, keys]) => `  - { phase: 
 capture: [{ at: "a:e", filter: udp }, { at: "b:e", direction: in, filter: udp }]
 targets:
 ${phases.flatMap(([phase]) => flows.map(([name]) => `  - { name: ${phase} ${name}, check: loss, flow: f, phase: ${phase}-${name}, at-most: 100% }`)).join('\n')}
-`);
+`,
+  );
   const { stdout, stderr } = netrig(['run', topology, '--results', files.dir]);
   const folder = join(/evidence in (\S+)/.exec(stderr)?.[1] ?? '', 'cells/run/r1');
   const records = await readPart(folder, 'phases');
   assert.equal(records.length, 9, stdout + stderr);
   const startS = (record: PhaseRecord | undefined): number => (record ? Number(BigInt(record.startedNs) / 1000n) / 1e6 : Infinity);
-  for (const [i, { phase, flows: [flow] }] of records.entries()) {
+  for (const [
+    i,
+    {
+      phase,
+      flows: [flow],
+    },
+  ] of records.entries()) {
     // One phase after the other, each with one flow; mgen starts by the millisecond.
     const [fromS, toS] = [startS(records[i]) - 0.01, startS(records[i + 1]) - 0.01];
     // Frames of the flow's own port; iperf3's first datagram is a greeting, which it does not count.
@@ -84,10 +108,16 @@ ${phases.flatMap(([phase]) => flows.map(([name]) => `  - { name: ${phase} ${name
       return count;
     };
     // A request of the prober is lost where its answer is.
-    const [sent, received] = [seen('a.e.pcap', 'destinationPort'), phase.endsWith('prober') ? seen('a.e.pcap', 'sourcePort') : seen('b.e.pcap', 'destinationPort')];
+    const [sent, received] = [
+      seen('a.e.pcap', 'destinationPort'),
+      phase.endsWith('prober') ? seen('a.e.pcap', 'sourcePort') : seen('b.e.pcap', 'destinationPort'),
+    ];
     const told = (flow?.datagrams ?? []).reduce((sum, d) => ({ sent: sum.sent + d.sent, lost: sum.lost + d.lost }), { sent: 0, lost: 0 });
     if (phase.endsWith('iperf') && sent === 0) {
-      assert.ok(flow?.error !== undefined && flow.datagrams === undefined, `${phase}: the greeting was lost, and the flow says nothing of losses`);
+      assert.ok(
+        flow?.error !== undefined && flow.datagrams === undefined,
+        `${phase}: the greeting was lost, and the flow says nothing of losses`,
+      );
       continue;
     }
     assert.ok(sent > 200, `${phase}: ${sent} sent`);

@@ -43,9 +43,11 @@ test.after.always(() => {
 });
 
 // One failure must not make the next.
-test.afterEach.always(() => { netrig(['destroy', '--all', '--force'], {}, 60_000); });
+test.afterEach.always(() => {
+  netrig(['destroy', '--all', '--force'], {}, 60_000);
+});
 
-labTest('nodes are containers on the rig\'s Open vSwitch; exec, streams and statuses are true', async () => {
+labTest("nodes are containers on the rig's Open vSwitch; exec, streams and statuses are true", async () => {
   const { status, stderr } = netrig(on('deploy', topology('t-c')), {}, 120_000);
   assert.equal(status, 0, stderr);
   assert.deepEqual((await containers()).sort(), ['/nr.t-c.a', '/nr.t-c.b']);
@@ -55,8 +57,12 @@ labTest('nodes are containers on the rig\'s Open vSwitch; exec, streams and stat
   const engine = new Engine(ownEngineSocket());
   const child = engine.spawn('nr.t-c.a', ['sh', '-c', 'echo out; echo err >&2; read x; echo got $x; exit 5']);
   const said = { out: '', err: '' };
-  child.stdout.on('data', (d: Buffer) => { said.out += String(d); });
-  child.stderr.on('data', (d: Buffer) => { said.err += String(d); });
+  child.stdout.on('data', (d: Buffer) => {
+    said.out += String(d);
+  });
+  child.stderr.on('data', (d: Buffer) => {
+    said.err += String(d);
+  });
   child.stdin.end('word\n');
   assert.deepEqual(await child.exited, { code: 5, signal: null });
   assert.deepEqual(said, { out: 'out\ngot word\n', err: 'err\n' }, 'streams are told apart');
@@ -70,10 +76,17 @@ labTest('nodes are containers on the rig\'s Open vSwitch; exec, streams and stat
   assert.deepEqual(machineState(), up);
 });
 
-labTest('a run has its verdict, a command of the topology that fails is the deployment\'s failure', async () => {
+labTest("a run has its verdict, a command of the topology that fails is the deployment's failure", async () => {
   const { status, stderr, stdout } = netrig(on('run', topology('t-c-run'), '--results', dir), {}, 120_000);
   assert.equal(status, 0, stderr + stdout);
-  const failing = netrig(on('deploy', topology('t-c-fail', (text) => text.replace('"ip link show"', '"false"'))), {}, 60_000);
+  const failing = netrig(
+    on(
+      'deploy',
+      topology('t-c-fail', (text) => text.replace('"ip link show"', '"false"')),
+    ),
+    {},
+    60_000,
+  );
   assert.equal(failing.status, 4);
   assert.match(failing.stderr, /false \(exit 1\)/);
   assert.deepEqual(await containers(), []);
@@ -82,7 +95,10 @@ labTest('a run has its verdict, a command of the topology that fails is the depl
 
 labTest('a missing image and a missing engine say what to do', () => {
   const other = join(dir, 'other.yaml');
-  writeFileSync(other, `name: other\nhosts: { here: { local: true, carries: containers, engine: ${ownEngineSocket()}, image: "no/such:1" } }\n`);
+  writeFileSync(
+    other,
+    `name: other\nhosts: { here: { local: true, carries: containers, engine: ${ownEngineSocket()}, image: "no/such:1" } }\n`,
+  );
   const missing = netrig(['deploy', topology('t-c-image'), '--on', other]);
   assert.equal(missing.status, 4);
   assert.match(missing.stderr, /CAPABILITY_MISSING.*no image no\/such:1[\s\S]*docker pull/);
@@ -93,17 +109,28 @@ labTest('a missing image and a missing engine say what to do', () => {
 
 labTest('an image that cannot be built is a failure, and leaves nothing that looks like one', () => {
   const cache = join(dir, 'cache');
-  const broken = netrig(['image', 'build', rig.file], { NETRIG_CACHE_DIR: cache, PATH: `${fakeMmdebstrap(dir)}:${process.env['PATH']}` }, 60_000);
+  const broken = netrig(
+    ['image', 'build', rig.file],
+    { NETRIG_CACHE_DIR: cache, PATH: `${fakeMmdebstrap(dir)}:${process.env['PATH']}` },
+    60_000,
+  );
   // The engine has the image already: nothing to do, and nothing done.
   assert.equal(broken.status, 0, broken.stderr);
   const engine = new Docker({ socketPath: ownEngineSocket() });
-  return engine.getImage(NODE_IMAGE).remove({ force: true }).then(async () => {
-    const failed = netrig(['image', 'build', rig.file], { NETRIG_CACHE_DIR: cache, PATH: `${fakeMmdebstrap(dir)}:${process.env['PATH']}` }, 60_000);
-    assert.equal(failed.status, 4);
-    assert.match(failed.stderr, /cannot be built: mmdebstrap ends with 25: E: no such package/);
-    assert.equal(await new Engine(ownEngineSocket()).hasImage(NODE_IMAGE), false);
-    assert.equal(netrig(['image', 'build', rig.file], {}, 240_000).status, 0, 'built again, from the cache');
-  });
+  return engine
+    .getImage(NODE_IMAGE)
+    .remove({ force: true })
+    .then(async () => {
+      const failed = netrig(
+        ['image', 'build', rig.file],
+        { NETRIG_CACHE_DIR: cache, PATH: `${fakeMmdebstrap(dir)}:${process.env['PATH']}` },
+        60_000,
+      );
+      assert.equal(failed.status, 4);
+      assert.match(failed.stderr, /cannot be built: mmdebstrap ends with 25: E: no such package/);
+      assert.equal(await new Engine(ownEngineSocket()).hasImage(NODE_IMAGE), false);
+      assert.equal(netrig(['image', 'build', rig.file], {}, 240_000).status, 0, 'built again, from the cache');
+    });
 });
 
 labTest('kill -9 of a deployment at any step: destroy leaves neither containers nor namespaces', async () => {
@@ -118,7 +145,14 @@ labTest('kill -9 of a deployment at any step: destroy leaves neither containers 
 });
 
 labTest('the engine restarted in mid-run: voided with the reason, and nothing left', async () => {
-  const going = startNetrig(on('run', topology('t-c-restart', (text) => text.replace('duration: 3s', 'duration: 12s')), '--results', dir));
+  const going = startNetrig(
+    on(
+      'run',
+      topology('t-c-restart', (text) => text.replace('duration: 3s', 'duration: 12s')),
+      '--results',
+      dir,
+    ),
+  );
   await going.until('✓ linktest', 60_000);
   await sleep(4000);
   const pid = Number(readFileSync(join(ownEngineSocket(), '../docker.pid'), 'utf8'));
@@ -134,11 +168,19 @@ labTest('the engine restarted in mid-run: voided with the reason, and nothing le
 });
 
 labTest('the Gatekeeper experiment has the verdicts that it has in namespaces', () => {
-  const { status, stdout, stderr } = netrig(on('run', join(ROOT, 'topologies/gatekeeper-cells.yaml'), '--filter', 'rx', '--filter', 'udp', '--results', dir), {}, 240_000);
+  const { status, stdout, stderr } = netrig(
+    on('run', join(ROOT, 'topologies/gatekeeper-cells.yaml'), '--filter', 'rx', '--filter', 'udp', '--results', dir),
+    {},
+    240_000,
+  );
   assert.ok(status === 0 || status === 3, `${status}\n${stderr}\n${stdout}`);
   const verdicts = verdictsOf(stdout);
-  for (const v of verdicts.filter((v) => v.outcome !== 'pass')) process.stdout.write(`${v.outcome}: ${v.cell} ${v.target}: ${v.measured} (${v.reason})\n`);
-  assert.deepEqual(verdicts.filter((v) => v.outcome === 'fail'), []);
+  for (const v of verdicts.filter((v) => v.outcome !== 'pass'))
+    process.stdout.write(`${v.outcome}: ${v.cell} ${v.target}: ${v.measured} (${v.reason})\n`);
+  assert.deepEqual(
+    verdicts.filter((v) => v.outcome === 'fail'),
+    [],
+  );
   assert.ok(verdicts.filter((v) => v.outcome === 'pass').length >= 6, stdout);
   assert.deepEqual(machineState(), up);
 });

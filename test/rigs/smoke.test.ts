@@ -13,8 +13,11 @@ import { containersImpossible, spreadLab, testRig, verdictsOf, vmsImpossible, ty
 const TIMEOUT_MS = 300_000;
 
 /** Speed is not asked for: reachability only, on links and of the flow. */
-const lab = (name: string): string => spreadLab(name, 3, 'linktest: { skip: true }\n')
-  .replace(/targets:\n.*\n/, 'targets:\n  - { name: it flows, kind: invariant, check: reachability, flow: transfer }\n');
+const lab = (name: string): string =>
+  spreadLab(name, 3, 'linktest: { skip: true }\n').replace(
+    /targets:\n.*\n/,
+    'targets:\n  - { name: it flows, kind: invariant, check: reachability, flow: transfer }\n',
+  );
 
 const kinds: readonly (readonly [what: string, base: string, impossible: string | undefined, change?: (text: string) => string])[] = [
   ['containers', 'containers', containersImpossible()],
@@ -44,7 +47,10 @@ for (const [what, base, impossible] of kinds) {
     writeFileSync(file, base === 'containers' ? text.replaceAll(/, place: \{ rack: \w+ \}|place: \{ rack: \w+ \}/g, '') : text);
     const { status, stdout, stderr } = netrig(['run', file, '--on', rig.file, '--results', dir], {}, TIMEOUT_MS);
     assert.equal(status, 0, stderr + stdout);
-    assert.deepEqual(verdictsOf(stdout).map((v) => v.outcome), ['pass']);
+    assert.deepEqual(
+      verdictsOf(stdout).map((v) => v.outcome),
+      ['pass'],
+    );
     assert.equal(rig.down().status, 0);
     assert.deepEqual(machineState(), clean);
   });

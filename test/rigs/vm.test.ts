@@ -32,7 +32,11 @@ const run = (...args: string[]) => ['run', ...args, '--on', rig.file, '--results
 let rig: TestRig;
 let clean: unknown;
 /** What a lab could leave on the machines. */
-const remains = () => ['vm1', 'vm2', 'vm3'].map((vm) => rig.on(vm, 'ip netns; ls /run/netrig; ip -br link | cut -d" " -f1 | sort; pgrep -c "ovs-vswitchd|iperf3|mgen|tcpdump|ptp4l"').stdout);
+const remains = () =>
+  ['vm1', 'vm2', 'vm3'].map(
+    (vm) =>
+      rig.on(vm, 'ip netns; ls /run/netrig; ip -br link | cut -d" " -f1 | sort; pgrep -c "ovs-vswitchd|iperf3|mgen|tcpdump|ptp4l"').stdout,
+  );
 let pristine: string[];
 
 test.before(() => {
@@ -53,14 +57,22 @@ test.afterEach.always((t) => {
   netrig(['destroy', '--all', '--force'], {}, 120_000);
   netrig(['rig', 'release', rig.file], {}, 120_000);
 });
-const nothingLeft = (what: string) => assert.deepEqual(remains().map((r) => r.replace('+lease\n', '')), pristine.map((r) => r.replace('+lease\n', '')), what);
+const nothingLeft = (what: string) =>
+  assert.deepEqual(
+    remains().map((r) => r.replace('+lease\n', '')),
+    pristine.map((r) => r.replace('+lease\n', '')),
+    what,
+  );
 
 labTest('is up once; every machine is fit', () => {
   assert.match(rig.up().stderr, /is up already/);
   const { status, stdout, stderr } = netrig(['rig', 'check', rig.file, '--json'], {}, 120_000);
   assert.equal(status, 0, stderr + stdout);
   const hosts = JSON.parse(stdout) as { host: string; findings: { what: string; found: string; state: string }[] }[];
-  assert.deepEqual(hosts.map((h) => h.findings.find((f) => f.what === 'Open vSwitch datapath')?.found), ['kernel', 'kernel', 'kernel']);
+  assert.deepEqual(
+    hosts.map((h) => h.findings.find((f) => f.what === 'Open vSwitch datapath')?.found),
+    ['kernel', 'kernel', 'kernel'],
+  );
 });
 
 labTest('50 namespaces on one machine cost a command no more round trips; 200 commands share one connection', async () => {
@@ -71,11 +83,26 @@ labTest('50 namespaces on one machine cost a command no more round trips; 200 co
     await machine.acquire({ owner: 'test', purpose: 'namespaces', ttlMs: 60_000 });
     await machine.claim({ lab: 't-many', topology: 'none', fabric: { nodes: [], links: [] }, assignments: {}, rig: null, leases: {} });
     // One call, whatever the number: what 50 take is 50 times a namespace, not 50 times a round trip.
-    const { error } = await machine.apply('t-many', [[{ title: 'many', host: { on: 'machine', machine: 'vm1' }, argv: ['ip', '-batch', '-'], stdin: names.map((n) => `netns add nr.t-many.${n}\n`).join(''), namespaces: names.map((n) => `nr.t-many.${n}`) }]]);
+    const { error } = await machine.apply('t-many', [
+      [
+        {
+          title: 'many',
+          host: { on: 'machine', machine: 'vm1' },
+          argv: ['ip', '-batch', '-'],
+          stdin: names.map((n) => `netns add nr.t-many.${n}\n`).join(''),
+          namespaces: names.map((n) => `nr.t-many.${n}`),
+        },
+      ],
+    ]);
     assert.equal(error, null);
-    const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => machine.exec(['ip', 'netns', 'exec', `nr.t-many.x${i % 50}`, 'echo', String(i)])));
-    assert.deepEqual(answers.map((a) => a.stdout.trim()), answers.map((_, i) => String(i)));
-    assert.equal(rig.on('vm1', 'pgrep -fc "sshd: root@notty"').stdout.trim(), '2', 'netrig\'s one connection, and this question\'s own');
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, i) => machine.exec(['ip', 'netns', 'exec', `nr.t-many.x${i % 50}`, 'echo', String(i)])),
+    );
+    assert.deepEqual(
+      answers.map((a) => a.stdout.trim()),
+      answers.map((_, i) => String(i)),
+    );
+    assert.equal(rig.on('vm1', 'pgrep -fc "sshd: root@notty"').stdout.trim(), '2', "netrig's one connection, and this question's own");
     await machine.release('t-many');
     await machine.unlease();
   } finally {
@@ -85,35 +112,52 @@ labTest('50 namespaces on one machine cost a command no more round trips; 200 co
 });
 
 labTest('an unknown host key is refused with the command that accepts it, a wrong one without', () => {
-  const state = JSON.parse(readFileSync('/run/netrig/+rigs/t-vm/rig.json', 'utf8')) as { keyFile: string; vms: Record<string, { address: string; hostKey: string }> };
+  const state = JSON.parse(readFileSync('/run/netrig/+rigs/t-vm/rig.json', 'utf8')) as {
+    keyFile: string;
+    vms: Record<string, { address: string; hostKey: string }>;
+  };
   const [one, two] = [state.vms['vm1'], state.vms['vm2']] as { address: string; hostKey: string }[];
   const file = (extra: string) => {
     const path = join(dir, 'keys.yaml');
-    writeFileSync(path, `name: keys\nhosts: { x: { ssh: { address: ${one?.address}, user: root, key: ${state.keyFile}, known-hosts: ${dir}/known${extra} } } }\n`);
+    writeFileSync(
+      path,
+      `name: keys\nhosts: { x: { ssh: { address: ${one?.address}, user: root, key: ${state.keyFile}, known-hosts: ${dir}/known${extra} } } }\n`,
+    );
     return path;
   };
   const unknown = netrig(['rig', 'status', file('')]);
   assert.equal(unknown.status, 4);
   const accept = netrig(['rig', 'check', file(''), '--json']).stdout;
   assert.match(accept, /HOST_KEY_UNKNOWN.*not known: ssh-ed25519 SHA256:/);
-  const command = /(echo [^"]*>> [^"\\]*known)/.exec((JSON.parse(accept) as { findings: { remedy: string }[] }[])[0]?.findings[0]?.remedy ?? '')?.[1] ?? '';
+  const command =
+    /(echo [^"]*>> [^"\\]*known)/.exec((JSON.parse(accept) as { findings: { remedy: string }[] }[])[0]?.findings[0]?.remedy ?? '')?.[1] ??
+    '';
   assert.equal(spawnSync('sh', ['-c', command]).status, 0, command);
   assert.equal(netrig(['rig', 'status', file('')]).status, 0, 'the command accepts it');
   assert.match(netrig(['rig', 'check', file(`, host-key: "${two?.hostKey}"`), '--json']).stdout, /HOST_KEY_UNKNOWN.*not the expected one/);
 });
 
 labTest('a jump host, and the keys of an SSH agent', () => {
-  const state = JSON.parse(readFileSync('/run/netrig/+rigs/t-vm/rig.json', 'utf8')) as { keyFile: string; vms: Record<string, { address: string; hostKey: string }> };
+  const state = JSON.parse(readFileSync('/run/netrig/+rigs/t-vm/rig.json', 'utf8')) as {
+    keyFile: string;
+    vms: Record<string, { address: string; hostKey: string }>;
+  };
   const path = join(dir, 'jump.yaml');
   // vm2 by its address on the data network, which this machine is not on.
-  writeFileSync(path, `name: jump\ndefaults: { ssh: { user: root } }\nhosts:\n  door: { ssh: { address: ${state.vms['vm1']?.address}, host-key: "${state.vms['vm1']?.hostKey}" } }\n  inner: { ssh: { address: 10.99.0.2, host-key: "${state.vms['vm2']?.hostKey}", jump: door } }\n`);
+  writeFileSync(
+    path,
+    `name: jump\ndefaults: { ssh: { user: root } }\nhosts:\n  door: { ssh: { address: ${state.vms['vm1']?.address}, host-key: "${state.vms['vm1']?.hostKey}" } }\n  inner: { ssh: { address: 10.99.0.2, host-key: "${state.vms['vm2']?.hostKey}", jump: door } }\n`,
+  );
   const agent = spawnSync('ssh-agent', ['-s'], { encoding: 'utf8' }).stdout;
   const [socket, pid] = [/SSH_AUTH_SOCK=([^;]+)/.exec(agent)?.[1] ?? '', /SSH_AGENT_PID=(\d+)/.exec(agent)?.[1] ?? ''];
   try {
     assert.equal(spawnSync('ssh-add', [state.keyFile], { env: { ...process.env, SSH_AUTH_SOCK: socket } }).status, 0);
     const reached = netrig(['rig', 'status', path, '--json'], { SSH_AUTH_SOCK: socket }, 120_000);
     assert.equal(reached.status, 0, reached.stdout + reached.stderr);
-    assert.match(netrig(['rig', 'status', path, '--json'], { SSH_AUTH_SOCK: '/nowhere', HOME: dir }, 120_000).stdout, /methods failed|login|ENOENT|connect/);
+    assert.match(
+      netrig(['rig', 'status', path, '--json'], { SSH_AUTH_SOCK: '/nowhere', HOME: dir }, 120_000).stdout,
+      /methods failed|login|ENOENT|connect/,
+    );
   } finally {
     process.kill(Number(pid));
   }
@@ -138,7 +182,11 @@ labTest('a lab over two machines: VXLAN or cable, shaped and delayed links, one 
 
 labTest('a link that is not what the file says is refused across machines too', () => {
   const file = topology('t-lie', 2);
-  spawnSync('sed', ['-i', 's/a: { place: { rack: left } }/a: { place: { rack: left }, exec: ["tc qdisc add dev eth1 root netem delay 60ms"] }/', file]);
+  spawnSync('sed', [
+    '-i',
+    's/a: { place: { rack: left } }/a: { place: { rack: left }, exec: ["tc qdisc add dev eth1 root netem delay 60ms"] }/',
+    file,
+  ]);
   const { status, stderr } = netrig(run(file), {}, 180_000);
   assert.equal(status, 4);
   assert.match(stderr, /LINK_OUT_OF_TOLERANCE[\s\S]*a:eth1 -> sw:p1: delay [678]\d/);
@@ -157,38 +205,43 @@ labTest('the SSH connection dropped in mid-run: voided with the reason, everythi
   nothingLeft('after a drop');
 });
 
-labTest('a clock stepped by 250 ms, and one that drifts by 80 ppm, in mid-run: noticed, and what was measured meanwhile is inconclusive', async () => {
-  const truth = buildTruth(rig, dir);
-  const file = topology('t-step', 16, 'clocks: { max-offset: 20ms }\n');
-  const going = startNetrig(run(file));
-  await going.until('✓ quiet', 120_000);
-  await sleep(9000);
-  const steppedMs = Date.now();
-  truth.guest('vm3', 'step 250000000');
-  const { code } = await going.exited;
-  assert.equal(code, 3, going.output());
-  assert.match(verdictsOf(going.output())[0]?.reason ?? '', /the clock of vm3 was 2\d\d(\.\d+)?ms/);
-  const record = await readPart(join(/evidence in (\S+)/.exec(going.output())?.[1] ?? '', 'cells/run/r1'), 'clocks');
-  const noticed = record.samples.find((s) => s.machine === 'vm3' && s.atMs > steppedMs - 500 && Math.abs(s.clock?.offsetNs ?? 0) > 100e6);
-  assert.ok(noticed && noticed.atMs - steppedMs < 3000, `noticed ${noticed ? noticed.atMs - steppedMs : 'never'} ms after the step`);
-  // Nobody corrects it: sync none. The drift is in the samples.
-  const drifting = join(dir, 't-drift.yaml');
-  writeFileSync(drifting, spreadLab('t-drift', 20, 'clocks: { max-offset: 100ms, sync: none }\n'));
-  const drift = startNetrig(run(drifting));
-  await drift.until('✓ quiet', 120_000);
-  await sleep(4000);
-  truth.guest('vm3', 'frequency 80');
-  const driftingMs = Date.now() + 500;
-  await drift.exited;
-  truth.guest('vm3', 'frequency 0');
-  const samples = (await readPart(join(/evidence in (\S+)/.exec(drift.output())?.[1] ?? '', 'cells/run/r1'), 'clocks')).samples.filter(isKnown).filter((s) => s.machine === 'vm3' && s.atMs > driftingMs && s.clock.boundNs < 500_000);
-  const [first, last] = [samples[0], samples.at(-1)];
-  assert.ok(first && last && last.atMs - first.atMs > 8000, drift.output());
-  const ppm = (last.clock.offsetNs - first.clock.offsetNs) / (last.atMs - first.atMs);
-  const errorPpm = (first.clock.boundNs + last.clock.boundNs) / (last.atMs - first.atMs);
-  assert.ok(Math.abs(ppm - 80) < errorPpm + 10, `drift measured as ${ppm} ± ${errorPpm} ppm`);
-  nothingLeft('after clocks were set');
-});
+labTest(
+  'a clock stepped by 250 ms, and one that drifts by 80 ppm, in mid-run: noticed, and what was measured meanwhile is inconclusive',
+  async () => {
+    const truth = buildTruth(rig, dir);
+    const file = topology('t-step', 16, 'clocks: { max-offset: 20ms }\n');
+    const going = startNetrig(run(file));
+    await going.until('✓ quiet', 120_000);
+    await sleep(9000);
+    const steppedMs = Date.now();
+    truth.guest('vm3', 'step 250000000');
+    const { code } = await going.exited;
+    assert.equal(code, 3, going.output());
+    assert.match(verdictsOf(going.output())[0]?.reason ?? '', /the clock of vm3 was 2\d\d(\.\d+)?ms/);
+    const record = await readPart(join(/evidence in (\S+)/.exec(going.output())?.[1] ?? '', 'cells/run/r1'), 'clocks');
+    const noticed = record.samples.find((s) => s.machine === 'vm3' && s.atMs > steppedMs - 500 && Math.abs(s.clock?.offsetNs ?? 0) > 100e6);
+    assert.ok(noticed && noticed.atMs - steppedMs < 3000, `noticed ${noticed ? noticed.atMs - steppedMs : 'never'} ms after the step`);
+    // Nobody corrects it: sync none. The drift is in the samples.
+    const drifting = join(dir, 't-drift.yaml');
+    writeFileSync(drifting, spreadLab('t-drift', 20, 'clocks: { max-offset: 100ms, sync: none }\n'));
+    const drift = startNetrig(run(drifting));
+    await drift.until('✓ quiet', 120_000);
+    await sleep(4000);
+    truth.guest('vm3', 'frequency 80');
+    const driftingMs = Date.now() + 500;
+    await drift.exited;
+    truth.guest('vm3', 'frequency 0');
+    const samples = (await readPart(join(/evidence in (\S+)/.exec(drift.output())?.[1] ?? '', 'cells/run/r1'), 'clocks')).samples
+      .filter(isKnown)
+      .filter((s) => s.machine === 'vm3' && s.atMs > driftingMs && s.clock.boundNs < 500_000);
+    const [first, last] = [samples[0], samples.at(-1)];
+    assert.ok(first && last && last.atMs - first.atMs > 8000, drift.output());
+    const ppm = (last.clock.offsetNs - first.clock.offsetNs) / (last.atMs - first.atMs);
+    const errorPpm = (first.clock.boundNs + last.clock.boundNs) / (last.atMs - first.atMs);
+    assert.ok(Math.abs(ppm - 80) < errorPpm + 10, `drift measured as ${ppm} ± ${errorPpm} ppm`);
+    nothingLeft('after clocks were set');
+  },
+);
 
 labTest('clocks outside their bounds: the run is refused with the figures, and starts nothing', () => {
   const truth = buildTruth(rig, dir);
@@ -206,9 +259,14 @@ labTest('the bound of every comparison of clocks covers the truth', async () => 
     return await readPart(join(/evidence in (\S+)/.exec(stderr)?.[1] ?? '', 'cells/run/r1'), 'clocks');
   });
   const covered = offsets.filter((o) => Math.abs(o.reportedNs - o.trueNs) <= o.boundNs + o.truthErrorNs).length;
-  process.stdout.write(`bound covers the truth in ${covered} of ${offsets.length} samples; |truth| ${quantiles(offsets.map((o) => Math.abs(o.trueNs) / 1000))} us, bound ${quantiles(offsets.map((o) => o.boundNs / 1000))} us\n`);
+  process.stdout.write(
+    `bound covers the truth in ${covered} of ${offsets.length} samples; |truth| ${quantiles(offsets.map((o) => Math.abs(o.trueNs) / 1000))} us, bound ${quantiles(offsets.map((o) => o.boundNs / 1000))} us\n`,
+  );
   assert.ok(offsets.length >= 15, `only ${offsets.length} samples were compared`);
-  assert.ok(covered / offsets.length >= 0.99, `${covered} of ${offsets.length}: ${JSON.stringify(offsets.filter((o) => Math.abs(o.reportedNs - o.trueNs) > o.boundNs))}`);
+  assert.ok(
+    covered / offsets.length >= 0.99,
+    `${covered} of ${offsets.length}: ${JSON.stringify(offsets.filter((o) => Math.abs(o.reportedNs - o.trueNs) > o.boundNs))}`,
+  );
 });
 
 labTest('two orchestrators after one rig: one waits in line, one is told who is before it', async () => {
@@ -255,7 +313,11 @@ labTest('an owner who slept too long changes nothing any more', async () => {
 
 labTest('a full disk on a host: the capture says so, and nothing is concluded from it', async () => {
   const file = topology('t-full', 8, '');
-  spawnSync('sed', ['-i', 's/check: rate, flow: transfer, at-least: 500kbit/check: rate, capture: "b:eth1", group: x, at-least: 500kbit/; s/b: { place/b: { labels: { tenant: x }, place/', file]);
+  spawnSync('sed', [
+    '-i',
+    's/check: rate, flow: transfer, at-least: 500kbit/check: rate, capture: "b:eth1", group: x, at-least: 500kbit/; s/b: { place/b: { labels: { tenant: x }, place/',
+    file,
+  ]);
   rig.on('vm3', 'mkdir -p /var/tmp/netrig; mount -t tmpfs -o size=8k tmpfs /var/tmp/netrig');
   const { status, stdout, stderr } = netrig(run(file), {}, 180_000);
   rig.on('vm3', 'umount /var/tmp/netrig');
@@ -281,26 +343,37 @@ labTest('message replication over three clocks: whole, along its graph, released
 });
 
 labTest('the Gatekeeper experiment has the verdicts that it has in namespaces', () => {
-  const { status, stdout, stderr } = netrig([...run(join(ROOT, 'topologies/gatekeeper-cells.yaml')), '--filter', 'rx', '--filter', 'udp', '--set', 'link=2Mbit'], {}, 380_000);
+  const { status, stdout, stderr } = netrig(
+    [...run(join(ROOT, 'topologies/gatekeeper-cells.yaml')), '--filter', 'rx', '--filter', 'udp', '--set', 'link=2Mbit'],
+    {},
+    380_000,
+  );
   assert.ok(status === 0 || status === 3, `${status}\n${stderr}\n${stdout}`);
   const verdicts = verdictsOf(stdout);
-  for (const v of verdicts.filter((v) => v.outcome !== 'pass')) process.stdout.write(`${v.outcome}: ${v.cell} ${v.target}: ${v.measured} (${v.reason})\n`);
+  for (const v of verdicts.filter((v) => v.outcome !== 'pass'))
+    process.stdout.write(`${v.outcome}: ${v.cell} ${v.target}: ${v.measured} (${v.reason})\n`);
   // A busy machine leaves some undecided; none may be decided otherwise.
-  assert.deepEqual(verdicts.filter((v) => v.outcome === 'fail'), []);
+  assert.deepEqual(
+    verdicts.filter((v) => v.outcome === 'fail'),
+    [],
+  );
   assert.ok(verdicts.filter((v) => v.outcome === 'pass').length >= 4, stdout);
   nothingLeft('after Gatekeeper');
 });
 
-labTest('a machine that is powered off in mid-run: the run ends with the reason; once it is gone from the rig, so is everything', async () => {
-  const going = startNetrig(run(topology('t-off', 14)));
-  await going.until('✓ quiet', 120_000);
-  await sleep(4000);
-  process.kill(rig.pid('vm3'), 'SIGKILL');
-  const { code } = await going.exited;
-  assert.ok(code === 3 || code === 4, going.output());
-  assert.match(going.output(), /vm3/);
-  assert.equal(rig.down().status, 0);
-  netrig(['destroy', '--all', '--force'], {}, 120_000);
-  assert.deepEqual(machineState(), clean, 'this machine is as it was');
-  assert.equal(existsSync('/dev/shm/netrig.t-vm.vm1'), false);
-});
+labTest(
+  'a machine that is powered off in mid-run: the run ends with the reason; once it is gone from the rig, so is everything',
+  async () => {
+    const going = startNetrig(run(topology('t-off', 14)));
+    await going.until('✓ quiet', 120_000);
+    await sleep(4000);
+    process.kill(rig.pid('vm3'), 'SIGKILL');
+    const { code } = await going.exited;
+    assert.ok(code === 3 || code === 4, going.output());
+    assert.match(going.output(), /vm3/);
+    assert.equal(rig.down().status, 0);
+    netrig(['destroy', '--all', '--force'], {}, 120_000);
+    assert.deepEqual(machineState(), clean, 'this machine is as it was');
+    assert.equal(existsSync('/dev/shm/netrig.t-vm.vm1'), false);
+  },
+);

@@ -25,7 +25,8 @@ export class FakeHost implements Host {
     const stdin = options.stdin ?? '';
     this.commands.push({ argv, stdin });
     const result = { stdout: '', stderr: '', exitCode: 0, ...this.#handler(argv, stdin) };
-    if (result.exitCode !== 0 && !options.allowFailure) throw new NetrigError('HOST_COMMAND_FAILED', `${this.label}: ${argv.join(' ')} (exit ${result.exitCode}): ${result.stderr}`);
+    if (result.exitCode !== 0 && !options.allowFailure)
+      throw new NetrigError('HOST_COMMAND_FAILED', `${this.label}: ${argv.join(' ')} (exit ${result.exitCode}): ${result.stderr}`);
     return result;
   }
 
@@ -34,7 +35,9 @@ export class FakeHost implements Host {
     const stdout = new PassThrough();
     const stderr = new PassThrough();
     let end: (exit: Exit) => void = () => undefined;
-    const exited = new Promise<Exit>((resolve) => { end = resolve; });
+    const exited = new Promise<Exit>((resolve) => {
+      end = resolve;
+    });
     const finish = (exit: Exit) => {
       stdout.end();
       stderr.end();
@@ -46,7 +49,14 @@ export class FakeHost implements Host {
       stderr.write(result.stderr ?? '');
       queueMicrotask(() => finish({ code: result.exitCode ?? 0, signal: null }));
     }
-    return { stdin: new PassThrough(), stdout, stderr, exited, kill: (signal) => finish({ code: null, signal }), killGroup: (signal) => finish({ code: null, signal }) };
+    return {
+      stdin: new PassThrough(),
+      stdout,
+      stderr,
+      exited,
+      kill: (signal) => finish({ code: null, signal }),
+      killGroup: (signal) => finish({ code: null, signal }),
+    };
   }
 
   async put(path: string, content: string | Buffer): Promise<void> {
@@ -63,7 +73,11 @@ export class FakeHost implements Host {
     return evidencePath;
   }
 
-  async collect(): Promise<void> { /* it is there */ }
+  async collect(): Promise<void> {
+    /* it is there */
+  }
 
-  async dispose(): Promise<void> { /* nothing to let go */ }
+  async dispose(): Promise<void> {
+    /* nothing to let go */
+  }
 }

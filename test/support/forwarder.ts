@@ -10,7 +10,7 @@ export async function told(node: Host, lines: readonly string[]) {
   child.stderr.resume();
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const answer = async (): Promise<string> => {
-    const { value } = await answers.next() as { value?: string };
+    const { value } = (await answers.next()) as { value?: string };
     if (value === undefined || value.startsWith('E ')) throw new Error(value ?? 'the forwarder has ended');
     return value;
   };
@@ -29,7 +29,13 @@ export async function told(node: Host, lines: readonly string[]) {
   };
   return {
     counters: async () => JSON.parse(await ask('counters')) as Record<string, number>,
-    kill: async () => { child.kill('SIGKILL'); await child.exited; },
-    detach: async () => { await ask('detach'); await ended(); },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await child.exited;
+    },
+    detach: async () => {
+      await ask('detach');
+      await ended();
+    },
   };
 }

@@ -23,12 +23,23 @@ export function tcp(sourcePort: number, destinationPort: number, flags = SYN): B
   return segment;
 }
 
-export const synFrame = (source: string, sourcePort: number, destination: string, destinationPort: number): Buffer => ethernet(ipv4(6, source, destination, tcp(sourcePort, destinationPort)));
+export const synFrame = (source: string, sourcePort: number, destination: string, destinationPort: number): Buffer =>
+  ethernet(ipv4(6, source, destination, tcp(sourcePort, destinationPort)));
 
-export interface Hop { readonly flags?: number; readonly target?: string; readonly former?: string; readonly hand?: string }
+export interface Hop {
+  readonly flags?: number;
+  readonly target?: string;
+  readonly former?: string;
+  readonly hand?: string;
+}
 
 /** A first hop of the PoP system (agents/pop/native/forward.bpf.c), with a packet in it. */
-export function firstHop(from: string, to: string, { flags = 0, target = '0.0.0.0', former = '0.0.0.0', hand = '0.0.0.0' }: Hop, inner: Buffer): Buffer {
+export function firstHop(
+  from: string,
+  to: string,
+  { flags = 0, target = '0.0.0.0', former = '0.0.0.0', hand = '0.0.0.0' }: Hop,
+  inner: Buffer,
+): Buffer {
   const data = Buffer.from([0, flags, 0, 9, ...octets(target), ...octets(former), 0, 0, 0, 0, ...octets(hand)]);
   const payload = Buffer.concat([Buffer.from([0xc0, 1, 0x17, 0xc0, 0, 0, 0, 0, 5, 4, 0, 0]), data, inner]);
   payload.writeUInt16BE(payload.length, 4);

@@ -15,16 +15,28 @@ export interface Outcome {
 }
 
 export function netrig(args: readonly string[], env: Readonly<Record<string, string>> = {}, timeoutMs = 120_000): Outcome {
-  const { status, signal, stdout, stderr } = spawnSync(NETRIG, args, { cwd: ROOT, encoding: 'utf8', env: { ...process.env, ...env }, timeout: timeoutMs, killSignal: 'SIGKILL' });
+  const { status, signal, stdout, stderr } = spawnSync(NETRIG, args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+  });
   return { status, signal, stdout, stderr };
 }
 
 export function startNetrig(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const child = spawn(NETRIG, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text; });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { output += text; });
-  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
+    child.once('close', (code, signal) => resolve({ code, signal })),
+  );
   const until = async (text: string, timeoutMs = 120_000): Promise<void> => {
     const deadline = Date.now() + timeoutMs;
     while (!output.includes(text)) {
@@ -55,18 +67,27 @@ const run = (file: string, ...args: string[]): string => execFileSync(file, args
 
 /** Processes of a lab, by a word of their command line. */
 export function labProcesses(lab: string, word = ''): { pid: number; command: string }[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    try {
-      const own = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`NETRIG_LAB=${lab}`);
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
-      return own && command.includes(word) ? [{ pid: Number(pid), command }] : [];
-    } catch {
-      return []; // it has ended meanwhile
-    }
-  });
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const own = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`NETRIG_LAB=${lab}`);
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+        return own && command.includes(word) ? [{ pid: Number(pid), command }] : [];
+      } catch {
+        return []; // it has ended meanwhile
+      }
+    });
 }
 
-const SYSCTLS = ['net.ipv4.ip_forward', 'net.ipv4.tcp_congestion_control', 'net.core.rmem_max', 'net.core.wmem_max', 'net.ipv6.conf.all.forwarding', 'net.ipv4.conf.all.rp_filter'];
+const SYSCTLS = [
+  'net.ipv4.ip_forward',
+  'net.ipv4.tcp_congestion_control',
+  'net.core.rmem_max',
+  'net.core.wmem_max',
+  'net.ipv6.conf.all.forwarding',
+  'net.ipv4.conf.all.rp_filter',
+];
 
 const entries = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).sort() : []);
 
@@ -76,7 +97,9 @@ export function labState(...labs: readonly string[]): Record<string, unknown> {
   return {
     namespaces: entries('/run/netns').filter(isOwn),
     state: entries('/run/netrig').filter((name) => labs.includes(name)),
-    mounts: readFileSync('/proc/mounts', 'utf8').split('\n').filter((line) => labs.some((lab) => line.includes(`nr.${lab}.`))),
+    mounts: readFileSync('/proc/mounts', 'utf8')
+      .split('\n')
+      .filter((line) => labs.some((lab) => line.includes(`nr.${lab}.`))),
     processes: labs.flatMap((lab) => labProcesses(lab).map((p) => p.command)),
     ...ownNetwork(),
   };
@@ -84,8 +107,12 @@ export function labState(...labs: readonly string[]): Record<string, unknown> {
 
 /** Everything that any lab could leave on a machine. Only where no other lab is. */
 export const machineState = (): Record<string, unknown> => ({
-  namespaces: entries('/run/netns'), state: entries('/run/netrig'),
-  mounts: readFileSync('/proc/mounts', 'utf8').split('\n').filter((line) => line.includes('nr.')), ...ownNetwork(),
+  namespaces: entries('/run/netns'),
+  state: entries('/run/netrig'),
+  mounts: readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('nr.')),
+  ...ownNetwork(),
 });
 
 /** The machine's own namespace. Counters and clocks are left out. */
@@ -94,7 +121,9 @@ function ownNetwork(): Record<string, unknown> {
     links: (JSON.parse(run('ip', '-j', 'link')) as { ifname: string }[]).map((l) => l.ifname).sort(),
     qdiscs: run('tc', 'qdisc', 'show'),
     sysctls: SYSCTLS.map((name) => readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'utf8')),
-    systemOvs: existsSync('/var/run/openvswitch/db.sock') ? spawnSync('ovs-vsctl', ['--timeout=2', 'show'], { encoding: 'utf8' }).stdout : null,
+    systemOvs: existsSync('/var/run/openvswitch/db.sock')
+      ? spawnSync('ovs-vsctl', ['--timeout=2', 'show'], { encoding: 'utf8' }).stdout
+      : null,
   };
 }
 

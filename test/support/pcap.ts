@@ -55,7 +55,16 @@ export function classicPcap(frames: readonly Frame[], { littleEndian, nano }: { 
   };
   const version = littleEndian ? Buffer.from([2, 0, 4, 0]) : Buffer.from([0, 2, 0, 4]);
   const header = [u32(nano ? 0xa1b23c4d : 0xa1b2c3d4), version, u32(0), u32(0), u32(1 << 24), u32(1)];
-  return Buffer.concat([...header, ...frames.flatMap((f) => [u32(f.seconds), u32(nano ? f.nanoseconds : Math.floor(f.nanoseconds / 1000)), u32(f.bytes.length), u32(Math.max(f.length, f.bytes.length)), f.bytes])]);
+  return Buffer.concat([
+    ...header,
+    ...frames.flatMap((f) => [
+      u32(f.seconds),
+      u32(nano ? f.nanoseconds : Math.floor(f.nanoseconds / 1000)),
+      u32(f.bytes.length),
+      u32(Math.max(f.length, f.bytes.length)),
+      f.bytes,
+    ]),
+  ]);
 }
 
 /** `resolution` as if_tsresol writes it: a power of ten, or with the high bit a power of two. */
@@ -78,8 +87,23 @@ export function pcapng(frames: readonly Frame[], { littleEndian, resolution }: {
   const section = block(0x0a0d0d0a, Buffer.concat([u32(0x1a2b3c4d), u16(1), u16(0), u32(0xffffffff), u32(0xffffffff)]));
   const itf = block(1, Buffer.concat([u16(1), u16(0), u32(0), u16(9), u16(1), Buffer.from([resolution, 0, 0, 0]), u16(0), u16(0)]));
   const unknown = block(0x0bad, Buffer.alloc(8));
-  return Buffer.concat([section, itf, unknown, ...frames.map((f) => {
-    const ticks = BigInt(f.seconds) * ticksPerSecond + (BigInt(f.nanoseconds) * ticksPerSecond) / 1_000_000_000n;
-    return block(6, Buffer.concat([u32(0), u32(Number(ticks >> 32n)), u32(Number(ticks & 0xffffffffn)), u32(f.bytes.length), u32(Math.max(f.length, f.bytes.length)), padded(f.bytes)]));
-  })]);
+  return Buffer.concat([
+    section,
+    itf,
+    unknown,
+    ...frames.map((f) => {
+      const ticks = BigInt(f.seconds) * ticksPerSecond + (BigInt(f.nanoseconds) * ticksPerSecond) / 1_000_000_000n;
+      return block(
+        6,
+        Buffer.concat([
+          u32(0),
+          u32(Number(ticks >> 32n)),
+          u32(Number(ticks & 0xffffffffn)),
+          u32(f.bytes.length),
+          u32(Math.max(f.length, f.bytes.length)),
+          padded(f.bytes),
+        ]),
+      );
+    }),
+  ]);
 }

@@ -9,12 +9,19 @@ export function problem(ppns: number, consumers: number, fanOut: number, seed: n
   };
   const point = () => [random() * 10_000, random() * 10_000] as const;
   const [at, to, producer] = [Array.from({ length: ppns }, point), Array.from({ length: consumers }, point), point()];
-  const latency = (a: readonly [number, number], b: readonly [number, number]) => (euclidean ? 100 + Math.hypot(a[0] - b[0], a[1] - b[1]) : 200 + random() * 9800);
+  const latency = (a: readonly [number, number], b: readonly [number, number]) =>
+    euclidean ? 100 + Math.hypot(a[0] - b[0], a[1] - b[1]) : 200 + random() * 9800;
   return {
-    ppns, consumers,
+    ppns,
+    consumers,
     fromProducer: Float64Array.from(at, (p) => latency(producer, p)),
-    between: Float64Array.from({ length: ppns * ppns }, (_, i) => (Math.floor(i / ppns) === i % ppns ? Infinity : latency(at[Math.floor(i / ppns)]!, at[i % ppns]!))),
+    between: Float64Array.from({ length: ppns * ppns }, (_, i) =>
+      Math.floor(i / ppns) === i % ppns ? Infinity : latency(at[Math.floor(i / ppns)]!, at[i % ppns]!),
+    ),
     toConsumer: Float64Array.from({ length: ppns * consumers }, (_, i) => latency(at[i % ppns]!, to[Math.floor(i / ppns)]!)),
-    dwellUs: new Float64Array(ppns).fill(40), elapsedUs: new Float64Array(ppns).fill(10), fanOut: new Int32Array(ppns).fill(fanOut), limitUs: new Float64Array(consumers).fill(Infinity),
+    dwellUs: new Float64Array(ppns).fill(40),
+    elapsedUs: new Float64Array(ppns).fill(10),
+    fanOut: new Int32Array(ppns).fill(fanOut),
+    limitUs: new Float64Array(consumers).fill(Infinity),
   };
 }

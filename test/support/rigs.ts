@@ -4,7 +4,11 @@ import { accessSync, constants, existsSync, readFileSync, writeFileSync } from '
 import { delimiter, join } from 'node:path';
 import { netrig, ROOT, type Outcome } from './netrig.ts';
 
-const has = (program: string): boolean => (process.env['PATH'] ?? '').split(delimiter).concat('/usr/sbin', '/sbin').some((dir) => existsSync(join(dir, program)));
+const has = (program: string): boolean =>
+  (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .concat('/usr/sbin', '/sbin')
+    .some((dir) => existsSync(join(dir, program)));
 const canMakeTaps = (): boolean => {
   try {
     accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
@@ -43,12 +47,29 @@ export interface TestRig {
 export function testRig(dir: string, base: string, name: string, change: (text: string) => string = (text) => text): TestRig {
   const file = join(dir, `${name}.yaml`);
   writeFileSync(file, change(readFileSync(join(ROOT, `lab/rigs/${base}.yaml`), 'utf8')).replace(/^name: .*$/m, `name: ${name}`));
-  const state = () => JSON.parse(readFileSync(`/run/netrig/+rigs/${name}/rig.json`, 'utf8')) as { keyFile: string; vms: Record<string, { address: string; hostKey: string; dir: string; sharedPage: string | null }> };
+  const state = () =>
+    JSON.parse(readFileSync(`/run/netrig/+rigs/${name}/rig.json`, 'utf8')) as {
+      keyFile: string;
+      vms: Record<string, { address: string; hostKey: string; dir: string; sharedPage: string | null }>;
+    };
   const ssh = (vm: string, script: string): string[] => {
     const { keyFile, vms } = state();
     const { address, hostKey, dir: own } = vms[vm] as { address: string; hostKey: string; dir: string };
     writeFileSync(join(own, 'known_hosts'), `${address} ${hostKey}\n`);
-    return ['-i', keyFile, '-o', `UserKnownHostsFile=${join(own, 'known_hosts')}`, '-o', 'BatchMode=yes', '-o', 'LogLevel=ERROR', '-o', 'ConnectTimeout=20', `root@${address}`, script];
+    return [
+      '-i',
+      keyFile,
+      '-o',
+      `UserKnownHostsFile=${join(own, 'known_hosts')}`,
+      '-o',
+      'BatchMode=yes',
+      '-o',
+      'LogLevel=ERROR',
+      '-o',
+      'ConnectTimeout=20',
+      `root@${address}`,
+      script,
+    ];
   };
   return {
     file,

@@ -14,7 +14,12 @@ export const quantiles = (values: number[]): string => {
   return `p50 ${sorted[Math.floor(sorted.length / 2)]?.toFixed(0)}, p95 ${sorted[Math.floor(sorted.length * 0.95)]?.toFixed(0)}, max ${sorted.at(-1)?.toFixed(0)}`;
 };
 
-export interface Compared { readonly reportedNs: number; readonly boundNs: number; readonly trueNs: number; readonly truthErrorNs: number }
+export interface Compared {
+  readonly reportedNs: number;
+  readonly boundNs: number;
+  readonly trueNs: number;
+  readonly truthErrorNs: number;
+}
 
 export function buildTruth(rig: TestRig, dir: string) {
   const program = join(dir, 'clocktruth');
@@ -42,12 +47,20 @@ export function buildTruth(rig: TestRig, dir: string) {
     /** Reported offsets (second machine against the first, the reference) beside true ones at the same moments. */
     async compare(reference: string, machine: string, work: () => Promise<ClockRecord>): Promise<Compared[]> {
       const hz = Number(host('hz'));
-      const constants = new Map([[reference, await calibrate(reference)], [machine, await calibrate(machine)]]);
+      const constants = new Map([
+        [reference, await calibrate(reference)],
+        [machine, await calibrate(machine)],
+      ]);
       const samplers = [reference, machine].map((vm) => rig.start(vm, '/run/clocktruth guest sample 4000 50000'));
       // Host's counter and clock at one moment: samples are dated by the clock of this machine.
       const record = await work();
       for (const s of samplers) s.kill('SIGTERM');
-      const readings = (vm: string) => host('samples', rig.sharedPage(vm)).trim().split('\n').map((line) => line.split(' ').map(BigInt) as [bigint, bigint]).map(([t, real]) => ({ hostTicks: t - (constants.get(vm) as { ticks: bigint }).ticks, real }));
+      const readings = (vm: string) =>
+        host('samples', rig.sharedPage(vm))
+          .trim()
+          .split('\n')
+          .map((line) => line.split(' ').map(BigInt) as [bigint, bigint])
+          .map(([t, real]) => ({ hostTicks: t - (constants.get(vm) as { ticks: bigint }).ticks, real }));
       const [of, against] = [readings(machine), readings(reference)];
       // The reference's clock against this machine's: what maps the date of a sample to the counter.
       const nowTicks = dated(program);
@@ -58,11 +71,16 @@ export function buildTruth(rig: TestRig, dir: string) {
         if (!a || !b || Number(b.hostTicks - a.hostTicks) / hz > 0.4) return null;
         return a.real + ((b.real - a.real) * (when - a.hostTicks)) / (b.hostTicks - a.hostTicks);
       };
-      const error = ([...constants.values()].reduce((sum, c) => sum + c.widthNs, 0)) / 2 + 2000;
-      return record.samples.filter(isKnown).filter((s) => s.machine === machine).flatMap((s) => {
-        const [x, y] = [interpolate(of, at(s.atMs)), interpolate(against, at(s.atMs))];
-        return x === null || y === null ? [] : [{ reportedNs: s.clock.offsetNs, boundNs: s.clock.boundNs, trueNs: Number(x - y), truthErrorNs: error }];
-      });
+      const error = [...constants.values()].reduce((sum, c) => sum + c.widthNs, 0) / 2 + 2000;
+      return record.samples
+        .filter(isKnown)
+        .filter((s) => s.machine === machine)
+        .flatMap((s) => {
+          const [x, y] = [interpolate(of, at(s.atMs)), interpolate(against, at(s.atMs))];
+          return x === null || y === null
+            ? []
+            : [{ reportedNs: s.clock.offsetNs, boundNs: s.clock.boundNs, trueNs: Number(x - y), truthErrorNs: error }];
+        });
     },
   };
 }
@@ -75,5 +93,7 @@ function dated(program: string): { ticks: bigint; ms: number } {
 }
 
 function startProcess(program: string, args: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => execFile(program, [...args], (error, stdout) => (error ? reject(new Error(error.message)) : resolve(stdout))));
+  return new Promise((resolve, reject) =>
+    execFile(program, [...args], (error, stdout) => (error ? reject(new Error(error.message)) : resolve(stdout))),
+  );
 }

@@ -7,19 +7,43 @@ import { until } from '../support/until.ts';
 
 const secret = '12'.repeat(32);
 const at = { address: '127.0.0.1', secret };
-interface Server { add: (a: number, b: number) => number; refuse: () => void }
-interface Client { double: (x: number) => number }
+interface Server {
+  add: (a: number, b: number) => number;
+  refuse: () => void;
+}
+interface Client {
+  double: (x: number) => number;
+}
 
-const server: Server = { add: (a, b) => a + b, refuse: () => { throw new Refusal('NoCapacity', 'no host is left'); } };
+const server: Server = {
+  add: (a, b) => a + b,
+  refuse: () => {
+    throw new Refusal('NoCapacity', 'no host is left');
+  },
+};
 const serve = (name: string) => (name === 'a' ? server : undefined);
 
 async function pair(port: number): Promise<{ up: Peer<Server>; down: Peer<Client>; close(): void }> {
   const ups: Peer<Server>[] = [];
   const downs: Peer<Client>[] = [];
   const listening = await listen<Client>({ ...at, port, serve, onPeer: (peer) => downs.push(peer) });
-  const connection = connect<Server>({ ...at, port, self: 'a', peer: 'b', local: { double: (x: number) => 2 * x }, onPeer: (peer) => ups.push(peer) });
+  const connection = connect<Server>({
+    ...at,
+    port,
+    self: 'a',
+    peer: 'b',
+    local: { double: (x: number) => 2 * x },
+    onPeer: (peer) => ups.push(peer),
+  });
   await until(() => ups.length > 0 && downs.length > 0, 'both see each other');
-  return { up: ups[0]!, down: downs[0]!, close: () => { connection.close(); listening.close(); } };
+  return {
+    up: ups[0]!,
+    down: downs[0]!,
+    close: () => {
+      connection.close();
+      listening.close();
+    },
+  };
 }
 
 test('calls go both ways, and errors keep their code', async () => {
@@ -27,7 +51,10 @@ test('calls go both ways, and errors keep their code', async () => {
   assert.equal(await up.call.add(1, 2), 3);
   assert.equal(await down.call.double(4), 8);
   assert.equal(down.name, 'a');
-  await assert.rejects(up.call.refuse(), (error: Error & { code: string }) => error.code === 'NoCapacity' && error.message === 'no host is left');
+  await assert.rejects(
+    up.call.refuse(),
+    (error: Error & { code: string }) => error.code === 'NoCapacity' && error.message === 'no host is left',
+  );
   both.close();
   await up.closed;
   await assert.rejects(up.call.add(1, 2));
@@ -35,10 +62,40 @@ test('calls go both ways, and errors keep their code', async () => {
 
 test('neither another key nor an unknown name gets in', async () => {
   let peers = 0;
-  const listening = await listen<Client>({ ...at, port: 5992, serve, onPeer: () => { peers += 1; } });
+  const listening = await listen<Client>({
+    ...at,
+    port: 5992,
+    serve,
+    onPeer: () => {
+      peers += 1;
+    },
+  });
   let connected = 0;
-  const stranger = connect<Server>({ ...at, secret: '34'.repeat(32), port: 5992, self: 'a', peer: 'b', local: {}, onPeer: () => { connected += 1; } });
-  const unknown = connect<Server>({ ...at, port: 5992, self: 'z', peer: 'b', local: {}, onPeer: (peer) => void peer.call.add(1, 2).then(() => { connected += 1; }, () => undefined) });
+  const stranger = connect<Server>({
+    ...at,
+    secret: '34'.repeat(32),
+    port: 5992,
+    self: 'a',
+    peer: 'b',
+    local: {},
+    onPeer: () => {
+      connected += 1;
+    },
+  });
+  const unknown = connect<Server>({
+    ...at,
+    port: 5992,
+    self: 'z',
+    peer: 'b',
+    local: {},
+    onPeer: (peer) =>
+      void peer.call.add(1, 2).then(
+        () => {
+          connected += 1;
+        },
+        () => undefined,
+      ),
+  });
   await sleep(600);
   assert.equal(peers, 0);
   assert.equal(connected, 0);
@@ -53,7 +110,17 @@ test('a connection that breaks is made again; who is silent is gone', async () =
   await up.closed;
   let first: Peer<Server> | undefined;
   let count = 0;
-  const connection = connect<Server>({ ...at, port: 5994, self: 'a', peer: 'b', local: {}, onPeer: (peer) => { first ??= peer; count += 1; } });
+  const connection = connect<Server>({
+    ...at,
+    port: 5994,
+    self: 'a',
+    peer: 'b',
+    local: {},
+    onPeer: (peer) => {
+      first ??= peer;
+      count += 1;
+    },
+  });
   const early = await listen<Client>({ ...at, port: 5994, serve, onPeer: () => undefined });
   await until(() => count >= 1, 'it connects');
   early.close();

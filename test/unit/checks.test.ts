@@ -44,12 +44,14 @@ test('the 95 % interval of the mean covers the truth in about 95 % of samples', 
 });
 
 test('Wilson interval contains the share and stays within 0..1', () => {
-  fc.assert(fc.property(fc.nat(5000), fc.nat(5000), (a, b) => {
-    const [hits, n] = [Math.min(a, b), Math.max(a, b)];
-    const [low, high] = wilson(hits, n);
-    assert.ok(low >= 0 && high <= 1 && low <= high);
-    if (n > 0) assert.ok(low <= hits / n + 1e-12 && high >= hits / n - 1e-12);
-  }));
+  fc.assert(
+    fc.property(fc.nat(5000), fc.nat(5000), (a, b) => {
+      const [hits, n] = [Math.min(a, b), Math.max(a, b)];
+      const [low, high] = wilson(hits, n);
+      assert.ok(low >= 0 && high <= 1 && low <= high);
+      if (n > 0) assert.ok(low <= hits / n + 1e-12 && high >= hits / n - 1e-12);
+    }),
+  );
 });
 
 test('a lost request is the slowest of all', () => {
@@ -61,50 +63,216 @@ test('a lost request is the slowest of all', () => {
 });
 
 test('batches use every value once, in order, and are of one length', () => {
-  assert.deepEqual(batches([1, 2, 3, 4, 5, 6, 7], 3), [[1, 2], [3, 4], [5, 6, 7]]);
+  assert.deepEqual(batches([1, 2, 3, 4, 5, 6, 7], 3), [
+    [1, 2],
+    [3, 4],
+    [5, 6, 7],
+  ]);
   assert.deepEqual(batches([1, 2], 5), [[1], [2]]);
 });
 
 /** 10 ms bins: A and B at the given rates (Mbit/s) for the given milliseconds. */
 function series(parts: readonly [ms: number, a: number, b: number][]): GroupSeries {
-  const bytes = (pick: 1 | 2) => Float64Array.from(parts.flatMap((part) => Array.from({ length: part[0] / 10 }, () => (part[pick] * 1e6 * 0.01) / 8)));
-  return { binUs: 10_000, bytes: new Map([['A', bytes(1)], ['B', bytes(2)]]) };
+  const bytes = (pick: 1 | 2) =>
+    Float64Array.from(parts.flatMap((part) => Array.from({ length: part[0] / 10 }, () => (part[pick] * 1e6 * 0.01) / 8)));
+  return {
+    binUs: 10_000,
+    bytes: new Map([
+      ['A', bytes(1)],
+      ['B', bytes(2)],
+    ]),
+  };
 }
 
 test('shares and shortfalls per 100 ms window', () => {
-  const s = series([[1000, 70, 30], [500, 35, 65]]);
-  assert.deepEqual(shares(s, 'A', 1e8, { fromUs: 0, toUs: 1e6 }).map((v) => Math.round(v * 100)), Array(10).fill(70));
-  assert.deepEqual(shares(s, undefined, 1e8, { fromUs: 0, toUs: 1.5e6 }).map((v) => Math.round(v * 100)), Array(15).fill(100));
+  const s = series([
+    [1000, 70, 30],
+    [500, 35, 65],
+  ]);
+  assert.deepEqual(
+    shares(s, 'A', 1e8, { fromUs: 0, toUs: 1e6 }).map((v) => Math.round(v * 100)),
+    Array(10).fill(70),
+  );
+  assert.deepEqual(
+    shares(s, undefined, 1e8, { fromUs: 0, toUs: 1.5e6 }).map((v) => Math.round(v * 100)),
+    Array(15).fill(100),
+  );
   assert.equal(Math.round(shortfalls(s, 'A', 7e7, { fromUs: 1e6, toUs: 1.5e6 })[0]! * 100), 50);
 });
 
 test('R4-8 reaction: a flood of N ms reads N ms, whatever its length; starved or never exceeding is not settled', () => {
-  for (const ms of [10, 20, 50, 200]) assert.ok(Math.abs((reactionUs(series([[1000, 100, 0], [ms, 0, 100], [2000, 70, 30]]), 'B', 3e7, 9e5, 3.2e6) as number) / 1000 - ms) <= 10, `${ms} ms`);
-  assert.equal(reactionUs(series([[1000, 100, 0], [2000, 0, 100]]), 'B', 3e7, 1e6, 3e6), Infinity);
-  assert.equal(reactionUs(series([[1000, 100, 0], [2000, 70, 30]]), 'B', 3e7, 1e6, 3e6), null);
+  for (const ms of [10, 20, 50, 200])
+    assert.ok(
+      Math.abs(
+        (reactionUs(
+          series([
+            [1000, 100, 0],
+            [ms, 0, 100],
+            [2000, 70, 30],
+          ]),
+          'B',
+          3e7,
+          9e5,
+          3.2e6,
+        ) as number) /
+          1000 -
+          ms,
+      ) <= 10,
+      `${ms} ms`,
+    );
+  assert.equal(
+    reactionUs(
+      series([
+        [1000, 100, 0],
+        [2000, 0, 100],
+      ]),
+      'B',
+      3e7,
+      1e6,
+      3e6,
+    ),
+    Infinity,
+  );
+  assert.equal(
+    reactionUs(
+      series([
+        [1000, 100, 0],
+        [2000, 70, 30],
+      ]),
+      'B',
+      3e7,
+      1e6,
+      3e6,
+    ),
+    null,
+  );
   assert.equal(reactionUs(series([[3000, 100, 0]]), 'B', 3e7, 1e6, 3e6), null);
 });
 
 test('R4-9 recovery: from the last byte of the aggressor until the link is used to 95 % again', () => {
-  assert.equal((recoveryUs(series([[1000, 70, 30], [300, 70, 0], [700, 100, 0]]), 'B', 1e8, 1e6, 2e6) as number) / 1000, 300);
-  assert.equal(recoveryUs(series([[1100, 70, 30], [1900, 100, 0]]), 'B', 1e8, 1e6, 3e6), 0, 'a tool that stops late is not a slow recovery');
-  assert.equal(recoveryUs(series([[1000, 70, 30], [1500, 100, 0], [60, 0, 0], [500, 100, 0]]), 'B', 1e8, 1e6, 3e6), 0, 'a later dip is another event');
-  assert.equal(recoveryUs(series([[1000, 70, 30], [2000, 70, 0]]), 'B', 1e8, 1e6, 3e6), Infinity);
+  assert.equal(
+    (recoveryUs(
+      series([
+        [1000, 70, 30],
+        [300, 70, 0],
+        [700, 100, 0],
+      ]),
+      'B',
+      1e8,
+      1e6,
+      2e6,
+    ) as number) / 1000,
+    300,
+  );
+  assert.equal(
+    recoveryUs(
+      series([
+        [1100, 70, 30],
+        [1900, 100, 0],
+      ]),
+      'B',
+      1e8,
+      1e6,
+      3e6,
+    ),
+    0,
+    'a tool that stops late is not a slow recovery',
+  );
+  assert.equal(
+    recoveryUs(
+      series([
+        [1000, 70, 30],
+        [1500, 100, 0],
+        [60, 0, 0],
+        [500, 100, 0],
+      ]),
+      'B',
+      1e8,
+      1e6,
+      3e6,
+    ),
+    0,
+    'a later dip is another event',
+  );
+  assert.equal(
+    recoveryUs(
+      series([
+        [1000, 70, 30],
+        [2000, 70, 0],
+      ]),
+      'B',
+      1e8,
+      1e6,
+      3e6,
+    ),
+    Infinity,
+  );
   assert.equal(recoveryUs(series([[3000, 70, 30]]), 'B', 1e8, 1e6, 3e6), null);
 });
 
-const flow = { name: 'f', from: 'a', to: 'b', address: '10.0.0.2', protocol: 'tcp', tool: 'iperf3', rateBps: null, parallel: 1, sizeBytes: null, intervalUs: 1e4, startUs: 0, durationUs: 3e6, burst: null, multicast: null, congestion: null, counted: false } as const;
+const flow = {
+  name: 'f',
+  from: 'a',
+  to: 'b',
+  address: '10.0.0.2',
+  protocol: 'tcp',
+  tool: 'iperf3',
+  rateBps: null,
+  parallel: 1,
+  sizeBytes: null,
+  intervalUs: 1e4,
+  startUs: 0,
+  durationUs: 3e6,
+  burst: null,
+  multicast: null,
+  congestion: null,
+  counted: false,
+} as const;
 
 function evidence(changes: Partial<CellEvidence>, target: TargetFile): CellEvidence {
   const lab: Lab = {
-    name: 't', cell: '', variant: { load: 'udp' }, fabric: { nodes: [], links: [] }, tolerance: { rate: 0.05, delayUs: 1000, reachabilityOnly: false }, clocks: { sync: 'ptp', maxOffsetUs: 5000, settleUs: 6e7, grandmaster: null }, systems: [],
-    phases: [{ name: 'p', durationUs: 3e6, flows: [flow], events: [] }], captures: [], targets: [target], saturation: 0.95,
+    name: 't',
+    cell: '',
+    variant: { load: 'udp' },
+    fabric: { nodes: [], links: [] },
+    tolerance: { rate: 0.05, delayUs: 1000, reachabilityOnly: false },
+    clocks: { sync: 'ptp', maxOffsetUs: 5000, settleUs: 6e7, grandmaster: null },
+    systems: [],
+    phases: [{ name: 'p', durationUs: 3e6, flows: [flow], events: [] }],
+    captures: [],
+    targets: [target],
+    saturation: 0.95,
   };
   // Mean 10; neighbours are not alike.
   const rates = [9, 11, 10, 10, 11, 9, 10, 10, 9, 10, 11, 10, 9, 11, 10, 10, 11, 9, 10, 11, 10, 9, 10, 9, 11, 10, 10, 9, 11, 10];
   return {
-    lab, repeat: 1, links: [], captures: [], events: {}, agents: [], load: [], clocks: ONE_CLOCK, voided: [], folder: '/nowhere',
-    phases: [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [{ flow: 'f', ok: true, started: true, receivedBytes: 1, seconds: 3, intervals: rates.map((r, i) => ({ startS: i * 0.1, endS: (i + 1) * 0.1, rateBps: r * 1e6 })) }] }],
+    lab,
+    repeat: 1,
+    links: [],
+    captures: [],
+    events: {},
+    agents: [],
+    load: [],
+    clocks: ONE_CLOCK,
+    voided: [],
+    folder: '/nowhere',
+    phases: [
+      {
+        phase: 'p',
+        startedNs: '0',
+        durationUs: 3e6,
+        flows: [
+          {
+            flow: 'f',
+            ok: true,
+            started: true,
+            receivedBytes: 1,
+            seconds: 3,
+            intervals: rates.map((r, i) => ({ startS: i * 0.1, endS: (i + 1) * 0.1, rateBps: r * 1e6 })),
+          },
+        ],
+      },
+    ],
     ...changes,
   };
 }
@@ -135,11 +303,21 @@ test('clocks of several machines: the bound widens the interval, and decides not
   assert.match(judged(600, '1ms')?.reason ?? '', /smaller than twice the clock uncertainty \(± 600us\)/);
 });
 
-const requested = (operation: string, more: Partial<AnsweredRequest['action']>, result: EventRecord['outcome']): EventRecord =>
-  ({ action: { kind: 'request', system: 's', node: 'n', operation, params: {}, expected: null, ...more }, plannedUs: 0, beganUs: 0, tookUs: 0, outcome: result });
+const requested = (operation: string, more: Partial<AnsweredRequest['action']>, result: EventRecord['outcome']): EventRecord => ({
+  action: { kind: 'request', system: 's', node: 'n', operation, params: {}, expected: null, ...more },
+  plannedUs: 0,
+  beganUs: 0,
+  tookUs: 0,
+  outcome: result,
+});
 
 test('answers: what was asked must be answered as the topology expects, and something must have been asked', () => {
-  const asked = (refused: string | null, expected: string | null): EventRecord => requested('Share', { expected }, refused === null ? { state: 'done', answer: null } : { state: 'refused', code: refused, answer: null });
+  const asked = (refused: string | null, expected: string | null): EventRecord =>
+    requested(
+      'Share',
+      { expected },
+      refused === null ? { state: 'done', answer: null } : { state: 'refused', code: refused, answer: null },
+    );
   const judged = (...events: EventRecord[]) => outcome(evidence({ events: { p: events } }, { name: 'x', check: 'answers' }));
   assert.equal(judged(asked(null, null), asked('NotShared', 'NotShared'))?.outcome, 'pass');
   assert.equal(judged(asked('NotShared', null))?.outcome, 'fail');
@@ -177,7 +355,15 @@ test('fewer sound repeats than planned do not decide', () => {
 });
 
 test('a tool that failed says nothing about the network', () => {
-  const broken = { flow: 'f', ok: false, started: true, error: 'it crashed', receivedBytes: 0, seconds: 3, intervals: [{ startS: 0, endS: 0.1, rateBps: 1e7 }] };
+  const broken = {
+    flow: 'f',
+    ok: false,
+    started: true,
+    error: 'it crashed',
+    receivedBytes: 0,
+    seconds: 3,
+    intervals: [{ startS: 0, endS: 0.1, rateBps: 1e7 }],
+  };
   const phases = [{ phase: 'p', startedNs: '0', durationUs: 3e6, flows: [broken] }];
   assert.match(outcome(evidence({ phases }, target))?.reason ?? '', /it crashed/);
   assert.equal(outcome(evidence({ phases }, { name: 'x', check: 'reachability', blocked: true }))?.outcome, 'inconclusive');
@@ -185,18 +371,35 @@ test('a tool that failed says nothing about the network', () => {
 });
 
 test('saturation counts in the judged phase, not diluted by an idle one', () => {
-  const load = [...Array.from({ length: 100 }, (_, i) => ({ atMs: 4000 + i * 100, machine: 'local', busy: 0.1 })), ...Array.from({ length: 10 }, (_, i) => ({ atMs: i * 300, machine: 'local', busy: 1 }))];
+  const load = [
+    ...Array.from({ length: 100 }, (_, i) => ({ atMs: 4000 + i * 100, machine: 'local', busy: 0.1 })),
+    ...Array.from({ length: 10 }, (_, i) => ({ atMs: i * 300, machine: 'local', busy: 1 })),
+  ];
   assert.match(outcome(evidence({ load }, target))?.reason ?? '', /saturated/);
 });
 
 test('a capture that dropped packets voids what needed it', () => {
   const t: TargetFile = { name: 'x', check: 'rate', capture: 'b:e', group: 'A', 'at-least': '1Mbit' };
-  const captures = [{ at: 'b:e', direction: 'in', filter: null, file: 'x.pcap', captured: 10, droppedByKernel: 3, clock: { offsetNs: 0, boundNs: 0 }, error: null }] as const;
+  const captures = [
+    {
+      at: 'b:e',
+      direction: 'in',
+      filter: null,
+      file: 'x.pcap',
+      captured: 10,
+      droppedByKernel: 3,
+      clock: { offsetNs: 0, boundNs: 0 },
+      error: null,
+    },
+  ] as const;
   assert.match(outcome(evidence({ captures }, t))?.reason ?? '', /3 packets dropped/);
 });
 
 test('nothing silently passes: any miss fails the run, anything open keeps it from passing', () => {
-  const v = (o: 'pass' | 'fail' | 'inconclusive') => ({ ...(outcome(evidence({}, target)) as NonNullable<ReturnType<typeof outcome>>), outcome: o });
+  const v = (o: 'pass' | 'fail' | 'inconclusive') => ({
+    ...(outcome(evidence({}, target)) as NonNullable<ReturnType<typeof outcome>>),
+    outcome: o,
+  });
   assert.equal(overall([v('pass'), v('inconclusive'), v('fail')]), 'fail');
   assert.equal(overall([v('pass'), v('inconclusive')]), 'inconclusive');
   assert.equal(overall([v('pass')]), 'pass');
@@ -204,24 +407,44 @@ test('nothing silently passes: any miss fails the run, anything open keeps it fr
 
 const PROBER = { sender: ['n', 'p'], receiver: ['n', 'p'] };
 
-test('traffic tools: arguments are arrays, results are the receiver\'s', () => {
+test("traffic tools: arguments are arrays, results are the receiver's", () => {
   const udp = { ...flow, protocol: 'udp', rateBps: 3e7, parallel: 3 } as const;
   assert.deepEqual(flowCommands(udp, 5201, PROBER).client(0, 0).slice(-7), ['-P', '3', '-u', '-l', '1400', '-b', '10000000']);
-  const server = JSON.stringify({ intervals: [{ sum: { start: 0, end: 1, bytes: 1000, bits_per_second: 8000, packets: 10, lost_packets: 2 } }], end: { sum: { packets: 10, lost_packets: 2 } } });
+  const server = JSON.stringify({
+    intervals: [{ sum: { start: 0, end: 1, bytes: 1000, bits_per_second: 8000, packets: 10, lost_packets: 2 } }],
+    end: { sum: { packets: 10, lost_packets: 2 } },
+  });
   const client = JSON.stringify({ intervals: [{ sum: { start: 0, end: 1, packets: 12 } }], end: { sum: { packets: 12 } } });
   const result = parseFlow(udp, client, server);
   assert.deepEqual([result.ok, result.receivedBytes, result.datagrams], [true, 1000, [{ startS: 0, endS: 1, sent: 12, lost: 4 }]]);
   assert.equal(parseFlow(flow, '{"error":"unable to connect"}', '').ok, false);
   assert.match(parseFlow(flow, 'not json', '').error ?? '', /unreadable output of iperf3/);
-  assert.deepEqual(parseFlow({ ...flow, tool: 'netperf' }, 'THROUGHPUT=95.5\nTHROUGHPUT_UNITS=10^6bits/s\nELAPSED_TIME=2\n', '').intervals[0]?.rateBps, 95.5e6);
+  assert.deepEqual(
+    parseFlow({ ...flow, tool: 'netperf' }, 'THROUGHPUT=95.5\nTHROUGHPUT_UNITS=10^6bits/s\nELAPSED_TIME=2\n', '').intervals[0]?.rateBps,
+    95.5e6,
+  );
 });
 
 test('relative targets: this cell over another one, with both errors; a missing reference is open', () => {
   const rate = (mbit: number, variant: Record<string, string>, t: TargetFile) => {
     const e = evidence({}, t);
-    return { ...e, lab: { ...e.lab, variant }, phases: e.phases.map((p) => ({ ...p, flows: p.flows.map((f) => ({ ...f, intervals: f.intervals.map((i) => ({ ...i, rateBps: i.rateBps * (mbit / 10) })) })) })) };
+    return {
+      ...e,
+      lab: { ...e.lab, variant },
+      phases: e.phases.map((p) => ({
+        ...p,
+        flows: p.flows.map((f) => ({ ...f, intervals: f.intervals.map((i) => ({ ...i, rateBps: i.rateBps * (mbit / 10) })) })),
+      })),
+    };
   };
-  const t: TargetFile = { name: 'x', check: 'rate', flow: 'f', 'relative-to': { cell: { load: 'idle' } }, 'at-least': '40%', 'at-most': '60%' };
+  const t: TargetFile = {
+    name: 'x',
+    check: 'rate',
+    flow: 'f',
+    'relative-to': { cell: { load: 'idle' } },
+    'at-least': '40%',
+    'at-most': '60%',
+  };
   const idle = rate(20, { load: 'idle' }, target);
   const verdict = verdictsOf([rate(10, { load: 'udp' }, t)], { lookup: (variant) => (variant['load'] === 'idle' ? [idle] : undefined) })[0];
   assert.equal(verdict?.outcome, 'pass');
@@ -236,14 +459,30 @@ test('ratio and shift of estimates', () => {
   const [low, high] = [-1, 1].map((sign) => (0.5 * (1 + sign * Math.sqrt(1 - 0.99 ** 2))) / 0.99) as [number, number];
   assert.ok(Math.abs(r.low - low) < 1e-9 && Math.abs(r.high - high) < 1e-9, `${r.low} ${r.high}`);
   const aboveNothing = ratio({ value: -0.1, low: -0.9, high: 0.7, n: 3 }, { value: 1, low: 1, high: 1, n: 3 });
-  assert.ok(Math.abs(aboveNothing.low + 0.9) < 1e-9 && Math.abs(aboveNothing.high - 0.7) < 1e-9, 'an allowance may leave less than nothing');
-  assert.equal(ratio({ value: 60, low: 60, high: 60, n: 3 }, { value: 30, low: -5, high: 65, n: 3 }).high, Infinity, 'a reference that may be nothing bounds nothing');
+  assert.ok(
+    Math.abs(aboveNothing.low + 0.9) < 1e-9 && Math.abs(aboveNothing.high - 0.7) < 1e-9,
+    'an allowance may leave less than nothing',
+  );
+  assert.equal(
+    ratio({ value: 60, low: 60, high: 60, n: 3 }, { value: 30, low: -5, high: 65, n: 3 }).high,
+    Infinity,
+    'a reference that may be nothing bounds nothing',
+  );
   assert.equal(ratio({ value: Infinity, low: 5, high: Infinity, n: 2 }, { value: 10, low: 9, high: 10, n: 2 }).low, 0.5);
   assert.deepEqual(shifted({ value: 3, low: 2, high: 4, n: 1 }, -1), { value: 2, low: 1, high: 3, n: 1 });
 });
 
 test('counters: summed over agents or of one node; one that no agent reports is open', () => {
-  const agent = (node: string, limiters: number) => ({ system: 'gatekeeper', node, machine: 'local', clock: null, crashes: [], counters: { limiters }, cpuSeconds: 0, clean: true });
+  const agent = (node: string, limiters: number) => ({
+    system: 'gatekeeper',
+    node,
+    machine: 'local',
+    clock: null,
+    crashes: [],
+    counters: { limiters },
+    cpuSeconds: 0,
+    clean: true,
+  });
   const agents = [agent('s0', 2), agent('s1', 3)];
   const t: TargetFile = { name: 'x', check: 'counter', system: 'gatekeeper', counter: 'limiters', 'at-most': 4 };
   assert.equal(outcome(evidence({ agents }, t))?.outcome, 'fail');
@@ -257,24 +496,81 @@ test('R4-10 ramp: the slope of a rise, as capacity per second', () => {
 });
 
 test('R4-8 recovery of the victim: back for 200 ms; never pushed is zero, never back is never', () => {
-  const victim = (segments: readonly (readonly [ms: number, mbit: number])[]) => victimRecoveryUs({ binUs: 10_000, bytes: new Map([['A', Float64Array.from(segments.flatMap(([ms, mbit]) => Array.from({ length: ms / 10 }, () => (mbit * 1e6 * 0.01) / 8)))]]) }, 'A', 70e6, 1e6, 3e6);
-  assert.equal(victim([[1000, 100], [300, 0], [2000, 70]]), 300_000);
+  const victim = (segments: readonly (readonly [ms: number, mbit: number])[]) =>
+    victimRecoveryUs(
+      {
+        binUs: 10_000,
+        bytes: new Map([
+          ['A', Float64Array.from(segments.flatMap(([ms, mbit]) => Array.from({ length: ms / 10 }, () => (mbit * 1e6 * 0.01) / 8)))],
+        ]),
+      },
+      'A',
+      70e6,
+      1e6,
+      3e6,
+    );
+  assert.equal(
+    victim([
+      [1000, 100],
+      [300, 0],
+      [2000, 70],
+    ]),
+    300_000,
+  );
   assert.equal(victim([[3000, 70]]), 0);
-  assert.equal(victim([[1000, 100], [2000, 10]]), Infinity);
-  assert.ok(victim([[1000, 100], [100, 0], [100, 70], [100, 0], [2000, 70]]) >= 290_000, 'a hundred milliseconds are not a recovery');
+  assert.equal(
+    victim([
+      [1000, 100],
+      [2000, 10],
+    ]),
+    Infinity,
+  );
+  assert.ok(
+    victim([
+      [1000, 100],
+      [100, 0],
+      [100, 70],
+      [100, 0],
+      [2000, 70],
+    ]) >= 290_000,
+    'a hundred milliseconds are not a recovery',
+  );
 });
 
 test('mgen: trains, bursts and its two logs', () => {
   const mgen = { ...flow, tool: 'mgen', protocol: 'udp', rateBps: 56e6, durationUs: 2e5 } as const;
   const { client } = flowCommands(mgen, 5202, PROBER);
-  assert.ok(client(0, 0).some((a) => /^0\.0 ON 1 UDP SRC 20000 DST 10\.0\.0\.2\/5202 BURST \[REGULAR 0\.0016000 PERIODIC \[200000\.000 1400\] FIXED 0\.0000375\]$/.test(a)), client(0, 0).join('\n'));
+  assert.ok(
+    client(0, 0).some((a) =>
+      /^0\.0 ON 1 UDP SRC 20000 DST 10\.0\.0\.2\/5202 BURST \[REGULAR 0\.0016000 PERIODIC \[200000\.000 1400\] FIXED 0\.0000375\]$/.test(a),
+    ),
+    client(0, 0).join('\n'),
+  );
   assert.deepEqual(client(10_000, 0).slice(1, 2), ['start'], 'starts by the clock');
   assert.ok(!client(0, 10).includes('start'), 'a start that has passed would mean tomorrow');
-  const line = (at: string, sequence = 0) => `${at} RECV proto>UDP flow>1 seq>${sequence} src>10.0.0.1/20000 dst>10.0.0.2/5202 sent>${at} size>1400 gps>x\n`;
-  const result = parseFlow(mgen, '23:59:59.950000 ON flow>1 srcPort>20000 dst>10.0.0.2/5202 \n', line('23:59:59.960000') + line('00:00:00.060000', 1));
-  assert.deepEqual(result.intervals.map((i) => i.rateBps), [1400 * 80, 1400 * 80], 'midnight passes');
-  const ahead = parseFlow(mgen, '10:00:00.000000 ON flow>1 srcPort>20000 dst>10.0.0.2/5202 \n', line('10:00:02.010000') + line('10:00:02.110000', 1), 2000);
-  assert.deepEqual(ahead.intervals.map((i) => i.rateBps), [1400 * 80, 1400 * 80], 'the receiver has another clock');
+  const line = (at: string, sequence = 0) =>
+    `${at} RECV proto>UDP flow>1 seq>${sequence} src>10.0.0.1/20000 dst>10.0.0.2/5202 sent>${at} size>1400 gps>x\n`;
+  const result = parseFlow(
+    mgen,
+    '23:59:59.950000 ON flow>1 srcPort>20000 dst>10.0.0.2/5202 \n',
+    line('23:59:59.960000') + line('00:00:00.060000', 1),
+  );
+  assert.deepEqual(
+    result.intervals.map((i) => i.rateBps),
+    [1400 * 80, 1400 * 80],
+    'midnight passes',
+  );
+  const ahead = parseFlow(
+    mgen,
+    '10:00:00.000000 ON flow>1 srcPort>20000 dst>10.0.0.2/5202 \n',
+    line('10:00:02.010000') + line('10:00:02.110000', 1),
+    2000,
+  );
+  assert.deepEqual(
+    ahead.intervals.map((i) => i.rateBps),
+    [1400 * 80, 1400 * 80],
+    'the receiver has another clock',
+  );
   assert.equal(result.receivedBytes, 2800);
   assert.equal(parseFlow(mgen, 'mgen: error', '').started, false);
 });

@@ -21,7 +21,11 @@ test('quantities', () => {
   assert.equal(parseDurationUs('2m'), 120e6);
   assert.equal(parseSizeBytes('64KiB'), 65536);
   assert.throws(() => parseRateBps('fast'), RangeError);
-  fc.assert(fc.property(fc.integer({ min: 1, max: 9999 }), fc.constantFrom(1e3, 1e6), (n, scale) => assert.equal(parseRateBps(formatRate(n * scale)), n * scale)));
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 9999 }), fc.constantFrom(1e3, 1e6), (n, scale) =>
+      assert.equal(parseRateBps(formatRate(n * scale)), n * scale),
+    ),
+  );
   assert.equal(formatDurationUs(1500), '1.5ms');
 });
 
@@ -49,7 +53,13 @@ test('mapConcurrent keeps order and limit, and stops at the first failure', asyn
   });
   assert.deepEqual([results, most], [[30, 10, 20], 2]);
   let started = 0;
-  await assert.rejects(mapConcurrent([1, 2, 3, 4], 1, async () => { started += 1; throw new Error('x'); }), /x/);
+  await assert.rejects(
+    mapConcurrent([1, 2, 3, 4], 1, async () => {
+      started += 1;
+      throw new Error('x');
+    }),
+    /x/,
+  );
   assert.equal(started, 1);
 });
 
@@ -65,7 +75,9 @@ test('a capture counts its drops, and says when tcpdump cannot start', async () 
   const failing = new FakeHost('h', (argv) => (argv[0] === 'tcpdump' ? { stderr: 'tcpdump: syntax error', exitCode: 1 } : undefined));
   await assert.rejects(startCapture(failing, failing, HERE, point, '/', 'x.pcap'), { code: 'CAPTURE_FAILED' });
   assert.deepEqual(failing.commands[1]?.argv.slice(-4), ['-Q', 'in', '--', 'udp']);
-  const working = new FakeHost('h', () => ({ stderr: 'listening on e\n10 packets captured\n12 packets received by filter\n2 packets dropped by kernel\n' }));
+  const working = new FakeHost('h', () => ({
+    stderr: 'listening on e\n10 packets captured\n12 packets received by filter\n2 packets dropped by kernel\n',
+  }));
   const dir = mkdtempSync(join(tmpdir(), 'netrig-capture-'));
   const stopped = async (packets: number) => {
     writeFileSync(join(dir, 'x.pcap'), classicPcap(sampleFrames(packets), { littleEndian: true, nano: true }));

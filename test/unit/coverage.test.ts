@@ -12,13 +12,20 @@ const LEAST_COVERAGE = 0.93;
 type Noise = (count: number) => number[];
 
 /** Kinds of noise with a known mean, median and 99 % quantile. */
-function noises(seed: number): Readonly<Record<string, { readonly draw: Noise; readonly mean: number; readonly median: number; readonly p99: number }>> {
+function noises(
+  seed: number,
+): Readonly<Record<string, { readonly draw: Noise; readonly mean: number; readonly median: number; readonly p99: number }>> {
   const { uniform, normal } = random(seed);
-  const list = (draw: () => number): Noise => (count) => Array.from({ length: count }, draw);
-  const autoregressive = (phi: number): Noise => (count) => {
-    let x = normal();
-    return Array.from({ length: count }, () => (x = phi * x + Math.sqrt(1 - phi * phi) * normal()));
-  };
+  const list =
+    (draw: () => number): Noise =>
+    (count) =>
+      Array.from({ length: count }, draw);
+  const autoregressive =
+    (phi: number): Noise =>
+    (count) => {
+      let x = normal();
+      return Array.from({ length: count }, () => (x = phi * x + Math.sqrt(1 - phi * phi) * normal()));
+    };
   const Z99 = 2.326348;
   return {
     independent: { draw: list(normal), mean: 0, median: 0, p99: Z99 },
@@ -33,7 +40,9 @@ function noises(seed: number): Readonly<Record<string, { readonly draw: Noise; r
           return (other ? 1 : 0) + 0.1 * normal();
         });
       },
-      mean: 0.2, median: NaN, p99: NaN,
+      mean: 0.2,
+      median: NaN,
+      p99: NaN,
     },
     'heavy tails': { draw: list(() => Math.exp(normal())), mean: Math.exp(0.5), median: 1, p99: Math.exp(Z99) },
   };
@@ -63,7 +72,10 @@ for (const name of Object.keys(noises(0))) {
   });
   test(`quantiles of one run: ${name}`, () => {
     const { draw, median, p99 } = noises(2)[name]!;
-    for (const [quantile, truth, count] of [[0.5, median, 200], [0.99, p99, 1000]] as const) {
+    for (const [quantile, truth, count] of [
+      [0.5, median, 200],
+      [0.99, p99, 1000],
+    ] as const) {
       if (Number.isNaN(truth)) continue;
       const { covered, open } = coverage(truth, () => estimate([{ kind: 'quantile', values: draw(count), quantile }]), 400);
       assert.ok(covered >= LEAST_COVERAGE && open < 0.2, `${quantile}: covered ${covered}, open ${open}`);
@@ -72,10 +84,13 @@ for (const name of Object.keys(noises(0))) {
   test(`repeats, with a part that differs between runs: ${name}`, () => {
     const { draw, mean } = noises(3)[name]!;
     const { normal } = random(4);
-    const repeated = (): Estimate => estimate(Array.from({ length: 5 }, () => {
-      const shift = 0.3 * normal();
-      return { kind: 'series', values: draw(100).map((v) => v + shift), steady: true } as const;
-    }));
+    const repeated = (): Estimate =>
+      estimate(
+        Array.from({ length: 5 }, () => {
+          const shift = 0.3 * normal();
+          return { kind: 'series', values: draw(100).map((v) => v + shift), steady: true } as const;
+        }),
+      );
     const { covered } = coverage(mean, repeated);
     assert.ok(covered >= LEAST_COVERAGE, String(covered));
   });
@@ -90,21 +105,39 @@ test('within a run, what differs between runs is left out: such an interval is c
 
 test('shares of trials: independent, rare, in bursts, and none at all', () => {
   const { uniform } = random(6);
-  const independent = (share: number, count: number) => () => estimate([{ kind: 'share', independent: true, trials: [{ count: Array.from({ length: count }, () => uniform() < share).filter(Boolean).length, of: count }] }]);
-  for (const [share, count] of [[0.01, 100], [0.05, 1000], [0.5, 60], [0, 500]] as const) {
+  const independent = (share: number, count: number) => () =>
+    estimate([
+      {
+        kind: 'share',
+        independent: true,
+        trials: [{ count: Array.from({ length: count }, () => uniform() < share).filter(Boolean).length, of: count }],
+      },
+    ]);
+  for (const [share, count] of [
+    [0.01, 100],
+    [0.05, 1000],
+    [0.5, 60],
+    [0, 500],
+  ] as const) {
     const { covered } = coverage(share, independent(share, count));
     assert.ok(covered >= LEAST_COVERAGE, `${share} of ${count}: ${covered}`);
   }
   // Bursts: intervals of ten datagrams, of which a tenth lose half.
-  const bursts = () => estimate([{ kind: 'share', trials: Array.from({ length: 200 }, () => ({ count: uniform() < 0.1 ? 5 : 0, of: 10 })) }]);
+  const bursts = () =>
+    estimate([{ kind: 'share', trials: Array.from({ length: 200 }, () => ({ count: uniform() < 0.1 ? 5 : 0, of: 10 })) }]);
   const { covered } = coverage(0.05, bursts);
   assert.ok(covered >= LEAST_COVERAGE, `bursts: ${covered}`);
 });
 
-test('quotients: the interval is Fieller\'s, and covers', () => {
+test("quotients: the interval is Fieller's, and covers", () => {
   const { normal } = random(7);
-  const repeats = (mean: number, deviation: number) => estimate(Array.from({ length: 4 }, () => ({ kind: 'single', value: mean + deviation * normal() }) as const));
-  for (const [above, below] of [[1, 0.5], [2, 1], [10, 4]] as const) {
+  const repeats = (mean: number, deviation: number) =>
+    estimate(Array.from({ length: 4 }, () => ({ kind: 'single', value: mean + deviation * normal() }) as const));
+  for (const [above, below] of [
+    [1, 0.5],
+    [2, 1],
+    [10, 4],
+  ] as const) {
     const { covered } = coverage(above / 5, () => ratio(repeats(above, below), repeats(5, 0.4)));
     assert.ok(covered >= LEAST_COVERAGE, `${above}/5: ${covered}`);
   }
@@ -126,7 +159,10 @@ test('until decided: a true value well inside its bound is called missed in fewe
     const values: number[] = [];
     for (const look of looks) {
       while (values.length < look) values.push(mean + normal());
-      const { low, high } = estimate(values.map((value) => ({ kind: 'single', value }) as const), confidence);
+      const { low, high } = estimate(
+        values.map((value) => ({ kind: 'single', value }) as const),
+        confidence,
+      );
       if (high <= 0) return 'pass';
       if (low > 0) return 'fail';
     }
@@ -135,7 +171,7 @@ test('until decided: a true value well inside its bound is called missed in fewe
   const outcomes = (mean: number) => Array.from({ length: 10_000 }, () => run(mean));
   const share = (list: readonly string[], outcome: string) => list.filter((o) => o === outcome).length / list.length;
   // Half of the width of the last interval: 3.1 deviations of the mean of twelve.
-  const inside = outcomes(-1.2 * 3.1 / Math.sqrt(12));
+  const inside = outcomes((-1.2 * 3.1) / Math.sqrt(12));
   assert.ok(share(inside, 'fail') < 0.01, `missed ${share(inside, 'fail')}`);
   assert.ok(share(inside, 'pass') > 0.5, `met ${share(inside, 'pass')}: looking must lead somewhere`);
   const outside = outcomes(0.01);

@@ -11,8 +11,17 @@ import { parseExperiment } from '../../src/topology/load.ts';
 import { scratch } from '../support/netrig.ts';
 import { checksOf } from '../../src/systems/registry.ts';
 
-const LAB = 'name: t\ntopology: { nodes: { a: , b: }, links: [{ endpoints: ["a:e", "b:e"], rate: 10Mbit }] }\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b }], events: [{ at: 0s, down: "a:e", for: 1ms }] }]\ntargets: [{ name: x, check: reachability }]\n';
-const SAMPLES = { reference: 'gm', sync: 'ptp', maxOffsetUs: 1000, samples: [{ machine: 'm', atMs: 1, clock: null }, { machine: 'm', atMs: 2, clock: { offsetNs: -5, boundNs: 3 } }] };
+const LAB =
+  'name: t\ntopology: { nodes: { a: , b: }, links: [{ endpoints: ["a:e", "b:e"], rate: 10Mbit }] }\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b }], events: [{ at: 0s, down: "a:e", for: 1ms }] }]\ntargets: [{ name: x, check: reachability }]\n';
+const SAMPLES = {
+  reference: 'gm',
+  sync: 'ptp',
+  maxOffsetUs: 1000,
+  samples: [
+    { machine: 'm', atMs: 1, clock: null },
+    { machine: 'm', atMs: 2, clock: { offsetNs: -5, boundNs: 3 } },
+  ],
+};
 
 test('a part is read as it was written', async (t) => {
   using files = scratch();
@@ -42,13 +51,34 @@ test('a part that is damaged, of another version or of another kind is refused, 
   await refused('phases', '[{"phase": "p"', /expected a part of a run/);
   await refused('phases', [{ phase: 'p' }], /expected a part of a run, .*expected a mapping/);
   await refused('phases', { schema: 'netrig-phases-9', data: [] }, /it is of "netrig-phases-9", and this netrig reads "netrig-phases-1"/);
-  await refused('load', { schema: 'netrig-load-1', data: [{ atMs: 'soon', machine: 'm', busy: 0 }] }, /\/data\/0\/atMs: expected a number, found "soon"/);
-  await refused('load', { schema: 'netrig-load-1', data: [{ atMs: 1, machine: 'm', busy: 0, idle: 1 }] }, /\/data\/0\/idle: unknown key "idle"/);
+  await refused(
+    'load',
+    { schema: 'netrig-load-1', data: [{ atMs: 'soon', machine: 'm', busy: 0 }] },
+    /\/data\/0\/atMs: expected a number, found "soon"/,
+  );
+  await refused(
+    'load',
+    { schema: 'netrig-load-1', data: [{ atMs: 1, machine: 'm', busy: 0, idle: 1 }] },
+    /\/data\/0\/idle: unknown key "idle"/,
+  );
 });
 
 const MANIFEST: RunManifest = {
-  schema: MANIFEST_SCHEMA, name: 't', description: '', topology: 't.yaml', command: [], startedAt: '', endedAt: null, repeat: 1, looks: null, more: {},
-  dimensions: {}, cells: [''], rig: null, machines: {}, stopped: null,
+  schema: MANIFEST_SCHEMA,
+  name: 't',
+  description: '',
+  topology: 't.yaml',
+  command: [],
+  startedAt: '',
+  endedAt: null,
+  repeat: 1,
+  looks: null,
+  more: {},
+  dimensions: {},
+  cells: [''],
+  rig: null,
+  machines: {},
+  stopped: null,
 };
 
 test('a folder of an older netrig is refused, with what can still be done with it', async (t) => {
@@ -68,6 +98,9 @@ test('a repeat that was cut short is voided, and has the parts that were written
   const evidence = await readCell(folder, 1);
   assert.deepEqual([evidence.phases, evidence.clocks], [[], ONE_CLOCK]);
   assert.match(evidence.voided[0] ?? '', /ended before this repeat was complete/);
-  assert.equal(Object.keys(PARTS).every((name) => name in evidence), true);
+  assert.equal(
+    Object.keys(PARTS).every((name) => name in evidence),
+    true,
+  );
   t.pass();
 });

@@ -10,7 +10,11 @@ import { LocalHost } from '../../src/rig/hosts/local.ts';
 import { scratch } from '../support/netrig.ts';
 
 const host = new LocalHost();
-const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'none', (error: unknown) => (error as NetrigError).code);
+const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'none',
+    (error: unknown) => (error as NetrigError).code,
+  );
 
 /** Gone, or only its parent's to collect. */
 function isOver(pid: string): boolean {
@@ -25,7 +29,9 @@ function isOver(pid: string): boolean {
 async function withChild(script: string) {
   const child = host.spawn(['sh', '-c', script]);
   let pid = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { pid += text; });
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    pid += text;
+  });
   while (!pid.includes('\n')) await new Promise((resolve) => setTimeout(resolve, 5));
   return { child, pid: pid.trim() };
 }
@@ -58,7 +64,7 @@ test('an interrupted command ends, also when it was interrupted before', async (
   assert.equal(await codeOf(host.exec(['sleep', '60'], { signal: controller.signal })), 'INTERRUPTED');
 });
 
-test('exit statuses are a shell\'s: 128 + n for signal n, 127 for no such program, 126 for one that cannot be run', async () => {
+test("exit statuses are a shell's: 128 + n for signal n, 127 for no such program, 126 for one that cannot be run", async () => {
   using files = scratch();
   mkdirSync(`${files.dir}/folder`);
   const statusOf = async (...argv: string[]) => (await host.exec(argv, { allowFailure: true })).exitCode;
@@ -74,8 +80,24 @@ test('a stage that fails says so, with its name, its duration and the code of it
   const bus = new EventBus();
   bus.on((event) => events.push(event));
   const ctx = { signal: new AbortController().signal, events: bus };
-  assert.equal(await codeOf(stage(ctx, 'connect', async () => { throw new NetrigError('HOST_UNREACHABLE', 'nobody there'); })), 'HOST_UNREACHABLE');
-  assert.deepEqual(events.map((e) => e.type), ['stage-started', 'stage-failed']);
+  assert.equal(
+    await codeOf(
+      stage(ctx, 'connect', async () => {
+        throw new NetrigError('HOST_UNREACHABLE', 'nobody there');
+      }),
+    ),
+    'HOST_UNREACHABLE',
+  );
+  assert.deepEqual(
+    events.map((e) => e.type),
+    ['stage-started', 'stage-failed'],
+  );
   const failed = events[1];
-  assert.ok(failed?.type === 'stage-failed' && failed.stage === 'connect' && failed.code === 'HOST_UNREACHABLE' && failed.message === 'nobody there' && failed.seconds >= 0);
+  assert.ok(
+    failed?.type === 'stage-failed' &&
+      failed.stage === 'connect' &&
+      failed.code === 'HOST_UNREACHABLE' &&
+      failed.message === 'nobody there' &&
+      failed.seconds >= 0,
+  );
 });

@@ -6,37 +6,54 @@ import type { Observation } from '../../agents/gatekeeper/laws/law.ts';
 import { createController } from '../../agents/gatekeeper/laws/index.ts';
 import { waterFill, type Claim } from '../../agents/gatekeeper/laws/waterfill.ts';
 
-const claims = fc.array(fc.record({
-  guaranteeBps: fc.integer({ min: 0, max: 20 }), weight: fc.integer({ min: 1, max: 20 }),
-  demandBps: fc.oneof(fc.integer({ min: 0, max: 200 }), fc.constant(Infinity)), ceilingBps: fc.oneof(fc.integer({ min: 20, max: 200 }), fc.constant(Infinity)),
-}), { minLength: 1, maxLength: 12 });
+const claims = fc.array(
+  fc.record({
+    guaranteeBps: fc.integer({ min: 0, max: 20 }),
+    weight: fc.integer({ min: 1, max: 20 }),
+    demandBps: fc.oneof(fc.integer({ min: 0, max: 200 }), fc.constant(Infinity)),
+    ceilingBps: fc.oneof(fc.integer({ min: 20, max: 200 }), fc.constant(Infinity)),
+  }),
+  { minLength: 1, maxLength: 12 },
+);
 
 test('R4-20 water filling: never above the capacity or a ceiling, guarantees kept, nothing left idle that is wanted', () => {
-  fc.assert(fc.property(claims, (list: Claim[]) => {
-    const rates = waterFill(240, list);
-    const sum = rates.reduce((a, b) => a + b, 0);
-    assert.ok(sum <= 240 + 1e-6);
-    const wanted = list.map((c) => Math.min(c.demandBps, c.ceilingBps));
-    rates.forEach((rate, i) => {
-      const c = list[i] as Claim;
-      assert.ok(rate <= c.ceilingBps + 1e-6);
-      assert.ok(rate >= Math.min(c.guaranteeBps, wanted[i] as number) - 1e-6);
-    });
-    if (wanted.reduce((a, b) => a + b, 0) >= 240) assert.ok(sum >= 240 - 1e-3, `${sum} of 240 used`);
-  }), { numRuns: 2000 });
+  fc.assert(
+    fc.property(claims, (list: Claim[]) => {
+      const rates = waterFill(240, list);
+      const sum = rates.reduce((a, b) => a + b, 0);
+      assert.ok(sum <= 240 + 1e-6);
+      const wanted = list.map((c) => Math.min(c.demandBps, c.ceilingBps));
+      rates.forEach((rate, i) => {
+        const c = list[i] as Claim;
+        assert.ok(rate <= c.ceilingBps + 1e-6);
+        assert.ok(rate >= Math.min(c.guaranteeBps, wanted[i] as number) - 1e-6);
+      });
+      if (wanted.reduce((a, b) => a + b, 0) >= 240) assert.ok(sum >= 240 - 1e-3, `${sum} of 240 used`);
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 test('R4-20 water filling is max–min: raising anyone means lowering someone who has no more per weight', () => {
-  fc.assert(fc.property(claims, (list: Claim[]) => {
-    const plain = list.map((c) => ({ ...c, guaranteeBps: 0, demandBps: c.ceilingBps }));
-    const rates = waterFill(240, plain);
-    const level = (i: number) => (rates[i] as number) / (plain[i] as Claim).weight;
-    const open = rates.map((_, i) => i).filter((i) => (rates[i] as number) < (plain[i] as Claim).ceilingBps - 1e-3);
-    for (const i of open) for (let j = 0; j < rates.length; j++) assert.ok(level(j) <= level(i) + 1e-3);
-  }), { numRuns: 1000 });
+  fc.assert(
+    fc.property(claims, (list: Claim[]) => {
+      const plain = list.map((c) => ({ ...c, guaranteeBps: 0, demandBps: c.ceilingBps }));
+      const rates = waterFill(240, plain);
+      const level = (i: number) => (rates[i] as number) / (plain[i] as Claim).weight;
+      const open = rates.map((_, i) => i).filter((i) => (rates[i] as number) < (plain[i] as Claim).ceilingBps - 1e-3);
+      for (const i of open) for (let j = 0; j < rates.length; j++) assert.ok(level(j) <= level(i) + 1e-3);
+    }),
+    { numRuns: 1000 },
+  );
 });
 
-interface Tenant { readonly mac: string; readonly minBps: number; readonly maxBps: number | null; readonly senders: number; offered(period: number): number }
+interface Tenant {
+  readonly mac: string;
+  readonly minBps: number;
+  readonly maxBps: number | null;
+  readonly senders: number;
+  offered(period: number): number;
+}
 
 /** Senders obey the last rate they were told; the link drops in proportion. Returns received shares per tenant and period. */
 function simulate(law: 'max-min' | 'paper' | 'ratekeeper', tenants: readonly Tenant[], periods: number): number[][] {
@@ -45,14 +62,28 @@ function simulate(law: 'max-min' | 'paper' | 'ratekeeper', tenants: readonly Ten
   const counters = new Map<string, number>();
   const history: number[][] = [];
   for (let period = 0; period < periods; period++) {
-    const sent = tenants.map((t) => Array.from({ length: t.senders }, (_, s) => Math.min(t.offered(period) / t.senders, limits.get(`${t.mac}${s}`) ?? Infinity)));
+    const sent = tenants.map((t) =>
+      Array.from({ length: t.senders }, (_, s) => Math.min(t.offered(period) / t.senders, limits.get(`${t.mac}${s}`) ?? Infinity)),
+    );
     const total = sent.flat().reduce((a, b) => a + b, 0);
     const kept = total > 100 ? 100 / total : 1;
     const received = sent.map((list) => list.map((rate) => rate * kept));
-    received.forEach((list, t) => list.forEach((rate, s) => { if (rate > 0) counters.set(`${tenants[t]?.mac}${s}`, period); }));
+    received.forEach((list, t) =>
+      list.forEach((rate, s) => {
+        if (rate > 0) counters.set(`${tenants[t]?.mac}${s}`, period);
+      }),
+    );
     const observation: Observation = {
-      capacityBps: 100, group: { maxBps: 1, senders: [] },
-      vnics: tenants.map((t, i) => ({ mac: t.mac, minBps: t.minBps, maxBps: t.maxBps, senders: (received[i] as number[]).flatMap((rateBps, s) => (period - (counters.get(`${t.mac}${s}`) ?? -Infinity) < 100 ? [{ mac: `${t.mac}${s}`, rateBps }] : [])) })),
+      capacityBps: 100,
+      group: { maxBps: 1, senders: [] },
+      vnics: tenants.map((t, i) => ({
+        mac: t.mac,
+        minBps: t.minBps,
+        maxBps: t.maxBps,
+        senders: (received[i] as number[]).flatMap((rateBps, s) =>
+          period - (counters.get(`${t.mac}${s}`) ?? -Infinity) < 100 ? [{ mac: `${t.mac}${s}`, rateBps }] : [],
+        ),
+      })),
     };
     const told = new Set<string>();
     for (const a of controller(observation, { threshold: 0.95, active: 0.01, periodMs: 10 })) {
@@ -60,14 +91,22 @@ function simulate(law: 'max-min' | 'paper' | 'ratekeeper', tenants: readonly Ten
       told.add(a.sender);
     }
     // Silence raises a limit by 1 % of the link, divided by the senders.
-    for (const [sender, rate] of limits) if (!told.has(sender)) limits.set(sender, rate + 1 / (tenants.find((t) => sender.startsWith(t.mac))?.senders ?? 1));
+    for (const [sender, rate] of limits)
+      if (!told.has(sender)) limits.set(sender, rate + 1 / (tenants.find((t) => sender.startsWith(t.mac))?.senders ?? 1));
     history.push(received.map((list) => list.reduce((a, b) => a + b, 0)));
   }
   return history;
 }
 
-const greedy = (mac: string, minBps: number, senders: number, from = 0, to = Infinity, maxBps: number | null = null): Tenant => ({ mac, minBps, maxBps, senders, offered: (p) => (p >= from && p < to ? 300 : 0) });
-const settledAfter = (history: readonly number[][], tenant: number, step: number, limit: number) => history.findIndex((_, p) => p >= step && history.slice(p).every((h) => (h[tenant] as number) <= limit * 1.05)) - step;
+const greedy = (mac: string, minBps: number, senders: number, from = 0, to = Infinity, maxBps: number | null = null): Tenant => ({
+  mac,
+  minBps,
+  maxBps,
+  senders,
+  offered: (p) => (p >= from && p < to ? 300 : 0),
+});
+const settledAfter = (history: readonly number[][], tenant: number, step: number, limit: number) =>
+  history.findIndex((_, p) => p >= step && history.slice(p).every((h) => (h[tenant] as number) <= limit * 1.05)) - step;
 
 test('R4-8 model: ours settles within two periods of a flood, whatever the number of senders; without oscillation', () => {
   for (const senders of [1, 3, 30]) {
@@ -80,26 +119,46 @@ test('R4-8 model: ours settles within two periods of a flood, whatever the numbe
 });
 
 test('R4-9 model: what one tenant leaves the other has within three periods; the paper needs its ramp', () => {
-  const recovered = (law: 'max-min' | 'paper') => simulate(law, [greedy('A', 70, 1), greedy('B', 30, 3, 20, 100)], 260).findIndex((h, p) => p >= 100 && (h[0] as number) >= 95) - 100;
+  const recovered = (law: 'max-min' | 'paper') =>
+    simulate(law, [greedy('A', 70, 1), greedy('B', 30, 3, 20, 100)], 260).findIndex((h, p) => p >= 100 && (h[0] as number) >= 95) - 100;
   assert.ok(recovered('max-min') <= 4, `${recovered('max-min')} periods`);
   assert.ok(recovered('paper') > 20, `${recovered('paper')} periods`);
 });
 
 test('R4-4 R4-5 model: alone a tenant has the link, or its maximum', () => {
-  assert.ok(simulate('max-min', [greedy('A', 70, 2), greedy('B', 30, 1, 1e9)], 50).slice(3).every((h) => (h[0] as number) > 99));
-  assert.ok(simulate('max-min', [greedy('A', 70, 2, 0, Infinity, 70), greedy('B', 30, 1, 1e9)], 50).slice(3).every((h) => Math.abs((h[0] as number) - 70) < 0.5));
+  assert.ok(
+    simulate('max-min', [greedy('A', 70, 2), greedy('B', 30, 1, 1e9)], 50)
+      .slice(3)
+      .every((h) => (h[0] as number) > 99),
+  );
+  assert.ok(
+    simulate('max-min', [greedy('A', 70, 2, 0, Infinity, 70), greedy('B', 30, 1, 1e9)], 50)
+      .slice(3)
+      .every((h) => Math.abs((h[0] as number) - 70) < 0.5),
+  );
 });
 
 test('R4-2 model: every backlogged vNIC has its minimum, the sum never exceeds the link, with many tenants', () => {
-  fc.assert(fc.property(fc.array(fc.record({ min: fc.integer({ min: 5, max: 20 }), senders: fc.integer({ min: 1, max: 8 }), from: fc.integer({ min: 0, max: 20 }) }), { minLength: 2, maxLength: 5 }), (list) => {
-    const tenants = list.map((t, i) => greedy(`T${i}-`, t.min, t.senders, t.from));
-    const history = simulate('max-min', tenants, 80);
-    for (const shares of history.slice(30)) {
-      assert.ok(shares.reduce((a, b) => a + b, 0) <= 100 + 1e-6);
-      assert.ok(shares.reduce((a, b) => a + b, 0) >= 98);
-      shares.forEach((share, i) => assert.ok(share >= (tenants[i] as Tenant).minBps * 0.989, `tenant ${i}: ${share} of ${tenants[i]?.minBps}`));
-    }
-  }), { numRuns: 200 });
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({ min: fc.integer({ min: 5, max: 20 }), senders: fc.integer({ min: 1, max: 8 }), from: fc.integer({ min: 0, max: 20 }) }),
+        { minLength: 2, maxLength: 5 },
+      ),
+      (list) => {
+        const tenants = list.map((t, i) => greedy(`T${i}-`, t.min, t.senders, t.from));
+        const history = simulate('max-min', tenants, 80);
+        for (const shares of history.slice(30)) {
+          assert.ok(shares.reduce((a, b) => a + b, 0) <= 100 + 1e-6);
+          assert.ok(shares.reduce((a, b) => a + b, 0) >= 98);
+          shares.forEach((share, i) =>
+            assert.ok(share >= (tenants[i] as Tenant).minBps * 0.989, `tenant ${i}: ${share} of ${tenants[i]?.minBps}`),
+          );
+        }
+      },
+    ),
+    { numRuns: 200 },
+  );
 });
 
 test('a modest tenant is not limited, and what it does not use is not idle', () => {
@@ -150,8 +209,12 @@ function simulatePackets(senders: number, periods: number): [number, number][] {
     const of = (mac: string) => ({ mac, rateBps: served.get(mac) ?? 0 });
     const b = names.slice(1).map(of);
     const observation: Observation = {
-      capacityBps, group: { maxBps: 1, senders: [] },
-      vnics: [{ mac: 'A', minBps: 14e6, maxBps: null, senders: [of('a')] }, { mac: 'B', minBps: 6e6, maxBps: null, senders: period < 50 ? [] : b }],
+      capacityBps,
+      group: { maxBps: 1, senders: [] },
+      vnics: [
+        { mac: 'A', minBps: 14e6, maxBps: null, senders: [of('a')] },
+        { mac: 'B', minBps: 6e6, maxBps: null, senders: period < 50 ? [] : b },
+      ],
     };
     for (const f of controller(observation, { threshold: 0.95, active: 0.01, periodMs: 10 })) limits.set(f.sender, f.rateBps);
     history.push([of('a').rateBps, b.reduce((sum, s) => sum + s.rateBps, 0)]);

@@ -15,19 +15,28 @@ const frame = (seconds: number, source: string, destination: string, port: numbe
   const bytes = ethernet(ipv4(6, source, destination, tcp(40_000, port)));
   return { seconds, nanoseconds: 0, length: bytes.length, bytes };
 };
-const SEEN = [frame(100, '10.0.0.1', '10.0.0.2', 80), frame(101, '10.0.0.1', '10.0.0.2', 81), frame(102, '10.0.0.3', '10.0.0.2', 80), frame(109, '10.0.0.1', '10.0.0.2', 80)];
+const SEEN = [
+  frame(100, '10.0.0.1', '10.0.0.2', 80),
+  frame(101, '10.0.0.1', '10.0.0.2', 81),
+  frame(102, '10.0.0.3', '10.0.0.2', 80),
+  frame(109, '10.0.0.1', '10.0.0.2', 80),
+];
 
 function figures(keys: Partial<TargetFile> & Record<string, unknown>, frames: readonly Frame[] = SEEN, record: object = {}) {
   using files = scratch();
   mkdirSync(join(files.dir, 'captures'));
   writeFileSync(join(files.dir, 'captures/a.e.pcap'), classicPcap(frames, { littleEndian: true, nano: true }));
   const evidence = {
-    folder: files.dir, phases: [{ phase: 'p', startedNs: '100000000000', durationUs: 5_000_000, flows: [] }],
+    folder: files.dir,
+    phases: [{ phase: 'p', startedNs: '100000000000', durationUs: 5_000_000, flows: [] }],
     captures: [{ at: 'a:e', file: 'captures/a.e.pcap', droppedByKernel: 0, clock: { offsetNs: 0, boundNs: 0 }, error: null, ...record }],
   } as unknown as CellEvidence;
   return figuresOf({ name: 't', check: 'packets', capture: 'a:e', ...keys }, evidence, BUILT_IN);
 }
-const count = (...args: Parameters<typeof figures>): number | string => { const f = figures(...args); return f.kind === 'exact' ? f.value : f.kind === 'missing' ? f.reason : f.kind; };
+const count = (...args: Parameters<typeof figures>): number | string => {
+  const f = figures(...args);
+  return f.kind === 'exact' ? f.value : f.kind === 'missing' ? f.reason : f.kind;
+};
 
 test('packets of a description are counted, in the window', () => {
   assert.equal(count({}), 3);

@@ -13,7 +13,10 @@ const parse = (text: string, options: Partial<LoadOptions> = {}) => parseExperim
 const first = async (text: string, options: Partial<LoadOptions> = {}): Promise<Lab> => (await parse(text, options)).cells[0] as Lab;
 const minimal = 'name: t\ntopology:\n  nodes: { a: , b: }\n';
 const refused = async (text: string, ...expected: RegExp[]): Promise<string> => {
-  const error = await parse(text, { checkSystems }).then(() => assert.fail(`accepted:\n${text}`), (thrown: unknown) => thrown as NetrigError);
+  const error = await parse(text, { checkSystems }).then(
+    () => assert.fail(`accepted:\n${text}`),
+    (thrown: unknown) => thrown as NetrigError,
+  );
   assert.ok(error instanceof NetrigError, String(error));
   for (const pattern of expected) assert.match(error.message + (error.hint ?? ''), pattern);
   return error.message;
@@ -21,8 +24,15 @@ const refused = async (text: string, ...expected: RegExp[]): Promise<string> => 
 
 test('errors name file, line, column, expectation and hint', async () => {
   await refused('name: t\ntopology:\n  nodes:\n    a: { knd: linux }\n', /^t\.yaml:4:10: unknown key "knd"/m, /did you mean "kind"\?/);
-  await refused('name: t\ntopology:\n  nodes:\n    a: { kind: linus }\n', /t\.yaml:4:16: expected one of linux, bridge, ovs-bridge, found "linus"/, /did you mean "linux"/);
-  await refused(`${minimal}  links:\n    - { endpoints: ["a:e", "b:e"], rate: 50Mbits }\n`, /t\.yaml:5:42: expected a rate such as "100Mbit", or "none", found "50Mbits"/);
+  await refused(
+    'name: t\ntopology:\n  nodes:\n    a: { kind: linus }\n',
+    /t\.yaml:4:16: expected one of linux, bridge, ovs-bridge, found "linus"/,
+    /did you mean "linux"/,
+  );
+  await refused(
+    `${minimal}  links:\n    - { endpoints: ["a:e", "b:e"], rate: 50Mbits }\n`,
+    /t\.yaml:5:42: expected a rate such as "100Mbit", or "none", found "50Mbits"/,
+  );
   await refused(`${minimal}  links:\n    - endpoints: ["a:e", "c:e"]\n`, /t\.yaml:5:26: link to unknown node "c"/);
   await refused('name: t\ntopology: {nodes: {a: , a: }}\n', /t\.yaml:2:\d+: .*unique/);
   await refused('name: [\n', /t\.yaml:\d+:\d+/);
@@ -30,12 +40,22 @@ test('errors name file, line, column, expectation and hint', async () => {
 
 test('all problems are listed at once, in the order of the file', async () => {
   const message = await refused('name: t\nfoo: 1\ntopology:\n  nodes:\n    a: { kind: x }\nbar: 2\n');
-  assert.deepEqual([...message.matchAll(/^t\.yaml:(\d+)/gm)].map((m) => m[1]), ['2', '5', '6']);
+  assert.deepEqual(
+    [...message.matchAll(/^t\.yaml:(\d+)/gm)].map((m) => m[1]),
+    ['2', '5', '6'],
+  );
 });
 
 test('a union is explained by the branch that was meant', async () => {
-  await refused(`${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n  - { name: x, check: rate, folw: f, at-least: 1Mbit }\n`, /t\.yaml:6:29: unknown key "folw"/, /did you mean "flow"/);
-  await refused(`${minimal}targets:\n  - { name: x }\n`, /expected a target whose "check" is one of reachability, rate, loss, latency, counter/);
+  await refused(
+    `${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n  - { name: x, check: rate, folw: f, at-least: 1Mbit }\n`,
+    /t\.yaml:6:29: unknown key "folw"/,
+    /did you mean "flow"/,
+  );
+  await refused(
+    `${minimal}targets:\n  - { name: x }\n`,
+    /expected a target whose "check" is one of reachability, rate, loss, latency, counter/,
+  );
 });
 
 test('a wrong BPF filter is a bad file, with its line', async () => {
@@ -48,7 +68,10 @@ test('a target that could never be judged is refused, with its line', async () =
   const base = `${minimal}  links: [{ endpoints: ["a:e", "b:e"], labels: { tenant: A } }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: a, to: b }] }]\ncapture: [{ at: "b:e", direction: in }]\ntargets:\n`;
   const isolation = 'check: bandwidth-isolation, capacity: 10Mbit, group: A';
   await refused(`${base}  - { name: x, ${isolation}, metric: shortfall, at-most: 1% }\n`, /t\.yaml:8:\d+: shortfall needs "guarantee"/);
-  await refused(`${base}  - { name: x, ${isolation}, metric: reaction, event: 100ms, at-most: 1ms }\n`, /t\.yaml:8:\d+: reaction needs "settles-at"/);
+  await refused(
+    `${base}  - { name: x, ${isolation}, metric: reaction, event: 100ms, at-most: 1ms }\n`,
+    /t\.yaml:8:\d+: reaction needs "settles-at"/,
+  );
   await refused(`${base}  - { name: x, check: rate, at-least: 1Mbit }\n`, /t\.yaml:8:\d+: a rate needs a flow, or a capture and a group/);
   await refused(`${base}  - { name: x, check: latency, flow: f, at-most: 1ms }\n`, /t\.yaml:8:\d+: flow "f" measures no round trips/);
   await refused(`${base}  - { name: x, check: loss, flow: f, at-most: 1% }\n`, /t\.yaml:8:\d+: flow "f" counts no datagrams/);
@@ -59,19 +82,34 @@ test('a target that could never be judged is refused, with its line', async () =
 
 test('checks that systems bring are known by name, and their keys by their own schema', async () => {
   const traffic = `${minimal}traffic: [{ phase: p, duration: 1s }]\ntargets:\n`;
-  await refused(`${traffic}  - { name: x, check: latency-variatoin, at-most: 1ms }\n`, /t\.yaml:\d+:\d+: unknown check "latency-variatoin"/, /did you mean "latency-variation"/);
-  await refused(`${traffic}  - { name: x, check: latency-variation, metric: spraed, at-most: 1ms }\n`, /expected one of spread, pooled/, /did you mean "spread"/);
-  await refused(`${traffic}  - { name: x, check: latency-variation, metric: spread, at-most: 5% }\n`, /expected a duration such as "50ms", found "5%"/);
+  await refused(
+    `${traffic}  - { name: x, check: latency-variatoin, at-most: 1ms }\n`,
+    /t\.yaml:\d+:\d+: unknown check "latency-variatoin"/,
+    /did you mean "latency-variation"/,
+  );
+  await refused(
+    `${traffic}  - { name: x, check: latency-variation, metric: spraed, at-most: 1ms }\n`,
+    /expected one of spread, pooled/,
+    /did you mean "spread"/,
+  );
+  await refused(
+    `${traffic}  - { name: x, check: latency-variation, metric: spread, at-most: 5% }\n`,
+    /expected a duration such as "50ms", found "5%"/,
+  );
   await refused(`${traffic}  - { name: x, check: latency-variation, metric: spread }\n`, /needs "at-least" or "at-most"/);
 });
 
 test('addresses may overlap where a switch keeps its ports separate, and nowhere else', async () => {
-  const lab = (separate: boolean) => `name: t\ntopology:\n  nodes: { gw: { kind: ovs-bridge, separate: ${separate} }, a: { interfaces: { e: { address: 10.0.0.2/24 } } }, b: { interfaces: { e: { address: 10.0.0.2/24 } } } }\n  links: [{ endpoints: ["a:e", "gw:a"] }, { endpoints: ["b:e", "gw:b"] }]\n`;
+  const lab = (separate: boolean) =>
+    `name: t\ntopology:\n  nodes: { gw: { kind: ovs-bridge, separate: ${separate} }, a: { interfaces: { e: { address: 10.0.0.2/24 } } }, b: { interfaces: { e: { address: 10.0.0.2/24 } } } }\n  links: [{ endpoints: ["a:e", "gw:a"] }, { endpoints: ["b:e", "gw:b"] }]\n`;
   await refused(lab(false), /a:e and b:e have the same address 10\.0\.0\.2\/24/);
   const { cells } = await parse(lab(true));
   const segments = cells[0]!.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, i.segment]));
   assert.equal(new Set(segments.map(([, segment]) => segment)).size, 2);
-  await refused(`${lab(true)}traffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, address: nowhere }] }]\n`, /expected an address such as "10\.64\.0\.200"/);
+  await refused(
+    `${lab(true)}traffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, address: nowhere }] }]\n`,
+    /expected an address such as "10\.64\.0\.200"/,
+  );
   const told = await parse(`${lab(true)}traffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, address: 10.64.0.9 }] }]\n`);
   assert.equal(told.cells[0]!.phases[0]!.flows[0]!.address, '10.64.0.9');
 });
@@ -85,17 +123,38 @@ test('events that change links and ask agents are held against what is there', a
   await refused(event('{ at: 500ms, impair: "a:e", delay: 2ms, over: 900ms }'), /does not fit into its phase/);
   await refused(event('{ at: 0s, request: { system: replication, node: a, operation: Send } }'), /this cell has no system "replication"/);
   const { cells } = await parse(event('{ at: 100ms, impair: "b:e", delay: 3ms, over: 50ms, direction: out }'));
-  const steps = cells[0]!.phases[0]!.events.map((e) => [e.atUs, e.what.kind === 'impair' ? e.what.changes.map((c) => [c.direction, c.to.delayUs]) : null]);
-  const twice = await parse(event('{ at: 500ms, impair: "a:e", delay: 1ms, over: 20ms, direction: out }, { at: 100ms, impair: "a:e", delay: 9ms, direction: out }'));
-  assert.deepEqual(twice.cells[0]!.phases[0]!.events.map((e) => (e.what.kind === 'impair' ? e.what.changes[0]!.to.delayUs : 0)), [9000, 5000, 1000], 'from what the event before left');
-  assert.deepEqual(steps, [[100_000, [[1, 1400]]], [110_000, [[1, 1800]]], [120_000, [[1, 2200]]], [130_000, [[1, 2600]]], [140_000, [[1, 3000]]]]);
+  const steps = cells[0]!.phases[0]!.events.map((e) => [
+    e.atUs,
+    e.what.kind === 'impair' ? e.what.changes.map((c) => [c.direction, c.to.delayUs]) : null,
+  ]);
+  const twice = await parse(
+    event('{ at: 500ms, impair: "a:e", delay: 1ms, over: 20ms, direction: out }, { at: 100ms, impair: "a:e", delay: 9ms, direction: out }'),
+  );
+  assert.deepEqual(
+    twice.cells[0]!.phases[0]!.events.map((e) => (e.what.kind === 'impair' ? e.what.changes[0]!.to.delayUs : 0)),
+    [9000, 5000, 1000],
+    'from what the event before left',
+  );
+  assert.deepEqual(steps, [
+    [100_000, [[1, 1400]]],
+    [110_000, [[1, 1800]]],
+    [120_000, [[1, 2200]]],
+    [130_000, [[1, 2600]]],
+    [140_000, [[1, 3000]]],
+  ]);
 });
 
 test('references are checked: groups, interfaces, phases, flows, captures, variables', async () => {
   await refused('name: t\ntopology: { nodes: { a: { group: g } } }\n', /unknown group "g"/);
   await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }, { endpoints: ["a:e", "b:f"] }]\n`, /endpoint a:e is used by two links/);
-  await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, start: 2s }] }]\n`, /does not fit into its phase/);
-  await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, protocol: udp }] }]\n`, /a UDP flow needs a rate/);
+  await refused(
+    `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, start: 2s }] }]\n`,
+    /does not fit into its phase/,
+  );
+  await refused(
+    `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ from: a, to: b, protocol: udp }] }]\n`,
+    /a UDP flow needs a rate/,
+  );
   await refused(`${minimal}capture: [{ at: "a:nope" }]\n`, /no interface "nope"/);
   await refused(`${minimal}vars: { rate: 1Mbit }\ndescription: "\${rat}"\n`, /unknown variable "rat"/, /did you mean "rate"/);
   await refused('name: t\ntopology: { nodes: { a: { sysctls: { vm.swappiness: 1 } } } }\n', /not one of a network namespace/);
@@ -124,8 +183,9 @@ topology:
   assert.equal(lab.fabric.links[1]?.mtu, 9000);
 });
 
-test('addresses: one subnet per segment, ports bare, an address makes a switch interface the node\'s own', async () => {
-  const lab = await first(`
+test("addresses: one subnet per segment, ports bare, an address makes a switch interface the node's own", async () => {
+  const lab = await first(
+    `
 name: t
 topology:
   nodes:
@@ -136,21 +196,35 @@ topology:
     - endpoints: ["a:e1", "sw:p1"]
     - endpoints: ["b:e1", "sw:p2"]
     - endpoints: ["b:e2", "sw:own"]
-`.replace('a: ,', 'a:'));
-  const addresses = Object.fromEntries(lab.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [`${n.name}:${i.name}`, i.addresses[0] ?? (i.port ? 'port' : 'none')])));
-  assert.deepEqual(addresses, { 'a:e1': '10.64.0.1/24', 'b:e1': '10.64.0.2/24', 'b:e2': '192.0.2.1/30', 'sw:p1': 'port', 'sw:p2': 'port', 'sw:own': '10.64.1.1/24' });
+`.replace('a: ,', 'a:'),
+  );
+  const addresses = Object.fromEntries(
+    lab.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [`${n.name}:${i.name}`, i.addresses[0] ?? (i.port ? 'port' : 'none')])),
+  );
+  assert.deepEqual(addresses, {
+    'a:e1': '10.64.0.1/24',
+    'b:e1': '10.64.0.2/24',
+    'b:e2': '192.0.2.1/30',
+    'sw:p1': 'port',
+    'sw:p2': 'port',
+    'sw:own': '10.64.1.1/24',
+  });
 });
 
 test('300 hosts on one switch share a /16 without a duplicate', async () => {
   const names = Array.from({ length: 300 }, (_, i) => `h${i}`);
-  const lab = await first(`name: t\ntopology:\n  nodes:\n    sw: { kind: bridge }\n${names.map((n) => `    ${n}:\n`).join('')}  links:\n${names.map((n) => `    - endpoints: ["${n}:e", "sw:${n}"]\n`).join('')}`);
+  const lab = await first(
+    `name: t\ntopology:\n  nodes:\n    sw: { kind: bridge }\n${names.map((n) => `    ${n}:\n`).join('')}  links:\n${names.map((n) => `    - endpoints: ["${n}:e", "sw:${n}"]\n`).join('')}`,
+  );
   const addresses = lab.fabric.nodes.flatMap((n) => n.interfaces.flatMap((i) => i.addresses));
   assert.equal(new Set(addresses).size, 300);
   assert.ok(addresses.every((a) => a.endsWith('/16')));
 });
 
 test('impairments per direction; the queue follows rate × round trip unless given', async () => {
-  const lab = await first(`${minimal}  links: [{ endpoints: ["a:e", "b:e"], rate: 100Mbit, delay: 10ms, loss: 1%, reverse: { rate: 10Mbit, queue: 20ms, loss: 0% } }]\n`);
+  const lab = await first(
+    `${minimal}  links: [{ endpoints: ["a:e", "b:e"], rate: 100Mbit, delay: 10ms, loss: 1%, reverse: { rate: 10Mbit, queue: 20ms, loss: 0% } }]\n`,
+  );
   const [forward, back] = lab.fabric.links[0]?.impairments ?? [];
   assert.deepEqual(forward, { rateBps: 1e8, delayUs: 10000, jitterUs: 0, loss: 0.01, queueBytes: Math.round((1e8 / 8e6) * 25000) });
   assert.deepEqual(back, { rateBps: 1e7, delayUs: 10000, jitterUs: 0, loss: 0, queueBytes: 25000 });
@@ -166,10 +240,22 @@ matrix:
   mode: { x: , y: { vars: { link: 10Mbit } } }
 `;
   const all = await parse(text);
-  assert.deepEqual(all.cells.map((c) => c.cell), ['tcp-x', 'tcp-y', 'udp-x', 'udp-y']);
-  assert.deepEqual(all.cells.map((c) => c.fabric.links[0]?.impairments[0].rateBps), [5e7, 5e6, 5e7, 5e6]);
-  assert.deepEqual(all.cells.map((c) => c.targets.length), [0, 0, 1, 1]);
-  assert.deepEqual((await parse(text, { filter: ['udp', 'mode=x'] })).cells.map((c) => c.cell), ['udp-x']);
+  assert.deepEqual(
+    all.cells.map((c) => c.cell),
+    ['tcp-x', 'tcp-y', 'udp-x', 'udp-y'],
+  );
+  assert.deepEqual(
+    all.cells.map((c) => c.fabric.links[0]?.impairments[0].rateBps),
+    [5e7, 5e6, 5e7, 5e6],
+  );
+  assert.deepEqual(
+    all.cells.map((c) => c.targets.length),
+    [0, 0, 1, 1],
+  );
+  assert.deepEqual(
+    (await parse(text, { filter: ['udp', 'mode=x'] })).cells.map((c) => c.cell),
+    ['udp-x'],
+  );
   assert.equal((await first(text, { set: { link: '20Mbit' } })).fabric.links[0]?.impairments[0].rateBps, 1e7);
   await assert.rejects(parse(text, { filter: ['nope'] }), /selects no cell/);
   await assert.rejects(parse(text, { set: { lnk: '1' } }), /declares no such variable/);
@@ -200,44 +286,97 @@ systems:
 
 test('what would silently judge nothing, or something else, is refused', async () => {
   const base = `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: a, to: b }] }]\nmatrix: { load: { tcp: , udp: } }\ntargets:\n`;
-  await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { laod: udp } }\n`, /no dimension "laod"/, /did you mean "load"/);
+  await refused(
+    `${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { laod: udp } }\n`,
+    /no dimension "laod"/,
+    /did you mean "load"/,
+  );
   const elsewhere = '  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { load: tcp } }\n';
-  await refused(`${base}${elsewhere}  - { name: y, check: latency-variation, metric: late, at-most: 0, when: { load: udp } }\n`, /t\.yaml:9:\d+: late needs "deadline"/);
-  await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, expect-fail: [{ load: upd }] }\n`, /"load" has no value "upd"/);
+  await refused(
+    `${base}${elsewhere}  - { name: y, check: latency-variation, metric: late, at-most: 0, when: { load: udp } }\n`,
+    /t\.yaml:9:\d+: late needs "deadline"/,
+  );
+  await refused(
+    `${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, expect-fail: [{ load: upd }] }\n`,
+    /"load" has no value "upd"/,
+  );
   await refused(`${base}  - { name: x, check: rate, flow: f, at-least: 95% }\n`, /expected a rate such as "45Mbit", found "95%"/);
   await refused(`${base}  - { name: x, check: loss, flow: f, at-most: 1Mbit }\n`, /expected a percentage/);
   await refused(`${base}  - { name: x, check: latency, flow: f, at-most: 5Mbit }\n`, /expected a duration/);
   await refused(`${base}  - { name: x, check: rate, flow: g, at-least: 1Mbit, when: { load: udp } }\n`, /no flow "g"/);
-  await refused(`${base}  - { name: x, check: rate, capture: "a:e", group: A, at-least: 1Mbit }\n`, /nothing is captured at "a:e"/, /no interface is labelled tenant=A/);
-  await assert.rejects(parse(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { load: udp } }\n`, { filter: ['tcp'] }), /no target applies/);
+  await refused(
+    `${base}  - { name: x, check: rate, capture: "a:e", group: A, at-least: 1Mbit }\n`,
+    /nothing is captured at "a:e"/,
+    /no interface is labelled tenant=A/,
+  );
+  await assert.rejects(
+    parse(`${base}  - { name: x, check: rate, flow: f, at-least: 1Mbit, when: { load: udp } }\n`, { filter: ['tcp'] }),
+    /no target applies/,
+  );
   await refused(`${minimal}matrix: { x: { a-b: , a: }, y: { c: , b-c: } }\n`, /two cells of the matrix are called "a-b-c"/);
-  await refused(`${minimal}capture: [{ at: "a:e" }, { at: "a:e", direction: in }]\n  `.replace('capture', 'capture'), /no interface|two captures/);
-  await refused(`${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1500ms, flows: [{ from: a, to: b }] }]\n`, /iperf3 sends for whole seconds only, not for 1.5s/);
+  await refused(
+    `${minimal}capture: [{ at: "a:e" }, { at: "a:e", direction: in }]\n  `.replace('capture', 'capture'),
+    /no interface|two captures/,
+  );
+  await refused(
+    `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1500ms, flows: [{ from: a, to: b }] }]\n`,
+    /iperf3 sends for whole seconds only, not for 1.5s/,
+  );
   await refused('name: t\ntopology: { nodes: { "../x": } }\n', /unknown key "..\/x"/);
   await refused('name: t\ntopology: { nodes: { "a\\nlink del lo": } }\n', /unknown key/);
 });
 
 test('fuzz: no text crashes the parser', async () => {
-  await fc.assert(fc.asyncProperty(fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom('a', ':', ' ', '\n', '-', '{', '}', '[', ']', '&', '*', '"', '$', '!', '|', '?') })), async (text) => {
-    await parse(text).catch((error: unknown) => assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', String(error)));
-  }), { numRuns: 400 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        fc.string(),
+        fc.string({ unit: fc.constantFrom('a', ':', ' ', '\n', '-', '{', '}', '[', ']', '&', '*', '"', '$', '!', '|', '?') }),
+      ),
+      async (text) => {
+        await parse(text).catch((error: unknown) => assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', String(error)));
+      },
+    ),
+    { numRuns: 400 },
+  );
 });
 
 test('fuzz: no mutation of a valid file crashes the resolver', async () => {
-  const valid = { name: 't', vars: { r: '1Mbit' }, topology: { nodes: { a: {}, b: { kind: 'bridge' } }, links: [{ endpoints: ['a:e', 'b:e'], rate: '${r}', delay: '1ms', reverse: { loss: '1%' } }] }, traffic: [{ phase: 'p', duration: '1s', flows: [{ from: 'a', to: 'b' }] }], capture: [{ at: 'a:e' }], targets: [{ name: 'x', check: 'reachability' }], matrix: { m: { v: {}, w: { repeat: 2 } } }, systems: { gatekeeper: { on: ['b'], config: { uplink: 'e', network: 'e', contracts: {} } } } };
+  const valid = {
+    name: 't',
+    vars: { r: '1Mbit' },
+    topology: {
+      nodes: { a: {}, b: { kind: 'bridge' } },
+      links: [{ endpoints: ['a:e', 'b:e'], rate: '${r}', delay: '1ms', reverse: { loss: '1%' } }],
+    },
+    traffic: [{ phase: 'p', duration: '1s', flows: [{ from: 'a', to: 'b' }] }],
+    capture: [{ at: 'a:e' }],
+    targets: [{ name: 'x', check: 'reachability' }],
+    matrix: { m: { v: {}, w: { repeat: 2 } } },
+    systems: { gatekeeper: { on: ['b'], config: { uplink: 'e', network: 'e', contracts: {} } } },
+  };
   const paths: (string | number)[][] = [];
   const walk = (value: unknown, path: (string | number)[]): void => {
     paths.push(path);
     if (value !== null && typeof value === 'object') for (const [key, item] of Object.entries(value)) walk(item, [...path, key]);
   };
   walk(valid, []);
-  await fc.assert(fc.asyncProperty(fc.constantFrom(...paths), fc.oneof(fc.jsonValue(), fc.constantFrom('${', '${x}', '${r * 2}', '__proto__', '1e400Mbit', '99999999999s')), async (path, replacement) => {
-    const copy = structuredClone(valid) as Record<string, unknown>;
-    let at: Record<string | number, unknown> = { root: copy };
-    for (const key of ['root', ...path].slice(0, -1)) at = at[key] as Record<string | number, unknown>;
-    at[['root', ...path].at(-1) as string] = replacement;
-    await parse(JSON.stringify((path.length === 0 ? replacement : copy) ?? null), { checkSystems }).catch((error: unknown) => assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', `${String(error)} ${(error as Error).stack}`));
-  }), { numRuns: 800 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...paths),
+      fc.oneof(fc.jsonValue(), fc.constantFrom('${', '${x}', '${r * 2}', '__proto__', '1e400Mbit', '99999999999s')),
+      async (path, replacement) => {
+        const copy = structuredClone(valid) as Record<string, unknown>;
+        let at: Record<string | number, unknown> = { root: copy };
+        for (const key of ['root', ...path].slice(0, -1)) at = at[key] as Record<string | number, unknown>;
+        at[['root', ...path].at(-1) as string] = replacement;
+        await parse(JSON.stringify((path.length === 0 ? replacement : copy) ?? null), { checkSystems }).catch((error: unknown) =>
+          assert.ok(error instanceof NetrigError && error.code !== 'INTERNAL', `${String(error)} ${(error as Error).stack}`),
+        );
+      },
+    ),
+    { numRuns: 800 },
+  );
 });
 
 const wired = `name: t
@@ -249,10 +388,19 @@ topology:
 
 test('ranges of names: nodes, links side by side, flows; differing lengths and twins are refused', async () => {
   const lab = await first(`${wired}traffic: [{ phase: p, duration: 1s, flows: [{ name: f, from: "h{1..2}", to: h3 }] }]\n`);
-  assert.deepEqual(lab.fabric.nodes.map((n) => n.name), ['h1', 'h2', 'h3', 'sw']);
-  assert.deepEqual(lab.fabric.links.map((l) => l.id), ['h1:eth0--sw:p1', 'h2:eth0--sw:p2', 'h3:eth0--sw:p3']);
-  assert.deepEqual(lab.phases[0]?.flows.map((f) => f.name), ['f-h1-h3', 'f-h2-h3']);
-  assert.equal(lab.fabric.nodes[0]!.interfaces[0]!.labels['tenant'], 'B', 'a link\'s labels override the node\'s');
+  assert.deepEqual(
+    lab.fabric.nodes.map((n) => n.name),
+    ['h1', 'h2', 'h3', 'sw'],
+  );
+  assert.deepEqual(
+    lab.fabric.links.map((l) => l.id),
+    ['h1:eth0--sw:p1', 'h2:eth0--sw:p2', 'h3:eth0--sw:p3'],
+  );
+  assert.deepEqual(
+    lab.phases[0]?.flows.map((f) => f.name),
+    ['f-h1-h3', 'f-h2-h3'],
+  );
+  assert.equal(lab.fabric.nodes[0]!.interfaces[0]!.labels['tenant'], 'B', "a link's labels override the node's");
   await refused(wired.replace('sw:p{1..3}', 'sw:p{1..2}'), /t\.yaml:5:\d+: the ranges of .* differ in length/);
   await refused(wired.replace('sw: {', '"h{3..4}": , sw: {'), /node "h3" is declared twice/);
   await refused(wired.replace('h{1..3}": {', 'h{3..1}": {'), /stands for -1 names/);
@@ -262,9 +410,10 @@ test('ranges of names: nodes, links side by side, flows; differing lengths and t
 test('events: expanded, in the order of time; what cannot happen is refused', async () => {
   const phase = (events: string) => `${wired}traffic: [{ phase: p, duration: 3s, events: [${events}] }]\n`;
   const lab = await first(phase('{ at: 2s, down: "h1:eth0", for: 500ms }, { at: 1s, churn: "h{1..2}", every: 400ms, until: 2600ms }'));
-  assert.deepEqual(lab.phases[0]?.events.map((e) => `${e.atUs / 1e6} ${describeAction(e.what)}`), [
-    '1 h1 leaves', '1.4 h2 leaves', '1.8 h1 joins', '2 h1:eth0 down', '2.2 h2 joins', '2.5 h1:eth0 up', '2.6 h1, h2 joins',
-  ]);
+  assert.deepEqual(
+    lab.phases[0]?.events.map((e) => `${e.atUs / 1e6} ${describeAction(e.what)}`),
+    ['1 h1 leaves', '1.4 h2 leaves', '1.8 h1 joins', '2 h1:eth0 down', '2.2 h2 joins', '2.5 h1:eth0 up', '2.6 h1, h2 joins'],
+  );
   await refused(phase('{ at: 1s, kill: h1 }'), /t\.yaml:6:\d+: no agent runs on "h1"/);
   await refused(phase('{ at: 1s, leave: h9 }'), /unknown node "h9"/);
   await refused(phase('{ at: 1s, leave: sw }'), /only hosts come and go/);
@@ -277,14 +426,19 @@ test('events: expanded, in the order of time; what cannot happen is refused', as
 test('a lab without some of its hosts has none of their links', async () => {
   const lab = await first(wired);
   const rest = without(lab, new Set(['h2']));
-  assert.deepEqual(rest.fabric.nodes.map((n) => n.name), ['h1', 'h3', 'sw']);
+  assert.deepEqual(
+    rest.fabric.nodes.map((n) => n.name),
+    ['h1', 'h3', 'sw'],
+  );
   assert.equal(rest.fabric.links.length, 2);
   assert.equal(without(lab, new Set()), lab);
 });
 
 test('mgen: UDP by itself; bursts and multicast are its own', async () => {
   const flows = (flow: string) => `${wired}traffic: [{ phase: p, duration: 1500ms, flows: [${flow}] }]\n`;
-  const lab = await first(flows('{ name: f, from: h1, to: h2, tool: mgen, rate: 8Mbit, cast: multicast, burst: { every: 20ms, for: 4ms } }'));
+  const lab = await first(
+    flows('{ name: f, from: h1, to: h2, tool: mgen, rate: 8Mbit, cast: multicast, burst: { every: 20ms, for: 4ms } }'),
+  );
   assert.deepEqual(lab.phases[0]?.flows[0]?.multicast, { group: '239.255.0.1', fromDevice: 'eth0', toDevice: 'eth0' });
   assert.deepEqual(lab.phases[0].flows[0].burst, { everyUs: 20_000, forUs: 4000 });
   await refused(flows('{ from: h1, to: h2, tool: mgen }'), /a UDP flow needs a rate/);

@@ -10,8 +10,16 @@ import { layers, walls } from '../../walls.config.js';
 import { ROOT } from '../support/netrig.ts';
 
 const eslint = new ESLint({
-  cwd: ROOT, overrideConfigFile: true,
-  overrideConfig: [{ files: ['**/*.ts'], languageOptions: { parser: tseslint.parser }, plugins: { 'import-x': importX }, rules: { 'import-x/no-restricted-paths': ['error', { basePath: ROOT, zones: walls() }] } }],
+  cwd: ROOT,
+  overrideConfigFile: true,
+  overrideConfig: [
+    {
+      files: ['**/*.ts'],
+      languageOptions: { parser: tseslint.parser },
+      plugins: { 'import-x': importX },
+      rules: { 'import-x/no-restricted-paths': ['error', { basePath: ROOT, zones: walls() }] },
+    },
+  ],
 });
 
 const anyFileOf = (folder: string): string => {
@@ -23,7 +31,9 @@ const anyFileOf = (folder: string): string => {
 async function reported(from: string, imported: string): Promise<number> {
   let path = relative(join(ROOT, from), join(ROOT, imported));
   if (!path.startsWith('.')) path = `./${path}`;
-  const [result] = await eslint.lintText(`import '${path}';\nimport type { T } from '${path}';\nconst later = import('${path}');\n`, { filePath: join(ROOT, from, 'planted.ts') });
+  const [result] = await eslint.lintText(`import '${path}';\nimport type { T } from '${path}';\nconst later = import('${path}');\n`, {
+    filePath: join(ROOT, from, 'planted.ts'),
+  });
   return result?.messages.length ?? 0;
 }
 
@@ -31,7 +41,8 @@ test('an import through each wall is reported, from the folder and from below it
   for (const { target, from } of walls()) {
     const below = readdirSync(join(ROOT, target), { withFileTypes: true }).find((e) => e.isDirectory());
     for (const folder of from.filter((f) => existsSync(join(ROOT, f)))) {
-      for (const place of [target, ...(below ? [join(target, below.name)] : [])]) assert.equal(await reported(place, anyFileOf(folder)), 3, `${place} imports ${folder}`);
+      for (const place of [target, ...(below ? [join(target, below.name)] : [])])
+        assert.equal(await reported(place, anyFileOf(folder)), 3, `${place} imports ${folder}`);
     }
   }
 });
@@ -41,7 +52,9 @@ test('every folder of src has its walls', () => {
 });
 
 test('what a folder may import is not reported', async () => {
-  for (const [folder, allowed] of Object.entries(layers)) for (const other of [...allowed, 'core']) assert.equal(await reported(`src/${folder}`, anyFileOf(`src/${other}`)), 0, `src/${folder} imports src/${other}`);
+  for (const [folder, allowed] of Object.entries(layers))
+    for (const other of [...allowed, 'core'])
+      assert.equal(await reported(`src/${folder}`, anyFileOf(`src/${other}`)), 0, `src/${folder} imports src/${other}`);
   assert.equal(await reported('agents/pop', anyFileOf('agents/lib')), 0);
   assert.equal(await reported('agents/pop', anyFileOf('src/evidence')), 0);
 });

@@ -11,7 +11,12 @@ const HOLD_MS = 1000;
 export function limitBroadcast({ maxBps, senders }: Observation['group']): Feedback[] {
   const sumBps = senders.reduce((sum, s) => sum + s.rateBps, 0);
   if (sumBps <= maxBps) return [];
-  const rates = waterFill(maxBps, senders.map((s) => ({ guaranteeBps: 0, weight: 1, demandBps: s.rateBps, ceilingBps: Infinity })));
-  const loud = senders.map((s, i) => ({ sender: s.mac, offeredBps: s.rateBps, rateBps: rates[i] as number })).filter((s) => s.offeredBps > s.rateBps);
+  const rates = waterFill(
+    maxBps,
+    senders.map((s) => ({ guaranteeBps: 0, weight: 1, demandBps: s.rateBps, ceilingBps: Infinity })),
+  );
+  const loud = senders
+    .map((s, i) => ({ sender: s.mac, offeredBps: s.rateBps, rateBps: rates[i] as number }))
+    .filter((s) => s.offeredBps > s.rateBps);
   return loud.map(({ sender, rateBps }) => ({ receiver: GROUP_MAC, sender, rateBps, senders: loud.length, holdMs: HOLD_MS }));
 }

@@ -7,7 +7,9 @@ export const cutLaw = (cutTo: (offender: VnicObservation) => number): Law<null> 
   decide(observation, { threshold, active }) {
     const { aboveMaximum, aboveGuarantee } = offenders(observation, threshold);
     const activeBps = active * observation.capacityBps;
-    const allocations = aboveMaximum.filter((vnic) => vnic !== aboveGuarantee).flatMap((vnic) => divideEqually(vnic, vnic.maxBps ?? observation.capacityBps, activeBps));
+    const allocations = aboveMaximum
+      .filter((vnic) => vnic !== aboveGuarantee)
+      .flatMap((vnic) => divideEqually(vnic, vnic.maxBps ?? observation.capacityBps, activeBps));
     if (aboveGuarantee) allocations.push(...divideEqually(aboveGuarantee, cutTo(aboveGuarantee), activeBps));
     return { allocations, memory: null };
   },

@@ -55,7 +55,10 @@ export function divideEqually(vnic: VnicObservation, desiredBps: number, activeB
  * nothing from anyone and is left alone (our inference: the paper shows A near 100 % when B is idle). Having the link
  * to itself means that no other vNIC has a live counter: one that is starved to zero still has one.
  */
-export function offenders({ capacityBps, vnics }: Observation, threshold: number): { aboveMaximum: VnicObservation[]; aboveGuarantee: VnicObservation | undefined } {
+export function offenders(
+  { capacityBps, vnics }: Observation,
+  threshold: number,
+): { aboveMaximum: VnicObservation[]; aboveGuarantee: VnicObservation | undefined } {
   const aboveMaximum = vnics.filter((vnic) => vnic.maxBps !== null && receivedBps(vnic) > vnic.maxBps);
   const linkBps = vnics.reduce((sum, vnic) => sum + receivedBps(vnic), 0);
   const contenders = vnics.filter((vnic) => vnic.senders.length > 0).length;

@@ -77,7 +77,9 @@ export const maxMinLaw: Law<MaxMinMemory> = {
   initial: { pairs: new Map(), recentBps: new Map(), reservedBps: new Map(), protections: new Map() },
   decide(observation, parameters, before) {
     const { capacityBps, vnics } = observation;
-    const recentBps = new Map(vnics.map((vnic) => [vnic.mac, [receivedBps(vnic), ...(before.recentBps.get(vnic.mac) ?? [])].slice(0, MEMORY_PERIODS)]));
+    const recentBps = new Map(
+      vnics.map((vnic) => [vnic.mac, [receivedBps(vnic), ...(before.recentBps.get(vnic.mac) ?? [])].slice(0, MEMORY_PERIODS)]),
+    );
     const used = new Map([...recentBps].map(([mac, rates]) => [mac, Math.max(...rates)]));
     const protections = protect(capacityBps, used, before);
     const { limits, reservedBps } = shareLink(observation, parameters.active * capacityBps, used, before.reservedBps, protections);
@@ -86,16 +88,25 @@ export const maxMinLaw: Law<MaxMinMemory> = {
     const holdMs = HOLD_PERIODS * parameters.periodMs;
     for (const vnic of vnics) {
       const known = before.pairs.get(vnic.mac);
-      const memories = new Map(vnic.senders.map(({ mac, rateBps }) => [mac, measure(known?.get(mac) ?? FRESH, rateBps, parameters.periodMs)]));
+      const memories = new Map(
+        vnic.senders.map(({ mac, rateBps }) => [mac, measure(known?.get(mac) ?? FRESH, rateBps, parameters.periodMs)]),
+      );
       pairs.set(vnic.mac, memories);
       const speaking = [...memories].filter(([, pair]) => measuredBps(pair) > 0);
       const limit = limits.get(vnic.mac);
-      const rates = limit === undefined ? undefined : divide(limit, speaking.map(([, pair]) => pair));
+      const rates =
+        limit === undefined
+          ? undefined
+          : divide(
+              limit,
+              speaking.map(([, pair]) => pair),
+            );
       speaking.forEach(([sender, pair], i) => {
         const rateBps = rates?.[i];
         if (rateBps !== undefined) memories.set(sender, { ...pair, toldBps: rateBps, releasesLeft: RELEASES });
         else if (pair.releasesLeft > 0) memories.set(sender, { ...pair, toldBps: null, releasesLeft: pair.releasesLeft - 1 });
-        if (rateBps !== undefined || pair.releasesLeft > 0) allocations.push({ receiver: vnic.mac, sender, rateBps: rateBps ?? capacityBps, senders: speaking.length, holdMs });
+        if (rateBps !== undefined || pair.releasesLeft > 0)
+          allocations.push({ receiver: vnic.mac, sender, rateBps: rateBps ?? capacityBps, senders: speaking.length, holdMs });
       });
     }
     return { allocations, memory: { pairs, recentBps, reservedBps, protections } };
@@ -103,7 +114,11 @@ export const maxMinLaw: Law<MaxMinMemory> = {
 };
 
 /** Protections of the next period: renewed for all others while one overshoots, ended by time or by recovery. */
-function protect(capacityBps: number, used: ReadonlyMap<string, number>, { reservedBps, protections }: MaxMinMemory): Map<string, Protection> {
+function protect(
+  capacityBps: number,
+  used: ReadonlyMap<string, number>,
+  { reservedBps, protections }: MaxMinMemory,
+): Map<string, Protection> {
   const overshoots = (mac: string): boolean => (used.get(mac) ?? 0) > OVERSHOOT * (reservedBps.get(mac) ?? 0) + FLOOR * capacityBps;
   const pushers = [...used.keys()].filter(overshoots);
   const next = new Map<string, Protection>();
@@ -113,13 +128,20 @@ function protect(capacityBps: number, used: ReadonlyMap<string, number>, { reser
     // Not more than it would have grown to: what a modest tenant never used is not kept idle.
     const claim = Math.max(known?.bps ?? 0, Math.min(had, usedBps * GROWTH + FLOOR * capacityBps));
     if (pushers.some((pusher) => pusher !== mac) && had > 0) next.set(mac, { bps: claim, periodsLeft: PROTECTION_PERIODS });
-    else if (known && known.periodsLeft > 1 && usedBps < BACKLOGGED * known.bps) next.set(mac, { ...known, periodsLeft: known.periodsLeft - 1 });
+    else if (known && known.periodsLeft > 1 && usedBps < BACKLOGGED * known.bps)
+      next.set(mac, { ...known, periodsLeft: known.periodsLeft - 1 });
   }
   return next;
 }
 
 /** What is set aside for each vNIC, and the limit of those that need one. Nobody is limited below its guarantee. */
-function shareLink({ capacityBps, vnics }: Observation, activeBps: number, usedBps: ReadonlyMap<string, number>, reservedBefore: ReadonlyMap<string, number>, protections: ReadonlyMap<string, Protection>) {
+function shareLink(
+  { capacityBps, vnics }: Observation,
+  activeBps: number,
+  usedBps: ReadonlyMap<string, number>,
+  reservedBefore: ReadonlyMap<string, number>,
+  protections: ReadonlyMap<string, Protection>,
+) {
   // A silent vNIC with a live counter may be one that is starved, its TCP waiting out a timeout. A little is kept free
   // for it, so that the others never overload the link and its next packet gets through.
   const present = vnics.filter((vnic) => vnic.senders.length > 0);
@@ -127,7 +149,12 @@ function shareLink({ capacityBps, vnics }: Observation, activeBps: number, usedB
     const used = usedBps.get(vnic.mac) ?? 0;
     const backlogged = used > activeBps && used >= BACKLOGGED * (reservedBefore.get(vnic.mac) ?? 0);
     const ceilingBps = Math.min(vnic.maxBps ?? capacityBps, capacityBps);
-    return { guaranteeBps: vnic.minBps, weight: vnic.minBps, ceilingBps, demandBps: backlogged ? Infinity : Math.max(used * GROWTH + FLOOR * capacityBps, protections.get(vnic.mac)?.bps ?? 0) };
+    return {
+      guaranteeBps: vnic.minBps,
+      weight: vnic.minBps,
+      ceilingBps,
+      demandBps: backlogged ? Infinity : Math.max(used * GROWTH + FLOOR * capacityBps, protections.get(vnic.mac)?.bps ?? 0),
+    };
   });
   const rates = waterFill(TARGET * capacityBps, claims);
   const wantedBps = claims.reduce((sum, c) => sum + Math.min(c.demandBps, c.ceilingBps), 0);
@@ -147,8 +174,16 @@ function shareLink({ capacityBps, vnics }: Observation, activeBps: number, usedB
 /** Max–min among the senders of one vNIC: one that sends little leaves its part to the others, but for half a share to grow into. */
 function divide(limitBps: number, senders: readonly PairMemory[]): number[] {
   const halfShareBps = limitBps / senders.length / 2;
-  return waterFill(limitBps, senders.map((pair): Claim => {
-    const backlogged = pair.toldBps === null || measuredBps(pair) >= BACKLOGGED * pair.toldBps;
-    return { guaranteeBps: 0, weight: 1, ceilingBps: Infinity, demandBps: backlogged ? Infinity : measuredBps(pair) * GROWTH + halfShareBps };
-  }));
+  return waterFill(
+    limitBps,
+    senders.map((pair): Claim => {
+      const backlogged = pair.toldBps === null || measuredBps(pair) >= BACKLOGGED * pair.toldBps;
+      return {
+        guaranteeBps: 0,
+        weight: 1,
+        ceilingBps: Infinity,
+        demandBps: backlogged ? Infinity : measuredBps(pair) * GROWTH + halfShareBps,
+      };
+    }),
+  );
 }

@@ -21,7 +21,12 @@ export function waterFill(capacityBps: number, claims: readonly Claim[]): number
   // Guarantees that were admitted for a faster link shrink alike.
   const rates = promised.map((rate) => (sum > capacityBps ? (rate * capacityBps) / sum : rate));
   pour(rates, capacityBps, wanted, claims);
-  pour(rates, capacityBps, claims.map((c) => c.ceilingBps), claims);
+  pour(
+    rates,
+    capacityBps,
+    claims.map((c) => c.ceilingBps),
+    claims,
+  );
   return rates;
 }
 

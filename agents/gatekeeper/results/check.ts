@@ -27,7 +27,11 @@ type Metric = keyof typeof METRICS;
 const keys = {
   ...groupKeys,
   capacity: rate('Rate of the contended link; percentages below are of it.'),
-  metric: Type.Enum(Object.keys(METRICS) as Metric[], { description: Object.entries(METRICS).map(([name, what]) => `${name}: ${what}`).join(' ') }),
+  metric: Type.Enum(Object.keys(METRICS) as Metric[], {
+    description: Object.entries(METRICS)
+      .map(([name, what]) => `${name}: ${what}`)
+      .join(' '),
+  }),
   guarantee: opt(rateOrPercent('Guarantee of the group (for shortfall and victim-recovery, and drawn in the report).')),
   'settles-at': opt(rateOrPercent('Allocation that the group must settle at (reaction).')),
   published: opt(percent('What the literature reports or predicts here; drawn beside the measured figure.')),
@@ -42,10 +46,15 @@ export const isIsolation = (target: TargetFile): target is IsolationTarget => ta
 
 const NEEDS: Readonly<Record<Metric, readonly ('guarantee' | 'settles-at' | 'event' | 'group')[]>> = {
   utilisation: [],
-  share: ['group'], peak: ['group'], ramp: ['group'],
-  shortfall: ['group', 'guarantee'], 'worst-shortfall': ['group', 'guarantee'],
-  'victim-recovery': ['group', 'guarantee', 'event'], owed: ['group', 'guarantee', 'event'],
-  reaction: ['group', 'settles-at', 'event'], recovery: ['group', 'event'],
+  share: ['group'],
+  peak: ['group'],
+  ramp: ['group'],
+  shortfall: ['group', 'guarantee'],
+  'worst-shortfall': ['group', 'guarantee'],
+  'victim-recovery': ['group', 'guarantee', 'event'],
+  owed: ['group', 'guarantee', 'event'],
+  reaction: ['group', 'settles-at', 'event'],
+  recovery: ['group', 'event'],
 };
 const TIMES: readonly Metric[] = ['reaction', 'recovery', 'victim-recovery'];
 
@@ -59,7 +68,10 @@ const isolation: Check<Keys> = {
   problems: (target, lab) => [...needsKeys(target, target.metric, NEEDS[target.metric]), ...needsGroups(target, lab)],
   drawn({ capture, label = 'tenant', capacity, guarantee, group }) {
     const capacityBps = parseRateOf(capacity, 0);
-    const level = guarantee === undefined || group === undefined ? null : { group, bps: parseRateOf(guarantee, capacityBps), label: `guarantee of ${group}` };
+    const level =
+      guarantee === undefined || group === undefined
+        ? null
+        : { group, bps: parseRateOf(guarantee, capacityBps), label: `guarantee of ${group}` };
     return { capture, label, capacityBps, level };
   },
   figures(target, evidence, phase, window) {
@@ -74,9 +86,11 @@ const isolation: Check<Keys> = {
     const all = shares(series, undefined, capacityBps, window);
     if (all.length === 0) return missing(`the judged window holds no whole ${WINDOW_US / 1000} ms`);
     const used = mean(all);
-    if (used > IMPOSSIBLE) return missing(`the capture shows ${formatPercent(used)} of the capacity: it holds both directions, or the capacity is wrong`);
+    if (used > IMPOSSIBLE)
+      return missing(`the capture shows ${formatPercent(used)} of the capacity: it holds both directions, or the capacity is wrong`);
     const guaranteeBps = target.guarantee === undefined ? null : parseRateOf(target.guarantee, capacityBps);
-    const ofGuarantee = (figure: (bps: number) => Figures): Figures => (guaranteeBps === null ? missing(`${target.metric} needs a guarantee`) : figure(guaranteeBps));
+    const ofGuarantee = (figure: (bps: number) => Figures): Figures =>
+      guaranteeBps === null ? missing(`${target.metric} needs a guarantee`) : figure(guaranteeBps);
     switch (target.metric) {
       case 'share':
       case 'utilisation':
@@ -97,7 +111,10 @@ const isolation: Check<Keys> = {
         return ofGuarantee((bps) => ({ kind: 'single', value: owedBytes(series, group, bps, eventUs, window.toUs) }));
       case 'reaction':
         if (target['settles-at'] === undefined) return missing('reaction needs settles-at');
-        return single(reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs), 'the group never exceeded its allocation');
+        return single(
+          reactionUs(series, group, parseRateOf(target['settles-at'], capacityBps), eventUs, window.toUs),
+          'the group never exceeded its allocation',
+        );
       case 'recovery':
         return single(recoveryUs(series, group, capacityBps, eventUs, window.toUs), 'the group did not stop');
     }

@@ -29,27 +29,64 @@ function shareComparison({ manifest, cells, verdicts }: JudgedRun): Comparison |
       if (!verdict?.estimate) continue;
       const { value, low, high } = verdict.estimate;
       bars.push({
-        facet: first.lab.variant[facetDimension] ?? '', group: first.lab.variant[groupDimension] ?? '', series: target.group,
-        value: value * 100, low: low * 100, high: high * 100, expected: target.published === undefined ? null : Number.parseFloat(target.published),
+        facet: first.lab.variant[facetDimension] ?? '',
+        group: first.lab.variant[groupDimension] ?? '',
+        series: target.group,
+        value: value * 100,
+        low: low * 100,
+        high: high * 100,
+        expected: target.published === undefined ? null : Number.parseFloat(target.published),
       });
     }
   }
   if (bars.length === 0) return undefined;
   const present = (values: readonly string[], pick: (b: Bar) => string) => values.filter((v) => bars.some((b) => pick(b) === v));
   return {
-    facets: present(manifest.dimensions[facetDimension] ?? [], (b) => b.facet), groups: present(manifest.dimensions[groupDimension] ?? [], (b) => b.group),
-    series: [...new Set(bars.map((b) => b.series))].sort(), bars,
+    facets: present(manifest.dimensions[facetDimension] ?? [], (b) => b.facet),
+    groups: present(manifest.dimensions[groupDimension] ?? [], (b) => b.group),
+    series: [...new Set(bars.map((b) => b.series))].sort(),
+    bars,
   };
 }
 
 export function comparison(run: JudgedRun): VNode | null {
   const c = shareComparison(run);
   if (!c) return null;
-  const svg = groupedBars(c.bars, c.series, { facets: c.facets, groups: c.groups, yLabel: '% of the link', description: 'Share of the contended link per tenant, by variant; diamonds show the published shape' });
-  return html`<section><h2>Share of the link per tenant</h2>${key(c.series, '◇ published shape · line: 95 % interval')}
+  const svg = groupedBars(c.bars, c.series, {
+    facets: c.facets,
+    groups: c.groups,
+    yLabel: '% of the link',
+    description: 'Share of the contended link per tenant, by variant; diamonds show the published shape',
+  });
+  return html`<section>
+    <h2>Share of the link per tenant</h2>
+    ${key(c.series, '◇ published shape · line: 95 % interval')}
     <div class="scroll">${raw(svg)}</div>
-    <details><summary>The figures as a table</summary><div class="scroll"><table>
-      <thead><tr><th>variant</th><th>tenant</th><th>measured</th><th>published</th></tr></thead>
-      <tbody>${c.bars.map((b) => html`<tr><td>${b.facet} / ${b.group}</td><td>${b.series}</td><td>${b.value.toFixed(1)} %</td><td>${b.expected === null ? '–' : `${b.expected} %`}</td></tr>`)}</tbody>
-    </table></div></details></section>`;
+    <details>
+      <summary>The figures as a table</summary>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th>variant</th>
+              <th>tenant</th>
+              <th>measured</th>
+              <th>published</th>
+            </tr>
+          </thead>
+          <tbody>
+            ${c.bars.map(
+              (b) =>
+                html`<tr>
+                  <td>${b.facet} / ${b.group}</td>
+                  <td>${b.series}</td>
+                  <td>${b.value.toFixed(1)} %</td>
+                  <td>${b.expected === null ? '–' : `${b.expected} %`}</td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  </section>`;
 }

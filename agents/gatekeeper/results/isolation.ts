@@ -24,7 +24,9 @@ export function shares(series: GroupSeries, group: string | undefined, capacityB
 
 /** Bytes below the guarantee over guaranteed bytes, in every 100 ms window. */
 export function shortfalls(series: GroupSeries, group: string | undefined, guaranteeBps: number, window: Window): number[] {
-  return windowRates(bytesOf(series, group), series.binUs, WINDOW_US, window.fromUs, window.toUs).map((rate) => Math.max(0, 1 - rate / guaranteeBps));
+  return windowRates(bytesOf(series, group), series.binUs, WINDOW_US, window.fromUs, window.toUs).map((rate) =>
+    Math.max(0, 1 - rate / guaranteeBps),
+  );
 }
 
 /** R4-10: least-squares slope of the group's rate over the window, as parts of the capacity per second. */
@@ -37,7 +39,13 @@ export function rampPerSecond(series: GroupSeries, group: string | undefined, ca
  * R4-8: µs from the event until the group, pushed below 95 % of its guarantee, is above it again for HOLD_BACK_US; 0 if
  * it was not pushed below within a second, Infinity if it does not come back.
  */
-export function victimRecoveryUs(series: GroupSeries, group: string | undefined, guaranteeBps: number, eventUs: number, endUs: number): number {
+export function victimRecoveryUs(
+  series: GroupSeries,
+  group: string | undefined,
+  guaranteeBps: number,
+  eventUs: number,
+  endUs: number,
+): number {
   const rates = sliding(bytesOf(series, group), series.binUs);
   const first = Math.floor(eventUs / series.binUs);
   const last = Math.min(rates.length, Math.floor((endUs - SLIDING_US) / series.binUs));
@@ -56,7 +64,10 @@ export function victimRecoveryUs(series: GroupSeries, group: string | undefined,
 export function owedBytes(series: GroupSeries, group: string | undefined, guaranteeBps: number, eventUs: number, endUs: number): number {
   const recoveryUs = victimRecoveryUs(series, group, guaranteeBps, eventUs, endUs);
   const untilUs = Math.min(endUs, eventUs + recoveryUs);
-  return windowRates(bytesOf(series, group), series.binUs, series.binUs, eventUs, untilUs).reduce((sum, rate) => sum + (Math.max(0, guaranteeBps - rate) * series.binUs) / 8e6, 0);
+  return windowRates(bytesOf(series, group), series.binUs, series.binUs, eventUs, untilUs).reduce(
+    (sum, rate) => sum + (Math.max(0, guaranteeBps - rate) * series.binUs) / 8e6,
+    0,
+  );
 }
 
 /** Sliding means: rate of the window that starts at each bin. */
@@ -77,7 +88,13 @@ function sliding(bytes: Float64Array, binUs: number): number[] {
  * it never does, null if it never exceeds. The end is the start of the first sliding window from which all are
  * settled; the beginning is the 10 ms bin, since a window would see a flood before it is there.
  */
-export function reactionUs(series: GroupSeries, group: string | undefined, allocationBps: number, eventUs: number, endUs: number): number | null {
+export function reactionUs(
+  series: GroupSeries,
+  group: string | undefined,
+  allocationBps: number,
+  eventUs: number,
+  endUs: number,
+): number | null {
   const bytes = bytesOf(series, group);
   const rates = sliding(bytes, series.binUs);
   const limit = allocationBps * (1 + SETTLED_WITHIN);
@@ -100,7 +117,13 @@ export function reactionUs(series: GroupSeries, group: string | undefined, alloc
  * R4-9: µs from when the group has stopped (its last byte near the event) until the link is used to 95 % of its
  * capacity again; Infinity if it never is, null if the group does not stop.
  */
-export function recoveryUs(series: GroupSeries, group: string | undefined, capacityBps: number, eventUs: number, endUs: number): number | null {
+export function recoveryUs(
+  series: GroupSeries,
+  group: string | undefined,
+  capacityBps: number,
+  eventUs: number,
+  endUs: number,
+): number | null {
   const own = bytesOf(series, group);
   const first = Math.floor(eventUs / series.binUs);
   const near = Math.min(own.length, first + STOP_WITHIN_US / series.binUs);

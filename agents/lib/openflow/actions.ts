@@ -29,7 +29,14 @@ export type Action =
   | { readonly popVlan: true }
   | { readonly pushVlan: number }
   /** Through conntrack, and on at `table`; `commit`: the connection is remembered. */
-  | { readonly track: { readonly zone?: number; readonly commit?: true; readonly table?: number; readonly translate?: Translation | 'as before' } };
+  | {
+      readonly track: {
+        readonly zone?: number;
+        readonly commit?: true;
+        readonly table?: number;
+        readonly translate?: Translation | 'as before';
+      };
+    };
 
 const OPENFLOW = { output: 0, pushVlan: 17, popVlan: 18, group: 22, decrementTtl: 24, set: 25 } as const;
 const [EXPERIMENTER, NICIRA] = [0xffff, 0x2320];
@@ -54,8 +61,16 @@ const output = (port: number): Buffer => action(OPENFLOW.output, Buffer.concat([
 
 function translation({ what, address: [first, last], ports }: Translation): Buffer {
   const isV6 = first.includes(':');
-  const present = (isV6 ? RANGE.ipv6First : RANGE.ipv4First) | (last === undefined ? 0 : isV6 ? RANGE.ipv6Last : RANGE.ipv4Last) | (ports ? RANGE.portFirst : 0) | (ports?.[1] === undefined ? 0 : RANGE.portLast);
-  const values = [ipBytes(first), ...(last === undefined ? [] : [ipBytes(last)]), ...(ports ?? []).flatMap((port) => (port === undefined ? [] : [u16(port)]))];
+  const present =
+    (isV6 ? RANGE.ipv6First : RANGE.ipv4First) |
+    (last === undefined ? 0 : isV6 ? RANGE.ipv6Last : RANGE.ipv4Last) |
+    (ports ? RANGE.portFirst : 0) |
+    (ports?.[1] === undefined ? 0 : RANGE.portLast);
+  const values = [
+    ipBytes(first),
+    ...(last === undefined ? [] : [ipBytes(last)]),
+    ...(ports ?? []).flatMap((port) => (port === undefined ? [] : [u16(port)])),
+  ];
   return extension(EXTENSION.translate, Buffer.concat([zeros(2), u16(TRANSLATE[what]), u16(present), ...values]));
 }
 
@@ -64,12 +79,26 @@ export function actionBytes(a: Action, portOf: (name: string) => number): Buffer
   if ('output' in a) return output(portOf(a.output));
   if ('to' in a) return output(PORTS[a.to]);
   if ('set' in a) return action(OPENFLOW.set, valueTlv(a.set, a.value));
-  if ('copy' in a) return extension(EXTENSION.copy, Buffer.concat([u16(Math.min(bitsOf(a.copy), bitsOf(a.into))), u16(0), u16(0), headerOf(a.copy), headerOf(a.into)]));
+  if ('copy' in a)
+    return extension(
+      EXTENSION.copy,
+      Buffer.concat([u16(Math.min(bitsOf(a.copy), bitsOf(a.into))), u16(0), u16(0), headerOf(a.copy), headerOf(a.into)]),
+    );
   if ('group' in a) return action(OPENFLOW.group, u32(a.group));
   if ('decrementTtl' in a) return action(OPENFLOW.decrementTtl, zeros(4));
   if ('popVlan' in a) return action(OPENFLOW.popVlan, zeros(4));
-  if ('pushVlan' in a) return Buffer.concat([action(OPENFLOW.pushVlan, Buffer.concat([u16(VLAN_TYPE), zeros(2)])), action(OPENFLOW.set, valueTlv('vlan', a.pushVlan | TAGGED))]);
+  if ('pushVlan' in a)
+    return Buffer.concat([
+      action(OPENFLOW.pushVlan, Buffer.concat([u16(VLAN_TYPE), zeros(2)])),
+      action(OPENFLOW.set, valueTlv('vlan', a.pushVlan | TAGGED)),
+    ]);
   const { zone = 0, commit, table = NO_TABLE, translate } = a.track;
-  const nested = translate === undefined ? [] : [translate === 'as before' ? extension(EXTENSION.translate, Buffer.concat([zeros(2), u16(0), u16(0)])) : translation(translate)];
-  return extension(EXTENSION.track, Buffer.concat([u16(commit ? 1 : 0), u32(0), u16(zone), Buffer.from([table]), zeros(3), u16(0), ...nested]));
+  const nested =
+    translate === undefined
+      ? []
+      : [translate === 'as before' ? extension(EXTENSION.translate, Buffer.concat([zeros(2), u16(0), u16(0)])) : translation(translate)];
+  return extension(
+    EXTENSION.track,
+    Buffer.concat([u16(commit ? 1 : 0), u32(0), u16(zone), Buffer.from([table]), zeros(3), u16(0), ...nested]),
+  );
 }

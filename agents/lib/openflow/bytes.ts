@@ -31,7 +31,14 @@ const ipv4Bytes = (text: string): Buffer => Buffer.from(text.split('.').map(Numb
 
 function ipv6Bytes(text: string): Buffer {
   const [head = '', tail] = text.split('::');
-  const words = (part: string): number[] => (part === '' ? [] : part.split(':').flatMap((word) => (word.includes('.') ? [ipv4Bytes(word).readUInt16BE(0), ipv4Bytes(word).readUInt16BE(2)] : [Number.parseInt(word, 16)])));
+  const words = (part: string): number[] =>
+    part === ''
+      ? []
+      : part
+          .split(':')
+          .flatMap((word) =>
+            word.includes('.') ? [ipv4Bytes(word).readUInt16BE(0), ipv4Bytes(word).readUInt16BE(2)] : [Number.parseInt(word, 16)],
+          );
   const [before, after] = [words(head), tail === undefined ? [] : words(tail)];
   return Buffer.concat([...before, ...Array.from({ length: 8 - before.length - after.length }, () => 0), ...after].map(u16));
 }

@@ -16,11 +16,37 @@ const basic = (number: number, bytes: number): FieldCode => ({ oxmClass: BASIC, 
 const nicira = (number: number, bytes: number): FieldCode => ({ oxmClass: NICIRA, number, bytes });
 
 const FIELDS = {
-  inPort: basic(0, 4), metadata: basic(2, 8), ethDst: basic(3, 6), ethSrc: basic(4, 6), ethType: basic(5, 2), vlan: basic(6, 2),
-  ipProtocol: basic(10, 1), ipv4Src: basic(11, 4), ipv4Dst: basic(12, 4), tcpSrc: basic(13, 2), tcpDst: basic(14, 2), udpSrc: basic(15, 2), udpDst: basic(16, 2),
-  icmpType: basic(19, 1), arpOperation: basic(21, 2), arpSenderIp: basic(22, 4), arpTargetIp: basic(23, 4), arpSenderMac: basic(24, 6), arpTargetMac: basic(25, 6),
-  ipv6Src: basic(26, 16), ipv6Dst: basic(27, 16), icmpv6Type: basic(29, 1), ndTarget: basic(31, 16), ndSourceMac: basic(32, 6), ndTargetMac: basic(33, 6), tunnelId: basic(38, 8),
-  tunnelSrc: nicira(31, 4), tunnelDst: nicira(32, 4), ctState: nicira(105, 4), ctZone: nicira(106, 2), ctMark: nicira(107, 4),
+  inPort: basic(0, 4),
+  metadata: basic(2, 8),
+  ethDst: basic(3, 6),
+  ethSrc: basic(4, 6),
+  ethType: basic(5, 2),
+  vlan: basic(6, 2),
+  ipProtocol: basic(10, 1),
+  ipv4Src: basic(11, 4),
+  ipv4Dst: basic(12, 4),
+  tcpSrc: basic(13, 2),
+  tcpDst: basic(14, 2),
+  udpSrc: basic(15, 2),
+  udpDst: basic(16, 2),
+  icmpType: basic(19, 1),
+  arpOperation: basic(21, 2),
+  arpSenderIp: basic(22, 4),
+  arpTargetIp: basic(23, 4),
+  arpSenderMac: basic(24, 6),
+  arpTargetMac: basic(25, 6),
+  ipv6Src: basic(26, 16),
+  ipv6Dst: basic(27, 16),
+  icmpv6Type: basic(29, 1),
+  ndTarget: basic(31, 16),
+  ndSourceMac: basic(32, 6),
+  ndTargetMac: basic(33, 6),
+  tunnelId: basic(38, 8),
+  tunnelSrc: nicira(31, 4),
+  tunnelDst: nicira(32, 4),
+  ctState: nicira(105, 4),
+  ctZone: nicira(106, 2),
+  ctMark: nicira(107, 4),
 } as const;
 export type FieldName = keyof typeof FIELDS;
 /** "reg0" to "reg15": scratch memory of a packet on its way through the tables. */
@@ -104,10 +130,13 @@ function etherTypeOf({ type, ipSrc, ipDst, arp, neighbour, protocol }: Match): k
 }
 
 function connectionState(text: string): { value: Buffer; mask: Buffer } {
-  const [value, mask] = [...text.matchAll(/([+-])([a-z]+)/g)].reduce<readonly [number, number]>(([v, m], [, sign, name]) => {
-    const bit = STATES[name as keyof typeof STATES];
-    return [sign === '+' ? v | bit : v, m | bit] as const;
-  }, [0, 0]);
+  const [value, mask] = [...text.matchAll(/([+-])([a-z]+)/g)].reduce<readonly [number, number]>(
+    ([v, m], [, sign, name]) => {
+      const bit = STATES[name as keyof typeof STATES];
+      return [sign === '+' ? v | bit : v, m | bit] as const;
+    },
+    [0, 0],
+  );
   return { value: u32(value), mask: u32(mask) };
 }
 
@@ -116,7 +145,9 @@ export function matchBytes(match: Match, portOf: (name: string) => number): Buff
   const type = etherTypeOf(match);
   const protocol = match.protocol ?? (match.neighbour ? 'icmpv6' : undefined);
   const fields: Buffer[] = [];
-  const add = (field: Field, value: FieldValue | undefined): void => { if (value !== undefined) fields.push(valueTlv(field, value)); };
+  const add = (field: Field, value: FieldValue | undefined): void => {
+    if (value !== undefined) fields.push(valueTlv(field, value));
+  };
   const addPrefix = (field: Field, text: string | undefined): void => {
     if (text === undefined) return;
     const { value, mask } = prefixBytes(text);

@@ -5,8 +5,22 @@ import { matchBytes, type Match } from './fields.ts';
 
 export const VERSION = 5;
 export const TYPE = {
-  hello: 0, error: 1, echoRequest: 2, echoReply: 3, setConfig: 9, packetIn: 10, packetOut: 13, flowMod: 14, groupMod: 15, multipartRequest: 18, multipartReply: 19,
-  barrierRequest: 20, barrierReply: 21, meterMod: 29, bundleControl: 33, bundleAdd: 34,
+  hello: 0,
+  error: 1,
+  echoRequest: 2,
+  echoReply: 3,
+  setConfig: 9,
+  packetIn: 10,
+  packetOut: 13,
+  flowMod: 14,
+  groupMod: 15,
+  multipartRequest: 18,
+  multipartReply: 19,
+  barrierRequest: 20,
+  barrierReply: 21,
+  meterMod: 29,
+  bundleControl: 33,
+  bundleAdd: 34,
 } as const;
 export const MULTIPART = { flows: 1, ports: 13 } as const;
 export const BUNDLE = { open: 0, commit: 4 } as const;
@@ -89,8 +103,27 @@ function instructions({ meter, actions, metadata, goto }: Flow, portOf: PortOf):
   ];
 }
 
-function flowMod(command: number, { table, priority, match, cookie = 0, idleTimeoutS = 0 }: Flow, more: readonly Buffer[], portOf: PortOf): Buffer {
-  return Buffer.concat([u64(cookie), u64(0), Buffer.from([table, command]), u16(idleTimeoutS), u16(0), u16(priority), u32(NO_BUFFER), u32(ANY), u32(ANY), u16(0), u16(0), matchBytes(match, portOf), ...more]);
+function flowMod(
+  command: number,
+  { table, priority, match, cookie = 0, idleTimeoutS = 0 }: Flow,
+  more: readonly Buffer[],
+  portOf: PortOf,
+): Buffer {
+  return Buffer.concat([
+    u64(cookie),
+    u64(0),
+    Buffer.from([table, command]),
+    u16(idleTimeoutS),
+    u16(0),
+    u16(priority),
+    u32(NO_BUFFER),
+    u32(ANY),
+    u32(ANY),
+    u16(0),
+    u16(0),
+    matchBytes(match, portOf),
+    ...more,
+  ]);
 }
 
 export const addFlow = (flow: Flow, portOf: PortOf): Buffer => flowMod(COMMAND.add, flow, instructions(flow, portOf), portOf);
@@ -107,7 +140,17 @@ export function putGroup({ id, kind, buckets }: Group, portOf: PortOf): Buffer {
 }
 export const removeGroup = (id: number): Buffer => Buffer.concat([u16(MOD.delete), zeros(2), u32(id)]);
 
-export const putMeter = ({ id, rateBps, burstBits }: Meter): Buffer => Buffer.concat([u16(MOD.add), u16(KILOBITS), u32(id), u16(DROP), u16(16), u32(Math.round(rateBps / 1000)), u32(Math.round(burstBits / 1000)), zeros(4)]);
+export const putMeter = ({ id, rateBps, burstBits }: Meter): Buffer =>
+  Buffer.concat([
+    u16(MOD.add),
+    u16(KILOBITS),
+    u32(id),
+    u16(DROP),
+    u16(16),
+    u32(Math.round(rateBps / 1000)),
+    u32(Math.round(burstBits / 1000)),
+    zeros(4),
+  ]);
 export const removeMeter = (id: number): Buffer => Buffer.concat([u16(MOD.delete), u16(KILOBITS), u32(id)]);
 
 /** `inPort`: a port's name, or one that every switch has: as if it had come in there. */
@@ -123,7 +166,19 @@ export const wantPackets = (): Buffer => Buffer.concat([u16(0), u16(0xffff)]);
 export const portsRequest = (): Buffer => Buffer.concat([u16(MULTIPART.ports), u16(0), zeros(4)]);
 
 /** `table`: of this one (default: all). */
-export const flowsRequest = (table = ALL_TABLES): Buffer => Buffer.concat([u16(MULTIPART.flows), u16(0), zeros(4), Buffer.from([table, 0, 0, 0]), u32(ANY), u32(ANY), zeros(4), u64(0), u64(0), padded(Buffer.concat([u16(1), u16(4)]))]);
+export const flowsRequest = (table = ALL_TABLES): Buffer =>
+  Buffer.concat([
+    u16(MULTIPART.flows),
+    u16(0),
+    zeros(4),
+    Buffer.from([table, 0, 0, 0]),
+    u32(ANY),
+    u32(ANY),
+    zeros(4),
+    u64(0),
+    u64(0),
+    padded(Buffer.concat([u16(1), u16(4)])),
+  ]);
 
 export const bundleControl = (id: number, type: number): Buffer => Buffer.concat([u32(id), u16(type), u16(AT_ONCE)]);
 export const bundleAdd = (id: number, whole: Buffer): Buffer => Buffer.concat([u32(id), u16(0), u16(AT_ONCE), whole]);
@@ -132,7 +187,8 @@ export const bundleAdd = (id: number, whole: Buffer): Buffer => Buffer.concat([u
 export function readPorts(parts: readonly Buffer[]): Map<string, number> {
   const ports = new Map<string, number>();
   for (const part of parts) {
-    for (let at = 0; at + 40 <= part.length; at += part.readUInt16BE(at + 4)) ports.set(part.toString('utf8', at + 16, at + 32).replace(/\0.*$/s, ''), part.readUInt32BE(at));
+    for (let at = 0; at + 40 <= part.length; at += part.readUInt16BE(at + 4))
+      ports.set(part.toString('utf8', at + 16, at + 32).replace(/\0.*$/s, ''), part.readUInt32BE(at));
   }
   return ports;
 }
@@ -141,7 +197,13 @@ export function readFlows(parts: readonly Buffer[]): FlowStatistics[] {
   return parts.flatMap((part) => {
     const flows: FlowStatistics[] = [];
     for (let at = 0; at + 48 <= part.length; at += part.readUInt16BE(at)) {
-      flows.push({ table: part.readUInt8(at + 2), priority: part.readUInt16BE(at + 12), cookie: Number(part.readBigUInt64BE(at + 24)), packets: Number(part.readBigUInt64BE(at + 32)), bytes: Number(part.readBigUInt64BE(at + 40)) });
+      flows.push({
+        table: part.readUInt8(at + 2),
+        priority: part.readUInt16BE(at + 12),
+        cookie: Number(part.readBigUInt64BE(at + 24)),
+        packets: Number(part.readBigUInt64BE(at + 32)),
+        bytes: Number(part.readBigUInt64BE(at + 40)),
+      });
     }
     return flows;
   });
@@ -152,5 +214,10 @@ export function readPacketIn(body: Buffer): PacketIn {
   const matchEnd = 16 + Math.ceil(matchLength / 8) * 8;
   // in_port is the first field of the match, where it is known.
   const hasPort = matchLength >= 12 && body.readUInt32BE(20) === 0x80000004;
-  return { table: body.readUInt8(7), cookie: Number(body.readBigUInt64BE(8)), inPort: hasPort ? body.readUInt32BE(24) : 0, frame: Buffer.from(body.subarray(matchEnd + 2)) };
+  return {
+    table: body.readUInt8(7),
+    cookie: Number(body.readBigUInt64BE(8)),
+    inPort: hasPort ? body.readUInt32BE(24) : 0,
+    frame: Buffer.from(body.subarray(matchEnd + 2)),
+  };
 }

@@ -5,8 +5,30 @@
 import { connect, type Socket } from 'node:net';
 import type { Action } from './actions.ts';
 import {
-  addFlow, BUNDLE, bundleAdd, bundleControl, flowsRequest, message, packetOut, portsRequest, putGroup, putMeter, readFlows, readPacketIn, readPorts, removeAllFlows, removeFlow,
-  removeGroup, removeMeter, TYPE, wantPackets, type Flow, type FlowStatistics, type Group, type Meter, type PacketIn,
+  addFlow,
+  BUNDLE,
+  bundleAdd,
+  bundleControl,
+  flowsRequest,
+  message,
+  packetOut,
+  portsRequest,
+  putGroup,
+  putMeter,
+  readFlows,
+  readPacketIn,
+  readPorts,
+  removeAllFlows,
+  removeFlow,
+  removeGroup,
+  removeMeter,
+  TYPE,
+  wantPackets,
+  type Flow,
+  type FlowStatistics,
+  type Group,
+  type Meter,
+  type PacketIn,
 } from './messages.ts';
 
 const TIMEOUT_MS = 5000;
@@ -54,7 +76,10 @@ export class OpenFlowSwitch {
   /** Flows added (or replaced) and removed, in this order; resolves when the switch has done it. */
   async change(added: readonly Flow[], removed: readonly Flow[]): Promise<void> {
     await this.#knowPorts([...added, ...removed]);
-    await this.#done([...added.map((flow) => this.#message(TYPE.flowMod, addFlow(flow, this.#portOf))), ...removed.map((flow) => this.#message(TYPE.flowMod, removeFlow(flow, this.#portOf)))]);
+    await this.#done([
+      ...added.map((flow) => this.#message(TYPE.flowMod, addFlow(flow, this.#portOf))),
+      ...removed.map((flow) => this.#message(TYPE.flowMod, removeFlow(flow, this.#portOf))),
+    ]);
   }
 
   /** In place of whatever flows there are, in one bundle: no packet meets a part of them. */
@@ -142,7 +167,17 @@ export class OpenFlowSwitch {
         this.#waiting.delete(xid);
         reject(new Error('the switch does not answer'));
       }, TIMEOUT_MS);
-      this.#waiting.set(xid, { parts: [], resolve: (parts) => { clearTimeout(timer); resolve(parts); }, reject: (error) => { clearTimeout(timer); reject(error); } });
+      this.#waiting.set(xid, {
+        parts: [],
+        resolve: (parts) => {
+          clearTimeout(timer);
+          resolve(parts);
+        },
+        reject: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      });
       this.#socket.write(request);
     });
   }
@@ -168,16 +203,24 @@ export class OpenFlowSwitch {
 
   #handle(type: number, xid: number, body: Buffer): void {
     switch (type) {
-      case TYPE.echoRequest: this.#send(TYPE.echoReply, body, xid); return;
-      case TYPE.error: this.#errors.push(`error type ${body.readUInt16BE(0)} code ${body.readUInt16BE(2)}`); return;
-      case TYPE.packetIn: this.#onPacket?.(readPacketIn(body)); return;
+      case TYPE.echoRequest:
+        this.#send(TYPE.echoReply, body, xid);
+        return;
+      case TYPE.error:
+        this.#errors.push(`error type ${body.readUInt16BE(0)} code ${body.readUInt16BE(2)}`);
+        return;
+      case TYPE.packetIn:
+        this.#onPacket?.(readPacketIn(body));
+        return;
       case TYPE.multipartReply: {
         const waiting = this.#waiting.get(xid);
         waiting?.parts.push(Buffer.from(body.subarray(8)));
         if ((body.readUInt16BE(2) & 1) === 0) this.#settle(xid);
         return;
       }
-      case TYPE.barrierReply: this.#settle(xid); return;
+      case TYPE.barrierReply:
+        this.#settle(xid);
+        return;
       default: // hello, replies to bundles: errors say what matters
     }
   }

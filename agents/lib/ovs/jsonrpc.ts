@@ -4,7 +4,13 @@ import { Type, type Static } from 'typebox';
 import { parseJson } from '../../../src/core/json.ts';
 import type { DeepReadonly } from '../../../src/core/readonly.ts';
 
-const message = Type.Object({ id: Type.Optional(Type.Unknown()), method: Type.Optional(Type.String()), params: Type.Optional(Type.Array(Type.Unknown())), result: Type.Optional(Type.Unknown()), error: Type.Optional(Type.Unknown()) });
+const message = Type.Object({
+  id: Type.Optional(Type.Unknown()),
+  method: Type.Optional(Type.String()),
+  params: Type.Optional(Type.Array(Type.Unknown())),
+  result: Type.Optional(Type.Unknown()),
+  error: Type.Optional(Type.Unknown()),
+});
 type Message = DeepReadonly<Static<typeof message>>;
 
 const TIMEOUT_MS = 10_000;
@@ -80,7 +86,12 @@ export class JsonRpc {
     const id = ++this.#id;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#settle(id, (w) => w.reject(new Error(`${method}: no answer`))), TIMEOUT_MS);
-      const settled = <T>(done: (value: T) => void) => (value: T): void => { clearTimeout(timer); done(value); };
+      const settled =
+        <T>(done: (value: T) => void) =>
+        (value: T): void => {
+          clearTimeout(timer);
+          done(value);
+        };
       this.#waiting.set(id, { resolve: settled(resolve), reject: settled(reject) });
       this.#socket.write(JSON.stringify({ id, method, params }));
     });
@@ -102,7 +113,11 @@ export class JsonRpc {
   #handle({ id, method, params = [], result, error }: Message): void {
     if (method === 'echo') this.#socket.write(JSON.stringify({ id, result: params, error: null }));
     else if (method !== undefined) this.#events.onNotification?.(method, params);
-    else if (typeof id === 'number') this.#settle(id, (w) => { if (error === null || error === undefined) w.resolve(result); else w.reject(new Error(typeof error === 'string' ? error.trim() : JSON.stringify(error))); });
+    else if (typeof id === 'number')
+      this.#settle(id, (w) => {
+        if (error === null || error === undefined) w.resolve(result);
+        else w.reject(new Error(typeof error === 'string' ? error.trim() : JSON.stringify(error)));
+      });
   }
 
   #settle(id: number, done: (waiting: { resolve: (result: unknown) => void; reject: (error: Error) => void }) => void): void {

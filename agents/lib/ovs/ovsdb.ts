@@ -17,24 +17,48 @@ export type Operation =
   | { readonly op: 'select'; readonly table: string; readonly where: readonly Condition[]; readonly columns?: readonly string[] }
   | { readonly op: 'insert'; readonly table: string; readonly row: Row; readonly 'uuid-name'?: string }
   | { readonly op: 'update'; readonly table: string; readonly where: readonly Condition[]; readonly row: Row }
-  | { readonly op: 'mutate'; readonly table: string; readonly where: readonly Condition[]; readonly mutations: readonly (readonly [column: string, mutator: string, value: Value])[] }
+  | {
+      readonly op: 'mutate';
+      readonly table: string;
+      readonly where: readonly Condition[];
+      readonly mutations: readonly (readonly [column: string, mutator: string, value: Value])[];
+    }
   | { readonly op: 'delete'; readonly table: string; readonly where: readonly Condition[] }
   /** The transaction fails where the rows are other than these: `timeout` 0, at once. */
-  | { readonly op: 'wait'; readonly timeout: number; readonly table: string; readonly where: readonly Condition[]; readonly columns: readonly string[]; readonly until: '==' | '!='; readonly rows: readonly Row[] }
+  | {
+      readonly op: 'wait';
+      readonly timeout: number;
+      readonly table: string;
+      readonly where: readonly Condition[];
+      readonly columns: readonly string[];
+      readonly until: '==' | '!=';
+      readonly rows: readonly Row[];
+    }
   | { readonly op: 'assert'; readonly lock: string };
 
 const result = Type.Object({
-  uuid: Type.Optional(Type.Array(Type.String(), { minItems: 2, maxItems: 2 })), rows: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Unknown()))), count: Type.Optional(Type.Integer()),
-  error: Type.Optional(Type.String()), details: Type.Optional(Type.String()),
+  uuid: Type.Optional(Type.Array(Type.String(), { minItems: 2, maxItems: 2 })),
+  rows: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Unknown()))),
+  count: Type.Optional(Type.Integer()),
+  error: Type.Optional(Type.String()),
+  details: Type.Optional(Type.String()),
 });
 const results = Type.Array(Type.Union([result, Type.Null()]));
 export type Result = Static<typeof result>;
 
 /** What became of rows, by table and UUID: `initial` and `insert` hold all columns, `modify` those that changed. */
-const updates = Type.Record(Type.String(), Type.Record(Type.String(), Type.Object({
-  initial: Type.Optional(Type.Record(Type.String(), Type.Unknown())), insert: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-  modify: Type.Optional(Type.Record(Type.String(), Type.Unknown())), delete: Type.Optional(Type.Unknown()),
-})));
+const updates = Type.Record(
+  Type.String(),
+  Type.Record(
+    Type.String(),
+    Type.Object({
+      initial: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      insert: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      modify: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      delete: Type.Optional(Type.Unknown()),
+    }),
+  ),
+);
 export type Updates = Static<typeof updates>;
 
 export interface Followed {
@@ -71,7 +95,10 @@ export class OvsdbClient {
   async transact(operations: readonly Operation[]): Promise<Result[]> {
     const answer = conform(results, await this.#rpc.call('transact', [this.#database, ...operations])) as (Result | null)[];
     const refused = answer.findIndex((r) => r?.error !== undefined);
-    if (refused >= 0) throw new Error(`${operations[refused]?.op ?? 'commit'}: ${answer[refused]?.error}${answer[refused]?.details ? `: ${answer[refused].details}` : ''}`);
+    if (refused >= 0)
+      throw new Error(
+        `${operations[refused]?.op ?? 'commit'}: ${answer[refused]?.error}${answer[refused]?.details ? `: ${answer[refused].details}` : ''}`,
+      );
     return answer.map((r) => r ?? {});
   }
 
@@ -81,7 +108,9 @@ export class OvsdbClient {
     // Changes may come before the answer does.
     const early: Updates[] = [];
     this.#followers.set(id, (changes) => early.push(changes));
-    const requests = Object.fromEntries(Object.entries(tables).map(([table, { columns, where }]) => [table, [{ columns, ...(where ? { where } : {}) }]]));
+    const requests = Object.fromEntries(
+      Object.entries(tables).map(([table, { columns, where }]) => [table, [{ columns, ...(where ? { where } : {}) }]]),
+    );
     onChange(conform(updates, await this.#rpc.call('monitor_cond', [this.#database, id, requests])));
     this.#followers.set(id, onChange);
     early.forEach(onChange);

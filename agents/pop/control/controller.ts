@@ -7,7 +7,14 @@ import type { AgentConfig, PolicyRequest } from '../config.ts';
 import { validated } from '../../lib/params.ts';
 import { CONTROLLER_OPERATIONS, known } from '../operations.ts';
 import { HostNetwork } from '../nodes/host.ts';
-import { MANAGER_PORT, type ControllerFunctions, type ManagerControlFunctions, type ManagerStatus, type Policies, type PopFeedback } from '../protocol.ts';
+import {
+  MANAGER_PORT,
+  type ControllerFunctions,
+  type ManagerControlFunctions,
+  type ManagerStatus,
+  type Policies,
+  type PopFeedback,
+} from '../protocol.ts';
 import { nextAmounts, type Amounts, type PopState } from './law.ts';
 
 /** Intervals after which feedback is too old to decide by. */
@@ -52,10 +59,17 @@ export class Controller {
     };
     for (const pop of this.#config.pops) {
       const node = this.#config.nodes.find((n) => n.name === pop.manager)!;
-      this.#links.push(connect<ManagerControlFunctions>({
-        address: node.address, port: MANAGER_PORT, secret, self: this.#config.self.name, peer: node.name, local,
-        onPeer: (peer) => this.#greetings.push(this.#greet(pop.name, peer)),
-      }));
+      this.#links.push(
+        connect<ManagerControlFunctions>({
+          address: node.address,
+          port: MANAGER_PORT,
+          secret,
+          self: this.#config.self.name,
+          peer: node.name,
+          local,
+          onPeer: (peer) => this.#greetings.push(this.#greet(pop.name, peer)),
+        }),
+      );
     }
     if (this.#config.law) this.#timer = setInterval(() => void this.#inTurn(() => this.#decide()), this.#config.intervalMs);
   }
@@ -68,7 +82,8 @@ export class Controller {
   /** All PoPs have their first policies. */
   async ready(): Promise<void> {
     const deadline = performance.now() + REACH_MS;
-    while (this.#managers.size < this.#config.pops.length && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (this.#managers.size < this.#config.pops.length && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     await Promise.all(this.#greetings);
     // One that starts anew goes on where the PoPs are.
     if (this.#config.policies.length > 0 && this.#version === 0) await this.#inTurn(() => this.#set(this.#config.policies));
@@ -79,10 +94,28 @@ export class Controller {
     switch (name) {
       case 'SetPolicies': {
         const { policies } = validated(CONTROLLER_OPERATIONS[name], params);
-        return this.#inTurn(() => this.#set(policies.map(({ from, to, service, amount }) => ({ from, to, service: service ?? null, amount: parseFraction(amount) }))));
+        return this.#inTurn(() =>
+          this.#set(
+            policies.map(({ from, to, service, amount }) => ({ from, to, service: service ?? null, amount: parseFraction(amount) })),
+          ),
+        );
       }
-      case 'GetPolicies': return { version: this.#version, pops: Object.fromEntries(await Promise.all([...this.#managers].map(async ([pop, m]): Promise<[string, ManagerStatus | null]> => [pop, await m.call.query().catch(() => null)]))) };
-      case 'PullFeedback': return Object.fromEntries(await Promise.all(this.#config.pops.map(async ({ name: pop }): Promise<[string, PopFeedback]> => [pop, await this.#pull(pop)])));
+      case 'GetPolicies':
+        return {
+          version: this.#version,
+          pops: Object.fromEntries(
+            await Promise.all(
+              [...this.#managers].map(async ([pop, m]): Promise<[string, ManagerStatus | null]> => [
+                pop,
+                await m.call.query().catch(() => null),
+              ]),
+            ),
+          ),
+        };
+      case 'PullFeedback':
+        return Object.fromEntries(
+          await Promise.all(this.#config.pops.map(async ({ name: pop }): Promise<[string, PopFeedback]> => [pop, await this.#pull(pop)])),
+        );
       case 'Strict': {
         const { pop, on } = validated(CONTROLLER_OPERATIONS[name], params);
         this.#known(pop);
@@ -94,31 +127,42 @@ export class Controller {
   }
 
   async #pull(pop: string): Promise<PopFeedback> {
-    const unreachable = (): never => { throw new Refusal('Unreachable', `the manager of ${pop} does not answer`); };
+    const unreachable = (): never => {
+      throw new Refusal('Unreachable', `the manager of ${pop} does not answer`);
+    };
     const manager = this.#managers.get(pop) ?? unreachable();
     return manager.call.pull().catch(unreachable);
   }
 
   #known(pop: string): void {
-    if (!this.#config.pops.some((p) => p.name === pop)) throw new Refusal('UnknownPoP', `no PoP "${pop}"; there are: ${this.#config.pops.map((p) => p.name).join(', ')}`);
+    if (!this.#config.pops.some((p) => p.name === pop))
+      throw new Refusal('UnknownPoP', `no PoP "${pop}"; there are: ${this.#config.pops.map((p) => p.name).join(', ')}`);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#busy.then(work);
-    this.#busy = done.then(() => undefined, () => undefined);
+    this.#busy = done.then(
+      () => undefined,
+      () => undefined,
+    );
     return done;
   }
 
   /** A manager that comes back has the last table (R3 section 9.12); a new one gets the last policies. */
   async #greet(pop: string, peer: Peer<ManagerControlFunctions>): Promise<void> {
     this.#managers.set(pop, peer);
-    void peer.closed.then(() => { if (this.#managers.get(pop) === peer) this.#managers.delete(pop); });
+    void peer.closed.then(() => {
+      if (this.#managers.get(pop) === peer) this.#managers.delete(pop);
+    });
     const status = await peer.call.query().catch(() => null);
     if (!status) return;
     this.#version = Math.max(this.#version, status.version);
     const known = this.#policies.get(pop);
     if (!known) this.#policies.set(pop, status.policies);
-    else if (JSON.stringify(status.policies) !== JSON.stringify(known)) await this.#inTurn(() => this.#apply(new Map([[pop, known]]))).catch((error: unknown) => log('warn', 'apply', { pop, why: (error as Error).message }));
+    else if (JSON.stringify(status.policies) !== JSON.stringify(known))
+      await this.#inTurn(() => this.#apply(new Map([[pop, known]]))).catch((error: unknown) =>
+        log('warn', 'apply', { pop, why: (error as Error).message }),
+      );
   }
 
   async #set(requests: readonly PolicyRequest[]): Promise<{ version: number; changed: number }> {
@@ -126,19 +170,24 @@ export class Controller {
       this.#known(from);
       this.#known(to);
       if (from === to) throw new Refusal('InvalidRequest', `/policies: ${from} cannot forward to itself`);
-      if (service !== null && !this.#config.services.some((s) => s.name === service)) throw new Refusal('UnknownService', `no service "${service}"; there are: ${this.#config.services.map((s) => s.name).join(', ')}`);
-      if (service !== null && amount > 0 && !this.#serves(to, service)) throw new Refusal('InvalidRequest', `/policies: ${to} has no server for "${service}"`);
+      if (service !== null && !this.#config.services.some((s) => s.name === service))
+        throw new Refusal('UnknownService', `no service "${service}"; there are: ${this.#config.services.map((s) => s.name).join(', ')}`);
+      if (service !== null && amount > 0 && !this.#serves(to, service))
+        throw new Refusal('InvalidRequest', `/policies: ${to} has no server for "${service}"`);
       if (amount > 1) throw new Refusal('InvalidRequest', `/policies: ${amount * 100}% is more than there is`);
     }
     const next = new Map(this.#policies);
     for (const { from, to, service, amount } of requests) {
       const own: Record<string, Readonly<Record<string, number>>> = { ...next.get(from) };
-      for (const s of this.#config.services.filter((s) => (service === null ? amount === 0 || this.#serves(to, s.name) : s.name === service))) {
+      for (const s of this.#config.services.filter((s) =>
+        service === null ? amount === 0 || this.#serves(to, s.name) : s.name === service,
+      )) {
         const others = Object.entries(own[s.name] ?? {}).filter(([pop]) => pop !== to);
         const shares = Object.fromEntries(amount === 0 ? others : [...others, [to, amount]]);
         own[s.name] = shares;
         const sum = Object.values(shares).reduce((a, b) => a + b, 0);
-        if (sum > 1 + 1e-9) throw new Refusal('InvalidRequest', `/policies: ${from} would forward ${Math.round(sum * 100)}% of "${s.name}"`);
+        if (sum > 1 + 1e-9)
+          throw new Refusal('InvalidRequest', `/policies: ${from} would forward ${Math.round(sum * 100)}% of "${s.name}"`);
       }
       next.set(from, own);
     }
@@ -147,7 +196,12 @@ export class Controller {
 
   /** Counts what is made, changed and cancelled (R3-28). */
   #adopt(pop: string, policies: Policies): void {
-    const flat = (all: Policies | undefined) => new Map(Object.entries(all ?? {}).flatMap(([service, shares]) => Object.entries(shares).map(([to, amount]) => [`${service} ${to}`, amount] as const)));
+    const flat = (all: Policies | undefined) =>
+      new Map(
+        Object.entries(all ?? {}).flatMap(([service, shares]) =>
+          Object.entries(shares).map(([to, amount]) => [`${service} ${to}`, amount] as const),
+        ),
+      );
     const [before, after] = [flat(this.#policies.get(pop)), flat(policies)];
     for (const [key, amount] of after) {
       if (!before.has(key)) this.#counters.policiesMade += 1;
@@ -163,16 +217,24 @@ export class Controller {
     const version = this.#version;
     this.#counters.versions += 1;
     const sentMs = Date.now();
-    const done = await Promise.allSettled([...policies].map(async ([pop, own]) => {
-      const manager = this.#managers.get(pop);
-      if (!manager) throw new Refusal('Unreachable', `the manager of ${pop} does not answer`);
-      const { changed } = await manager.call.apply({ version, policies: own });
-      this.#applied.set(pop, version);
-      this.#adopt(pop, own);
-      return changed;
-    }));
+    const done = await Promise.allSettled(
+      [...policies].map(async ([pop, own]) => {
+        const manager = this.#managers.get(pop);
+        if (!manager) throw new Refusal('Unreachable', `the manager of ${pop} does not answer`);
+        const { changed } = await manager.call.apply({ version, policies: own });
+        this.#applied.set(pop, version);
+        this.#adopt(pop, own);
+        return changed;
+      }),
+    );
     const changed = done.reduce((sum, d) => sum + (d.status === 'fulfilled' ? d.value : 0), 0);
-    log('info', 'policies', { version, sentMs, appliedMs: Date.now(), changed, policies: Object.fromEntries([...policies].filter((_, i) => done[i]?.status === 'fulfilled')) });
+    log('info', 'policies', {
+      version,
+      sentMs,
+      appliedMs: Date.now(),
+      changed,
+      policies: Object.fromEntries([...policies].filter((_, i) => done[i]?.status === 'fulfilled')),
+    });
     const failed = done.find((d) => d.status === 'rejected');
     if (failed) throw failed.reason;
     return { version, changed };
@@ -195,18 +257,47 @@ export class Controller {
       });
       const latencies = Object.values(servers).flatMap((s) => s.latencyMs ?? []);
       // Feedback of a PoP decides nothing while its own policies, or those that send to it, are newer.
-      const senders = [pop.name, ...pops.map((p) => p.name).filter((name) => Object.values(this.#policies.get(name) ?? {}).some((shares) => (shares[pop.name] ?? 0) > 0))];
-      const isOlder = version < (this.#applied.get(pop.name) ?? 0) || senders.some((name) => (this.#feedback.get(name)?.at(-1)?.report.version ?? -1) < (this.#applied.get(name) ?? 0));
-      return [{ name: pop.name, strict: this.#strict.has(pop.name), loads, latencyMs: latencies.length === 0 ? null : Math.max(...latencies), distanceMs, stale: nowMs - known.atMs > STALE_INTERVALS * feedbackMs || isOlder }];
+      const senders = [
+        pop.name,
+        ...pops
+          .map((p) => p.name)
+          .filter((name) => Object.values(this.#policies.get(name) ?? {}).some((shares) => (shares[pop.name] ?? 0) > 0)),
+      ];
+      const isOlder =
+        version < (this.#applied.get(pop.name) ?? 0) ||
+        senders.some((name) => (this.#feedback.get(name)?.at(-1)?.report.version ?? -1) < (this.#applied.get(name) ?? 0));
+      return [
+        {
+          name: pop.name,
+          strict: this.#strict.has(pop.name),
+          loads,
+          latencyMs: latencies.length === 0 ? null : Math.max(...latencies),
+          distanceMs,
+          stale: nowMs - known.atMs > STALE_INTERVALS * feedbackMs || isOlder,
+        },
+      ];
     });
-    log('debug', 'loads', { loads: Object.fromEntries(states.map((s) => [s.name, s.loads.map((l) => Math.round(l * 1000) / 1000)])), stale: states.filter((s) => s.stale).map((s) => s.name) });
-    const before: Amounts = new Map(states.map(({ name }) => [name, new Map(Object.entries(averaged(this.#policies.get(name), services.length)))]));
+    log('debug', 'loads', {
+      loads: Object.fromEntries(states.map((s) => [s.name, s.loads.map((l) => Math.round(l * 1000) / 1000)])),
+      stale: states.filter((s) => s.stale).map((s) => s.name),
+    });
+    const before: Amounts = new Map(
+      states.map(({ name }) => [name, new Map(Object.entries(averaged(this.#policies.get(name), services.length)))]),
+    );
     const after = nextAmounts(states, before, law);
     if (after === before) return;
     const changed = [...after].filter(([pop, shares]) => !isSame(shares, before.get(pop)) && this.#managers.has(pop)).map(([pop]) => pop);
     // The law's amounts are of a PoP's traffic as a whole: every service's flows alike, where the other PoP has it.
-    const policies = new Map(changed.map((pop): [string, Policies] => [pop, Object.fromEntries(services.map((s) => [s.name, Object.fromEntries([...after.get(pop)!].filter(([to]) => this.#serves(to, s.name)))]))]));
-    if (changed.length > 0) await this.#apply(policies).catch((error: unknown) => log('warn', 'decision', { why: (error as Error).message }));
+    const policies = new Map(
+      changed.map((pop): [string, Policies] => [
+        pop,
+        Object.fromEntries(
+          services.map((s) => [s.name, Object.fromEntries([...after.get(pop)!].filter(([to]) => this.#serves(to, s.name)))]),
+        ),
+      ]),
+    );
+    if (changed.length > 0)
+      await this.#apply(policies).catch((error: unknown) => log('warn', 'decision', { why: (error as Error).message }));
   }
 
   #serves(pop: string, service: string): boolean {
@@ -217,16 +308,26 @@ export class Controller {
 
 function averaged(policies: Policies | undefined, services: number): Record<string, number> {
   const sums: Record<string, number> = {};
-  for (const shares of Object.values(policies ?? {})) for (const [to, amount] of Object.entries(shares)) sums[to] = (sums[to] ?? 0) + amount / services;
+  for (const shares of Object.values(policies ?? {}))
+    for (const [to, amount] of Object.entries(shares)) sums[to] = (sums[to] ?? 0) + amount / services;
   return sums;
 }
 
-const isSame = (a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number> | undefined): boolean => a.size === (b?.size ?? 0) && [...a].every(([to, amount]) => b?.get(to) === amount);
+const isSame = (a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number> | undefined): boolean =>
+  a.size === (b?.size ?? 0) && [...a].every(([to, amount]) => b?.get(to) === amount);
 
 export async function startController({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const network = new HostNetwork();
   if (config.gateway !== null) await network.addDefaultRoute(config.gateway);
   const controller = new Controller(config);
   controller.start(secret);
-  return { counters: () => controller.counters, ready: () => controller.ready(), request: (operation, params) => controller.request(operation, params), stop: async () => { controller.stop(); await network.stop(); } };
+  return {
+    counters: () => controller.counters,
+    ready: () => controller.ready(),
+    request: (operation, params) => controller.request(operation, params),
+    stop: async () => {
+      controller.stop();
+      await network.stop();
+    },
+  };
 }

@@ -30,10 +30,15 @@ const LEAST_KEPT = 0.05;
 const ROUNDS = 50;
 
 const total = (shares: ReadonlyMap<string, number> | undefined): number => [...(shares ?? [])].reduce((sum, [, amount]) => sum + amount, 0);
-export const combinedLoad = (loads: readonly number[]): number => (loads.length === 0 ? 0 : loads.reduce((a, b) => a + b, 0) / loads.length);
+export const combinedLoad = (loads: readonly number[]): number =>
+  loads.length === 0 ? 0 : loads.reduce((a, b) => a + b, 0) / loads.length;
 
 /** Does a rule hold of a PoP's servers? `beyond`: which loads count. */
-export function holds({ load, when, servers }: RuleConfig, loads: readonly number[], beyond: (own: number, threshold: number) => boolean): boolean {
+export function holds(
+  { load, when, servers }: RuleConfig,
+  loads: readonly number[],
+  beyond: (own: number, threshold: number) => boolean,
+): boolean {
   if (loads.length === 0) return false;
   if (when === 'combined') return beyond(combinedLoad(loads), load);
   const count = loads.filter((own) => beyond(own, load)).length;
@@ -60,16 +65,23 @@ export function demands(states: readonly PopState[], amounts: Amounts): Map<stri
 /** Amounts from now on; the same map where nothing changes. */
 export function nextAmounts(states: readonly PopState[], amounts: Amounts, law: LawConfig): Amounts {
   const demand = demands(states, amounts);
-  const room = new Map(states.filter((s) => !s.strict && !s.stale && holds(law.receiver, s.loads, below)).map((s) => [s.name, (law.goal - combinedLoad(s.loads)) * s.loads.length]));
+  const room = new Map(
+    states
+      .filter((s) => !s.strict && !s.stale && holds(law.receiver, s.loads, below))
+      .map((s) => [s.name, (law.goal - combinedLoad(s.loads)) * s.loads.length]),
+  );
   const next = new Map([...amounts].map(([from, shares]) => [from, new Map(shares)]));
   const sharesOf = (from: string): Map<string, number> => next.get(from) ?? next.set(from, new Map()).get(from)!;
   /** Nobody is there any more: what is sent there comes back at once. */
   const deserted = states.filter((s) => s.loads.length === 0 && !s.stale).map((s) => s.name);
-  const isOver = (s: PopState): boolean => holds(law.donor, s.loads, above) || (law.latencyMs !== null && s.latencyMs !== null && s.latencyMs > law.latencyMs);
+  const isOver = (s: PopState): boolean =>
+    holds(law.donor, s.loads, above) || (law.latencyMs !== null && s.latencyMs !== null && s.latencyMs > law.latencyMs);
   let changed = false;
   for (const shares of next.values()) for (const to of deserted) changed = shares.delete(to) || changed;
   // The most loaded one chooses first.
-  for (const s of states.filter((s) => !s.stale).sort((a, b) => combinedLoad(b.loads) - combinedLoad(a.loads) || (a.name < b.name ? -1 : 1))) {
+  for (const s of states
+    .filter((s) => !s.stale)
+    .sort((a, b) => combinedLoad(b.loads) - combinedLoad(a.loads) || (a.name < b.name ? -1 : 1))) {
     const own = demand.get(s.name)!;
     const load = combinedLoad(s.loads);
     const shed = total(amounts.get(s.name));
@@ -78,7 +90,9 @@ export function nextAmounts(states: readonly PopState[], amounts: Amounts, law: 
       // Latency, or one hot server, may call for it below the goal.
       const excess = Math.max(load - law.goal, load * LEAST_CHANGE) * s.loads.length;
       let wanted = Math.min(excess / own, law.step, 1 - LEAST_KEPT - shed);
-      const nearest = [...room.keys()].filter((name) => name !== s.name && room.get(name)! > 0).sort((a, b) => (s.distanceMs[a] ?? Infinity) - (s.distanceMs[b] ?? Infinity) || (a < b ? -1 : 1));
+      const nearest = [...room.keys()]
+        .filter((name) => name !== s.name && room.get(name)! > 0)
+        .sort((a, b) => (s.distanceMs[a] ?? Infinity) - (s.distanceMs[b] ?? Infinity) || (a < b ? -1 : 1));
       for (const to of nearest) {
         const amount = Math.min(wanted, room.get(to)! / own);
         if (amount < LEAST_CHANGE) continue;
@@ -93,7 +107,9 @@ export function nextAmounts(states: readonly PopState[], amounts: Amounts, law: 
       // Of the room that others have not been given meanwhile.
       let back = Math.min((room.get(s.name) ?? 0) / own, law.step, shed);
       // From the farthest first.
-      for (const [to, amount] of [...sharesOf(s.name)].sort(([a], [b]) => (s.distanceMs[b] ?? 0) - (s.distanceMs[a] ?? 0) || (a < b ? -1 : 1))) {
+      for (const [to, amount] of [...sharesOf(s.name)].sort(
+        ([a], [b]) => (s.distanceMs[b] ?? 0) - (s.distanceMs[a] ?? 0) || (a < b ? -1 : 1),
+      )) {
         const less = Math.min(amount, back);
         if (less < LEAST_CHANGE && less < amount) continue;
         setShare(sharesOf(s.name), to, amount - less);
@@ -106,7 +122,15 @@ export function nextAmounts(states: readonly PopState[], amounts: Amounts, law: 
   return changed ? next : amounts;
 }
 
-function sendBack(s: PopState, excess: number, states: readonly PopState[], demand: ReadonlyMap<string, number>, amounts: Amounts, next: Map<string, Map<string, number>>, step: number): boolean {
+function sendBack(
+  s: PopState,
+  excess: number,
+  states: readonly PopState[],
+  demand: ReadonlyMap<string, number>,
+  amounts: Amounts,
+  next: Map<string, Map<string, number>>,
+  step: number,
+): boolean {
   const senders = states.filter((o) => (amounts.get(o.name)?.get(s.name) ?? 0) > 0);
   const received = senders.reduce((sum, o) => sum + amounts.get(o.name)!.get(s.name)! * demand.get(o.name)!, 0);
   if (received === 0) return false;

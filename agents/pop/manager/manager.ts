@@ -4,7 +4,18 @@ import { listen, type Peer } from '../../lib/channel.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, Pop } from '../config.ts';
-import { MANAGER_PORT, type ControllerFunctions, type ManagerControlFunctions, type ManagerStatus, type ManagerUnitFunctions, type Policies, type PopFeedback, type ServerFeedback, type UnitFunctions, type WireSlot } from '../protocol.ts';
+import {
+  MANAGER_PORT,
+  type ControllerFunctions,
+  type ManagerControlFunctions,
+  type ManagerStatus,
+  type ManagerUnitFunctions,
+  type Policies,
+  type PopFeedback,
+  type ServerFeedback,
+  type UnitFunctions,
+  type WireSlot,
+} from '../protocol.ts';
 import { countOf, decode, drained, emptyTable, encode, isKept, nextDrainMs, retarget, withServers, type Table } from './table.ts';
 import { HostNetwork } from '../nodes/host.ts';
 
@@ -66,7 +77,9 @@ export class Manager {
 
   async start(secret: string): Promise<void> {
     this.#server = await listen<UnitFunctions & ControllerFunctions>({
-      address: this.#config.self.address, port: MANAGER_PORT, secret,
+      address: this.#config.self.address,
+      port: MANAGER_PORT,
+      secret,
       serve: (name) => {
         const node = this.#config.nodes.find((n) => n.name === name);
         if (node?.role === 'controller') return this.#forController();
@@ -91,7 +104,8 @@ export class Manager {
 
   /** Until the edge has its first table. */
   async ready(): Promise<void> {
-    while ((this.#units.get(this.#pop.edge)?.version ?? 0) === 0 || this.#servers.size < this.#pop.servers.length) await new Promise((resolve) => setTimeout(resolve, 50));
+    while ((this.#units.get(this.#pop.edge)?.version ?? 0) === 0 || this.#servers.size < this.#pop.servers.length)
+      await new Promise((resolve) => setTimeout(resolve, 50));
   }
 
   #forUnit(name: string): ManagerUnitFunctions {
@@ -100,7 +114,7 @@ export class Manager {
         const server = this.#servers.get(name);
         if (!server) return;
         server.last = report;
-      server.lastMs = performance.now();
+        server.lastMs = performance.now();
         const was = server.unhealthy >= UNHEALTHY_REPORTS;
         server.unhealthy = report.healthy ? 0 : server.unhealthy + 1;
         if (was !== server.unhealthy >= UNHEALTHY_REPORTS) this.#serversChanged();
@@ -126,7 +140,9 @@ export class Manager {
     const node = this.#config.nodes.find((n) => n.name === peer.name);
     if (node?.role === 'controller') {
       this.#controller = peer;
-      void peer.closed.then(() => { if (this.#controller === peer) this.#controller = undefined; });
+      void peer.closed.then(() => {
+        if (this.#controller === peer) this.#controller = undefined;
+      });
       return;
     }
     if (node?.role === 'server') {
@@ -142,7 +158,9 @@ export class Manager {
       return;
     }
     this.#units.set(peer.name, { peer, version: 0, sent: new Map() });
-    void peer.closed.then(() => { if (this.#units.get(peer.name)?.peer === peer) this.#units.delete(peer.name); });
+    void peer.closed.then(() => {
+      if (this.#units.get(peer.name)?.peer === peer) this.#units.delete(peer.name);
+    });
     void this.#welcome(peer);
   }
 
@@ -158,7 +176,8 @@ export class Manager {
     }
     // Servers that were there are waited for: without them entries would lead nowhere.
     const deadline = performance.now() + SERVERS_MS;
-    while (!this.#recalled && this.#servers.size < this.#pop.servers.length && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!this.#recalled && this.#servers.size < this.#pop.servers.length && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
     this.#recalled = true;
     this.#serversChanged();
   }
@@ -181,7 +200,17 @@ export class Manager {
 
   #serversChanged(): void {
     if (!this.#recalled) return;
-    for (const [service, table] of this.#tables) this.#tables.set(service, withServers(table, this.#homes(service), new Set(this.#homes(service).filter((name) => this.#isAlive(name))), Date.now(), this.#config.drainMs));
+    for (const [service, table] of this.#tables)
+      this.#tables.set(
+        service,
+        withServers(
+          table,
+          this.#homes(service),
+          new Set(this.#homes(service).filter((name) => this.#isAlive(name))),
+          Date.now(),
+          this.#config.drainMs,
+        ),
+      );
     void this.#push();
   }
 
@@ -207,7 +236,8 @@ export class Manager {
       const { table: next, journal } = retarget(table, new Map(reachable), Date.now(), this.#config.drainMs);
       this.#tables.set(service, next);
       changed += journal.length;
-      if (journal.length > 0) log('info', 'modifications', { version, service, list: journal.map((m) => [m.number, m.slot, m.from, m.to]) });
+      if (journal.length > 0)
+        log('info', 'modifications', { version, service, list: journal.map((m) => [m.number, m.slot, m.from, m.to]) });
     }
     this.#counters.modifications += changed;
     await this.#push();
@@ -223,19 +253,21 @@ export class Manager {
       this.#revision += 1;
       const revision = this.#revision;
       const memory = encode({ version: this.#version, policies: this.#policies, tables: Object.fromEntries(this.#tables) });
-      const done = await Promise.all([...this.#units.values()].map(async (unit): Promise<boolean> => {
-        const changes = slots.filter((s) => unit.sent.get(`${s.table} ${s.index}`) !== JSON.stringify(s));
-        try {
-          if (changes.length > 0) unit.version = await unit.peer.call.program({ version: revision, slots: changes });
-          for (const s of changes) unit.sent.set(`${s.table} ${s.index}`, JSON.stringify(s));
-          await unit.peer.call.remember(memory);
-          this.#counters.pushes += 1;
-          return true;
-        } catch (error) {
-          log('warn', 'push', { unit: unit.peer.name, why: (error as Error).message });
-          return false;
-        }
-      }));
+      const done = await Promise.all(
+        [...this.#units.values()].map(async (unit): Promise<boolean> => {
+          const changes = slots.filter((s) => unit.sent.get(`${s.table} ${s.index}`) !== JSON.stringify(s));
+          try {
+            if (changes.length > 0) unit.version = await unit.peer.call.program({ version: revision, slots: changes });
+            for (const s of changes) unit.sent.set(`${s.table} ${s.index}`, JSON.stringify(s));
+            await unit.peer.call.remember(memory);
+            this.#counters.pushes += 1;
+            return true;
+          } catch (error) {
+            log('warn', 'push', { unit: unit.peer.name, why: (error as Error).message });
+            return false;
+          }
+        }),
+      );
       this.#upToDate = done.length > 0 && done.every(Boolean);
       clearTimeout(this.#retryTimer);
       // A unit that comes is pushed to anyway.
@@ -252,11 +284,22 @@ export class Manager {
   }
 
   #wire(nowMs: number): WireSlot[] {
-    const edgeOf = (pop: string | undefined): string => this.#addresses.get(this.#config.pops.find((p) => p.name === pop)?.edge ?? '') ?? NOBODY;
-    return this.#config.services.flatMap(({ name, table }) => this.#tables.get(name)!.slots.map((slot, index): WireSlot => ({
-      table, index, server: this.#addresses.get(slot.server ?? '') ?? NOBODY, target: edgeOf(slot.target ?? undefined), formers: [edgeOf(slot.formers[0]?.pop), edgeOf(slot.formers[1]?.pop)],
-      hand: this.#addresses.get(slot.hand?.server ?? '') ?? NOBODY, away: slot.target !== null, keep: isKept(slot, nowMs),
-    })));
+    const edgeOf = (pop: string | undefined): string =>
+      this.#addresses.get(this.#config.pops.find((p) => p.name === pop)?.edge ?? '') ?? NOBODY;
+    return this.#config.services.flatMap(({ name, table }) =>
+      this.#tables
+        .get(name)!
+        .slots.map((slot, index): WireSlot => ({
+          table,
+          index,
+          server: this.#addresses.get(slot.server ?? '') ?? NOBODY,
+          target: edgeOf(slot.target ?? undefined),
+          formers: [edgeOf(slot.formers[0]?.pop), edgeOf(slot.formers[1]?.pop)],
+          hand: this.#addresses.get(slot.hand?.server ?? '') ?? NOBODY,
+          away: slot.target !== null,
+          keep: isKept(slot, nowMs),
+        })),
+    );
   }
 
   /** Without servers it is said that there are none: nobody must be sent there. */
@@ -273,9 +316,16 @@ export class Manager {
 
   #status(): ManagerStatus {
     return {
-      version: this.#version, policies: this.#policies,
-      entries: Object.fromEntries([...this.#tables].map(([service, table]) => [service, Object.fromEntries([...new Set(table.slots.map((s) => s.target))].map((pop) => [pop ?? '', countOf(table, pop)]))])),
-      servers: [...this.#servers.keys()], units: Object.fromEntries([...this.#units].map(([name, u]) => [name, u.version])),
+      version: this.#version,
+      policies: this.#policies,
+      entries: Object.fromEntries(
+        [...this.#tables].map(([service, table]) => [
+          service,
+          Object.fromEntries([...new Set(table.slots.map((s) => s.target))].map((pop) => [pop ?? '', countOf(table, pop)])),
+        ]),
+      ),
+      servers: [...this.#servers.keys()],
+      units: Object.fromEntries([...this.#units].map(([name, u]) => [name, u.version])),
     };
   }
 
@@ -295,14 +345,26 @@ export class Manager {
 
   /** By the time that a connection takes: a round trip. */
   async #measureDistances(): Promise<void> {
-    await Promise.all(this.#config.pops.filter((p) => p.name !== this.#pop.name).map(async (pop) => {
-      const startedMs = performance.now();
-      const reached = await new Promise<boolean>((resolve) => {
-        const socket = connectTcp({ host: this.#addresses.get(pop.manager)!, port: MANAGER_PORT, timeout: DISTANCE_MS }, () => { resolve(true); socket.destroy(); });
-        socket.on('error', () => resolve(false)).on('timeout', () => { resolve(false); socket.destroy(); });
-      });
-      this.#setReached(pop.name, reached, performance.now() - startedMs);
-    }));
+    await Promise.all(
+      this.#config.pops
+        .filter((p) => p.name !== this.#pop.name)
+        .map(async (pop) => {
+          const startedMs = performance.now();
+          const reached = await new Promise<boolean>((resolve) => {
+            const socket = connectTcp({ host: this.#addresses.get(pop.manager)!, port: MANAGER_PORT, timeout: DISTANCE_MS }, () => {
+              resolve(true);
+              socket.destroy();
+            });
+            socket
+              .on('error', () => resolve(false))
+              .on('timeout', () => {
+                resolve(false);
+                socket.destroy();
+              });
+          });
+          this.#setReached(pop.name, reached, performance.now() - startedMs);
+        }),
+    );
   }
 }
 
@@ -311,5 +373,12 @@ export async function startManager({ config, secret }: AgentSetup<AgentConfig>):
   if (config.gateway !== null) await network.addDefaultRoute(config.gateway);
   const manager = new Manager(config);
   await manager.start(secret);
-  return { counters: () => manager.counters, ready: () => manager.ready(), stop: async () => { manager.stop(); await network.stop(); } };
+  return {
+    counters: () => manager.counters,
+    ready: () => manager.ready(),
+    stop: async () => {
+      manager.stop();
+      await network.stop();
+    },
+  };
 }

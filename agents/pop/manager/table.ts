@@ -46,7 +46,17 @@ const MOST_FORMERS = 2;
 const LOST_MS = 10_000;
 
 export function emptyTable(slots: number): Table {
-  return { modifications: 0, slots: Array.from({ length: slots }, (): Slot => ({ server: null, target: null, formers: [], keepUntilMs: Infinity, hand: null, modified: 0 })) };
+  return {
+    modifications: 0,
+    slots: Array.from({ length: slots }, (): Slot => ({
+      server: null,
+      target: null,
+      formers: [],
+      keepUntilMs: Infinity,
+      hand: null,
+      modified: 0,
+    })),
+  };
 }
 
 /** Slots of each PoP: 5 % of 1024 are 51 (R3 section 3.6). Amounts that exceed the table together are cut, the last ones first. */
@@ -64,13 +74,20 @@ export function wantedSlots(amounts: ReadonlyMap<string, number>, slots: number)
 export const countOf = ({ slots }: Table, pop: string | null): number => slots.reduce((n, s) => n + (s.target === pop ? 1 : 0), 0);
 
 /** `drainMs` null: connections are kept until they end. */
-export function retarget(table: Table, amounts: ReadonlyMap<string, number>, nowMs: number, drainMs: number | null): { table: Table; journal: Modification[] } {
+export function retarget(
+  table: Table,
+  amounts: ReadonlyMap<string, number>,
+  nowMs: number,
+  drainMs: number | null,
+): { table: Table; journal: Modification[] } {
   const wanted = wantedSlots(amounts, table.slots.length);
   const untilMs = drainMs === null ? Infinity : nowMs + drainMs;
   const oldestFirst = (indices: number[]): number[] => indices.sort((a, b) => table.slots[a]!.modified - table.slots[b]!.modified || a - b);
   const of = (pop: string | null): number[] => [...table.slots.keys()].filter((i) => table.slots[i]!.target === pop);
   const pops = [...new Set([...wanted.keys(), ...table.slots.flatMap((s) => s.target ?? [])])].sort();
-  const released = oldestFirst(pops.flatMap((pop) => oldestFirst(of(pop)).slice(0, Math.max(0, countOf(table, pop) - (wanted.get(pop) ?? 0)))));
+  const released = oldestFirst(
+    pops.flatMap((pop) => oldestFirst(of(pop)).slice(0, Math.max(0, countOf(table, pop) - (wanted.get(pop) ?? 0)))),
+  );
   // What must change anyway serves those that want more; only then local entries do.
   const pool = [...released, ...oldestFirst(of(null))];
   const slots = [...table.slots];
@@ -90,19 +107,37 @@ export function retarget(table: Table, amounts: ReadonlyMap<string, number>, now
 
 function moved(slot: Slot, to: string | null, nowMs: number, untilMs: number, number: number): Slot {
   const left = slot.target === null ? [] : [{ pop: slot.target, untilMs }];
-  const formers = [...left, ...slot.formers].filter((f, i, all) => f.pop !== to && f.untilMs > nowMs && all.findIndex((g) => g.pop === f.pop) === i).slice(0, MOST_FORMERS);
-  return { ...slot, target: to, formers, keepUntilMs: slot.target === null ? untilMs : to === null ? Infinity : slot.keepUntilMs, modified: number };
+  const formers = [...left, ...slot.formers]
+    .filter((f, i, all) => f.pop !== to && f.untilMs > nowMs && all.findIndex((g) => g.pop === f.pop) === i)
+    .slice(0, MOST_FORMERS);
+  return {
+    ...slot,
+    target: to,
+    formers,
+    keepUntilMs: slot.target === null ? untilMs : to === null ? Infinity : slot.keepUntilMs,
+    modified: number,
+  };
 }
 
 /** Without what has drained (R3-36). The same table where nothing has. */
 export function drained(table: Table, nowMs: number): Table {
   const isDue = (s: Slot): boolean => s.formers.some((f) => f.untilMs <= nowMs) || (s.hand !== null && s.hand.untilMs <= nowMs);
   if (!table.slots.some(isDue)) return table;
-  return { ...table, slots: table.slots.map((s) => (isDue(s) ? { ...s, formers: s.formers.filter((f) => f.untilMs > nowMs), hand: s.hand && s.hand.untilMs > nowMs ? s.hand : null } : s)) };
+  return {
+    ...table,
+    slots: table.slots.map((s) =>
+      isDue(s) ? { ...s, formers: s.formers.filter((f) => f.untilMs > nowMs), hand: s.hand && s.hand.untilMs > nowMs ? s.hand : null } : s,
+    ),
+  };
 }
 
 /** When `drained`, or what `isKept` says, changes next; Infinity: never. */
-export const nextDrainMs = ({ slots }: Table, nowMs: number): number => slots.reduce((next, s) => Math.min(next, ...[s.keepUntilMs, ...s.formers.map((f) => f.untilMs), s.hand?.untilMs ?? Infinity].filter((ms) => ms > nowMs)), Infinity);
+export const nextDrainMs = ({ slots }: Table, nowMs: number): number =>
+  slots.reduce(
+    (next, s) =>
+      Math.min(next, ...[s.keepUntilMs, ...s.formers.map((f) => f.untilMs), s.hand?.untilMs ?? Infinity].filter((ms) => ms > nowMs)),
+    Infinity,
+  );
 
 /** Are connections of this entry that are here kept here? */
 export const isKept = (slot: Slot, nowMs: number): boolean => slot.keepUntilMs > nowMs;
@@ -111,21 +146,37 @@ export const isKept = (slot: Slot, nowMs: number): boolean => slot.keepUntilMs >
  * Every entry has a server that it belongs to, in the order of `homes`. While that one is gone another has it, evenly; when it
  * is back it takes the entry again, and the other goes on serving the connections that it has.
  */
-export function withServers(table: Table, homes: readonly string[], alive: ReadonlySet<string>, nowMs: number, drainMs: number | null): Table {
+export function withServers(
+  table: Table,
+  homes: readonly string[],
+  alive: ReadonlySet<string>,
+  nowMs: number,
+  drainMs: number | null,
+): Table {
   const untilMs = drainMs === null ? Infinity : nowMs + drainMs;
   const load = new Map(homes.filter((name) => alive.has(name)).map((name) => [name, 0]));
   const take = (name: string): string => {
     load.set(name, (load.get(name) ?? 0) + 1);
     return name;
   };
-  const least = (): string | null => [...load].reduce<[string, number] | null>((best, entry) => (best === null || entry[1] < best[1] ? entry : best), null)?.[0] ?? null;
-  const stays = (i: number): string | null => [homes[i % homes.length] ?? null, table.slots[i]!.server].find((name) => name !== null && alive.has(name)) ?? null;
-  const chosen = table.slots.map((_, i) => { const name = stays(i); return name === null ? null : take(name); });
+  const least = (): string | null =>
+    [...load].reduce<[string, number] | null>((best, entry) => (best === null || entry[1] < best[1] ? entry : best), null)?.[0] ?? null;
+  const stays = (i: number): string | null =>
+    [homes[i % homes.length] ?? null, table.slots[i]!.server].find((name) => name !== null && alive.has(name)) ?? null;
+  const chosen = table.slots.map((_, i) => {
+    const name = stays(i);
+    return name === null ? null : take(name);
+  });
   const slots = table.slots.map((slot, i): Slot => {
     const other = chosen[i] === null ? least() : null;
     const server = chosen[i] ?? (other === null ? null : take(other));
     // One that is lost may only have been silent: it is asked for a while.
-    const hand = server !== slot.server && slot.server !== null ? { server: slot.server, untilMs: alive.has(slot.server) ? untilMs : nowMs + LOST_MS } : slot.hand && slot.hand.server !== server ? slot.hand : null;
+    const hand =
+      server !== slot.server && slot.server !== null
+        ? { server: slot.server, untilMs: alive.has(slot.server) ? untilMs : nowMs + LOST_MS }
+        : slot.hand && slot.hand.server !== server
+          ? slot.hand
+          : null;
     return server === slot.server && hand === slot.hand ? slot : { ...slot, server, hand };
   });
   return slots.every((slot, i) => slot === table.slots[i]) ? table : { ...table, slots };

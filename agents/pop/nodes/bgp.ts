@@ -50,7 +50,9 @@ export async function startBgp(workDir: string, routerId: string, speaker: BgpSp
   // Sessions outlive the agent: a new BIRD would begin by having no routes.
   const daemon = await startDaemon(workDir, 'bird', ['-f', '-c', config, '-s', socket, '-P', join(workDir, 'bird.pid')], { adopt: true });
   return {
-    advertise: async (on) => { await promisify(execFile)('/usr/sbin/birdc', ['-s', socket, on ? 'enable' : 'disable', 'anycast']); },
+    advertise: async (on) => {
+      await promisify(execFile)('/usr/sbin/birdc', ['-s', socket, on ? 'enable' : 'disable', 'anycast']);
+    },
     stop: () => daemon.stop(),
   };
 }

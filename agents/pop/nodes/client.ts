@@ -32,7 +32,18 @@ const FLOOD_FLOWS = 64;
 export type Fate = 'ok' | 'reset' | 'refused' | 'timeout' | 'failed';
 
 /** As logged and read by results/evidence.ts. */
-export type ConnectionRow = readonly [service: string, port: number, startedMs: number, endedMs: number, fate: Fate, requests: number, servers: string, firstMs: number, slowestMs: number, hash: string];
+export type ConnectionRow = readonly [
+  service: string,
+  port: number,
+  startedMs: number,
+  endedMs: number,
+  fate: Fate,
+  requests: number,
+  servers: string,
+  firstMs: number,
+  slowestMs: number,
+  hash: string,
+];
 
 class Connection {
   readonly #agent = new Agent({ keepAlive: true, keepAliveMsecs: QUIET_MS, maxSockets: 1 });
@@ -61,27 +72,43 @@ class Connection {
     const beganMs = performance.now();
     this.#askedMs = beganMs;
     const fate = await new Promise<Fate | null>((resolve) => {
-      const request = httpRequest({ host: this.#address, port: 80, path: this.#path, agent: this.#agent, headers: { 'Accept-Encoding': 'gzip', Connection: last ? 'close' : 'keep-alive' }, timeout: ANSWER_TIMEOUT_MS }, (response) => {
-        const hash = createHash('sha256');
-        const server = response.headers['x-server'];
-        if (typeof server === 'string') this.#servers.add(server);
-        response.on('data', (chunk: Buffer) => hash.update(chunk));
-        response.on('end', () => {
-          this.#hash = hash.digest('hex').slice(0, 12);
-          resolve(response.statusCode === 200 ? null : 'failed');
-        });
-        response.on('error', () => resolve('reset'));
-      });
+      const request = httpRequest(
+        {
+          host: this.#address,
+          port: 80,
+          path: this.#path,
+          agent: this.#agent,
+          headers: { 'Accept-Encoding': 'gzip', Connection: last ? 'close' : 'keep-alive' },
+          timeout: ANSWER_TIMEOUT_MS,
+        },
+        (response) => {
+          const hash = createHash('sha256');
+          const server = response.headers['x-server'];
+          if (typeof server === 'string') this.#servers.add(server);
+          response.on('data', (chunk: Buffer) => hash.update(chunk));
+          response.on('end', () => {
+            this.#hash = hash.digest('hex').slice(0, 12);
+            resolve(response.statusCode === 200 ? null : 'failed');
+          });
+          response.on('error', () => resolve('reset'));
+        },
+      );
       request.on('socket', (socket) => {
         // A connection that was broken meanwhile is not made anew.
         if (this.#opened && socket.localPort !== this.#port) {
           request.destroy();
           resolve('reset');
         } else if (socket.connecting) {
-          socket.once('connect', () => { this.#port = socket.localPort ?? 0; this.#opened = true; });
+          socket.once('connect', () => {
+            this.#port = socket.localPort ?? 0;
+            this.#opened = true;
+          });
         }
       });
-      request.on('timeout', () => { resolve('timeout'); request.destroy(); });
+      request.on('timeout', () => {
+        resolve('timeout');
+        request.destroy();
+      });
       request.on('error', () => resolve(this.#opened ? 'reset' : 'refused'));
       request.end();
     });
@@ -108,7 +135,18 @@ class Connection {
   end(fate: Fate): ConnectionRow {
     this.#closed = true;
     this.#agent.destroy();
-    return [this.#service, this.#port, this.startedMs, Date.now(), fate, this.#requests, [...this.#servers].join(' '), Math.round(this.#firstMs * 1000) / 1000, Math.round(this.#slowestMs * 1000) / 1000, this.#hash];
+    return [
+      this.#service,
+      this.#port,
+      this.startedMs,
+      Date.now(),
+      fate,
+      this.#requests,
+      [...this.#servers].join(' '),
+      Math.round(this.#firstMs * 1000) / 1000,
+      Math.round(this.#slowestMs * 1000) / 1000,
+      this.#hash,
+    ];
   }
 }
 
@@ -141,7 +179,9 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
     else {
       // Servers end a moment before clients do when a run ends: what breaks then was not broken by what is judged.
       unsettled.set(settle, row);
-      setTimeout(() => { if (unsettled.has(settle)) settle(); }, SETTLE_MS).unref();
+      setTimeout(() => {
+        if (unsettled.has(settle)) settle();
+      }, SETTLE_MS).unref();
     }
   };
   const serve = async (connection: Connection, holdMs: number, everyMs: number): Promise<void> => {
@@ -161,18 +201,24 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
       }
     }
   };
-  const sweep = setInterval(() => { for (const connection of open) if (connection.isBroken) finish(connection, 'reset'); }, SWEEP_MS);
+  const sweep = setInterval(() => {
+    for (const connection of open) if (connection.isBroken) finish(connection, 'reset');
+  }, SWEEP_MS);
   const addressOf = (name: string): string => config.services.find((s) => s.name === name)?.address ?? refuseService(name, config);
   /** So many a second, evenly, for a while. */
-  const paced = (rate: number, forMs: number, act: () => void): Promise<void> => new Promise((resolve) => {
-    const startedMs = performance.now();
-    let done = 0;
-    const timer = setInterval(() => {
-      const elapsed = Math.min(forMs, performance.now() - startedMs);
-      for (const due = Math.floor((elapsed * rate) / 1000); done < due; done++) act();
-      if (elapsed >= forMs || state.stopped) { clearInterval(timer); resolve(); }
-    }, TICK_MS);
-  });
+  const paced = (rate: number, forMs: number, act: () => void): Promise<void> =>
+    new Promise((resolve) => {
+      const startedMs = performance.now();
+      let done = 0;
+      const timer = setInterval(() => {
+        const elapsed = Math.min(forMs, performance.now() - startedMs);
+        for (const due = Math.floor((elapsed * rate) / 1000); done < due; done++) act();
+        if (elapsed >= forMs || state.stopped) {
+          clearInterval(timer);
+          resolve();
+        }
+      }, TICK_MS);
+    });
   return {
     counters: () => counters,
     request: async (operation, params) => {
@@ -196,7 +242,9 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
       // Many flows: one alone would be in one entry.
       const sockets = Array.from({ length: FLOOD_FLOWS }, () => createSocket('udp4').on('error', () => undefined));
       const packet = Buffer.alloc(FLOOD_BYTES, 0x5a);
-      void paced(rate, parseDurationUs(rest.for) / 1000, () => { sockets[counters.flooded++ % FLOOD_FLOWS]!.send(packet, 80, address); }).then(() => sockets.forEach((socket) => socket.close()));
+      void paced(rate, parseDurationUs(rest.for) / 1000, () => {
+        sockets[counters.flooded++ % FLOOD_FLOWS]!.send(packet, 80, address);
+      }).then(() => sockets.forEach((socket) => socket.close()));
       return { service };
     },
     stop: async () => {
@@ -213,7 +261,14 @@ export async function startClient({ config }: AgentSetup<AgentConfig>): Promise<
   };
 }
 
-const withFate = ([service, port, startedMs, endedMs, , ...rest]: ConnectionRow, fate: Fate): ConnectionRow => [service, port, startedMs, endedMs, fate, ...rest];
+const withFate = ([service, port, startedMs, endedMs, , ...rest]: ConnectionRow, fate: Fate): ConnectionRow => [
+  service,
+  port,
+  startedMs,
+  endedMs,
+  fate,
+  ...rest,
+];
 
 function refuseService(name: string, { services }: AgentConfig): never {
   throw new Refusal('UnknownService', `no service "${name}"; there are: ${services.map((s) => s.name).join(', ')}`);

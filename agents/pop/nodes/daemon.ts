@@ -15,7 +15,8 @@ export interface Daemon {
   kill(): Promise<void>;
 }
 
-export const childrenOf = (pid: number): number[] => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+export const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -49,21 +50,37 @@ export async function startDaemon(workDir: string, program: string, args: readon
   if (old !== undefined && adopt) {
     log('info', 'adopted', { program, pid: old });
     // Nobody tells when it ends: it is looked after.
-    const watch = setInterval(() => { if (!isAlive(old)) fatal(program, 'the one that was adopted has ended'); }, WATCH_MS);
-    const stop = async (): Promise<void> => { clearInterval(watch); await end(old); rmSync(file, { force: true }); };
+    const watch = setInterval(() => {
+      if (!isAlive(old)) fatal(program, 'the one that was adopted has ended');
+    }, WATCH_MS);
+    const stop = async (): Promise<void> => {
+      clearInterval(watch);
+      await end(old);
+      rmSync(file, { force: true });
+    };
     return { pid: old, stop, kill: stop };
   }
   if (old !== undefined) await end(old);
   rmSync(file, { force: true });
-  const child: ChildProcess = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` } });
+  const child: ChildProcess = spawn(program, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+  });
   let closing = false;
   let complaint = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { complaint = `${complaint}${text}`.slice(-2000); });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint = `${complaint}${text}`.slice(-2000);
+  });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  child.once('exit', (code, signal) => { if (!closing) fatal(program, `exited (${signal ?? code}): ${complaint.trim()}`); });
+  child.once('exit', (code, signal) => {
+    if (!closing) fatal(program, `exited (${signal ?? code}): ${complaint.trim()}`);
+  });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
-    child.once('error', (error: NodeJS.ErrnoException) => { closing = true; reject(error.code === 'ENOENT' ? new Error(`${program} is not installed: lab/setup.sh --with-pop`) : error); });
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      closing = true;
+      reject(error.code === 'ENOENT' ? new Error(`${program} is not installed: lab/setup.sh --with-pop`) : error);
+    });
   });
   const pid = child.pid as number;
   writeFileSync(file, `${pid}\n`);

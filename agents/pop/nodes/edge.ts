@@ -16,7 +16,8 @@ const COUNT_MS = 250;
 const MEMORY = 'memory.json';
 
 /** What a manager, and an agent of this edge before this one, left here. */
-const readMemory = (workDir: string): string | null => (existsSync(join(workDir, MEMORY)) ? readFileSync(join(workDir, MEMORY), 'utf8') : null);
+const readMemory = (workDir: string): string | null =>
+  existsSync(join(workDir, MEMORY)) ? readFileSync(join(workDir, MEMORY), 'utf8') : null;
 
 /** Of a name: each PoP hashes differently, so that one's choice says nothing of another's (R3 section 9.4). */
 const seedOf = (name: string): number => Buffer.from(name).reduce((h, byte) => (Math.imul(h, 31) + byte) >>> 0, 7);
@@ -43,7 +44,11 @@ export async function startEdge({ config, secret, nativeDir, workDir }: AgentSet
     if (version === 0) for (const device of devices) await forwarder.attach(device, 'edge_in');
     version = update.version;
     // What the kernel has: checks believe it, not those who meant it.
-    const tables = await Promise.all(services.map(async ({ name, table }) => [name, (await forwarder.dump(table)).map((address) => popAt.get(address) ?? '').join(',')] as const));
+    const tables = await Promise.all(
+      services.map(
+        async ({ name, table }) => [name, (await forwarder.dump(table)).map((address) => popAt.get(address) ?? '').join(',')] as const,
+      ),
+    );
     log('info', 'tables', { version, tables: Object.fromEntries(tables) });
     return version;
   };
@@ -61,10 +66,27 @@ export async function startEdge({ config, secret, nativeDir, workDir }: AgentSet
     recall: () => memory,
   };
   const info = nodes.find((n) => n.name === pop.manager)!;
-  const link = connect<object>({ address: info.address, port: MANAGER_PORT, secret, self: self.name, peer: info.name, local: functions, onPeer: () => log('info', 'managed', { by: info.name }) });
+  const link = connect<object>({
+    address: info.address,
+    port: MANAGER_PORT,
+    secret,
+    self: self.name,
+    peer: info.name,
+    local: functions,
+    onPeer: () => log('info', 'managed', { by: info.name }),
+  });
   const speaker = bgp ? await startBgp(workDir, self.address, bgp) : null;
   let counted: Readonly<Record<string, number>> = {};
-  const counts = setInterval(() => void forwarder.counters().then((c) => { counted = c; }, () => undefined), COUNT_MS);
+  const counts = setInterval(
+    () =>
+      void forwarder.counters().then(
+        (c) => {
+          counted = c;
+        },
+        () => undefined,
+      ),
+    COUNT_MS,
+  );
   return {
     counters: () => ({ ...counted, version }),
     /** Withdraw, Advertise: its anycast addresses. Block, Allow { prefix }: sources that are a threat. */
@@ -91,5 +113,11 @@ export async function startRouter({ config, workDir }: AgentSetup<AgentConfig>):
   const network = new HostNetwork();
   network.forwardAsymmetrically(config.devices);
   const speaker = config.bgp ? await startBgp(workDir, config.self.address, config.bgp) : null;
-  return { counters: () => ({}), stop: async () => { await speaker?.stop(); await network.stop(); } };
+  return {
+    counters: () => ({}),
+    stop: async () => {
+      await speaker?.stop();
+      await network.stop();
+    },
+  };
 }

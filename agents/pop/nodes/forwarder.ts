@@ -21,13 +21,19 @@ export class Forwarder {
     this.#process = process;
   }
 
-  static async start(nativeDir: string, { self, preserving, memory, encapsulation, pair, slots, returnByTunnel, services, pops, nodes }: AgentConfig, seed: number): Promise<Forwarder> {
+  static async start(
+    nativeDir: string,
+    { self, preserving, memory, encapsulation, pair, slots, returnByTunnel, services, pops, nodes }: AgentConfig,
+    seed: number,
+  ): Promise<Forwarder> {
     const file = join(nativeDir, 'forwarder');
     if (!existsSync(file)) throw new Error('the forwarding unit is not built: lab/setup.sh --with-pop');
     const child = spawn(file);
     const forwarder = new Forwarder(child);
     let complaint = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { complaint = `${complaint}${text}`.slice(-4000); });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaint = `${complaint}${text}`.slice(-4000);
+    });
     child.stdin.on('error', () => undefined);
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject);
@@ -37,11 +43,15 @@ export class Forwarder {
         else forwarder.#hear(line);
       });
     });
-    child.removeAllListeners('exit').on('exit', (code, signal) => { if (!forwarder.#closing) fatal('forwarder', `exited (${signal ?? code}): ${complaint.trim()}`); });
+    child.removeAllListeners('exit').on('exit', (code, signal) => {
+      if (!forwarder.#closing) fatal('forwarder', `exited (${signal ?? code}): ${complaint.trim()}`);
+    });
     const edge = pops.find((p) => p.name === self.pop)!.edge;
     const door = nodes.find((n) => n.name === edge)!.address;
     const flag = (on: boolean): number => (on ? 1 : 0);
-    await forwarder.#ask(`settings ${self.address} ${door} ${seed} ${slots} ${encapsulation} ${flag(preserving)} ${flag(pair)} ${flag(memory)} ${flag(returnByTunnel)} ${LONGEST_BYTES}`);
+    await forwarder.#ask(
+      `settings ${self.address} ${door} ${seed} ${slots} ${encapsulation} ${flag(preserving)} ${flag(pair)} ${flag(memory)} ${flag(returnByTunnel)} ${LONGEST_BYTES}`,
+    );
     for (const { address, table } of services) await forwarder.#ask(`table ${address}/32 ${table}`);
     return forwarder;
   }
@@ -72,7 +82,9 @@ export class Forwarder {
   /** All slots that are given, then the version rules: no packet meets half of it. */
   async program(version: number, slots: readonly WireSlot[]): Promise<void> {
     for (const { table, index, server, target, formers, hand, away, keep } of slots) {
-      this.#process.stdin.write(`slot ${table} ${index} ${server} ${target} ${formers[0]} ${formers[1]} ${hand} ${(away ? FLAGS.away : 0) | (keep ? FLAGS.keep : 0)}\n`);
+      this.#process.stdin.write(
+        `slot ${table} ${index} ${server} ${target} ${formers[0]} ${formers[1]} ${hand} ${(away ? FLAGS.away : 0) | (keep ? FLAGS.keep : 0)}\n`,
+      );
     }
     await this.#ask(`commit ${version}`);
   }

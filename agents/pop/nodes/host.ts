@@ -4,10 +4,18 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
-const run = (program: string, args: readonly string[]) => execute(program, args, { env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` } });
+const run = (program: string, args: readonly string[]) =>
+  execute(program, args, { env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` } });
 
 /** Packets come and go by different ways, with sources that are elsewhere: direct return needs it (R3-12). */
-const ASYMMETRIC = { 'net.ipv4.ip_forward': 1, 'net.ipv4.conf.all.rp_filter': 0, 'net.ipv4.conf.default.rp_filter': 0, 'net.ipv4.conf.all.send_redirects': 0, 'net.ipv4.conf.default.send_redirects': 0, 'net.ipv4.conf.all.accept_local': 1 };
+const ASYMMETRIC = {
+  'net.ipv4.ip_forward': 1,
+  'net.ipv4.conf.all.rp_filter': 0,
+  'net.ipv4.conf.default.rp_filter': 0,
+  'net.ipv4.conf.all.send_redirects': 0,
+  'net.ipv4.conf.default.send_redirects': 0,
+  'net.ipv4.conf.all.accept_local': 1,
+};
 
 export class HostNetwork {
   readonly #undo: (() => unknown)[] = [];
@@ -19,7 +27,10 @@ export class HostNetwork {
 
   /** `mtu`: what its packets, and those that are sent to it, may be long. */
   async addDefaultRoute(gateway: string, mtu?: number): Promise<void> {
-    await this.#ip(['route', 'replace', 'default', 'via', gateway, ...(mtu === undefined ? [] : ['mtu', 'lock', String(mtu)])], ['route', 'delete', 'default', 'via', gateway]);
+    await this.#ip(
+      ['route', 'replace', 'default', 'via', gateway, ...(mtu === undefined ? [] : ['mtu', 'lock', String(mtu)])],
+      ['route', 'delete', 'default', 'via', gateway],
+    );
   }
 
   /** Of this namespace; what the kernel does not know is left out. */
@@ -35,7 +46,15 @@ export class HostNetwork {
 
   /** A router, or a server that sends on what is not its own. */
   forwardAsymmetrically(devices: readonly string[]): void {
-    this.setSysctls({ ...ASYMMETRIC, ...Object.fromEntries(devices.flatMap((d) => [[`net.ipv4.conf.${d}.rp_filter`, 0], [`net.ipv4.conf.${d}.send_redirects`, 0]])) });
+    this.setSysctls({
+      ...ASYMMETRIC,
+      ...Object.fromEntries(
+        devices.flatMap((d) => [
+          [`net.ipv4.conf.${d}.rp_filter`, 0],
+          [`net.ipv4.conf.${d}.send_redirects`, 0],
+        ]),
+      ),
+    });
   }
 
   /** On a wire no packet is longer than its MTU; between namespaces the kernel would pass on trains of segments as one. */

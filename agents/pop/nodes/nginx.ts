@@ -18,7 +18,8 @@ export interface Access {
 }
 
 const READ_MS = 100;
-const FORMAT = '{"t":$msec,"client":"$remote_addr","port":$remote_port,"server":"$server_addr","status":$status,"path":"$uri","seconds":$request_time,"request":$connection_requests}';
+const FORMAT =
+  '{"t":$msec,"client":"$remote_addr","port":$remote_port,"server":"$server_addr","status":$status,"path":"$uri","seconds":$request_time,"request":$connection_requests}';
 /** Text that compression has work with, always the same. */
 const WORDS = ['anycast', 'tunnel', 'origin', 'prefix', 'slot', 'donor', 'receiver', 'policy', 'packet', 'server'];
 
@@ -44,7 +45,9 @@ export interface NginxOptions {
 }
 
 function config(workDir: string, { listen, headers, origin }: NginxOptions): string {
-  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `  ${kind}_temp_path ${workDir}/temp-${kind};`).join('\n');
+  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((kind) => `  ${kind}_temp_path ${workDir}/temp-${kind};`)
+    .join('\n');
   return `daemon off;
 user root;
 worker_processes 1;
@@ -59,7 +62,9 @@ ${temp}
   keepalive_timeout 3600s;
   keepalive_requests 10000000;
   tcp_nodelay on;
-${Object.entries(headers).map(([name, value]) => `  add_header ${name} ${value} always;`).join('\n')}
+${Object.entries(headers)
+  .map(([name, value]) => `  add_header ${name} ${value} always;`)
+  .join('\n')}
 ${origin === null ? '' : `  proxy_cache_path ${workDir}/cache keys_zone=content:1m;`}
   server {
 ${listen.map((address) => `    listen ${address}:80 backlog=8192;`).join('\n')}
@@ -103,7 +108,11 @@ export async function startNginx(workDir: string, options: NginxOptions): Promis
   mkdirSync(join(workDir, 'www/content'), { recursive: true });
   writeFileSync(join(workDir, 'www/work'), text(options.workBytes));
   writeFileSync(join(workDir, 'www/hello'), 'hello\n');
-  for (const [name, bytes] of [['small', 2000], ['large', 200_000]] as const) writeFileSync(join(workDir, 'www/content', name), text(bytes));
+  for (const [name, bytes] of [
+    ['small', 2000],
+    ['large', 200_000],
+  ] as const)
+    writeFileSync(join(workDir, 'www/content', name), text(bytes));
   writeFileSync(join(workDir, 'nginx.conf'), config(workDir, options));
   const accesses = join(workDir, 'access.log');
   rmSync(accesses, { force: true });

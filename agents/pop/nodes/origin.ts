@@ -11,6 +11,20 @@ export async function startOrigin({ config, workDir }: AgentSetup<AgentConfig>):
   const network = new HostNetwork();
   if (config.gateway !== null) await network.addDefaultRoute(config.gateway);
   const counters = { requests: 0 };
-  const nginx = await startNginx(workDir, { listen: [config.self.address], headers: { 'X-Origin': config.self.name }, origin: null, workBytes: 1000, onAccess: () => { counters.requests += 1; } });
-  return { counters: () => counters, stop: async () => { await nginx.stop(); await network.stop(); } };
+  const nginx = await startNginx(workDir, {
+    listen: [config.self.address],
+    headers: { 'X-Origin': config.self.name },
+    origin: null,
+    workBytes: 1000,
+    onAccess: () => {
+      counters.requests += 1;
+    },
+  });
+  return {
+    counters: () => counters,
+    stop: async () => {
+      await nginx.stop();
+      await network.stop();
+    },
+  };
 }

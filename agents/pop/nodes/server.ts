@@ -44,7 +44,10 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
   const counters = { requests: 0, failed: 0 };
   const origin = nodes.find((n) => n.role === 'origin')?.address ?? null;
   const nginx = await startNginx(workDir, {
-    listen: addresses, headers: { 'X-Server': self.name, 'X-Pop': pop.name }, origin, workBytes: config.workBytes,
+    listen: addresses,
+    headers: { 'X-Server': self.name, 'X-Pop': pop.name },
+    origin,
+    workBytes: config.workBytes,
     onAccess: (access) => {
       counters.requests += 1;
       if (access.status >= 400) counters.failed += 1;
@@ -53,7 +56,9 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
     },
   });
   const forwarder = await Forwarder.start(nativeDir, config, 0);
-  await forwarder.trust(nodes.filter((n) => n.pop === pop.name && n.name !== self.name && (n.role === 'edge' || n.role === 'server')).map((n) => n.address));
+  await forwarder.trust(
+    nodes.filter((n) => n.pop === pop.name && n.name !== self.name && (n.role === 'edge' || n.role === 'server')).map((n) => n.address),
+  );
   for (const device of devices) {
     await forwarder.attach(device, 'server_in');
     if (returnByTunnel) await forwarder.attach(device, 'server_out');
@@ -63,12 +68,25 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
   let manager: Peer<ManagerUnitFunctions> | undefined;
   const functions: UnitFunctions = {
     // A server needs no slots: what a packet's entry says comes with it.
-    program: async (update) => { version = update.version; return version; },
+    program: async (update) => {
+      version = update.version;
+      return version;
+    },
     remember: () => undefined,
     recall: () => null,
   };
   const info = nodes.find((n) => n.name === pop.manager)!;
-  const link = connect<ManagerUnitFunctions>({ address: info.address, port: MANAGER_PORT, secret, self: self.name, peer: info.name, local: functions, onPeer: (peer) => { manager = peer; } });
+  const link = connect<ManagerUnitFunctions>({
+    address: info.address,
+    port: MANAGER_PORT,
+    secret,
+    self: self.name,
+    peer: info.name,
+    local: functions,
+    onPeer: (peer) => {
+      manager = peer;
+    },
+  });
 
   let before = { cpu: cpuSeconds(nginx.pid), atMs: performance.now() };
   let healthy = true;
@@ -78,7 +96,10 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
     before = now;
     const seconds = since.map((a) => a.seconds).sort((a, b) => a - b);
     const feedback: ServerFeedback = {
-      load, requests: since.length, failed: since.filter((a) => a.status >= 400).length, healthy,
+      load,
+      requests: since.length,
+      failed: since.filter((a) => a.status >= 400).length,
+      healthy,
       latencyMs: seconds.length === 0 ? null : seconds[Math.min(seconds.length - 1, Math.floor(LATENCY_QUANTILE * seconds.length))]! * 1000,
     };
     since = [];
@@ -88,12 +109,22 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
   };
   const reports = setInterval(() => void report(), feedbackMs);
   const write = (): void => {
-    if (waiting.length > 0) log('debug', 'access', { list: waiting.map((a) => [a.t, a.client, a.port, a.server, a.status, a.path, a.seconds, a.request]) });
+    if (waiting.length > 0)
+      log('debug', 'access', { list: waiting.map((a) => [a.t, a.client, a.port, a.server, a.status, a.path, a.seconds, a.request]) });
     waiting = [];
   };
   const writes = setInterval(write, LOG_MS);
   let counted: Readonly<Record<string, number>> = {};
-  const counts = setInterval(() => void forwarder.counters().then((c) => { counted = c; }, () => undefined), LOG_MS);
+  const counts = setInterval(
+    () =>
+      void forwarder.counters().then(
+        (c) => {
+          counted = c;
+        },
+        () => undefined,
+      ),
+    LOG_MS,
+  );
   return {
     counters: () => ({ ...counted, ...counters, version }),
     request: async (operation) => {

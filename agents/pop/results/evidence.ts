@@ -43,7 +43,10 @@ export interface PolicyChange {
   readonly policies: Readonly<Record<string, Policies>>;
 }
 
-/** Entries of a PoP's tables after a version, as its edge read them from the kernel: by service, the PoP that each points to; '' is here. */
+/**
+ * Entries of a PoP's tables after a version, as its edge read them from the kernel: by service, the PoP that each
+ * points to; '' is here.
+ */
 export interface TableDump {
   readonly atUs: number;
   readonly pop: string;
@@ -90,7 +93,8 @@ export const trailOf = perPhase(readTrail);
 export const phaseStartUs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n);
 
 /** Configuration of the system in this cell; undefined: it has none. */
-export const configOf = (evidence: CellEvidence): PopFile | undefined => evidence.lab.systems.find((s) => s.name === 'pop')?.config as unknown as PopFile | undefined;
+export const configOf = (evidence: CellEvidence): PopFile | undefined =>
+  evidence.lab.systems.find((s) => s.name === 'pop')?.config as unknown as PopFile | undefined;
 
 function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const config = configOf(evidence);
@@ -100,29 +104,87 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const popOf = new Map(nodes.map((n) => [n.name, n.pop ?? '']));
   const of = (role: NodeInfo['role']): NodeInfo[] => nodes.filter((n) => n.role === role);
   const us = (ms: number, node: string): number => (ms - logAheadMs(evidence, node) - startMs) * 1000;
-  const events = <T>(role: NodeInfo['role'], event: string, read: (line: LogLine, node: NodeInfo) => T[]): T[] => of(role).flatMap((node) => agentLog(evidence, 'pop', node.name).filter((l) => l['event'] === event).flatMap((line) => read(line, node)));
-  const connections = events('client', 'connections', ({ list }, node) => (list as ConnectionRow[]).map(([service, port, startedMs, endedMs, fate, requests, servers, firstMs, , hash]): Connection => {
-    const names = servers === '' ? [] : servers.split(' ');
-    return { client: node.name, service, end: `${node.address}:${port}`, startedUs: us(startedMs, node.name), endedUs: us(endedMs, node.name), fate, requests, servers: names, pops: [...new Set(names.map((s) => popOf.get(s) ?? ''))], firstUs: firstMs * 1000, hash };
-  })).sort((a, b) => a.startedUs - b.startedUs);
+  const events = <T>(role: NodeInfo['role'], event: string, read: (line: LogLine, node: NodeInfo) => T[]): T[] =>
+    of(role).flatMap((node) =>
+      agentLog(evidence, 'pop', node.name)
+        .filter((l) => l['event'] === event)
+        .flatMap((line) => read(line, node)),
+    );
+  const connections = events('client', 'connections', ({ list }, node) =>
+    (list as ConnectionRow[]).map(([service, port, startedMs, endedMs, fate, requests, servers, firstMs, , hash]): Connection => {
+      const names = servers === '' ? [] : servers.split(' ');
+      return {
+        client: node.name,
+        service,
+        end: `${node.address}:${port}`,
+        startedUs: us(startedMs, node.name),
+        endedUs: us(endedMs, node.name),
+        fate,
+        requests,
+        servers: names,
+        pops: [...new Set(names.map((s) => popOf.get(s) ?? ''))],
+        firstUs: firstMs * 1000,
+        hash,
+      };
+    }),
+  ).sort((a, b) => a.startedUs - b.startedUs);
   type AccessRow = [t: number, client: string, port: number, server: string, status: number, path: string];
-  const accesses = events('server', 'access', ({ list }, node) => (list as AccessRow[]).map(([t, client, port, , , path]): Access => ({ atUs: us(t * 1000, node.name), server: node.name, pop: node.pop ?? '', end: `${client}:${port}`, path }))).sort((a, b) => a.atUs - b.atUs);
+  const accesses = events('server', 'access', ({ list }, node) =>
+    (list as AccessRow[]).map(([t, client, port, , , path]): Access => ({
+      atUs: us(t * 1000, node.name),
+      server: node.name,
+      pop: node.pop ?? '',
+      end: `${client}:${port}`,
+      path,
+    })),
+  ).sort((a, b) => a.atUs - b.atUs);
   const controller = config.controller;
   const policies = events('controller', 'policies', (line) => {
-    const { version, sentMs, appliedMs, policies: changed } = line as unknown as { version: number; sentMs: number; appliedMs: number; policies: Record<string, Policies> };
+    const {
+      version,
+      sentMs,
+      appliedMs,
+      policies: changed,
+    } = line as unknown as { version: number; sentMs: number; appliedMs: number; policies: Record<string, Policies> };
     return [{ version, sentUs: us(sentMs, controller), appliedUs: us(appliedMs, controller), policies: changed }];
   });
   const tables = events('edge', 'tables', (line, node) => {
     const { at, version, tables: dumped } = line as unknown as { at: number; version: number; tables: Record<string, string> };
-    return [{ atUs: us(at, node.name), pop: node.pop ?? '', version, tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])) }];
+    return [
+      {
+        atUs: us(at, node.name),
+        pop: node.pop ?? '',
+        version,
+        tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])),
+      },
+    ];
   });
-  const loads = events('server', 'load', (line, node) => [{ atUs: us(line['at'] as number, node.name), server: node.name, pop: node.pop ?? '', load: line['load'] as number }]);
-  return { nodes, pops: popsOf(config), services: servicesOf(config), connections, accesses, policies, controllerLogged: agentLog(evidence, 'pop', controller).length > 0, tables, loads, answers: answersOf(evidence, phase), feedback: feedbackOf(evidence, phase), slots: config.slots ?? 1024, feedbackUs: feedbackUsOf(config), intervalUs: intervalUsOf(config) };
+  const loads = events('server', 'load', (line, node) => [
+    { atUs: us(line['at'] as number, node.name), server: node.name, pop: node.pop ?? '', load: line['load'] as number },
+  ]);
+  return {
+    nodes,
+    pops: popsOf(config),
+    services: servicesOf(config),
+    connections,
+    accesses,
+    policies,
+    controllerLogged: agentLog(evidence, 'pop', controller).length > 0,
+    tables,
+    loads,
+    answers: answersOf(evidence, phase),
+    feedback: feedbackOf(evidence, phase),
+    slots: config.slots ?? 1024,
+    feedbackUs: feedbackUsOf(config),
+    intervalUs: intervalUsOf(config),
+  };
 }
 
 /** Answers to an operation that was not refused. */
 function answered(evidence: CellEvidence, phase: PhaseRecord, operation: string): AnsweredRequest[] {
-  return (evidence.events[phase.phase] ?? []).filter(isRequest).filter((e) => e.action.operation === operation && e.outcome.state === 'done');
+  return (evidence.events[phase.phase] ?? [])
+    .filter(isRequest)
+    .filter((e) => e.action.operation === operation && e.outcome.state === 'done');
 }
 
 const feedbackOf = (evidence: CellEvidence, phase: PhaseRecord): Trail['feedback'] =>
@@ -131,6 +193,9 @@ const feedbackOf = (evidence: CellEvidence, phase: PhaseRecord): Trail['feedback
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Answer[] {
   return answered(evidence, phase, 'GetPolicies').map(({ beganUs, outcome }): Answer => {
     const { pops } = outcome.answer as { pops: Record<string, ManagerStatus | null> };
-    return { atUs: beganUs, entries: Object.fromEntries(Object.entries(pops).flatMap(([pop, status]) => (status ? [[pop, status.entries] as const] : []))) };
+    return {
+      atUs: beganUs,
+      entries: Object.fromEntries(Object.entries(pops).flatMap(([pop, status]) => (status ? [[pop, status.entries] as const] : []))),
+    };
   });
 }

@@ -5,8 +5,10 @@ import { flowOf, identityOf, type SeenPacket } from './packets.ts';
 import type { Connection, LoadPoint, PolicyChange, TableDump, Trail } from './evidence.ts';
 
 /** Connections that were alive at any time of the window. */
-export const aliveIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] => connections.filter((c) => c.startedUs < toUs && c.endedUs >= fromUs);
-export const startedIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] => connections.filter((c) => c.startedUs >= fromUs && c.startedUs < toUs);
+export const aliveIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] =>
+  connections.filter((c) => c.startedUs < toUs && c.endedUs >= fromUs);
+export const startedIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] =>
+  connections.filter((c) => c.startedUs >= fromUs && c.startedUs < toUs);
 
 /** How far a share is from its policy, in standard deviations of the binomial. */
 export function sigmas(count: number, of: number, policy: number): number {
@@ -18,22 +20,44 @@ export function mistaken({ accesses, connections }: Pick<Trail, 'accesses' | 'co
   const lives = Map.groupBy(connections, (c) => c.end);
   /** nginx dates by the millisecond, and writes when it is done. */
   const slackUs = 5000;
-  return accesses.filter((a) => a.atUs >= fromUs && a.atUs < toUs && !lives.get(a.end)?.some((c) => a.atUs >= c.startedUs - slackUs && a.atUs <= c.endedUs + slackUs && c.servers.includes(a.server))).length;
+  return accesses.filter(
+    (a) =>
+      a.atUs >= fromUs &&
+      a.atUs < toUs &&
+      !lives.get(a.end)?.some((c) => a.atUs >= c.startedUs - slackUs && a.atUs <= c.endedUs + slackUs && c.servers.includes(a.server)),
+  ).length;
 }
 
 /** R3-39: bodies that differ from the most frequent one of the service. */
 export function differing(connections: readonly Connection[]): number {
-  return [...Map.groupBy(connections.filter((c) => c.fate === 'ok'), (c) => c.service).values()].reduce((sum, own) => {
+  return [
+    ...Map.groupBy(
+      connections.filter((c) => c.fate === 'ok'),
+      (c) => c.service,
+    ).values(),
+  ].reduce((sum, own) => {
     const counts = [...Map.groupBy(own, (c) => c.hash).values()].map((same) => same.length);
     return sum + own.length - Math.max(...counts);
   }, 0);
 }
 
-/** R3-30, R3-31: from when a policy was sent that gives a PoP more, or from an event, until the first new connection there; the longest. undefined: there was none. */
-export function reaction(policies: readonly PolicyChange[], connections: readonly Connection[], pop: string, { fromUs, toUs }: Window, eventUs?: number): number | undefined {
+/**
+ * R3-30, R3-31: from when a policy was sent that gives a PoP more, or from an event, until the first new connection
+ * there; the longest. undefined: there was none.
+ */
+export function reaction(
+  policies: readonly PolicyChange[],
+  connections: readonly Connection[],
+  pop: string,
+  { fromUs, toUs }: Window,
+  eventUs?: number,
+): number | undefined {
   const firstAfter = (us: number): number => (connections.find((c) => c.startedUs >= us && c.pops[0] === pop)?.startedUs ?? Infinity) - us;
   if (eventUs !== undefined) return firstAfter(eventUs);
-  const given = (p: PolicyChange): number => Object.values(p.policies).flatMap((services) => Object.values(services)).reduce((sum, shares) => sum + (shares[pop] ?? 0), 0);
+  const given = (p: PolicyChange): number =>
+    Object.values(p.policies)
+      .flatMap((services) => Object.values(services))
+      .reduce((sum, shares) => sum + (shares[pop] ?? 0), 0);
   const waits = policies.flatMap((p, i) => {
     if (p.sentUs < fromUs || p.sentUs >= toUs || given(p) <= (i > 0 ? given(policies[i - 1]!) : 0)) return [];
     return [firstAfter(p.sentUs)];
@@ -56,10 +80,18 @@ export function needless(dumps: readonly TableDump[], slots: number): number {
 }
 
 /** Entries that were changed, from one dump to the next. */
-export const modifications = (dumps: readonly TableDump[], before: TableDump | undefined, slots: number): number => dumps.reduce((sum, dump, i) => {
-  const last = dumps[i - 1] ?? before;
-  return sum + Object.entries(dump.tables).reduce((n, [service, after]) => n + after.filter((to, slot) => to !== (last?.tables[service] ?? new Array<string>(slots).fill(''))[slot]).length, 0);
-}, 0);
+export const modifications = (dumps: readonly TableDump[], before: TableDump | undefined, slots: number): number =>
+  dumps.reduce((sum, dump, i) => {
+    const last = dumps[i - 1] ?? before;
+    return (
+      sum +
+      Object.entries(dump.tables).reduce(
+        (n, [service, after]) =>
+          n + after.filter((to, slot) => to !== (last?.tables[service] ?? new Array<string>(slots).fill(''))[slot]).length,
+        0,
+      )
+    );
+  }, 0);
 
 /** R3-20: entries that were changed although one that pointed to the same PoP, and still does, had been changed longer ago. */
 export function hasty(dumps: readonly TableDump[], slots: number): number {
@@ -70,7 +102,8 @@ export function hasty(dumps: readonly TableDump[], slots: number): number {
     for (const [version, dump] of dumps.entries()) {
       const after = dump.tables[service] ?? before;
       const oldest = new Map<string, number>();
-      for (const [slot, to] of after.entries()) if (to === before[slot]) oldest.set(to, Math.min(oldest.get(to) ?? Infinity, modified[slot]!));
+      for (const [slot, to] of after.entries())
+        if (to === before[slot]) oldest.set(to, Math.min(oldest.get(to) ?? Infinity, modified[slot]!));
       const changed = [...after.keys()].filter((slot) => after[slot] !== before[slot]);
       violations += changed.filter((slot) => modified[slot]! > (oldest.get(before[slot]!) ?? Infinity)).length;
       for (const slot of changed) modified[slot] = version;
@@ -81,16 +114,29 @@ export function hasty(dumps: readonly TableDump[], slots: number): number {
 }
 
 /** Load of a PoP, as the mean of its servers, an interval at a time. */
-export function loadSeries(loads: readonly LoadPoint[], pop: string, intervalUs: number): { readonly atUs: number; readonly load: number }[] {
-  const own = Map.groupBy(loads.filter((l) => l.pop === pop), (l) => Math.floor(l.atUs / intervalUs));
-  return [...own].sort(([a], [b]) => a - b).map(([i, points]) => ({ atUs: (i + 1) * intervalUs, load: points.reduce((sum, p) => sum + p.load, 0) / points.length }));
+export function loadSeries(
+  loads: readonly LoadPoint[],
+  pop: string,
+  intervalUs: number,
+): { readonly atUs: number; readonly load: number }[] {
+  const own = Map.groupBy(
+    loads.filter((l) => l.pop === pop),
+    (l) => Math.floor(l.atUs / intervalUs),
+  );
+  return [...own]
+    .sort(([a], [b]) => a - b)
+    .map(([i, points]) => ({ atUs: (i + 1) * intervalUs, load: points.reduce((sum, p) => sum + p.load, 0) / points.length }));
 }
 
 /** A measured load scatters: this part of the intervals that follow must keep the limit. */
 const KEPT = 0.8;
 
 /** Control intervals from the first one above a limit until the load keeps it. undefined: it was never above. Infinity: it does not. */
-export function settling(series: readonly { readonly atUs: number; readonly load: number }[], fromUs: number, limit: number): number | undefined {
+export function settling(
+  series: readonly { readonly atUs: number; readonly load: number }[],
+  fromUs: number,
+  limit: number,
+): number | undefined {
   const after = series.filter((s) => s.atUs >= fromUs);
   const onset = after.findIndex((s) => s.load > limit);
   if (onset < 0) return undefined;
@@ -103,9 +149,25 @@ export function settling(series: readonly { readonly atUs: number; readonly load
 
 /** Turns of what a PoP sheds in a window, from more to less or back: one that settles has none. It begins with what it shed before. */
 export function turns(policies: readonly PolicyChange[], pop: string, { fromUs, toUs }: Window): number {
-  const total = (p: PolicyChange): number[] => (p.policies[pop] === undefined ? [] : [Object.values(p.policies[pop]).map((shares) => Object.values(shares).reduce((a, b) => a + b, 0)).reduce((a, b) => Math.max(a, b), 0)]);
-  const totals = [policies.filter((p) => p.sentUs < fromUs).flatMap(total).at(-1) ?? 0, ...policies.filter((p) => p.sentUs >= fromUs && p.sentUs < toUs).flatMap(total)];
-  const signs = totals.slice(1).map((t, i) => Math.sign(t - totals[i]!)).filter((s) => s !== 0);
+  const total = (p: PolicyChange): number[] =>
+    p.policies[pop] === undefined
+      ? []
+      : [
+          Object.values(p.policies[pop])
+            .map((shares) => Object.values(shares).reduce((a, b) => a + b, 0))
+            .reduce((a, b) => Math.max(a, b), 0),
+        ];
+  const totals = [
+    policies
+      .filter((p) => p.sentUs < fromUs)
+      .flatMap(total)
+      .at(-1) ?? 0,
+    ...policies.filter((p) => p.sentUs >= fromUs && p.sentUs < toUs).flatMap(total),
+  ];
+  const signs = totals
+    .slice(1)
+    .map((t, i) => Math.sign(t - totals[i]!))
+    .filter((s) => s !== 0);
   return signs.slice(1).filter((s, i) => s !== signs[i]).length;
 }
 
@@ -145,7 +207,10 @@ export function altered(points: readonly (readonly SeenPacket[])[], services: Re
 }
 
 /** R3-10: connections that more than one PoP answered, or got packets of by tunnel. */
-export function split(packets: readonly SeenPacket[], { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>): number {
+export function split(
+  packets: readonly SeenPacket[],
+  { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>,
+): number {
   const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop ?? '']));
   const address = new Map(services.map((s) => [s.name, s.address]));
   const lives = Map.groupBy(connections, (c) => `${c.end} ${address.get(c.service)}:80 6`);
@@ -167,7 +232,10 @@ export function malformed(packets: readonly SeenPacket[], { nodes }: Pick<Trail,
 const isDuring = (p: SeenPacket, c: Connection): boolean => p.atUs >= c.startedUs - 1000 && p.atUs <= c.endedUs + 1000;
 
 /** Packets in tunnels to another PoP than the one that serves their connection: the mis-steered ones. */
-export function strayed(packets: readonly SeenPacket[], { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>): number {
+export function strayed(
+  packets: readonly SeenPacket[],
+  { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>,
+): number {
   const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop]));
   const address = new Map(services.map((s) => [s.name, s.address]));
   const lives = Map.groupBy(connections, (c) => `${c.end} ${address.get(c.service)}:80 6`);
@@ -179,7 +247,11 @@ export function strayed(packets: readonly SeenPacket[], { connections, nodes, se
 }
 
 /** R3-12: replies at a place that were served elsewhere, in a tunnel or not. */
-export function indirect(packets: readonly SeenPacket[], { connections, services }: Pick<Trail, 'connections' | 'services'>, pop: string): number {
+export function indirect(
+  packets: readonly SeenPacket[],
+  { connections, services }: Pick<Trail, 'connections' | 'services'>,
+  pop: string,
+): number {
   const anycast = new Set(services.map((s) => s.address));
   const lives = Map.groupBy(connections, (c) => c.end);
   return packets.filter((p) => {
@@ -198,21 +270,49 @@ export function addedUs(connections: readonly Connection[], pop: string, beside:
 
 /** R3-29: PoPs that an answer leaves out, or whose servers it tells less of than load and, where they served, latency. */
 export function incomplete({ feedback, pops }: Pick<Trail, 'feedback' | 'pops'>): number {
-  return feedback.reduce((sum, answer) => sum + pops.filter(({ name, servers }) => {
-    const told = answer[name]?.servers ?? {};
-    return servers.some((server) => !told[server] || !Number.isFinite(told[server].load) || (told[server].requests > 0 && told[server].latencyMs === null));
-  }).length, 0);
+  return feedback.reduce(
+    (sum, answer) =>
+      sum +
+      pops.filter(({ name, servers }) => {
+        const told = answer[name]?.servers ?? {};
+        return servers.some(
+          (server) =>
+            !told[server] || !Number.isFinite(told[server].load) || (told[server].requests > 0 && told[server].latencyMs === null),
+        );
+      }).length,
+    0,
+  );
 }
 
 /** R3-38: entries that an answer told otherwise than the tables had them. */
 export function wrongAnswers({ answers, tables }: Pick<Trail, 'answers' | 'tables'>): number {
-  return answers.reduce((sum, { atUs, entries }) => sum + Object.entries(entries).reduce((own, [pop, services]) => {
-    const dump = tables.filter((t) => t.pop === pop && t.atUs <= atUs).at(-1);
-    return own + Object.entries(services).reduce((n, [service, counts]) => n + Object.entries(counts).reduce((m, [to, count]) => m + (dump ? Math.abs(count - (dump.tables[service] ?? []).filter((t) => t === to).length) : to === '' ? 0 : count), 0), 0);
-  }, 0), 0);
+  return answers.reduce(
+    (sum, { atUs, entries }) =>
+      sum +
+      Object.entries(entries).reduce((own, [pop, services]) => {
+        const dump = tables.filter((t) => t.pop === pop && t.atUs <= atUs).at(-1);
+        return (
+          own +
+          Object.entries(services).reduce(
+            (n, [service, counts]) =>
+              n +
+              Object.entries(counts).reduce(
+                (m, [to, count]) =>
+                  m + (dump ? Math.abs(count - (dump.tables[service] ?? []).filter((t) => t === to).length) : to === '' ? 0 : count),
+                0,
+              ),
+            0,
+          )
+        );
+      }, 0),
+    0,
+  );
 }
 
-/** R3-35: how far any server's part of a PoP's connections is from an equal part, in standard deviations; undefined: there is one server at most. */
+/**
+ * R3-35: how far any server's part of a PoP's connections is from an equal part, in standard deviations; undefined:
+ * there is one server at most.
+ */
 export function uneven(connections: readonly Connection[], servers: readonly string[], pop: string): number | undefined {
   if (servers.length < 2) return undefined;
   const own = connections.filter((c) => c.pops[0] === pop);
@@ -226,19 +326,30 @@ const ACK = 0x10;
  * R3-38: at an edge, the parts of new flows of each service that leave in tunnels to each other PoP, held against the last
  * answer's parts of its table; the farthest, in standard deviations. undefined: there is nothing to compare.
  */
-export function untrue(packets: readonly SeenPacket[], { answers, nodes, services, slots }: Pick<Trail, 'answers' | 'nodes' | 'services' | 'slots'>, pop: string): number | undefined {
+export function untrue(
+  packets: readonly SeenPacket[],
+  { answers, nodes, services, slots }: Pick<Trail, 'answers' | 'nodes' | 'services' | 'slots'>,
+  pop: string,
+): number | undefined {
   const told = answers.at(-1)?.entries[pop];
   if (!told) return undefined;
   const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop ?? '']));
   const distances = services.flatMap(({ name, address }) => {
     const begun = packets.filter((p) => p.inner.destination === address && (p.inner.flags & (SYN | ACK)) === SYN);
     const flows = new Set(begun.filter((p) => p.kind === 'plain').map((p) => flowOf(p.inner)));
-    const tunnelled = Map.groupBy(begun.filter((p) => isTunnelled(p) && flows.has(flowOf(p.inner))), (p) => popOf.get(p.to ?? '') ?? '');
-    return flows.size === 0 ? [] : [...new Set(popOf.values())].filter((to) => to !== pop).map((to) => {
-      const [seen, part] = [new Set((tunnelled.get(to) ?? []).map((p) => flowOf(p.inner))).size, (told[name]?.[to] ?? 0) / slots];
-      // Where no flow may go, one that does is infinitely far.
-      return seen === part * flows.size ? 0 : sigmas(seen, flows.size, part);
-    });
+    const tunnelled = Map.groupBy(
+      begun.filter((p) => isTunnelled(p) && flows.has(flowOf(p.inner))),
+      (p) => popOf.get(p.to ?? '') ?? '',
+    );
+    return flows.size === 0
+      ? []
+      : [...new Set(popOf.values())]
+          .filter((to) => to !== pop)
+          .map((to) => {
+            const [seen, part] = [new Set((tunnelled.get(to) ?? []).map((p) => flowOf(p.inner))).size, (told[name]?.[to] ?? 0) / slots];
+            // Where no flow may go, one that does is infinitely far.
+            return seen === part * flows.size ? 0 : sigmas(seen, flows.size, part);
+          });
   });
   return distances.length === 0 ? undefined : Math.max(...distances);
 }

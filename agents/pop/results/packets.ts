@@ -41,9 +41,11 @@ export interface SeenPacket {
 }
 
 /** "source:port destination:port protocol", of the packet that a client sent. */
-export const flowOf = ({ source, sourcePort, destination, destinationPort, protocol }: Inner): string => `${source}:${sourcePort} ${destination}:${destinationPort} ${protocol}`;
+export const flowOf = ({ source, sourcePort, destination, destinationPort, protocol }: Inner): string =>
+  `${source}:${sourcePort} ${destination}:${destinationPort} ${protocol}`;
 /** The same packet at two places. */
-export const identityOf = (inner: Inner): string => `${flowOf(inner)} ${inner.id} ${inner.bytes.length > 40 ? inner.bytes.readUInt32BE(24) : 0}`;
+export const identityOf = (inner: Inner): string =>
+  `${flowOf(inner)} ${inner.id} ${inner.bytes.length > 40 ? inner.bytes.readUInt32BE(24) : 0}`;
 
 const seen = new WeakMap<CellEvidence, Map<string, readonly SeenPacket[]>>();
 
@@ -83,14 +85,23 @@ function opened(ip: Buffer): { outer: Omit<SeenPacket, 'atUs' | 'inner'>; carrie
   const protocol = ip[9];
   const [from, to] = [ipToText(ip.readUInt32BE(12)), ipToText(ip.readUInt32BE(16))];
   const none = { secondary: null, away: false } as const;
-  if (protocol === PROTOCOL.gre && ip.length >= IPV4 + GRE + IPV4 && ip.readUInt16BE(IPV4 + 2) === 0x0800) return { outer: { kind: 'gre', from, to, ...none }, carried: ip.subarray(IPV4 + GRE) };
-  if (protocol === PROTOCOL.udp && ip.length >= IPV4 + UDP + GUE + IPV4 && ip.readUInt16BE(IPV4 + 2) === GUE_PORT && ip[IPV4 + UDP + 1] === PROTOCOL.ipip) {
+  if (protocol === PROTOCOL.gre && ip.length >= IPV4 + GRE + IPV4 && ip.readUInt16BE(IPV4 + 2) === 0x0800)
+    return { outer: { kind: 'gre', from, to, ...none }, carried: ip.subarray(IPV4 + GRE) };
+  if (
+    protocol === PROTOCOL.udp &&
+    ip.length >= IPV4 + UDP + GUE + IPV4 &&
+    ip.readUInt16BE(IPV4 + 2) === GUE_PORT &&
+    ip[IPV4 + UDP + 1] === PROTOCOL.ipip
+  ) {
     const words = ip[IPV4 + UDP]! & 0x1f;
     const data = IPV4 + UDP + GUE;
     if (words === 0) return { outer: { kind: 'gue', from, to, ...none }, carried: ip.subarray(data) };
     if (words !== HOP_WORDS || ip.length < data + 4 * words + IPV4) return undefined;
     const [flags, target] = [ip[data + 1]!, ip.readUInt32BE(data + 4)];
-    return { outer: { kind: 'hop', from, to, secondary: target === 0 ? null : ipToText(target), away: (flags & 1) !== 0 }, carried: ip.subarray(data + 4 * words) };
+    return {
+      outer: { kind: 'hop', from, to, secondary: target === 0 ? null : ipToText(target), away: (flags & 1) !== 0 },
+      carried: ip.subarray(data + 4 * words),
+    };
   }
   return { outer: { kind: 'plain', from: null, to: null, ...none }, carried: ip };
 }
@@ -106,8 +117,13 @@ function innerOf(ip: Buffer): Inner {
   if (protocol === PROTOCOL.tcp && bytes.length >= header + 18) bytes.fill(0, header + 16, header + 18);
   if (protocol === PROTOCOL.udp && bytes.length >= header + 8) bytes.fill(0, header + 6, header + 8);
   return {
-    source: ipToText(ip.readUInt32BE(12)), destination: ipToText(ip.readUInt32BE(16)), protocol,
-    sourcePort: hasPorts ? ip.readUInt16BE(header) : 0, destinationPort: hasPorts ? ip.readUInt16BE(header + 2) : 0,
-    id: ip.readUInt16BE(4), flags: protocol === PROTOCOL.tcp && ip.length >= header + 14 ? ip[header + 13]! : 0, bytes,
+    source: ipToText(ip.readUInt32BE(12)),
+    destination: ipToText(ip.readUInt32BE(16)),
+    protocol,
+    sourcePort: hasPorts ? ip.readUInt16BE(header) : 0,
+    destinationPort: hasPorts ? ip.readUInt16BE(header + 2) : 0,
+    id: ip.readUInt16BE(4),
+    flags: protocol === PROTOCOL.tcp && ip.length >= header + 14 ? ip[header + 13]! : 0,
+    bytes,
   };
 }

@@ -40,13 +40,15 @@ export const page: ReportPage = {
 
 /** First repeat of every cell. */
 function partsOf({ cells }: JudgedRun): Part[] {
-  return [...cells].flatMap(([cell, [evidence]]) => (evidence?.phases ?? []).flatMap((phase, _, all): Part[] => {
-    const trail = trailOf(evidence!, phase);
-    if (typeof trail === 'string') return [];
-    const connections = startedIn(trail.connections, { fromUs: 0, toUs: phase.durationUs });
-    const name = [cell, all.length > 1 ? phase.phase : ''].filter(Boolean).join(' ') || evidence!.lab.name;
-    return connections.length === 0 ? [] : [{ name, evidence: evidence!, phase, trail, connections }];
-  }));
+  return [...cells].flatMap(([cell, [evidence]]) =>
+    (evidence?.phases ?? []).flatMap((phase, _, all): Part[] => {
+      const trail = trailOf(evidence!, phase);
+      if (typeof trail === 'string') return [];
+      const connections = startedIn(trail.connections, { fromUs: 0, toUs: phase.durationUs });
+      const name = [cell, all.length > 1 ? phase.phase : ''].filter(Boolean).join(' ') || evidence!.lab.name;
+      return connections.length === 0 ? [] : [{ name, evidence: evidence!, phase, trail, connections }];
+    }),
+  );
 }
 
 const popsOf = (parts: readonly Part[]): string[] => [...new Set(parts.flatMap((p) => p.trail.pops.map((pop) => pop.name)))];
@@ -56,12 +58,29 @@ const DRAWN_ELSEWHERE: ReadonlySet<string> = new Set(['Connect', 'SetPolicies', 
 
 /** Policies and events, as lines in a chart; those that come together are one. */
 function marksOf({ evidence, phase, trail }: Part): Mark[] {
-  const policies = trail.policies.filter((p) => p.sentUs >= 0 && p.sentUs < phase.durationUs).map((p) => ({ x: p.sentUs / 1e6, label: Object.entries(p.policies).flatMap(([from, services]) => {
-    const [shares] = Object.values(services);
-    return Object.entries(shares ?? {}).length === 0 ? [`${from}: none`] : [`${from}→${Object.entries(shares ?? {}).map(([to, amount]) => `${to} ${formatPercent(amount, 0)}`).join(', ')}`];
-  }).join('; ') }));
-  const events = (evidence.events[phase.phase] ?? []).filter((e) => e.action.kind !== 'request' || !DRAWN_ELSEWHERE.has(e.action.operation)).map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
-  return [...policies, ...events].sort((a, b) => a.x - b.x).filter((m, i, all) => i === 0 || m.x - all[i - 1]!.x > phase.durationUs / 1e6 / LABELS);
+  const policies = trail.policies
+    .filter((p) => p.sentUs >= 0 && p.sentUs < phase.durationUs)
+    .map((p) => ({
+      x: p.sentUs / 1e6,
+      label: Object.entries(p.policies)
+        .flatMap(([from, services]) => {
+          const [shares] = Object.values(services);
+          return Object.entries(shares ?? {}).length === 0
+            ? [`${from}: none`]
+            : [
+                `${from}→${Object.entries(shares ?? {})
+                  .map(([to, amount]) => `${to} ${formatPercent(amount, 0)}`)
+                  .join(', ')}`,
+              ];
+        })
+        .join('; '),
+    }));
+  const events = (evidence.events[phase.phase] ?? [])
+    .filter((e) => e.action.kind !== 'request' || !DRAWN_ELSEWHERE.has(e.action.operation))
+    .map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
+  return [...policies, ...events]
+    .sort((a, b) => a.x - b.x)
+    .filter((m, i, all) => i === 0 || m.x - all[i - 1]!.x > phase.durationUs / 1e6 / LABELS);
 }
 
 function who(parts: readonly Part[]): VNode {
@@ -75,41 +94,112 @@ function who(parts: readonly Part[]): VNode {
       const own = connections.filter((c) => c.fate === 'ok' && c.pops[0] === pop).map((c) => c.firstUs);
       return own.length === 0 ? '–' : formatDurationUs(quantileOf(own, 0.5));
     };
-    return html`<tr><td>${name}</td><td class="figure">${connections.length}</td>${pops.map((pop) => html`<td class="figure">${share(pop)}</td><td class="figure">${first(pop)}</td>`)}</tr>`;
+    return html`<tr>
+      <td>${name}</td>
+      <td class="figure">${connections.length}</td>
+      ${pops.map(
+        (pop) =>
+          html`<td class="figure">${share(pop)}</td>
+            <td class="figure">${first(pop)}</td>`,
+      )}
+    </tr>`;
   });
-  return html`<section><h2>Who served</h2>
-    <p class="soft">New connections by the PoP that took them, with their 95 % intervals, and the median of first answers (connecting included); first repeat. Dashed: policies and events.</p>
-    <div class="scroll"><table><thead><tr><th scope="col">cell</th><th scope="col">connections</th>${pops.map((pop) => html`<th scope="col">${pop}</th><th scope="col">first answer</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>
+  return html`<section>
+    <h2>Who served</h2>
+    <p class="soft">
+      New connections by the PoP that took them, with their 95 % intervals, and the median of first answers (connecting included); first
+      repeat. Dashed: policies and events.
+    </p>
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">cell</th>
+            <th scope="col">connections</th>
+            ${pops.map(
+              (pop) =>
+                html`<th scope="col">${pop}</th>
+                  <th scope="col">first answer</th>`,
+            )}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows}
+        </tbody>
+      </table>
+    </div>
     ${key(pops)}
     ${parts.slice(0, MOST_TIMELINES).map((part) => {
       const step = part.phase.durationUs / 1e6 / STEPS;
-      const counts = Map.groupBy(part.connections.filter((c) => c.pops.length > 0), (c) => `${Math.floor(c.startedUs / 1e6 / step)} ${c.pops[0]}`);
-      const points = [...counts].map(([bin, own]) => ({ seconds: Number(bin.split(' ')[0]) * step, pop: bin.split(' ')[1]!, count: own.length }));
-      return html`<figure><figcaption>${part.name}</figcaption>${raw(sharesOverTime(points, pops, marksOf(part), step, `Shares of new connections over time in ${part.name}`))}</figure>`;
-    })}</section>`;
+      const counts = Map.groupBy(
+        part.connections.filter((c) => c.pops.length > 0),
+        (c) => `${Math.floor(c.startedUs / 1e6 / step)} ${c.pops[0]}`,
+      );
+      const points = [...counts].map(([bin, own]) => ({
+        seconds: Number(bin.split(' ')[0]) * step,
+        pop: bin.split(' ')[1]!,
+        count: own.length,
+      }));
+      return html`<figure>
+        <figcaption>${part.name}</figcaption>
+        ${raw(sharesOverTime(points, pops, marksOf(part), step, `Shares of new connections over time in ${part.name}`))}
+      </figure>`;
+    })}
+  </section>`;
 }
 
 function became(parts: readonly Part[]): VNode {
   const bars = parts.flatMap(({ name, connections }) => {
-    const count = (fate: (typeof FATES)[number]): number => connections.filter((c) => (fate === 'kept' ? c.fate === 'ok' && c.pops.length <= 1 : fate === 'moved' ? c.pops.length > 1 : c.fate === fate)).length;
+    const count = (fate: (typeof FATES)[number]): number =>
+      connections.filter((c) =>
+        fate === 'kept' ? c.fate === 'ok' && c.pops.length <= 1 : fate === 'moved' ? c.pops.length > 1 : c.fate === fate,
+      ).length;
     return FATES.map((fate): FateBar => ({ part: name, fate, count: count(fate) }));
   });
-  return html`<section><h2>What became of connections</h2>
-    <p class="soft">Kept: all their requests were answered, by one PoP. Moved: by several. Others were broken by the other side, never opened, or left without an answer. Logarithmic.</p>
-    ${raw(fates(bars, parts.map((p) => p.name), 'Fates of connections'))}</section>`;
+  return html`<section>
+    <h2>What became of connections</h2>
+    <p class="soft">
+      Kept: all their requests were answered, by one PoP. Moved: by several. Others were broken by the other side, never opened, or left
+      without an answer. Logarithmic.
+    </p>
+    ${raw(
+      fates(
+        bars,
+        parts.map((p) => p.name),
+        'Fates of connections',
+      ),
+    )}
+  </section>`;
 }
 
 function loads(parts: readonly Part[]): VNode | null {
-  const busy = parts.map((part) => ({ part, lines: part.trail.pops.flatMap((pop) => loadSeries(part.trail.loads, pop.name, part.trail.feedbackUs).filter((l) => l.atUs >= 0 && l.atUs < part.phase.durationUs).map((l) => ({ seconds: l.atUs / 1e6, pop: pop.name, percent: 100 * l.load }))) })).filter(({ lines }) => lines.some((l) => l.percent > 100 * BUSY));
+  const busy = parts
+    .map((part) => ({
+      part,
+      lines: part.trail.pops.flatMap((pop) =>
+        loadSeries(part.trail.loads, pop.name, part.trail.feedbackUs)
+          .filter((l) => l.atUs >= 0 && l.atUs < part.phase.durationUs)
+          .map((l) => ({ seconds: l.atUs / 1e6, pop: pop.name, percent: 100 * l.load })),
+      ),
+    }))
+    .filter(({ lines }) => lines.some((l) => l.percent > 100 * BUSY));
   if (busy.length === 0) return null;
   const pops = popsOf(parts);
-  return html`<section><h2>Load of PoPs</h2>
-    <p class="soft">CPU of their servers, a part of their declared capacity, every control interval. Dashed: thresholds of donors and receivers, where the controller decides.</p>
+  return html`<section>
+    <h2>Load of PoPs</h2>
+    <p class="soft">
+      CPU of their servers, a part of their declared capacity, every control interval. Dashed: thresholds of donors and receivers, where the
+      controller decides.
+    </p>
     ${key(pops)}
     ${busy.slice(0, MOST_TIMELINES).map(({ part, lines }) => {
       const law = lawOf(configOf(part.evidence)?.law);
-      return html`<figure><figcaption>${part.name}</figcaption>${raw(loadsOverTime(lines, pops, law ? [100 * law.donor.load, 100 * law.receiver.load] : [], marksOf(part), `Load of PoPs over time in ${part.name}`))}</figure>`;
-    })}</section>`;
+      return html`<figure>
+        <figcaption>${part.name}</figcaption>
+        ${raw(loadsOverTime(lines, pops, law ? [100 * law.donor.load, 100 * law.receiver.load] : [], marksOf(part), `Load of PoPs over time in ${part.name}`))}
+      </figure>`;
+    })}
+  </section>`;
 }
 
 /** Every version of a cell's tables that changed entries, beside what was before. */
@@ -122,16 +212,35 @@ function tables(parts: readonly Part[]): VNode | null {
   const donor = [...Map.groupBy(trail.tables, (t) => t.pop)].sort(([, a], [, b]) => b.length - a.length)[0];
   if (!donor) return null;
   const [pop, dumps] = donor;
-  const before: TableDump = { atUs: 0, pop, version: 0, tables: Object.fromEntries(services.map((s) => [s, new Array<string>(trail.slots).fill('')])) };
-  const changed = dumps.filter((d, i) => services.some((s) => d.tables[s]?.join() !== (dumps[i - 1] ?? before).tables[s]?.join())).slice(0, MOST_TABLES);
+  const before: TableDump = {
+    atUs: 0,
+    pop,
+    version: 0,
+    tables: Object.fromEntries(services.map((s) => [s, new Array<string>(trail.slots).fill('')])),
+  };
+  const changed = dumps
+    .filter((d, i) => services.some((s) => d.tables[s]?.join() !== (dumps[i - 1] ?? before).tables[s]?.join()))
+    .slice(0, MOST_TABLES);
   const service = services.find((s) => changed.some((d) => d.tables[s]?.some((to) => to !== ''))) ?? services[0]!;
-  return html`<section><h2>Forwarding tables</h2>
-    <p class="soft">Entries of ${pop}'s table for ${service}, a square each, from one version of its policies to the next; pale: served by ${pop} itself. ${part.name}.</p>
+  return html`<section>
+    <h2>Forwarding tables</h2>
+    <p class="soft">
+      Entries of ${pop}'s table for ${service}, a square each, from one version of its policies to the next; pale: served by ${pop} itself.
+      ${part.name}.
+    </p>
     ${key(pops)}
-    <div class="cells">${[before, ...changed].map((dump, i, all) => {
-      const previous = all[i - 1]?.tables[service];
-      const entries = dump.tables[service] ?? [];
-      const count = previous ? entries.filter((to, slot) => to !== previous[slot]).length : 0;
-      return html`<figure><figcaption>${dump.version === 0 ? 'at first' : `version ${dump.version}: ${count} of ${entries.length} entries changed`}</figcaption>${raw(tablePicture(entries, pops, pop, `Forwarding table of ${pop}, version ${dump.version}`))}</figure>`;
-    })}</div></section>`;
+    <div class="cells">
+      ${[before, ...changed].map((dump, i, all) => {
+        const previous = all[i - 1]?.tables[service];
+        const entries = dump.tables[service] ?? [];
+        const count = previous ? entries.filter((to, slot) => to !== previous[slot]).length : 0;
+        return html`<figure>
+          <figcaption>
+            ${dump.version === 0 ? 'at first' : `version ${dump.version}: ${count} of ${entries.length} entries changed`}
+          </figcaption>
+          ${raw(tablePicture(entries, pops, pop, `Forwarding table of ${pop}, version ${dump.version}`))}
+        </figure>`;
+      })}
+    </div>
+  </section>`;
 }

@@ -59,26 +59,44 @@ export class ControlPlane {
   start(secret: string): void {
     this.#connectGateway(secret);
     for (const rdn of this.#config.nodes.filter((n) => n.role === 'rdn')) {
-      this.#links.push(connect<RdnControlFunctions>({
-        address: rdn.address, port: RDN_PORT, secret, silenceMs: this.#config.silenceMs, self: this.#config.self.name, peer: rdn.name, local: {},
-        onPeer: (peer) => {
-          this.#rdns.set(rdn.name, peer);
-          this.#found(rdn.name, peer);
-          void peer.closed.then(() => this.#lost(rdn.name, peer));
-        },
-      }));
+      this.#links.push(
+        connect<RdnControlFunctions>({
+          address: rdn.address,
+          port: RDN_PORT,
+          secret,
+          silenceMs: this.#config.silenceMs,
+          self: this.#config.self.name,
+          peer: rdn.name,
+          local: {},
+          onPeer: (peer) => {
+            this.#rdns.set(rdn.name, peer);
+            this.#found(rdn.name, peer);
+            void peer.closed.then(() => this.#lost(rdn.name, peer));
+          },
+        }),
+      );
     }
   }
 
   #connectGateway(secret: string): void {
     for (const node of this.#config.nodes.filter((n) => n.role === 'gateway')) {
-      this.#links.push(connect<GatewayFunctions>({
-        address: node.bind, port: GATEWAY_PORT, secret, silenceMs: this.#config.silenceMs, self: this.#config.self.name, peer: node.name, local: {},
-        onPeer: (peer) => {
-          this.#switch = peer;
-          void peer.closed.then(() => { if (this.#switch === peer) this.#switch = undefined; });
-        },
-      }));
+      this.#links.push(
+        connect<GatewayFunctions>({
+          address: node.bind,
+          port: GATEWAY_PORT,
+          secret,
+          silenceMs: this.#config.silenceMs,
+          self: this.#config.self.name,
+          peer: node.name,
+          local: {},
+          onPeer: (peer) => {
+            this.#switch = peer;
+            void peer.closed.then(() => {
+              if (this.#switch === peer) this.#switch = undefined;
+            });
+          },
+        }),
+      );
     }
   }
 
@@ -102,7 +120,8 @@ export class ControlPlane {
       log('warn', 'recalled', { version: newest.version, svgs: svgs.map((s) => s.name) });
     }
     this.#recalled = true;
-    for (const svg of this.#svgs.values()) await this.#lead(svg).catch((error: unknown) => log('error', 'recalled', { svg: svg.name, why: (error as Error).message }));
+    for (const svg of this.#svgs.values())
+      await this.#lead(svg).catch((error: unknown) => log('error', 'recalled', { svg: svg.name, why: (error as Error).message }));
     return newest !== undefined;
   }
 
@@ -121,7 +140,9 @@ export class ControlPlane {
       while (!this.#recalled) await new Promise((resolve) => setTimeout(resolve, 50));
       const valid = validated(OPERATIONS[operation], params);
       // Also where it fails on the way: terms and hosts may have changed.
-      const answer = await Promise.resolve(this.#perform(operation, valid)).finally(() => (QUESTIONS.has(operation) ? undefined : this.#remember()));
+      const answer = await Promise.resolve(this.#perform(operation, valid)).finally(() =>
+        QUESTIONS.has(operation) ? undefined : this.#remember(),
+      );
       log('info', 'operation', { operation, tookMs: Math.round(performance.now() - startedMs) });
       return answer;
     } catch (error) {
@@ -132,17 +153,28 @@ export class ControlPlane {
 
   #perform(operation: Operation, params: unknown): unknown {
     switch (operation) {
-      case 'LatencySensitiveApplicationGroupRequirements': return this.#propose(params as Params<'LatencySensitiveApplicationGroupRequirements'>);
-      case 'EstablishSVG': return this.#establish(params as Params<'EstablishSVG'>);
-      case 'ModifyLSAGConfig': return this.#modifyConfig(params as Params<'ModifyLSAGConfig'>);
-      case 'ModifyLSAGRequirements': return this.#modifyRequirements(params as Params<'ModifyLSAGRequirements'>);
-      case 'GetLSAGMetrics': return this.#metrics(params as Params<'GetLSAGMetrics'>);
-      case 'CreateLPGAndPolicy': return this.#createLpg(params as Params<'CreateLPGAndPolicy'>);
-      case 'ShareLPG': return this.#shareLpg(params as Params<'ShareLPG'>);
-      case 'LaunchVMsOfVPCInLPG': return this.#launch(params as Params<'LaunchVMsOfVPCInLPG'>);
-      case 'SVGPacketProcessingRequirements': return this.#tasks(params as Params<'SVGPacketProcessingRequirements'>);
-      case 'GetSVGPacketProcessingMetrics': return this.#processed(params as Params<'GetSVGPacketProcessingMetrics'>);
-      case 'ConfigureSVGForLPG': return this.#bind(params as Params<'ConfigureSVGForLPG'>);
+      case 'LatencySensitiveApplicationGroupRequirements':
+        return this.#propose(params as Params<'LatencySensitiveApplicationGroupRequirements'>);
+      case 'EstablishSVG':
+        return this.#establish(params as Params<'EstablishSVG'>);
+      case 'ModifyLSAGConfig':
+        return this.#modifyConfig(params as Params<'ModifyLSAGConfig'>);
+      case 'ModifyLSAGRequirements':
+        return this.#modifyRequirements(params as Params<'ModifyLSAGRequirements'>);
+      case 'GetLSAGMetrics':
+        return this.#metrics(params as Params<'GetLSAGMetrics'>);
+      case 'CreateLPGAndPolicy':
+        return this.#createLpg(params as Params<'CreateLPGAndPolicy'>);
+      case 'ShareLPG':
+        return this.#shareLpg(params as Params<'ShareLPG'>);
+      case 'LaunchVMsOfVPCInLPG':
+        return this.#launch(params as Params<'LaunchVMsOfVPCInLPG'>);
+      case 'SVGPacketProcessingRequirements':
+        return this.#tasks(params as Params<'SVGPacketProcessingRequirements'>);
+      case 'GetSVGPacketProcessingMetrics':
+        return this.#processed(params as Params<'GetSVGPacketProcessingMetrics'>);
+      case 'ConfigureSVGForLPG':
+        return this.#bind(params as Params<'ConfigureSVGForLPG'>);
     }
   }
 
@@ -152,17 +184,32 @@ export class ControlPlane {
     this.#ids(wanted.producers, 'producer');
     const ppns = ppnsFor(this.#config, consumers.length, duplicates.length);
     const hosts = place({ ppns, rdns: this.#rdnCount() }, null, this.#free());
-    return { ppns, rdns: this.#rdnCount(), scheme: this.#config.scheme, fits: hosts !== undefined, clocks: 'hosts with synchronised clocks: holds until an absolute time, and one-way latencies, rest on them' };
+    return {
+      ppns,
+      rdns: this.#rdnCount(),
+      scheme: this.#config.scheme,
+      fits: hosts !== undefined,
+      clocks: 'hosts with synchronised clocks: holds until an absolute time, and one-way latencies, rest on them',
+    };
   }
 
   async #establish({ svg, ppns, ...wanted }: Params<'EstablishSVG'>) {
     if (this.#svgs.has(svg)) refuse('AlreadyExists', `a gateway "${svg}" exists`);
     const consumers = this.#ids(wanted.consumers, 'consumer');
     const made: Svg = {
-      name: svg, number: this.#svgs.size, account: wanted.account ?? null, ppnsWanted: ppns ?? null,
-      rate: wanted.rate ?? DEFAULT_RATE, messageBytes: parseSizeBytes(wanted.size ?? DEFAULT_SIZE),
-      producers: this.#ids(wanted.producers, 'producer'), classes: classesOf(consumers, wanted, (names) => this.#ids(names, 'consumer')), duplicates: this.#ids(wanted.duplicates ?? [], 'consumer'),
-      ppns: [], rdns: [], cell: null, term: 1,
+      name: svg,
+      number: this.#svgs.size,
+      account: wanted.account ?? null,
+      ppnsWanted: ppns ?? null,
+      rate: wanted.rate ?? DEFAULT_RATE,
+      messageBytes: parseSizeBytes(wanted.size ?? DEFAULT_SIZE),
+      producers: this.#ids(wanted.producers, 'producer'),
+      classes: classesOf(consumers, wanted, (names) => this.#ids(names, 'consumer')),
+      duplicates: this.#ids(wanted.duplicates ?? [], 'consumer'),
+      ppns: [],
+      rdns: [],
+      cell: null,
+      term: 1,
     };
     this.#choose(made);
     this.#svgs.set(svg, made);
@@ -170,7 +217,10 @@ export class ControlPlane {
       await this.#lead(made);
     } catch (error) {
       this.#svgs.delete(svg);
-      void this.#rdns.get(made.rdns[0] ?? '')?.call.lead(null).catch(() => undefined);
+      void this.#rdns
+        .get(made.rdns[0] ?? '')
+        ?.call.lead(null)
+        .catch(() => undefined);
       throw error;
     }
     return describe(made);
@@ -184,7 +234,18 @@ export class ControlPlane {
     const [firstClass] = Object.keys(own.classes);
     const next: Svg = {
       ...own,
-      classes: Object.fromEntries(Object.entries(own.classes).map(([name, c]) => [name, { ...c, consumers: [...c.consumers.filter((id) => !leaving.has(id)), ...(name === firstClass ? joining.filter((id) => !c.consumers.includes(id)) : [])] }])),
+      classes: Object.fromEntries(
+        Object.entries(own.classes).map(([name, c]) => [
+          name,
+          {
+            ...c,
+            consumers: [
+              ...c.consumers.filter((id) => !leaving.has(id)),
+              ...(name === firstClass ? joining.filter((id) => !c.consumers.includes(id)) : []),
+            ],
+          },
+        ]),
+      ),
       duplicates: own.duplicates.filter((id) => !leaving.has(id)),
       producers: [...new Set([...own.producers.filter((id) => !gone.has(id)), ...this.#ids(add?.producers ?? [], 'producer')])],
     };
@@ -196,7 +257,8 @@ export class ControlPlane {
 
   async #modifyRequirements({ svg, classes, ...limits }: Params<'ModifyLSAGRequirements'>) {
     const own = this.#svg(svg);
-    for (const name of Object.keys(classes ?? {})) if (!own.classes[name]) refuse('InvalidRequest', `/classes/${name}: no such class; classes: ${Object.keys(own.classes).join(', ')}`);
+    for (const name of Object.keys(classes ?? {}))
+      if (!own.classes[name]) refuse('InvalidRequest', `/classes/${name}: no such class; classes: ${Object.keys(own.classes).join(', ')}`);
     own.classes = narrowed(own.classes, limits, classes);
     await this.#lead(own);
     return { svg, classes: own.classes };
@@ -209,7 +271,16 @@ export class ControlPlane {
     const [status, members] = await Promise.all([leader.call.status(), leader.call.metrics()]);
     const asked = members.filter((m) => consumers === undefined || consumers.includes(m.consumer));
     const total = (of: 'bytes' | 'missing' | 'messages') => asked.reduce((sum, m) => sum + (m.metrics?.[of] ?? 0), 0);
-    return { svg, ...status, leader: own.rdns[0], ppns: own.ppns, bytes: total('bytes'), drops: total('missing'), messages: total('messages'), consumers: asked };
+    return {
+      svg,
+      ...status,
+      leader: own.rdns[0],
+      ppns: own.ppns,
+      bytes: total('bytes'),
+      drops: total('missing'),
+      messages: total('messages'),
+      consumers: asked,
+    };
   }
 
   #createLpg({ lpg, cell, account, ...limits }: Params<'CreateLPGAndPolicy'>) {
@@ -255,7 +326,8 @@ export class ControlPlane {
   /** It may be just starting, as the control plane is. */
   async #gateway(): Promise<Peer<GatewayFunctions>> {
     const deadline = performance.now() + REACH_MS;
-    while (!this.#switch && this.#config.nodes.some((n) => n.role === 'gateway') && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (!this.#switch && this.#config.nodes.some((n) => n.role === 'gateway') && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     return this.#switch ?? refuse('Unreachable', 'no gateway between virtual networks answers');
   }
 
@@ -283,7 +355,10 @@ export class ControlPlane {
   }
 
   #lpg(name: string): Lpg {
-    return this.#lpgs.get(name) ?? refuse('UnknownLPG', `no placement group "${name}"; there are: ${[...this.#lpgs.keys()].join(', ') || 'none'}`);
+    return (
+      this.#lpgs.get(name) ??
+      refuse('UnknownLPG', `no placement group "${name}"; there are: ${[...this.#lpgs.keys()].join(', ') || 'none'}`)
+    );
   }
 
   #ids(names: readonly string[], role: Role): NodeId[] {
@@ -300,7 +375,9 @@ export class ControlPlane {
   /** Hosts that no other gateway has. */
   #free(except?: Svg) {
     const taken = new Set([...this.#svgs.values()].filter((s) => s !== except).flatMap((s) => [...s.ppns, ...s.rdns]));
-    return this.#config.nodes.flatMap((n) => ((n.role === 'ppn' || n.role === 'rdn') && !taken.has(n.name) ? [{ name: n.name, cell: n.cell, runs: n.role }] : []));
+    return this.#config.nodes.flatMap((n) =>
+      (n.role === 'ppn' || n.role === 'rdn') && !taken.has(n.name) ? [{ name: n.name, cell: n.cell, runs: n.role }] : [],
+    );
   }
 
   /** Hosts for what a gateway is to be; refuses before anything changes. `as`: what it is now. */
@@ -308,7 +385,9 @@ export class ControlPlane {
     const ppns = svg.ppnsWanted ?? ppnsFor(this.#config, consumerCount(svg), svg.duplicates.length);
     const free = this.#free(as);
     const count = (runs: 'ppn' | 'rdn') => free.filter((n) => n.runs === runs).length;
-    const found = place({ ppns, rdns: this.#rdnCount() }, svg.cell, free, new Set([...svg.ppns, ...svg.rdns])) ?? refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"; free are ${count('ppn')} PPNs and ${count('rdn')} RDNs`);
+    const found =
+      place({ ppns, rdns: this.#rdnCount() }, svg.cell, free, new Set([...svg.ppns, ...svg.rdns])) ??
+      refuse('NoCapacity', `${ppns} PPNs and an RDN are needed for "${svg.name}"; free are ${count('ppn')} PPNs and ${count('rdn')} RDNs`);
     svg.ppns = [...found.ppns];
     // The leader stays, unless another RDN is nearer.
     const [leader] = svg.rdns;
@@ -320,7 +399,10 @@ export class ControlPlane {
 
   #handOver(svg: Svg, from: string): void {
     svg.term += 1;
-    void this.#rdns.get(from)?.call.lead(null).catch(() => undefined);
+    void this.#rdns
+      .get(from)
+      ?.call.lead(null)
+      .catch(() => undefined);
   }
 
   #leader(svg: Svg): Peer<RdnControlFunctions> {

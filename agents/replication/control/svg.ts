@@ -52,39 +52,80 @@ export const limitsOf = ({ variation, share, deviation, latency }: Limits): Part
 });
 
 /** Classes as they were asked for; who is in none is in one of its own. `ids` refuses names that are no consumers. */
-export function classesOf(consumers: readonly NodeId[], { classes = {}, ...all }: Requirements, ids: (names: readonly string[]) => NodeId[]): Record<string, ClassLimits> {
+export function classesOf(
+  consumers: readonly NodeId[],
+  { classes = {}, ...all }: Requirements,
+  ids: (names: readonly string[]) => NodeId[],
+): Record<string, ClassLimits> {
   const common = { ...NONE, ...limitsOf(all) };
-  const named = Object.entries(classes).map(([name, c]): [string, ClassLimits] => [name, { consumers: ids(c.consumers), ...common, ...limitsOf(c) }]);
+  const named = Object.entries(classes).map(([name, c]): [string, ClassLimits] => [
+    name,
+    { consumers: ids(c.consumers), ...common, ...limitsOf(c) },
+  ]);
   const grouped = new Set(named.flatMap(([, c]) => c.consumers));
   const rest = consumers.filter((c) => !grouped.has(c));
   return Object.fromEntries(rest.length > 0 || named.length === 0 ? [...named, [EVERYBODY, { consumers: rest, ...common }]] : named);
 }
 
 /** With other limits, where some are given: of a class before those of all. */
-export function narrowed(classes: Readonly<Record<string, ClassLimits>>, all: Limits, own: Readonly<Record<string, Limits>> = {}): Record<string, ClassLimits> {
+export function narrowed(
+  classes: Readonly<Record<string, ClassLimits>>,
+  all: Limits,
+  own: Readonly<Record<string, Limits>> = {},
+): Record<string, ClassLimits> {
   return Object.fromEntries(Object.entries(classes).map(([name, c]) => [name, { ...c, ...limitsOf(all), ...limitsOf(own[name] ?? {}) }]));
 }
 
 /** Under the policy of a placement group: of two limits the narrower one (R0-25). */
-export function underPolicy(classes: Readonly<Record<string, ClassLimits>>, { latencyUs, variationUs }: Policy): Record<string, ClassLimits> {
-  const narrower = (own: number | null, other: number | null = null): number | null => (own === null || other === null ? own ?? other : Math.min(own, other));
-  return Object.fromEntries(Object.entries(classes).map(([name, c]) => [name, { ...c, latencyUs: narrower(c.latencyUs, latencyUs), variationUs: narrower(c.variationUs, variationUs) }]));
+export function underPolicy(
+  classes: Readonly<Record<string, ClassLimits>>,
+  { latencyUs, variationUs }: Policy,
+): Record<string, ClassLimits> {
+  const narrower = (own: number | null, other: number | null = null): number | null =>
+    own === null || other === null ? (own ?? other) : Math.min(own, other);
+  return Object.fromEntries(
+    Object.entries(classes).map(([name, c]) => [
+      name,
+      { ...c, latencyUs: narrower(c.latencyUs, latencyUs), variationUs: narrower(c.variationUs, variationUs) },
+    ]),
+  );
 }
 
 export const consumerCount = ({ classes }: Svg): number => Object.values(classes).reduce((n, c) => n + c.consumers.length, 0);
 
 /** As many as the fan-out needs: every PPN has that many places, and all but the entry take one (R0-18, R0-19). */
 export function ppnsFor({ fanOut, nodes }: AgentConfig, consumers: number, duplicates: number): number {
-  return Math.min(nodes.filter((n) => n.role === 'ppn').length, ppnsNeeded(consumers, fanOut) + ppnsNeeded(duplicates, fanOut) + SPARE_PPNS);
+  return Math.min(
+    nodes.filter((n) => n.role === 'ppn').length,
+    ppnsNeeded(consumers, fanOut) + ppnsNeeded(duplicates, fanOut) + SPARE_PPNS,
+  );
 }
 
 /** What its RDN is told. */
 export function gatewayOf(svg: Svg, { scheme, fanOut, periodMs, quantile, nodes }: AgentConfig): Gateway {
   return {
-    term: svg.term, svg: svg.name, firstGraph: 1 + svg.number * GRAPHS, scheme, producers: svg.producers, ppns: svg.ppns.flatMap((name) => nodes.find((n) => n.name === name)?.id ?? []),
-    classes: svg.classes, duplicates: svg.duplicates, fanOut, messageBytes: svg.messageBytes, messagesPerSecond: svg.rate, periodMs, quantile,
+    term: svg.term,
+    svg: svg.name,
+    firstGraph: 1 + svg.number * GRAPHS,
+    scheme,
+    producers: svg.producers,
+    ppns: svg.ppns.flatMap((name) => nodes.find((n) => n.name === name)?.id ?? []),
+    classes: svg.classes,
+    duplicates: svg.duplicates,
+    fanOut,
+    messageBytes: svg.messageBytes,
+    messagesPerSecond: svg.rate,
+    periodMs,
+    quantile,
   };
 }
 
 /** What clients are told. */
-export const describe = (svg: Svg) => ({ svg: svg.name, ppns: svg.ppns, rdns: svg.rdns, term: svg.term, cell: svg.cell, consumers: consumerCount(svg) });
+export const describe = (svg: Svg) => ({
+  svg: svg.name,
+  ppns: svg.ppns,
+  rdns: svg.rdns,
+  term: svg.term,
+  cell: svg.cell,
+  consumers: consumerCount(svg),
+});

@@ -60,37 +60,70 @@ export function flowsOf(fabric: Fabric, tasks: Tasks): Flow[] {
     ...translated.map((address) => arpAnswer(provider.port, address, mac)),
     ...networks.map((n) => arpAnswer(n.port, n.router, mac)),
     ...hosts.map(({ network, host }): Flow => ({
-      table: 0, priority: MIDDLE, match: { inPort: network.port, ethSrc: host.mac, ipSrc: host.own },
-      actions: [{ set: 'reg0', value: number(network) }, { set: 'ipv4Src', value: host.translated }], goto: 1,
+      table: 0,
+      priority: MIDDLE,
+      match: { inPort: network.port, ethSrc: host.mac, ipSrc: host.own },
+      actions: [
+        { set: 'reg0', value: number(network) },
+        { set: 'ipv4Src', value: host.translated },
+      ],
+      goto: 1,
     })),
     { table: 0, priority: MIDDLE, match: { inPort: provider.port, type: 'ipv4' }, actions: [{ set: 'reg0', value: 0 }], goto: 1 },
-    ...hosts.map(({ network, host }): Flow => ({ table: 1, priority: MIDDLE, match: { ipDst: host.translated }, actions: [{ set: 'reg1', value: number(network) }], goto: 2 })),
+    ...hosts.map(({ network, host }): Flow => ({
+      table: 1,
+      priority: MIDDLE,
+      match: { ipDst: host.translated },
+      actions: [{ set: 'reg1', value: number(network) }],
+      goto: 2,
+    })),
     { table: 1, priority: LOW, match: { type: 'ipv4' }, actions: [{ set: 'reg1', value: 0 }], goto: 2 },
     { table: 2, priority: HIGH, match: { registers: { reg0: 0 } }, goto: 3 },
     { table: 2, priority: HIGH, match: { registers: { reg1: 0 } }, goto: 3 },
-    ...networks.flatMap((from) => networks.flatMap((to) => (from === to ? [] : policy(number(from), number(to), tasks.directions[`${from.name}->${to.name}`]?.allow ?? (tasks.exclusive ? [] : 'any'))))),
-    ...hosts.map(({ network, host }): Flow => ({ table: 3, priority: MIDDLE, match: { ipDst: host.translated }, actions: [{ set: 'ipv4Dst', value: host.own }, ...out(host.mac, network.port)] })),
+    ...networks.flatMap((from) =>
+      networks.flatMap((to) =>
+        from === to
+          ? []
+          : policy(number(from), number(to), tasks.directions[`${from.name}->${to.name}`]?.allow ?? (tasks.exclusive ? [] : 'any')),
+      ),
+    ),
+    ...hosts.map(({ network, host }): Flow => ({
+      table: 3,
+      priority: MIDDLE,
+      match: { ipDst: host.translated },
+      actions: [{ set: 'ipv4Dst', value: host.own }, ...out(host.mac, network.port)],
+    })),
     ...provider.hosts.map((h): Flow => ({ table: 3, priority: MIDDLE, match: { ipDst: h.address }, actions: out(h.mac, provider.port) })),
   ];
 }
 
 /** A reply made of the request (RFC 826). */
 const arpAnswer = (port: string, address: string, mac: string): Flow => ({
-  table: 0, priority: HIGH, match: { inPort: port, arp: { operation: 1, targetIp: address } },
+  table: 0,
+  priority: HIGH,
+  match: { inPort: port, arp: { operation: 1, targetIp: address } },
   actions: [
-    { copy: 'ethSrc', into: 'ethDst' }, { set: 'ethSrc', value: mac }, { set: 'arpOperation', value: 2 },
-    { copy: 'arpSenderMac', into: 'arpTargetMac' }, { set: 'arpSenderMac', value: mac },
-    { copy: 'arpSenderIp', into: 'arpTargetIp' }, { set: 'arpSenderIp', value: address }, { to: 'inPort' },
+    { copy: 'ethSrc', into: 'ethDst' },
+    { set: 'ethSrc', value: mac },
+    { set: 'arpOperation', value: 2 },
+    { copy: 'arpSenderMac', into: 'arpTargetMac' },
+    { set: 'arpSenderMac', value: mac },
+    { copy: 'arpSenderIp', into: 'arpTargetIp' },
+    { set: 'arpSenderIp', value: address },
+    { to: 'inPort' },
   ],
 });
 
 function policy(from: number, to: number, allow: Allowed): Flow[] {
   const registers = { reg0: from, reg1: to };
   const passing = { table: 2, priority: 20, cookie: cookieOf(from, to, true), goto: 3 };
-  const rules = allow === 'any' ? [{ ...passing, match: { registers } }] : allow.map((rule): Flow => {
-    const [protocol, port] = rule.split(':') as ['tcp' | 'udp', string];
-    return { ...passing, match: { registers, protocol, portDst: Number(port) } };
-  });
+  const rules =
+    allow === 'any'
+      ? [{ ...passing, match: { registers } }]
+      : allow.map((rule): Flow => {
+          const [protocol, port] = rule.split(':') as ['tcp' | 'udp', string];
+          return { ...passing, match: { registers, protocol, portDst: Number(port) } };
+        });
   return [...rules, { table: 2, priority: 10, cookie: cookieOf(from, to, false), match: { registers } }];
 }
 

@@ -13,11 +13,18 @@ import { countsOf, flowsOf, NO_TASKS, type Fabric, type Tasks } from './flows.ts
 export async function startGateway({ config, secret, ovsDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { fabric } = config;
   if (!fabric || ovsDir === null) throw new Error('a gateway needs an Open vSwitch');
-  const gateway = new Gateway(fabric, ovsDir, await OpenFlowSwitch.connect(join(ovsDir, `${SWITCH_DEVICE}.mgmt`), (why) => fatal('switch lost', why)));
+  const gateway = new Gateway(
+    fabric,
+    ovsDir,
+    await OpenFlowSwitch.connect(join(ovsDir, `${SWITCH_DEVICE}.mgmt`), (why) => fatal('switch lost', why)),
+  );
   await gateway.settle(NO_TASKS);
   const functions: GatewayFunctions = { settle: (tasks) => gateway.settle(tasks), metrics: () => gateway.metrics() };
   const listening = await listen<object>({
-    address: config.self.bind, port: GATEWAY_PORT, secret, silenceMs: config.silenceMs,
+    address: config.self.bind,
+    port: GATEWAY_PORT,
+    secret,
+    silenceMs: config.silenceMs,
     serve: (name) => (config.nodes.find((n) => n.name === name)?.role === 'control' ? functions : undefined),
     onPeer: () => undefined,
   });
@@ -46,8 +53,11 @@ class Gateway {
   async settle(tasks: Tasks): Promise<void> {
     const names = this.#fabric.networks.map((n) => n.name);
     for (const [direction, { allow }] of Object.entries(tasks.directions)) {
-      for (const name of direction.split('->')) if (!names.includes(name)) throw new Refusal('InvalidRequest', `/directions/${direction}: no network "${name}"; networks: ${names.join(', ')}`);
-      for (const rule of allow === 'any' ? [] : allow) if (Number(rule.split(':')[1]) > 65_535) throw new Refusal('InvalidRequest', `/directions/${direction}: ${rule}: no such port`);
+      for (const name of direction.split('->'))
+        if (!names.includes(name))
+          throw new Refusal('InvalidRequest', `/directions/${direction}: no network "${name}"; networks: ${names.join(', ')}`);
+      for (const rule of allow === 'any' ? [] : allow)
+        if (Number(rule.split(':')[1]) > 65_535) throw new Refusal('InvalidRequest', `/directions/${direction}: ${rule}: no such port`);
     }
     const flows = flowsOf(this.#fabric, tasks);
     await this.#bridge.replace(flows);

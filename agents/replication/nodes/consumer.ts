@@ -47,8 +47,14 @@ class Tally {
   metrics(): ConsumerMetrics {
     const missing = [...this.#streams.values()].reduce((sum, s) => sum + (s.last - s.first + 1 - s.count), 0);
     return {
-      messages: this.#count, duplicates: this.#duplicates, bytes: this.#bytes, missing, meanUs: this.#mean,
-      deviationUs: this.#count > 1 ? Math.sqrt(this.#squares / (this.#count - 1)) : 0, smallestUs: this.#count > 0 ? this.#least : 0, largestUs: this.#most,
+      messages: this.#count,
+      duplicates: this.#duplicates,
+      bytes: this.#bytes,
+      missing,
+      meanUs: this.#mean,
+      deviationUs: this.#count > 1 ? Math.sqrt(this.#squares / (this.#count - 1)) : 0,
+      smallestUs: this.#count > 0 ? this.#least : 0,
+      largestUs: this.#most,
     };
   }
 }
@@ -61,11 +67,14 @@ export async function startConsumer(setup: AgentSetup<AgentConfig>): Promise<Nod
     events: {
       onDeliveries: (records) => {
         for (const delivery of deliveriesOf(records)) {
-          if (tally.add(delivery) && delivery.sequence % sampleEvery === 0) samples.push([delivery.source, delivery.sequence, Number(delivery.kernelNs - delivery.generatedNs)]);
+          if (tally.add(delivery) && delivery.sequence % sampleEvery === 0)
+            samples.push([delivery.source, delivery.sequence, Number(delivery.kernelNs - delivery.generatedNs)]);
         }
       },
     },
-    onSettle: (settings) => { sampleEvery = settings.sampleEvery; },
+    onSettle: (settings) => {
+      sampleEvery = settings.sampleEvery;
+    },
     metrics: () => tally.metrics(),
     takeSamples: () => {
       const taken = samples;

@@ -16,7 +16,11 @@ export async function paceByKernel(address: string): Promise<{ stop(): Promise<v
     if (device === undefined) throw new Error(`no interface has ${address}`);
     await tc('replace', 'dev', device, 'root', 'fq', 'limit', MOST_PACKETS, 'flow_limit', MOST_PACKETS);
     // The next experiment on this node finds it as it was.
-    return { stop: async () => { await tc('delete', 'dev', device, 'root').catch(() => undefined); } };
+    return {
+      stop: async () => {
+        await tc('delete', 'dev', device, 'root').catch(() => undefined);
+      },
+    };
   } catch (error) {
     log('warn', 'no kernel release', { address, why: (error as Error).message.trim() });
     return null;

@@ -41,15 +41,26 @@ export class PacketLoop {
     this.#events = events;
   }
 
-  static async start(kind: 'relay' | 'endpoint', self: { id: NodeId; bind: string }, nativeDir: string, secret: string, events: LoopEvents): Promise<PacketLoop> {
+  static async start(
+    kind: 'relay' | 'endpoint',
+    self: { id: NodeId; bind: string },
+    nativeDir: string,
+    secret: string,
+    events: LoopEvents,
+  ): Promise<PacketLoop> {
     const child = spawn(join(nativeDir, 'packetloop'), [kind, String(self.id), self.bind, String(DATA_PORT)]);
     const loop = new PacketLoop(child, events);
     let complaint = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { complaint += text; });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaint += text;
+    });
     child.stdin.on('error', () => undefined);
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error('the packet loop does not start')), READY_TIMEOUT_MS);
-      const settle = (done: () => void) => { clearTimeout(timer); done(); };
+      const settle = (done: () => void) => {
+        clearTimeout(timer);
+        done();
+      };
       child.once('error', (error) => settle(() => reject(error)));
       child.once('exit', (code) => settle(() => reject(new Error(`the packet loop exited (${code}): ${complaint.trim()}`))));
       createInterface({ input: child.stdout }).on('line', (line) => {
@@ -57,7 +68,9 @@ export class PacketLoop {
         else loop.#hear(line);
       });
     });
-    child.removeAllListeners('exit').on('exit', (code, signal) => { if (!loop.#closing) fatal('packet loop', `exited (${signal ?? code}): ${complaint.trim()}`); });
+    child.removeAllListeners('exit').on('exit', (code, signal) => {
+      if (!loop.#closing) fatal('packet loop', `exited (${signal ?? code}): ${complaint.trim()}`);
+    });
     loop.#say(`key ${createHmac('sha256', Buffer.from(secret, 'hex')).update('data').digest('hex').slice(0, 32)}`);
     return loop;
   }

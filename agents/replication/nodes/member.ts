@@ -4,7 +4,18 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { injectClockFault } from './clockfault.ts';
 import { PacketLoop, type LoopEvents } from './loop.ts';
-import { type Aim, RDN_PORT, type Activation, type ConsumerMetrics, type MemberFunctions, type MemberSettings, type NodeId, type RdnFunctions, type Sample, type Term } from '../protocol.ts';
+import {
+  type Aim,
+  RDN_PORT,
+  type Activation,
+  type ConsumerMetrics,
+  type MemberFunctions,
+  type MemberSettings,
+  type NodeId,
+  type RdnFunctions,
+  type Sample,
+  type Term,
+} from '../protocol.ts';
 
 const REPORT_MS = 200;
 
@@ -40,7 +51,11 @@ export class Member {
     this.#timer = setInterval(() => this.#report(), REPORT_MS);
   }
 
-  static async start(kind: 'relay' | 'endpoint', { config, secret, nativeDir }: AgentSetup<AgentConfig>, role: MemberRole = {}): Promise<Member> {
+  static async start(
+    kind: 'relay' | 'endpoint',
+    { config, secret, nativeDir }: AgentSetup<AgentConfig>,
+    role: MemberRole = {},
+  ): Promise<Member> {
     const latencies = new Map<NodeId, number[]>();
     const loop = await PacketLoop.start(kind, config.self, nativeDir, secret, {
       ...role.events,
@@ -54,13 +69,23 @@ export class Member {
     loop.buffer(config.buffer.bytes, config.buffer.overflow);
     const member = new Member(loop, role, latencies, injectClockFault(loop, config.clockFault));
     for (const rdn of config.nodes.filter((n) => n.role === 'rdn')) {
-      member.#links.push(connect<RdnFunctions>({
-        address: rdn.address, port: RDN_PORT, secret, silenceMs: config.silenceMs, self: config.self.name, peer: rdn.name, local: member.#commandedBy(rdn.name),
-        onPeer: (peer) => {
-          member.#rdns.set(rdn.name, peer);
-          void peer.closed.then(() => { if (member.#rdns.get(rdn.name) === peer) member.#rdns.delete(rdn.name); });
-        },
-      }));
+      member.#links.push(
+        connect<RdnFunctions>({
+          address: rdn.address,
+          port: RDN_PORT,
+          secret,
+          silenceMs: config.silenceMs,
+          self: config.self.name,
+          peer: rdn.name,
+          local: member.#commandedBy(rdn.name),
+          onPeer: (peer) => {
+            member.#rdns.set(rdn.name, peer);
+            void peer.closed.then(() => {
+              if (member.#rdns.get(rdn.name) === peer) member.#rdns.delete(rdn.name);
+            });
+          },
+        }),
+      );
     }
     return member;
   }
@@ -72,7 +97,12 @@ export class Member {
 
   get counters(): Readonly<Record<string, number>> {
     const { releaseErrorUs, ...numbers } = this.loop.statistics ?? { releaseErrorUs: [] };
-    return { ...numbers, ...Object.fromEntries(releaseErrorUs.map((n, i) => [`releaseErrorUs${2 ** i}`, n])), rdns: this.#rdns.size, commandsRefused: this.#refused };
+    return {
+      ...numbers,
+      ...Object.fromEntries(releaseErrorUs.map((n, i) => [`releaseErrorUs${2 ** i}`, n])),
+      rdns: this.#rdns.size,
+      commandsRefused: this.#refused,
+    };
   }
 
   /** What makes this node's records worth nothing; undefined: they are whole. */
@@ -133,7 +163,8 @@ export class Member {
     this.#settings.set(settings.svg, settings);
     const wanted = new Map<NodeId, { intervalUs: number; bytes: number }>();
     for (const { probes, probeBytes } of this.#settings.values()) {
-      for (const { peer, intervalUs } of probes) if (intervalUs < (wanted.get(peer)?.intervalUs ?? Infinity)) wanted.set(peer, { intervalUs, bytes: probeBytes });
+      for (const { peer, intervalUs } of probes)
+        if (intervalUs < (wanted.get(peer)?.intervalUs ?? Infinity)) wanted.set(peer, { intervalUs, bytes: probeBytes });
     }
     for (const [peer, { intervalUs, bytes }] of wanted) {
       before.delete(peer);
@@ -149,6 +180,7 @@ export class Member {
     const latencies = Object.fromEntries(this.#latencies);
     this.#latencies.clear();
     const application = this.#role.takeSamples?.() ?? [];
-    for (const rdn of this.#rdns.values()) void rdn.call.report.asEvent({ latencies, application, statistics: this.loop.statistics }).catch(() => undefined);
+    for (const rdn of this.#rdns.values())
+      void rdn.call.report.asEvent({ latencies, application, statistics: this.loop.statistics }).catch(() => undefined);
   }
 }

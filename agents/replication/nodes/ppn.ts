@@ -60,7 +60,11 @@ export async function startPpn(setup: AgentSetup<AgentConfig>): Promise<NodeRole
   if (pacing) member.loop.releaseByKernel();
   const timers = watchTimers();
   return {
-    counters: () => ({ ...member.counters, kernelRelease: pacing ? 1 : 0, ...Object.fromEntries(timers.lateUs.map((n, i) => [`timerErrorUs${2 ** i}`, n])) }),
+    counters: () => ({
+      ...member.counters,
+      kernelRelease: pacing ? 1 : 0,
+      ...Object.fromEntries(timers.lateUs.map((n, i) => [`timerErrorUs${2 ** i}`, n])),
+    }),
     problem: () => member.problem,
     stop: async () => {
       stopped = true;

@@ -16,14 +16,28 @@ export function cumulative(distributions: readonly Distribution[], label: string
   const points = distributions.flatMap(({ series, values }) => {
     const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
     const step = Math.max(1, Math.floor(sorted.length / MOST_POINTS));
-    return [...sorted.keys()].filter((i) => i % step === 0 || i === sorted.length - 1).map((i) => ({ series, us: Math.max(1, sorted[i]!), share: (100 * (i + 1)) / values.length }));
+    return [...sorted.keys()]
+      .filter((i) => i % step === 0 || i === sorted.length - 1)
+      .map((i) => ({ series, us: Math.max(1, sorted[i]!), share: (100 * (i + 1)) / values.length }));
   });
-  return render({
-    width: 480, height: 260, marginLeft: 44, marginBottom: 36, marginTop: 20, marginRight: 12,
-    x: { label, type: 'log', tickFormat: microseconds as never, ticks: 5, grid: true }, y: { label: '% of them', domain: [0, 100], grid: true },
-    color: colourScale(distributions.map((d) => d.series)),
-    marks: [Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }), Plot.line(points, { x: 'us', y: 'share', stroke: 'series', strokeWidth: 1.7, curve: 'step-after' })],
-  }, description);
+  return render(
+    {
+      width: 480,
+      height: 260,
+      marginLeft: 44,
+      marginBottom: 36,
+      marginTop: 20,
+      marginRight: 12,
+      x: { label, type: 'log', tickFormat: microseconds as never, ticks: 5, grid: true },
+      y: { label: '% of them', domain: [0, 100], grid: true },
+      color: colourScale(distributions.map((d) => d.series)),
+      marks: [
+        Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+        Plot.line(points, { x: 'us', y: 'share', stroke: 'series', strokeWidth: 1.7, curve: 'step-after' }),
+      ],
+    },
+    description,
+  );
 }
 
 const microseconds = (us: number): string => (us >= 1e6 ? `${us / 1e6} s` : us >= 1000 ? `${us / 1000} ms` : `${us} µs`);
@@ -39,44 +53,124 @@ export interface Strip {
 /** One line a consumer: 98 % of its latencies, their median, and what was expected. */
 export function strips(rows: readonly Strip[], mostUs: number, description: string): string {
   const expected = rows.filter((r) => r.estimatedUs !== null);
-  return render({
-    width: 480, height: 40 + Math.min(rows.length, 64) * (rows.length > 16 ? 8 : 18), marginLeft: 44, marginBottom: 34, marginTop: 8, marginRight: 12,
-    x: { label: 'ms from generation to receipt', domain: [0, (mostUs / 1000) * 1.05], grid: true }, y: { label: null, domain: rows.map((r) => r.consumer), padding: 0.4 },
-    marks: [
-      Plot.ruleY([...rows], { y: 'consumer', x1: (r: Strip) => r.lowUs / 1000, x2: (r: Strip) => r.highUs / 1000, stroke: 'var(--series-1)', strokeWidth: 4, strokeOpacity: 0.5 }),
-      Plot.tickX([...rows], { y: 'consumer', x: (r: Strip) => r.medianUs / 1000, stroke: 'var(--series-1)', strokeWidth: 2.5 }),
-      Plot.dot(expected, { y: 'consumer', x: (r: Strip) => (r.estimatedUs ?? 0) / 1000, symbol: 'diamond', r: 3.5, fill: 'var(--page)', stroke: 'currentColor' }),
-    ],
-  }, description);
+  return render(
+    {
+      width: 480,
+      height: 40 + Math.min(rows.length, 64) * (rows.length > 16 ? 8 : 18),
+      marginLeft: 44,
+      marginBottom: 34,
+      marginTop: 8,
+      marginRight: 12,
+      x: { label: 'ms from generation to receipt', domain: [0, (mostUs / 1000) * 1.05], grid: true },
+      y: { label: null, domain: rows.map((r) => r.consumer), padding: 0.4 },
+      marks: [
+        Plot.ruleY([...rows], {
+          y: 'consumer',
+          x1: (r: Strip) => r.lowUs / 1000,
+          x2: (r: Strip) => r.highUs / 1000,
+          stroke: 'var(--series-1)',
+          strokeWidth: 4,
+          strokeOpacity: 0.5,
+        }),
+        Plot.tickX([...rows], { y: 'consumer', x: (r: Strip) => r.medianUs / 1000, stroke: 'var(--series-1)', strokeWidth: 2.5 }),
+        Plot.dot(expected, {
+          y: 'consumer',
+          x: (r: Strip) => (r.estimatedUs ?? 0) / 1000,
+          symbol: 'diamond',
+          r: 3.5,
+          fill: 'var(--page)',
+          stroke: 'currentColor',
+        }),
+      ],
+    },
+    description,
+  );
 }
 
-export interface SpreadPoint { readonly seconds: number; readonly us: number }
+export interface SpreadPoint {
+  readonly seconds: number;
+  readonly us: number;
+}
 
 /** Every message's spread, with iterations that changed something (ticks below) and events (lines). */
-export function spreadOverTime(points: readonly SpreadPoint[], lost: readonly number[], changes: readonly number[], events: readonly Mark[], description: string): string {
+export function spreadOverTime(
+  points: readonly SpreadPoint[],
+  lost: readonly number[],
+  changes: readonly number[],
+  events: readonly Mark[],
+  description: string,
+): string {
   const floor = 10;
   const most = Math.max(1000, ...points.map((p) => p.us));
-  return render({
-    width: 720, height: 220, marginLeft: 56, marginBottom: 32, marginTop: 34, marginRight: 16,
-    x: { label: 'seconds' }, y: { label: 'spread of a message', type: 'log', domain: [floor * 0.8, most * 1.2], tickFormat: microseconds as never, ticks: 4, grid: true },
-    marks: [
-      Plot.ruleX([...events], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.5, strokeDasharray: '2,3' }),
-      Plot.text([...events], { x: 'x', text: 'label', frameAnchor: 'top', dy: -14, fill: 'currentColor', fontSize: 10, textAnchor: 'start' }),
-      Plot.dot([...points], { x: 'seconds', y: (p: SpreadPoint) => Math.max(floor, p.us), r: 1.3, fill: 'var(--series-1)', fillOpacity: 0.7 }),
-      Plot.ruleX([...lost], { y1: most, y2: most * 1.2, stroke: 'var(--fail)' }),
-      Plot.ruleX([...changes], { y1: floor * 0.8, y2: floor * 1.4, stroke: 'currentColor', strokeWidth: 2 }),
-    ],
-  }, description);
+  return render(
+    {
+      width: 720,
+      height: 220,
+      marginLeft: 56,
+      marginBottom: 32,
+      marginTop: 34,
+      marginRight: 16,
+      x: { label: 'seconds' },
+      y: {
+        label: 'spread of a message',
+        type: 'log',
+        domain: [floor * 0.8, most * 1.2],
+        tickFormat: microseconds as never,
+        ticks: 4,
+        grid: true,
+      },
+      marks: [
+        Plot.ruleX([...events], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.5, strokeDasharray: '2,3' }),
+        Plot.text([...events], {
+          x: 'x',
+          text: 'label',
+          frameAnchor: 'top',
+          dy: -14,
+          fill: 'currentColor',
+          fontSize: 10,
+          textAnchor: 'start',
+        }),
+        Plot.dot([...points], {
+          x: 'seconds',
+          y: (p: SpreadPoint) => Math.max(floor, p.us),
+          r: 1.3,
+          fill: 'var(--series-1)',
+          fillOpacity: 0.7,
+        }),
+        Plot.ruleX([...lost], { y1: most, y2: most * 1.2, stroke: 'var(--fail)' }),
+        Plot.ruleX([...changes], { y1: floor * 0.8, y2: floor * 1.4, stroke: 'currentColor', strokeWidth: 2 }),
+      ],
+    },
+    description,
+  );
 }
 
-export interface ErrorBar { readonly series: string; readonly bucket: string; readonly share: number }
+export interface ErrorBar {
+  readonly series: string;
+  readonly bucket: string;
+  readonly share: number;
+}
 
 /** Shares of releases by how late they were. */
-export function releaseErrors(bars: readonly ErrorBar[], buckets: readonly string[], series: readonly string[], description: string): string {
-  return render({
-    width: 720, height: 200, marginLeft: 44, marginBottom: 40, marginTop: 16,
-    fx: { domain: [...buckets], label: 'late by less than' }, x: { axis: null, domain: [...series] }, y: { label: '% of releases', grid: true },
-    color: colourScale(series),
-    marks: [Plot.barY([...bars], { fx: 'bucket', x: 'series', y: 'share', fill: 'series' }), Plot.ruleY([0], { stroke: 'currentColor' })],
-  }, description);
+export function releaseErrors(
+  bars: readonly ErrorBar[],
+  buckets: readonly string[],
+  series: readonly string[],
+  description: string,
+): string {
+  return render(
+    {
+      width: 720,
+      height: 200,
+      marginLeft: 44,
+      marginBottom: 40,
+      marginTop: 16,
+      fx: { domain: [...buckets], label: 'late by less than' },
+      x: { axis: null, domain: [...series] },
+      y: { label: '% of releases', grid: true },
+      color: colourScale(series),
+      marks: [Plot.barY([...bars], { fx: 'bucket', x: 'series', y: 'share', fill: 'series' }), Plot.ruleY([0], { stroke: 'currentColor' })],
+    },
+    description,
+  );
 }

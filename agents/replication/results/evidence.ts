@@ -82,8 +82,13 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
   const config = system.config as unknown as ReplicationFile;
   const nodes = nodesOf(config, evidence.lab, system.on);
   const lines = (node: string) => agentLog(evidence, 'replication', node);
-  const control = nodes.filter((n) => n.role === 'rdn').flatMap((n) => lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - logAheadMs(evidence, n.name) })));
-  const dated = <T>(event: string): T[] => control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
+  const control = nodes
+    .filter((n) => n.role === 'rdn')
+    .flatMap((n) =>
+      lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - logAheadMs(evidence, n.name) })),
+    );
+  const dated = <T>(event: string): T[] =>
+    control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
   const directives = dated<DirectiveLog>('directives');
   const members = membership(evidence, phase, config);
   const byId = new Map(nodes.map((n) => [n.id, n]));
@@ -102,21 +107,47 @@ function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
         const before = copy.receipts.get(consumer.name);
         const stamp = captured?.get(`${key} ${delivery.sender}`);
         const receipt: Receipt = {
-          latencyUs: got.atUs - sent.atUs + (stamp === undefined ? 0 : Number(stamp - delivery.kernelNs) / 1000), applicationUs: got.atUs - sent.atUs + Number(delivery.applicationNs - delivery.kernelNs) / 1000,
-          from: byId.get(delivery.sender)?.name ?? String(delivery.sender), copies: (before?.copies ?? 0) + 1,
+          latencyUs: got.atUs - sent.atUs + (stamp === undefined ? 0 : Number(stamp - delivery.kernelNs) / 1000),
+          applicationUs: got.atUs - sent.atUs + Number(delivery.applicationNs - delivery.kernelNs) / 1000,
+          from: byId.get(delivery.sender)?.name ?? String(delivery.sender),
+          copies: (before?.copies ?? 0) + 1,
         };
         copy.receipts.set(consumer.name, before && before.latencyUs <= receipt.latencyUs ? { ...before, copies: receipt.copies } : receipt);
       }
     }
   }
-  const replicas = new Map(nodes.filter((n) => n.role === 'ppn').map((n) => [n.name, (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [...replicasOf(Buffer.from(records, 'base64'))])]));
+  const replicas = new Map(
+    nodes
+      .filter((n) => n.role === 'ppn')
+      .map((n) => [
+        n.name,
+        (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [
+          ...replicasOf(Buffer.from(records, 'base64')),
+        ]),
+      ]),
+  );
   const producerName = (source: number): string => byId.get(producerOf(source))?.name ?? '';
-  const messages = [...copies.values()].map(({ message, receipts, bound }): Message => {
-    const { atUs } = clock(producerName(message.source), message.generatedNs);
-    return { source: message.source, sequence: message.sequence, atUs, epoch: message.epoch, receipts, expected: [], clockBoundUs: bound };
-  }).sort((a, b) => a.atUs - b.atUs);
+  const messages = [...copies.values()]
+    .map(({ message, receipts, bound }): Message => {
+      const { atUs } = clock(producerName(message.source), message.generatedNs);
+      return {
+        source: message.source,
+        sequence: message.sequence,
+        atUs,
+        epoch: message.epoch,
+        receipts,
+        expected: [],
+        clockBoundUs: bound,
+      };
+    })
+    .sort((a, b) => a.atUs - b.atUs);
   return {
-    nodes, messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })), directives, replicas, answers: answersOf(evidence, phase), iterations: dated<IterationLog>('iteration'),
+    nodes,
+    messages: withLost(messages, evidence, phase).map((m) => ({ ...m, expected: members(m.atUs, producerName(m.source)) })),
+    directives,
+    replicas,
+    answers: answersOf(evidence, phase),
+    iterations: dated<IterationLog>('iteration'),
     lookUps: dated<{ atMs: number; ppn: string; flow: string }>('resolve').map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
   };
 }
@@ -132,13 +163,18 @@ interface Asked {
 
 /** Requests of all phases that were not refused, in the order of time. */
 function requests(evidence: CellEvidence, phase: PhaseRecord): Asked[] {
-  return evidence.phases.flatMap((other) => {
-    const offsetUs = Number(BigInt(other.startedNs) - BigInt(phase.startedNs)) / 1000;
-    return (evidence.events[other.phase] ?? []).filter(isRequest).filter((e) => e.outcome.state === 'done').map(({ action, outcome, beganUs, tookUs }): Asked => {
-      const askedUs = offsetUs + beganUs;
-      return { operation: action.operation, params: action.params, answer: outcome.answer, askedUs, answeredUs: askedUs + tookUs };
-    });
-  }).sort((a, b) => a.askedUs - b.askedUs);
+  return evidence.phases
+    .flatMap((other) => {
+      const offsetUs = Number(BigInt(other.startedNs) - BigInt(phase.startedNs)) / 1000;
+      return (evidence.events[other.phase] ?? [])
+        .filter(isRequest)
+        .filter((e) => e.outcome.state === 'done')
+        .map(({ action, outcome, beganUs, tookUs }): Asked => {
+          const askedUs = offsetUs + beganUs;
+          return { operation: action.operation, params: action.params, answer: outcome.answer, askedUs, answeredUs: askedUs + tookUs };
+        });
+    })
+    .sort((a, b) => a.askedUs - b.askedUs);
 }
 
 interface Group {
@@ -146,16 +182,28 @@ interface Group {
   readonly consumers: Set<string>;
 }
 
-/** Who is to have a producer's message: what clients asked for says so, not the system that is judged. In between a change nobody is certain. */
+/**
+ * Who is to have a producer's message: what clients asked for says so, not the system that is judged. In between a
+ * change nobody is certain.
+ */
 function membership(evidence: CellEvidence, phase: PhaseRecord, config: ReplicationFile): (atUs: number, producer: string) => string[] {
-  const before = (config.requests ?? []).map(({ operation, params = {} }) => ({ operation, params, askedUs: -Infinity, answeredUs: -Infinity }));
-  const changes = [...before, ...requests(evidence, phase)].filter((r) => r.operation === 'ModifyLSAGConfig' || r.operation === 'EstablishSVG');
+  const before = (config.requests ?? []).map(({ operation, params = {} }) => ({
+    operation,
+    params,
+    askedUs: -Infinity,
+    answeredUs: -Infinity,
+  }));
+  const changes = [...before, ...requests(evidence, phase)].filter(
+    (r) => r.operation === 'ModifyLSAGConfig' || r.operation === 'EstablishSVG',
+  );
   return (atUs, producer) => {
     const groups = new Map<unknown, Group>();
     for (const { operation, params, askedUs, answeredUs } of changes) {
       const group = groups.get(params['svg']) ?? { producers: new Set<string>(), consumers: new Set<string>() };
       groups.set(params['svg'], group);
-      const part = (key: 'add' | 'remove') => (operation !== 'EstablishSVG' ? params[key] : key === 'add' ? params : {}) as { producers?: string[]; consumers?: string[] } | undefined;
+      const part = (key: 'add' | 'remove') =>
+        (operation !== 'EstablishSVG' ? params[key] : key === 'add' ? params : {}) as
+          { producers?: string[]; consumers?: string[] } | undefined;
       for (const kind of ['producers', 'consumers'] as const) {
         if (atUs >= answeredUs) for (const name of part('add')?.[kind] ?? []) group[kind].add(name);
         if (atUs >= askedUs) for (const name of part('remove')?.[kind] ?? []) group[kind].delete(name);
@@ -167,7 +215,16 @@ function membership(evidence: CellEvidence, phase: PhaseRecord, config: Replicat
 
 /** What GetLSAGMetrics answered. */
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Trail['answers'] {
-  return requests(evidence, phase).flatMap(({ operation, answer, answeredUs }) => (operation === 'GetLSAGMetrics' ? [{ atNs: BigInt(phase.startedNs) + BigInt(Math.round(answeredUs * 1000)), consumers: (answer as { consumers: readonly Membership[] }).consumers }] : []));
+  return requests(evidence, phase).flatMap(({ operation, answer, answeredUs }) =>
+    operation === 'GetLSAGMetrics'
+      ? [
+          {
+            atNs: BigInt(phase.startedNs) + BigInt(Math.round(answeredUs * 1000)),
+            consumers: (answer as { consumers: readonly Membership[] }).consumers,
+          },
+        ]
+      : [],
+  );
 }
 
 /** With the messages that reached nobody: those that a producer said it would generate, and has not left records of. */
@@ -179,14 +236,27 @@ function withLost(messages: readonly Message[], evidence: CellEvidence, phase: P
     const { stream, startNs, count, periodNs } = answer as { stream: number; startNs: string; count: number; periodNs: number };
     const startUs = Number(BigInt(startNs) - BigInt(phase.startedNs)) / 1000;
     for (let sequence = 0; sequence < count; sequence++) {
-      if (!seen.has(`${stream} ${sequence}`)) all.push({ source: stream, sequence, atUs: startUs + (sequence * periodNs) / 1000, epoch: 0, receipts: new Map(), expected: [], clockBoundUs: 0 });
+      if (!seen.has(`${stream} ${sequence}`))
+        all.push({
+          source: stream,
+          sequence,
+          atUs: startUs + (sequence * periodNs) / 1000,
+          epoch: 0,
+          receipts: new Map(),
+          expected: [],
+          clockBoundUs: 0,
+        });
     }
   }
   return all.sort((a, b) => a.atUs - b.atUs);
 }
 
 /** A node's stamps on the reference's clock, from the start of the phase; zero bound where all share one kernel. */
-function clocks(evidence: CellEvidence, phase: PhaseRecord, nodes: readonly NodeInfo[]): (node: string, ns: bigint) => { atUs: number; boundUs: number } {
+function clocks(
+  evidence: CellEvidence,
+  phase: PhaseRecord,
+  nodes: readonly NodeInfo[],
+): (node: string, ns: bigint) => { atUs: number; boundUs: number } {
   const startNs = BigInt(phase.startedNs);
   const { reference, samples } = evidence.clocks;
   const machines = new Map(nodes.map((n) => [n.name, evidence.agents.find((a) => a.node === n.name)?.machine ?? '']));
@@ -208,5 +278,7 @@ function clocks(evidence: CellEvidence, phase: PhaseRecord, nodes: readonly Node
 /** Kernel's stamps of what came to a captured node, by "source sequence sender"; undefined: its captures show nothing. */
 function capturedStamps(evidence: CellEvidence, nodes: readonly NodeInfo[], node: string): ReadonlyMap<string, bigint> | undefined {
   const passages = passagesAt(evidence, nodes, node);
-  return typeof passages === 'string' ? undefined : new Map(passages.arrived.map((p) => [`${p.source} ${p.sequence} ${p.sender}`, p.stampNs]));
+  return typeof passages === 'string'
+    ? undefined
+    : new Map(passages.arrived.map((p) => [`${p.source} ${p.sequence} ${p.sender}`, p.stampNs]));
 }

@@ -40,7 +40,9 @@ export function conformance(trail: Trail, passages: ReadonlyMap<string, Passages
       if (done.has(key) || !told?.some((d) => d.to === p.to)) violations += 1;
       done.add(key);
     }
-    violations += arrived.filter((p) => producers.has(p.sender) && p.graph !== 0 && !isEntry(entries.get(p.graph) ?? [], node, Number(p.atNs) / 1e6)).length;
+    violations += arrived.filter(
+      (p) => producers.has(p.sender) && p.graph !== 0 && !isEntry(entries.get(p.graph) ?? [], node, Number(p.atNs) / 1e6),
+    ).length;
   }
   return violations;
 }
@@ -61,11 +63,13 @@ export function orderErrors(trail: Trail, passages: ReadonlyMap<string, Passages
   let errors = 0;
   for (const [node, { sent }] of passages) {
     for (const own of Map.groupBy(sent, messageOf).values()) {
-      const slots = own.toSorted((a, b) => (a.atNs < b.atNs ? -1 : a.atNs > b.atNs ? 1 : 0)).flatMap((p) => {
-        const told = rule(p.graph, p.epoch, node) ?? [];
-        const slot = told.findIndex((d) => d.to === p.to);
-        return slot >= 0 && told[slot]!.holdNs === 0 ? [slot] : [];
-      });
+      const slots = own
+        .toSorted((a, b) => (a.atNs < b.atNs ? -1 : a.atNs > b.atNs ? 1 : 0))
+        .flatMap((p) => {
+          const told = rule(p.graph, p.epoch, node) ?? [];
+          const slot = told.findIndex((d) => d.to === p.to);
+          return slot >= 0 && told[slot]!.holdNs === 0 ? [slot] : [];
+        });
       errors += slots.filter((slot, i) => i > 0 && slot < (slots[i - 1] as number)).length;
     }
   }
@@ -79,18 +83,23 @@ export function orderErrors(trail: Trail, passages: ReadonlyMap<string, Passages
  */
 export function holdErrors(trail: Trail, passages: ReadonlyMap<string, Passages>, fromNs: bigint, toNs: bigint): number[] {
   const rule: Rule = rulings(trail);
-  return [...passages].flatMap(([node, { arrived, sent }]) => {
-    const arrival = new Map<string, bigint>();
-    // All by the clock of the node's machine, as its holds are; machines of a rig are synchronised, netrig's need not be.
-    for (const p of arrived) if (!arrival.has(messageOf(p))) arrival.set(messageOf(p), p.stampNs);
-    return sent.filter((p) => p.atNs >= fromNs && p.atNs < toNs).flatMap((p) => {
-      const told = rule(p.graph, p.epoch, node)?.find((d) => d.to === p.to);
-      const came = arrival.get(messageOf(p));
-      if (!told || told.holdNs <= 0 || came === undefined) return [];
-      const due = (told.hold === 'relative' ? came : p.generatedNs) + BigInt(Math.round(told.holdNs));
-      return due <= came ? [] : [{ at: p.atNs, us: Math.abs(Number(p.stampNs - due)) / 1000 }];
-    });
-  }).sort((a, b) => (a.at < b.at ? -1 : 1)).map(({ us }) => us);
+  return [...passages]
+    .flatMap(([node, { arrived, sent }]) => {
+      const arrival = new Map<string, bigint>();
+      // All by the clock of the node's machine, as its holds are; machines of a rig are synchronised, netrig's need not be.
+      for (const p of arrived) if (!arrival.has(messageOf(p))) arrival.set(messageOf(p), p.stampNs);
+      return sent
+        .filter((p) => p.atNs >= fromNs && p.atNs < toNs)
+        .flatMap((p) => {
+          const told = rule(p.graph, p.epoch, node)?.find((d) => d.to === p.to);
+          const came = arrival.get(messageOf(p));
+          if (!told || told.holdNs <= 0 || came === undefined) return [];
+          const due = (told.hold === 'relative' ? came : p.generatedNs) + BigInt(Math.round(told.holdNs));
+          return due <= came ? [] : [{ at: p.atNs, us: Math.abs(Number(p.stampNs - due)) / 1000 }];
+        });
+    })
+    .sort((a, b) => (a.at < b.at ? -1 : 1))
+    .map(({ us }) => us);
 }
 
 /** R0-35: microseconds from generation until a message came to its first PPN. */
@@ -110,7 +119,10 @@ export function entryLatencies(messages: readonly Message[], passages: ReadonlyM
 }
 
 /** R0-22: what had come to a consumer until a moment, as GetLSAGMetrics tells it. */
-export function receivedUntil(arrived: readonly Passage[], untilNs: bigint): Pick<ConsumerMetrics, 'messages' | 'duplicates' | 'missing' | 'bytes' | 'meanUs' | 'deviationUs'> {
+export function receivedUntil(
+  arrived: readonly Passage[],
+  untilNs: bigint,
+): Pick<ConsumerMetrics, 'messages' | 'duplicates' | 'missing' | 'bytes' | 'meanUs' | 'deviationUs'> {
   const own = arrived.filter((p) => p.atNs < untilNs);
   const firsts = [...Map.groupBy(own, (p) => `${p.source} ${p.sequence}`).values()].map(([p]) => p as Passage);
   const latencies = firsts.map((p) => Number(p.stampNs - p.generatedNs) / 1000);
@@ -119,8 +131,12 @@ export function receivedUntil(arrived: readonly Passage[], untilNs: bigint): Pic
     return sum + numbers.reduce((a, b) => Math.max(a, b)) - numbers.reduce((a, b) => Math.min(a, b)) + 1 - numbers.length;
   }, 0);
   return {
-    messages: firsts.length, duplicates: own.length - firsts.length, missing, bytes: firsts.reduce((sum, p) => sum + p.bytes, 0),
-    meanUs: latencies.reduce((sum, us) => sum + us, 0) / latencies.length, deviationUs: deviationOf(latencies),
+    messages: firsts.length,
+    duplicates: own.length - firsts.length,
+    missing,
+    bytes: firsts.reduce((sum, p) => sum + p.bytes, 0),
+    meanUs: latencies.reduce((sum, us) => sum + us, 0) / latencies.length,
+    deviationUs: deviationOf(latencies),
   };
 }
 
@@ -128,19 +144,33 @@ export function receivedUntil(arrived: readonly Passage[], untilNs: bigint): Pic
 export function epochChanges(passages: ReadonlyMap<string, Passages>, fromNs: bigint, toNs: bigint): number {
   const epochs = new Map<number, Set<number>>();
   for (const { sent } of passages.values()) {
-    for (const p of sent) if (p.atNs >= fromNs && p.atNs < toNs) epochs.set(p.graph, (epochs.get(p.graph) ?? new Set<number>()).add(p.epoch));
+    for (const p of sent)
+      if (p.atNs >= fromNs && p.atNs < toNs) epochs.set(p.graph, (epochs.get(p.graph) ?? new Set<number>()).add(p.epoch));
   }
   return [...epochs.values()].reduce((sum, own) => sum + own.size - 1, 0);
 }
 
 /** R0-14: of the iterations' paths that carry messages, those that no measurement message was seen to take since the iteration before. */
-export function unmeasured({ iterations, directives }: Pick<Trail, 'iterations' | 'directives'>, passages: ReadonlyMap<string, Passages>, fromMs: number, toMs: number): number {
-  const seen = Map.groupBy([...passages.values()].flatMap((p) => p.measured), (m) => `${m.from} ${m.to}`);
+export function unmeasured(
+  { iterations, directives }: Pick<Trail, 'iterations' | 'directives'>,
+  passages: ReadonlyMap<string, Passages>,
+  fromMs: number,
+  toMs: number,
+): number {
+  const seen = Map.groupBy(
+    [...passages.values()].flatMap((p) => p.measured),
+    (m) => `${m.from} ${m.to}`,
+  );
   let count = 0;
   for (const [i, { atMs }] of iterations.entries()) {
     if (i === 0 || atMs < fromMs || atMs >= toMs) continue;
     const since = iterations[i - 1]!.atMs;
-    const ruling = [...Map.groupBy(directives.filter((d) => d.atMs < since), (d) => d.graph).values()].flatMap((own) => own.at(-1) ?? []);
+    const ruling = [
+      ...Map.groupBy(
+        directives.filter((d) => d.atMs < since),
+        (d) => d.graph,
+      ).values(),
+    ].flatMap((own) => own.at(-1) ?? []);
     for (const [from, to] of ruling.flatMap((d) => d.edgesUs)) {
       if (!seen.get(`${from} ${to}`)?.some((m) => Number(m.atNs) / 1e6 > since && Number(m.atNs) / 1e6 <= atMs)) count += 1;
     }
@@ -153,7 +183,11 @@ const WITHIN = 0.9;
 const FOLLOWING = 40;
 
 /** When spreads are within a limit again after an event; Infinity: they never are. */
-export function recovery(messages: readonly { readonly atUs: number; readonly spreadUs: number }[], eventUs: number, limitUs: number): number {
+export function recovery(
+  messages: readonly { readonly atUs: number; readonly spreadUs: number }[],
+  eventUs: number,
+  limitUs: number,
+): number {
   const after = messages.filter((m) => m.atUs >= eventUs);
   const beyond = after.findIndex((m) => m.spreadUs > limitUs);
   if (beyond < 0) return eventUs;
@@ -166,8 +200,16 @@ export function recovery(messages: readonly { readonly atUs: number; readonly sp
 }
 
 /** R0-5: where the replicas were lost that consumers never got, by what PPNs say they sent: "p1>p4", most first. */
-export function lostAt({ nodes, replicas }: Trail, messages: readonly Message[], consumers?: ReadonlySet<string>): ReadonlyMap<string, { readonly count: number; readonly firstUs: number; readonly lastUs: number }> {
-  const losers = messages.flatMap((m) => m.expected.filter((c) => !m.receipts.has(c) && (!consumers || consumers.has(c))).map((consumer) => ({ consumer, atUs: m.atUs, key: `${m.source} ${m.sequence}` })));
+export function lostAt(
+  { nodes, replicas }: Trail,
+  messages: readonly Message[],
+  consumers?: ReadonlySet<string>,
+): ReadonlyMap<string, { readonly count: number; readonly firstUs: number; readonly lastUs: number }> {
+  const losers = messages.flatMap((m) =>
+    m.expected
+      .filter((c) => !m.receipts.has(c) && (!consumers || consumers.has(c)))
+      .map((consumer) => ({ consumer, atUs: m.atUs, key: `${m.source} ${m.sequence}` })),
+  );
   const wanted = new Set(losers.map((l) => l.key));
   const names = new Map(nodes.map((n) => [n.id, n.name]));
   const ppns = new Set(nodes.filter((n) => n.role === 'ppn').map((n) => n.name));
@@ -183,9 +225,17 @@ export function lostAt({ nodes, replicas }: Trail, messages: readonly Message[],
     const hops = sent.get(key) ?? [];
     const last = hops.filter((h) => h.to === consumer);
     const ends = last.length > 0 ? last : hops.filter((h) => ppns.has(h.to) && !hops.some((next) => next.from === h.to));
-    const at = ends.map((h) => `${h.from}>${h.to}`).sort().join(' and ') || 'before the entry';
+    const at =
+      ends
+        .map((h) => `${h.from}>${h.to}`)
+        .sort()
+        .join(' and ') || 'before the entry';
     const before = lost.get(at);
-    lost.set(at, { count: (before?.count ?? 0) + 1, firstUs: Math.min(before?.firstUs ?? Infinity, atUs), lastUs: Math.max(before?.lastUs ?? -Infinity, atUs) });
+    lost.set(at, {
+      count: (before?.count ?? 0) + 1,
+      firstUs: Math.min(before?.firstUs ?? Infinity, atUs),
+      lastUs: Math.max(before?.lastUs ?? -Infinity, atUs),
+    });
   }
   return new Map([...lost].sort((a, b) => b[1].count - a[1].count));
 }

@@ -93,9 +93,16 @@ function readPassages(evidence: CellEvidence, nodes: readonly NodeInfo[], name: 
       if (kind === MEASUREMENT) own.measured.push({ from: byId.get(sender) ?? '', to, atNs: stampNs - aheadNs });
       if (kind !== MESSAGE) return;
       const passage: Passage = {
-        graph: data.readUInt32BE(at + AT.graph), epoch: data.readUInt32BE(at + AT.epoch), source: data.readUInt32BE(at + AT.source),
-        sequence: Number(data.readBigUInt64BE(at + AT.sequence)), sender, to,
-        bytes: length - HEADER_AT, atNs: stampNs - aheadNs, stampNs, generatedNs: data.readBigInt64BE(at + AT.generated),
+        graph: data.readUInt32BE(at + AT.graph),
+        epoch: data.readUInt32BE(at + AT.epoch),
+        source: data.readUInt32BE(at + AT.source),
+        sequence: Number(data.readBigUInt64BE(at + AT.sequence)),
+        sender,
+        to,
+        bytes: length - HEADER_AT,
+        atNs: stampNs - aheadNs,
+        stampNs,
+        generatedNs: data.readBigInt64BE(at + AT.generated),
       };
       (ipToText(headers.sourceIp) === address ? own.sent : own.arrived).push(passage);
     });

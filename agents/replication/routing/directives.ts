@@ -27,11 +27,28 @@ export interface Planned {
   readonly cut: boolean;
 }
 
-const ORDERS: Readonly<Record<Scheme, Order>> = { relative: 'longest-first', absolute: 'longest-first', plain: 'longest-first', reversed: 'shortest-first', wrong: 'shortest-first', single: 'as-numbered', unicast: 'as-numbered' };
+const ORDERS: Readonly<Record<Scheme, Order>> = {
+  relative: 'longest-first',
+  absolute: 'longest-first',
+  plain: 'longest-first',
+  reversed: 'shortest-first',
+  wrong: 'shortest-first',
+  single: 'as-numbered',
+  unicast: 'as-numbered',
+};
 export const orderOf = (scheme: Scheme): Order => ORDERS[scheme];
 
 /** `classOf`: consumers that are to be alike. `floors`: what another graph of the same messages needs, by class. */
-export function planDirectives(problem: Problem, tree: Tree, evaluation: Evaluation, scheme: Scheme, naming: Naming, classOf: readonly number[], limits: HoldLimits, floors: ReadonlyMap<number, number> = new Map()): Planned {
+export function planDirectives(
+  problem: Problem,
+  tree: Tree,
+  evaluation: Evaluation,
+  scheme: Scheme,
+  naming: Naming,
+  classOf: readonly number[],
+  limits: HoldLimits,
+  floors: ReadonlyMap<number, number> = new Map(),
+): Planned {
   const { consumers } = problem;
   const due = dueTimes(evaluation, classOf, scheme === 'absolute' ? limits.marginUs : 0, floors);
   const holds = new Float64Array(consumers);
@@ -54,14 +71,18 @@ export function planDirectives(problem: Problem, tree: Tree, evaluation: Evaluat
   const destinations = new Map<NodeId, readonly Destination[]>();
   evaluation.children.forEach((children, p) => {
     if (children.length === 0) return;
-    destinations.set(naming.ppns[p]!, children.map((child): Destination => {
-      if (!isConsumer(child)) return { peer: naming.ppns[child]!, hold: 'relative', holdNs: 0 };
-      const c = consumerOf(child);
-      const peer = naming.consumers[c]!;
-      // At the consumer at the due time: sent earlier by the last path.
-      if (scheme === 'absolute') return { peer, hold: 'absolute', holdNs: Math.round((due[c]! - problem.toConsumer[c * problem.ppns + p]!) * 1000) };
-      return { peer, hold: 'relative', holdNs: Math.round(holds[c]! * 1000) };
-    }));
+    destinations.set(
+      naming.ppns[p]!,
+      children.map((child): Destination => {
+        if (!isConsumer(child)) return { peer: naming.ppns[child]!, hold: 'relative', holdNs: 0 };
+        const c = consumerOf(child);
+        const peer = naming.consumers[c]!;
+        // At the consumer at the due time: sent earlier by the last path.
+        if (scheme === 'absolute')
+          return { peer, hold: 'absolute', holdNs: Math.round((due[c]! - problem.toConsumer[c * problem.ppns + p]!) * 1000) };
+        return { peer, hold: 'relative', holdNs: Math.round(holds[c]! * 1000) };
+      }),
+    );
   });
   return { due, holds, estimated, destinations, cut };
 }
@@ -87,8 +108,11 @@ export function star({ ppns, consumers }: Problem, entry: number): Tree {
 
 /** Same destinations in the same order, and no hold that differs by more than the tolerance: nothing to send (R0-9). */
 export function isSame(a: readonly Destination[], b: readonly Destination[], toleranceUs: number): boolean {
-  return a.length === b.length && a.every((d, i) => {
-    const other = b[i]!;
-    return d.peer === other.peer && d.hold === other.hold && Math.abs(d.holdNs - other.holdNs) <= toleranceUs * 1000;
-  });
+  return (
+    a.length === b.length &&
+    a.every((d, i) => {
+      const other = b[i]!;
+      return d.peer === other.peer && d.hold === other.hold && Math.abs(d.holdNs - other.holdNs) <= toleranceUs * 1000;
+    })
+  );
 }

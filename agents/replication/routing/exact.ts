@@ -25,11 +25,12 @@ export function exactSearch(problem: Problem): Found | undefined {
     }
   };
 
-  const isTree = (entry: number): boolean => [...parent.keys()].every((p) => {
-    let [at, steps] = [p, 0];
-    while (at !== entry && parent[at] !== UNUSED && steps++ <= ppns) at = parent[at]!;
-    return at === entry || parent[p] === UNUSED;
-  });
+  const isTree = (entry: number): boolean =>
+    [...parent.keys()].every((p) => {
+      let [at, steps] = [p, 0];
+      while (at !== entry && parent[at] !== UNUSED && steps++ <= ppns) at = parent[at]!;
+      return at === entry || parent[p] === UNUSED;
+    });
 
   const placePpn = (entry: number, p: number): void => {
     if (p === ppns) {

@@ -76,7 +76,8 @@ function ordered(problem: Problem, tree: Tree, order: Order): Children {
   for (let c = 0; c < consumers; c++) if (tree.exit[c] !== UNUSED) children[tree.exit[c]!]!.push(consumerChild(c));
   const down = topDown(tree.entry, children);
   const onward = new Float64Array(ppns);
-  const edge = (p: number, child: Child): number => (isConsumer(child) ? problem.toConsumer[consumerOf(child) * ppns + p]! : problem.between[p * ppns + child]! + onward[child]!);
+  const edge = (p: number, child: Child): number =>
+    isConsumer(child) ? problem.toConsumer[consumerOf(child) * ppns + p]! : problem.between[p * ppns + child]! + onward[child]!;
   for (const p of down.toReversed()) {
     const own = children[p]!;
     // Equal paths keep their numbers' order: the same metrics give the same directive.
@@ -110,10 +111,12 @@ export function evaluateInOrder(problem: Problem, { entry }: Tree, children: Chi
 }
 
 /** Every PPN has `fanOut` places, and all but the entry take one. */
-export const ppnsNeeded = (consumers: number, fanOut: number): number => (consumers === 0 ? 0 : fanOut === 1 ? consumers : Math.max(1, Math.ceil((consumers - 1) / (fanOut - 1))));
+export const ppnsNeeded = (consumers: number, fanOut: number): number =>
+  consumers === 0 ? 0 : fanOut === 1 ? consumers : Math.max(1, Math.ceil((consumers - 1) / (fanOut - 1)));
 
 /** When the replica of a slot has left, after the message arrived. */
-export const departure = ({ dwellUs, elapsedUs }: Problem, ppn: number, slot: number): number => dwellUs[ppn]! + (slot + 1) * elapsedUs[ppn]!;
+export const departure = ({ dwellUs, elapsedUs }: Problem, ppn: number, slot: number): number =>
+  dwellUs[ppn]! + (slot + 1) * elapsedUs[ppn]!;
 
 const rank = (child: Child): number => (isConsumer(child) ? 1e9 + consumerOf(child) : child);
 

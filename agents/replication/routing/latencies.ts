@@ -76,7 +76,9 @@ export class Spreads {
 
   /** Largest less smallest latency of messages that all of these consumers reported; undefined: there are none. */
   quantile(quantile: number, consumers: readonly number[], nowMs: number, withinMs = this.#windowMs): number | undefined {
-    const spreads = this.#complete(consumers, nowMs, withinMs).map((own) => Math.max(...own) - Math.min(...own)).sort((a, b) => a - b);
+    const spreads = this.#complete(consumers, nowMs, withinMs)
+      .map((own) => Math.max(...own) - Math.min(...own))
+      .sort((a, b) => a - b);
     return spreads[Math.min(spreads.length - 1, Math.floor(quantile * spreads.length))];
   }
 

@@ -87,7 +87,11 @@ export class Measurements {
     const nowMs = performance.now();
     const off = clocksOff(alive, (from, to) => this.#latencies.quantile(from, to, 0, nowMs), this.#config.clockCriterionUs);
     for (const id of off) {
-      if (!this.#clocksOff.has(id)) log('warn', 'clock', { node: this.#config.nodes.find((n) => n.id === id)?.name, why: `off by more than ${this.#config.clockCriterionUs} us` });
+      if (!this.#clocksOff.has(id))
+        log('warn', 'clock', {
+          node: this.#config.nodes.find((n) => n.id === id)?.name,
+          why: `off by more than ${this.#config.clockCriterionUs} us`,
+        });
     }
     this.#clocksOff = new Set(off);
     return off.length === alive.length ? alive : alive.filter((id) => !off.includes(id));
@@ -117,5 +121,10 @@ function costOf(statistics: LoopStatistics, before: Cost | undefined): Cost {
   // Rises at once and falls slowly: buffers are for the worst.
   const rate = tookMs > 0 ? ((statistics.receivedBytes - (before?.statistics.receivedBytes ?? 0)) * 1000) / tookMs : 0;
   const bytesPerSecond = Math.max(rate, RATE_DECAY * (before?.bytesPerSecond ?? 0));
-  return { statistics, bytesPerSecond, dwellUs: mean('dwellNs', 'dwellCount', before?.dwellUs ?? DWELL_US), elapsedUs: mean('elapsedNs', 'elapsedCount', before?.elapsedUs ?? ELAPSED_US) };
+  return {
+    statistics,
+    bytesPerSecond,
+    dwellUs: mean('dwellNs', 'dwellCount', before?.dwellUs ?? DWELL_US),
+    elapsedUs: mean('elapsedNs', 'elapsedCount', before?.elapsedUs ?? ELAPSED_US),
+  };
 }

@@ -7,7 +7,20 @@ import { isSame } from './directives.ts';
 import { logDirectives, logIteration } from './journal.ts';
 import { Measurements } from './measurements.ts';
 import { UNUSED } from './graph.ts';
-import { consumersOf, RDN_PORT, type Destination, type Gateway, type GatewayStatus, type MemberFunctions, type Membership, type Memory, type NodeId, type ProbeTarget, type RdnControlFunctions, type RdnFunctions } from '../protocol.ts';
+import {
+  consumersOf,
+  RDN_PORT,
+  type Destination,
+  type Gateway,
+  type GatewayStatus,
+  type MemberFunctions,
+  type Membership,
+  type Memory,
+  type NodeId,
+  type ProbeTarget,
+  type RdnControlFunctions,
+  type RdnFunctions,
+} from '../protocol.ts';
 import { route, type Route } from './router.ts';
 
 /** A period shorter than this would be all measuring and no sending. */
@@ -73,7 +86,10 @@ export class Rdn {
 
   async start(secret: string): Promise<void> {
     this.#server = await listen<MemberFunctions>({
-      address: this.#config.self.bind, port: RDN_PORT, secret, silenceMs: this.#config.silenceMs,
+      address: this.#config.self.bind,
+      port: RDN_PORT,
+      secret,
+      silenceMs: this.#config.silenceMs,
       serve: (name) => {
         const node = this.#config.nodes.find((n) => n.name === name);
         if (node?.role === 'control') return this.#control();
@@ -140,9 +156,13 @@ export class Rdn {
 
   #control(): RdnControlFunctions {
     return {
-      remember: (memory) => { if (memory.version > (this.#memory?.version ?? 0)) this.#memory = memory; },
+      remember: (memory) => {
+        if (memory.version > (this.#memory?.version ?? 0)) this.#memory = memory;
+      },
       recall: () => this.#memory,
-      lead: (gateway) => this.#lead(gateway), status: () => this.#status(), metrics: () => this.#metrics(),
+      lead: (gateway) => this.#lead(gateway),
+      status: () => this.#status(),
+      metrics: () => this.#metrics(),
     };
   }
 
@@ -156,9 +176,17 @@ export class Rdn {
     // Each term has its own range of epochs: directives of older terms cannot be mistaken for its own.
     if (first) this.#epoch = Math.max(this.#epoch, gateway.term * EPOCHS_OF_TERM);
     const pairs = this.#pairs(gateway);
-    this.#measuredMs = MEASURED_AFTER * this.#probeIntervalUs(pairs) / 1000;
+    this.#measuredMs = (MEASURED_AFTER * this.#probeIntervalUs(pairs)) / 1000;
     await Promise.all([...this.#members.keys()].map((id) => this.#settle(id, gateway, pairs)));
-    await this.#untilMeasured(gateway, pairs, first, Math.min(MOST_MEASUREMENTS_MS, Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, PROBES_AWAITED * this.#probeIntervalUs(pairs) / 1000)));
+    await this.#untilMeasured(
+      gateway,
+      pairs,
+      first,
+      Math.min(
+        MOST_MEASUREMENTS_MS,
+        Math.max(first ? FIRST_MEASUREMENTS_MS : NEW_MEASUREMENTS_MS, (PROBES_AWAITED * this.#probeIntervalUs(pairs)) / 1000),
+      ),
+    );
     await this.#iterate(first ? 'first' : 'members');
   }
 
@@ -166,7 +194,11 @@ export class Rdn {
   async #untilMeasured(gateway: Gateway, pairs: readonly Pair[], all: boolean, patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs;
     while (performance.now() < deadline && this.#gateway === gateway) {
-      if (gateway.ppns.some((p) => this.#members.has(p)) && pairs.every(([from, to]) => (!all && (!this.#members.has(from) || !this.#members.has(to))) || this.#measured.isMeasured(from, to))) return;
+      if (
+        gateway.ppns.some((p) => this.#members.has(p)) &&
+        pairs.every(([from, to]) => (!all && (!this.#members.has(from) || !this.#members.has(to))) || this.#measured.isMeasured(from, to))
+      )
+        return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
@@ -196,19 +228,31 @@ export class Rdn {
     const intervalUs = this.#probeIntervalUs(pairs);
     const probes = pairs.flatMap(([from, to]): ProbeTarget[] => (from === id ? [{ peer: to, intervalUs }] : []));
     const sampleEvery = Math.max(1, Math.ceil(gateway.messagesPerSecond / SAMPLES_PER_SECOND));
-    await this.#members.get(id)?.call.settle({ svg: gateway.svg, term: gateway.term, probes, probeBytes: gateway.messageBytes, buffer: this.#config.buffer, sampleEvery }).catch((error: unknown) => {
-      log('warn', 'settle', { node: this.#nodes.get(id)?.name, why: (error as Error).message });
-    });
+    await this.#members
+      .get(id)
+      ?.call.settle({
+        svg: gateway.svg,
+        term: gateway.term,
+        probes,
+        probeBytes: gateway.messageBytes,
+        buffer: this.#config.buffer,
+        sampleEvery,
+      })
+      .catch((error: unknown) => {
+        log('warn', 'settle', { node: this.#nodes.get(id)?.name, why: (error as Error).message });
+      });
   }
 
   /** One at a time; what comes while one is waiting to begin is dealt with by that one. */
   #iterate(trigger: Trigger): Promise<void> {
-    this.#waiting ??= this.#iterating = this.#iterating.then(async () => {
-      // Failures at the same moment are reported separately.
-      if (trigger === 'failure') await new Promise((resolve) => setTimeout(resolve, TOGETHER_MS));
-      this.#waiting = null;
-      return this.#iteration(trigger);
-    }).catch((error: unknown) => log('error', 'iteration', { trigger, why: (error as Error).message }));
+    this.#waiting ??= this.#iterating = this.#iterating
+      .then(async () => {
+        // Failures at the same moment are reported separately.
+        if (trigger === 'failure') await new Promise((resolve) => setTimeout(resolve, TOGETHER_MS));
+        this.#waiting = null;
+        return this.#iteration(trigger);
+      })
+      .catch((error: unknown) => log('error', 'iteration', { trigger, why: (error as Error).message }));
     return this.#waiting;
   }
 
@@ -229,7 +273,18 @@ export class Rdn {
     for (const producer of gateway.producers) {
       // A producer's graphs keep their numbers, whoever comes and goes: PPNs remember them.
       const index = all.findIndex((n) => n.id === producer);
-      const next = route(producer, index, { gateway, healthy, knowledge, marginUs: this.#config.marginUs, thorough: trigger !== 'period' || this.#counters.iterations % THOROUGH_EVERY === 0 }, this.#routes.get(producer));
+      const next = route(
+        producer,
+        index,
+        {
+          gateway,
+          healthy,
+          knowledge,
+          marginUs: this.#config.marginUs,
+          thorough: trigger !== 'period' || this.#counters.iterations % THOROUGH_EVERY === 0,
+        },
+        this.#routes.get(producer),
+      );
       // A graph that cannot be made leaves the last one in force: PPNs that ask for a flow are told of that one.
       const isInForce = next.graphs.length > 0 || consumersOf(gateway).length === 0;
       this.#routes.set(producer, isInForce ? next : { ...next, graphs: this.#routes.get(producer)?.graphs ?? [] });
@@ -243,7 +298,14 @@ export class Rdn {
     }
     await this.#dismiss(gateway);
     if (changed > 0) this.#changedMs = performance.now();
-    logIteration(this.#nodes, found, { trigger, svg: gateway.svg, changed, epoch: this.#epoch, tookMs: performance.now() - startedMs, spreadUs: this.#measured.spreadUs(0.5, this.#connected(this.#consumers()), gateway.periodMs) ?? null });
+    logIteration(this.#nodes, found, {
+      trigger,
+      svg: gateway.svg,
+      changed,
+      epoch: this.#epoch,
+      tookMs: performance.now() - startedMs,
+      spreadUs: this.#measured.spreadUs(0.5, this.#connected(this.#consumers()), gateway.periodMs) ?? null,
+    });
     if (this.#gateway !== gateway) return;
     this.#strained = this.#isStrained(gateway);
     const wantedMs = this.#strained || strained ? gateway.periodMs / HASTE : gateway.periodMs;
@@ -256,18 +318,28 @@ export class Rdn {
     for (const producer of [...this.#routes.keys()].filter((id) => !producers.includes(id))) {
       this.#routes.delete(producer);
       this.#aimed.delete(producer);
-      await this.#members.get(producer)?.call.aim({ svg, term, peers: [] }).catch(() => undefined);
+      await this.#members
+        .get(producer)
+        ?.call.aim({ svg, term, peers: [] })
+        .catch(() => undefined);
     }
   }
 
   /** Have consumers of a class come near its limit since the last change? Nothing seen since: as it was before. */
   #isStrained({ classes, periodMs }: Gateway): boolean {
     const sinceMs = Math.min(periodMs, performance.now() - this.#changedMs - REPORTED_AFTER_MS);
-    const seen = sinceMs <= 0 ? [] : Object.values(classes).flatMap(({ variationUs, share, deviationUs, consumers }) => {
-      const own = this.#connected(consumers);
-      const near = (measuredUs: number | undefined, limitUs: number | null): boolean[] => (measuredUs === undefined || limitUs === null ? [] : [measuredUs > NEAR * limitUs]);
-      return [...near(this.#measured.spreadUs(share, own, sinceMs), variationUs), ...near(this.#measured.deviationUs(own, sinceMs), deviationUs)];
-    });
+    const seen =
+      sinceMs <= 0
+        ? []
+        : Object.values(classes).flatMap(({ variationUs, share, deviationUs, consumers }) => {
+            const own = this.#connected(consumers);
+            const near = (measuredUs: number | undefined, limitUs: number | null): boolean[] =>
+              measuredUs === undefined || limitUs === null ? [] : [measuredUs > NEAR * limitUs];
+            return [
+              ...near(this.#measured.spreadUs(share, own, sinceMs), variationUs),
+              ...near(this.#measured.deviationUs(own, sinceMs), deviationUs),
+            ];
+          });
     return seen.length === 0 ? this.#strained : seen.includes(true);
   }
 
@@ -299,14 +371,16 @@ export class Rdn {
       const moved = [...graph.plan.destinations].filter(([ppn, destinations]) => !isSame(told.get(ppn) ?? [], destinations, 1));
       this.#epoch += 1;
       const epoch = this.#epoch;
-      await Promise.all(moved.map(async ([ppn, destinations]) => {
-        const member = this.#members.get(ppn);
-        if (!member) throw new Error(`${this.#nodes.get(ppn)?.name} is gone`);
-        await member.call.install({ svg, term, graph: graph.id, epoch, destinations });
-        told.set(ppn, destinations);
-        this.#counters.directivesSent += 1;
-        sent += 1;
-      }));
+      await Promise.all(
+        moved.map(async ([ppn, destinations]) => {
+          const member = this.#members.get(ppn);
+          if (!member) throw new Error(`${this.#nodes.get(ppn)?.name} is gone`);
+          await member.call.install({ svg, term, graph: graph.id, epoch, destinations });
+          told.set(ppn, destinations);
+          this.#counters.directivesSent += 1;
+          sent += 1;
+        }),
+      );
       const gate = this.#members.get(entry);
       if (!gate) throw new Error('the entry is gone');
       await gate.call.activate({ svg, term, producer, graph: graph.id, epoch });
@@ -334,19 +408,36 @@ export class Rdn {
     const [median, p99] = [0.5, 0.99].map((q) => this.#measured.spreadUs(q, measured));
     const deviation = this.#measured.deviationUs(measured);
     return {
-      iterations: this.#counters.iterations, epoch: this.#epoch, entries: [...this.#active.values()].map((a) => name(a.entry)), used: [...used].map(name),
+      iterations: this.#counters.iterations,
+      epoch: this.#epoch,
+      entries: [...this.#active.values()].map((a) => name(a.entry)),
+      used: [...used].map(name),
       healthy: (this.#gateway?.ppns ?? []).filter((p) => this.#members.has(p)).map(name),
-      feasible: [...this.#routes.values()].every((r) => r.feasible), reason: [...this.#routes.values()].map((r) => r.reason).filter(Boolean).join('; ') || null,
+      feasible: [...this.#routes.values()].every((r) => r.feasible),
+      reason:
+        [...this.#routes.values()]
+          .map((r) => r.reason)
+          .filter(Boolean)
+          .join('; ') || null,
       spreadUs: median === undefined || p99 === undefined || deviation === undefined ? null : { median, p99, deviation },
     };
   }
 
   async #metrics(): Promise<Membership[]> {
-    const estimates = new Map([...this.#routes.values()].flatMap((r) => r.graphs.slice(0, 1)).flatMap((g) => g.consumers.map((c, i) => [c, g.plan.estimated[i]!] as const)));
-    return Promise.all(this.#consumers().map(async (id): Promise<Membership> => {
-      const metrics = await this.#members.get(id)?.call.metrics().catch(() => null);
-      return { consumer: this.#nodes.get(id)?.name ?? String(id), estimatedUs: estimates.get(id) ?? null, metrics: metrics ?? null };
-    }));
+    const estimates = new Map(
+      [...this.#routes.values()]
+        .flatMap((r) => r.graphs.slice(0, 1))
+        .flatMap((g) => g.consumers.map((c, i) => [c, g.plan.estimated[i]!] as const)),
+    );
+    return Promise.all(
+      this.#consumers().map(async (id): Promise<Membership> => {
+        const metrics = await this.#members
+          .get(id)
+          ?.call.metrics()
+          .catch(() => null);
+        return { consumer: this.#nodes.get(id)?.name ?? String(id), estimatedUs: estimates.get(id) ?? null, metrics: metrics ?? null };
+      }),
+    );
   }
 }
 

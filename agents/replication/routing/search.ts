@@ -1,9 +1,23 @@
 /**
  * Finds the tree that keeps the limits of all classes or misses them by least, then whose slowest consumer is fastest, then
- * whose consumers differ least (R0-4, R0-8; the text names no procedure). Deterministic. Degree-limited min-max trees are NP-hard: trees are grown from the entry like Prim's with
+ * whose consumers differ least (R0-4, R0-8; the text names no procedure). Deterministic. Degree-limited min-max trees
+ * are NP-hard: trees are grown from the entry like Prim's with
  * depth for cost (compact trees: Shi, Turner 2002), consumers with the least to spare choose first, and what is slowest is then moved.
  */
-import { consumerChild, consumerOf, departure, evaluate, flaw, isConsumer, UNUSED, wayTo, type Child, type Evaluation, type Problem, type Tree } from './graph.ts';
+import {
+  consumerChild,
+  consumerOf,
+  departure,
+  evaluate,
+  flaw,
+  isConsumer,
+  UNUSED,
+  wayTo,
+  type Child,
+  type Evaluation,
+  type Problem,
+  type Tree,
+} from './graph.ts';
 
 export interface Found {
   readonly tree: Tree;
@@ -19,17 +33,24 @@ const SPARES = [1, 1.15, 1.5, 2.5, Infinity];
 const SMALL = 4000;
 const MOST_MOVES = 400;
 const MOST_MOVES_OF_LARGE = 100;
-/** Shaken starts of small problems: fewer, the more edges there are. An RDN that searches for longer than others wait for it is taken for dead. */
+/**
+ * Shaken starts of small problems: fewer, the more edges there are. An RDN that searches for longer than others wait
+ * for it is taken for dead.
+ */
 const SHAKES = 120;
 const SHAKING = 1500;
 
 /** undefined: there are not enough PPNs for these consumers. */
 export function search(problem: Problem): Found | undefined {
-  const entries = [...problem.fromProducer.keys()].filter((p) => Number.isFinite(problem.fromProducer[p])).sort((a, b) => problem.fromProducer[a]! - problem.fromProducer[b]!);
+  const entries = [...problem.fromProducer.keys()]
+    .filter((p) => Number.isFinite(problem.fromProducer[p]))
+    .sort((a, b) => problem.fromProducer[a]! - problem.fromProducer[b]!);
   const edges = problem.ppns * (problem.consumers + problem.ppns);
   const sizes = sizesOf(problem);
   let best: Found | undefined;
-  const keep = (found: Found) => { if (!best || isBetter(found.evaluation, best.evaluation)) best = found; };
+  const keep = (found: Found) => {
+    if (!best || isBetter(found.evaluation, best.evaluation)) best = found;
+  };
   for (const entry of entries.slice(0, edges <= SMALL ? ENTRIES : 1)) {
     for (const size of edges <= LARGE || sizes.length < 2 ? sizes : sizes.slice(1, 2)) {
       const tree = place(problem, grow(problem, entry, size));
@@ -39,7 +60,8 @@ export function search(problem: Problem): Found | undefined {
   if (!best || edges > SMALL) return best;
   keep(improve(problem, best.tree));
   const random = generator();
-  for (let shakes = Math.min(SHAKES, Math.floor(SHAKING / edges)); shakes > 0; shakes--) keep(improve(problem, shaken(problem, (best).tree, random)));
+  for (let shakes = Math.min(SHAKES, Math.floor(SHAKING / edges)); shakes > 0; shakes--)
+    keep(improve(problem, shaken(problem, best.tree, random)));
   return best;
 }
 
@@ -131,7 +153,8 @@ function grow(problem: Problem, entry: number, size: number): Skeleton {
   offer(entry);
   for (let used = 1; used < size; used++) {
     let next = UNUSED;
-    for (let p = 0; p < ppns; p++) if (parent[p] === UNUSED && Number.isFinite(reach[p]) && (next === UNUSED || reach[p]! < reach[next]!)) next = p;
+    for (let p = 0; p < ppns; p++)
+      if (parent[p] === UNUSED && Number.isFinite(reach[p]) && (next === UNUSED || reach[p]! < reach[next]!)) next = p;
     if (next === UNUSED) break;
     const from = by[next]!;
     parent[next] = from;
@@ -167,7 +190,8 @@ function place(problem: Problem, { entry, parent, arrival, free }: Skeleton): Tr
   const left = Int32Array.from(free);
   const places = used.reduce((sum, p) => sum + left[p]!, 0);
   if (places < consumers) return undefined;
-  const cost = (p: number, c: number): number => arrival[p]! + departure(problem, p, problem.fanOut[p]! - left[p]!) + toConsumer[c * ppns + p]!;
+  const cost = (p: number, c: number): number =>
+    arrival[p]! + departure(problem, p, problem.fanOut[p]! - left[p]!) + toConsumer[c * ppns + p]!;
   const best = new Float64Array(consumers);
   for (let c = 0; c < consumers; c++) {
     let nearest = Infinity;
@@ -237,7 +261,10 @@ function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found):
     make(copy);
     return copy;
   };
-  const all = [...Array.from({ length: ppns }, (_, p) => p).filter((p) => p !== tree.entry && tree.parent[p] !== UNUSED), ...Array.from({ length: consumers }, (_, c) => consumerChild(c))];
+  const all = [
+    ...Array.from({ length: ppns }, (_, p) => p).filter((p) => p !== tree.entry && tree.parent[p] !== UNUSED),
+    ...Array.from({ length: consumers }, (_, c) => consumerChild(c)),
+  ];
   const sender = (t: Tree, child: Child): number => (isConsumer(child) ? t.exit[consumerOf(child)]! : t.parent[child]!);
   const hang = (t: Tree, child: Child, below: number): void => {
     if (isConsumer(child)) t.exit[consumerOf(child)] = below;
@@ -245,10 +272,15 @@ function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found):
   };
   const slow: Child[] = [consumerChild(slowest), ...wayTo(tree, slowest).slice(0, -1)];
   for (const x of slow) {
-    for (let p = 0; p < ppns; p++) if (p !== x && p !== sender(tree, x) && (p === tree.entry || tree.parent[p] !== UNUSED)) yield change((t) => hang(t, x, p));
+    for (let p = 0; p < ppns; p++)
+      if (p !== x && p !== sender(tree, x) && (p === tree.entry || tree.parent[p] !== UNUSED)) yield change((t) => hang(t, x, p));
     for (const y of all) {
       const [p, q] = [sender(tree, x), sender(tree, y)];
-      if (p !== q) yield change((t) => { hang(t, x, q); hang(t, y, p); });
+      if (p !== q)
+        yield change((t) => {
+          hang(t, x, q);
+          hang(t, y, p);
+        });
     }
   }
   for (let p = 0; p < ppns; p++) {
@@ -256,7 +288,11 @@ function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found):
       if (p === q) continue;
       // One that is not used comes in: for the slowest consumer, or between two.
       if (p !== tree.entry && tree.parent[p] === UNUSED && tree.parent[q] !== UNUSED) {
-        for (const x of [consumerChild(slowest), ...all.filter((child) => sender(tree, child) === q)]) yield change((t) => { hang(t, p, q); hang(t, x, p); });
+        for (const x of [consumerChild(slowest), ...all.filter((child) => sender(tree, child) === q)])
+          yield change((t) => {
+            hang(t, p, q);
+            hang(t, x, p);
+          });
       }
       if (p < q) yield exchanged(tree, p, q);
     }
@@ -266,8 +302,12 @@ function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found):
     if (p === tree.entry || tree.parent[p] === UNUSED) continue;
     yield change((t) => {
       const above = t.parent[p]!;
-      t.parent.forEach((parent, child) => { if (parent === p) t.parent[child] = above; });
-      t.exit.forEach((exit, c) => { if (exit === p) t.exit[c] = above; });
+      t.parent.forEach((parent, child) => {
+        if (parent === p) t.parent[child] = above;
+      });
+      t.exit.forEach((exit, c) => {
+        if (exit === p) t.exit[c] = above;
+      });
       t.parent[p] = UNUSED;
     });
   }
@@ -277,7 +317,9 @@ function* neighbours({ ppns, consumers }: Problem, { tree, evaluation }: Found):
 function exchanged(tree: Tree, p: number, q: number): Tree {
   const as = (x: number): number => (x === p ? q : x === q ? p : x);
   const parent = new Int32Array(tree.parent.length).fill(UNUSED);
-  tree.parent.forEach((above, child) => { parent[as(child)] = above === UNUSED ? UNUSED : as(above); });
+  tree.parent.forEach((above, child) => {
+    parent[as(child)] = above === UNUSED ? UNUSED : as(above);
+  });
   return { entry: as(tree.entry), parent, exit: tree.exit.map(as) };
 }
 

@@ -24,7 +24,9 @@ function keyOf(packet: Packet): string | null {
   const { data: b, offset, captured } = packet;
   const at = ends.networkAt;
   const isV4 = (b[at] as number) >> 4 === 4;
-  const fixed = isV4 ? b.toString('latin1', at + 2, at + 6) + b.toString('latin1', at + 12, at + 20) : b.toString('latin1', at, at + 7) + b.toString('latin1', at + 8, at + 40);
+  const fixed = isV4
+    ? b.toString('latin1', at + 2, at + 6) + b.toString('latin1', at + 12, at + 20)
+    : b.toString('latin1', at, at + 7) + b.toString('latin1', at + 8, at + 40);
   return fixed + b.toString('latin1', ends.transportAt, Math.min(ends.transportAt + TOLD_APART_BY, offset + captured));
 }
 
@@ -58,5 +60,11 @@ export function compareCaptures(first: string, second: string): Comparison {
   });
   latencies.sort((a, b) => a - b);
   const quantile = (q: number): number => quantileSorted(latencies, q);
-  return { sent, lost: sent - latencies.length, duplicated, reordered, latencyS: latencies.length === 0 ? null : { min: quantile(0), p50: quantile(0.5), p99: quantile(0.99), max: quantile(1) } };
+  return {
+    sent,
+    lost: sent - latencies.length,
+    duplicated,
+    reordered,
+    latencyS: latencies.length === 0 ? null : { min: quantile(0), p50: quantile(0.5), p99: quantile(0.99), max: quantile(1) },
+  };
 }

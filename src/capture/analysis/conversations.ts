@@ -27,7 +27,16 @@ export interface CaptureSummary {
   readonly intervalBytes: readonly number[];
 }
 
-const PROTOCOLS: Readonly<Record<number, string>> = { 0: 'ip options', 1: 'icmp', 4: 'ipip', 6: 'tcp', 17: 'udp', 47: 'gre', 58: 'icmpv6', 132: 'sctp' };
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  0: 'ip options',
+  1: 'icmp',
+  4: 'ipip',
+  6: 'tcp',
+  17: 'udp',
+  47: 'gre',
+  58: 'icmpv6',
+  132: 'sctp',
+};
 const [IPV4, IPV6, ARP] = [0x0800, 0x86dd, 0x0806];
 const HAS_PORTS: ReadonlySet<number> = new Set([6, 17, 132]);
 
@@ -67,7 +76,16 @@ export function endsOf({ data: b, offset, captured, linkType }: Packet): Ends | 
   }
   at += 2;
   const link = (protocol: string): Ends => ({ from: mac(b, offset + 6), to: mac(b, offset), protocol, networkAt: at, transportAt: null });
-  if (type === IPV4 && at + 20 <= end) return network(b, at, end, 9, ipv4(b, at + 12), ipv4(b, at + 16), (b.readUInt16BE(at + 6) & 0x1fff) === 0 ? ((b[at] as number) & 15) * 4 : null);
+  if (type === IPV4 && at + 20 <= end)
+    return network(
+      b,
+      at,
+      end,
+      9,
+      ipv4(b, at + 12),
+      ipv4(b, at + 16),
+      (b.readUInt16BE(at + 6) & 0x1fff) === 0 ? ((b[at] as number) & 15) * 4 : null,
+    );
   if (type === IPV6 && at + 40 <= end) return network(b, at, end, 6, ipv6(b, at + 8), ipv6(b, at + 24), 40);
   return link(type === ARP ? 'arp' : `0x${type.toString(16).padStart(4, '0')}`);
 }
@@ -79,7 +97,13 @@ function network(b: Buffer, at: number, end: number, protocolAt: number, from: s
   const protocol = PROTOCOLS[number] ?? `ip ${number}`;
   if (transportAt === null || !HAS_PORTS.has(number) || transportAt + 4 > end) return { from, to, protocol, networkAt: at, transportAt };
   const bracketed = (address: string, port: number): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
-  return { from: bracketed(from, b.readUInt16BE(transportAt)), to: bracketed(to, b.readUInt16BE(transportAt + 2)), protocol, networkAt: at, transportAt };
+  return {
+    from: bracketed(from, b.readUInt16BE(transportAt)),
+    to: bracketed(to, b.readUInt16BE(transportAt + 2)),
+    protocol,
+    networkAt: at,
+    transportAt,
+  };
 }
 
 export const timeOf = ({ seconds, nanoseconds }: Packet): number => seconds + nanoseconds / 1e9;
@@ -105,10 +129,25 @@ export function summarizeCapture(path: string, intervalS: number): CaptureSummar
       known.packets += 1;
       known.bytes += packet.length;
       known.lastS = atS;
-    } else conversations.set(key, { from: ends.from, to: ends.to, protocol: ends.protocol, packets: 1, bytes: packet.length, firstS: atS, lastS: atS });
+    } else
+      conversations.set(key, {
+        from: ends.from,
+        to: ends.to,
+        protocol: ends.protocol,
+        packets: 1,
+        bytes: packet.length,
+        firstS: atS,
+        lastS: atS,
+      });
   });
   return {
-    packets, bytes, startS, seconds: packets === 0 ? 0 : lastS - startS, truncated, intervalS,
-    conversations: [...conversations.values()].sort((a, b) => b.bytes - a.bytes), intervalBytes: Array.from(intervalBytes, (n: number | undefined) => n ?? 0),
+    packets,
+    bytes,
+    startS,
+    seconds: packets === 0 ? 0 : lastS - startS,
+    truncated,
+    intervalS,
+    conversations: [...conversations.values()].sort((a, b) => b.bytes - a.bytes),
+    intervalBytes: Array.from(intervalBytes, (n: number | undefined) => n ?? 0),
   };
 }

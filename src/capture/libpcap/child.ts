@@ -10,9 +10,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatRate } from '../../core/units.ts';
 
-interface Packet { readonly buf: Buffer; readonly header: Buffer; readonly link_type: string }
-interface Session { on(event: 'packet', listener: (packet: Packet) => void): Session; on(event: 'complete', listener: () => void): Session; close?(): void }
-interface Pcap { createOfflineSession(path: string, options: { filter: string }): Session; readonly decode: { packet(packet: Packet): { toString(): string } } }
+interface Packet {
+  readonly buf: Buffer;
+  readonly header: Buffer;
+  readonly link_type: string;
+}
+interface Session {
+  on(event: 'packet', listener: (packet: Packet) => void): Session;
+  on(event: 'complete', listener: () => void): Session;
+  close?(): void;
+}
+interface Pcap {
+  createOfflineSession(path: string, options: { filter: string }): Session;
+  readonly decode: { packet(packet: Packet): { toString(): string } };
+}
 
 // CommonJS, without types of its own that hold.
 const pcap = createRequire(import.meta.url)('pcap') as Pcap;
@@ -31,7 +42,12 @@ function fileHeader(): Buffer {
 }
 
 /** Record header of libpcap in memory: seconds, microseconds, bytes captured, bytes on the wire. */
-const recordOf = ({ header, buf }: Packet) => ({ seconds: header.readUInt32LE(0), microseconds: header.readUInt32LE(4), captured: Math.min(header.readUInt32LE(8), buf.length), length: header.readUInt32LE(12) });
+const recordOf = ({ header, buf }: Packet) => ({
+  seconds: header.readUInt32LE(0),
+  microseconds: header.readUInt32LE(4),
+  captured: Math.min(header.readUInt32LE(8), buf.length),
+  length: header.readUInt32LE(12),
+});
 
 function check(filters: readonly string[]): (string | null)[] {
   const dir = mkdtempSync(join(tmpdir(), 'netrig-filter-'));
@@ -53,13 +69,16 @@ function check(filters: readonly string[]): (string | null)[] {
 
 function copy(file: string, filter: string, out: string): void {
   const parts: Buffer[] = [fileHeader()];
-  pcap.createOfflineSession(file, { filter }).on('packet', (packet) => {
-    const { seconds, microseconds, captured, length } = recordOf(packet);
-    const record = Buffer.alloc(16);
-    [seconds, microseconds, captured, length].forEach((value, i) => record.writeUInt32LE(value, i * 4));
-    // The buffer is used again for the next packet.
-    parts.push(record, Buffer.from(packet.buf.subarray(0, captured)));
-  }).on('complete', () => writeFileSync(out, Buffer.concat(parts)));
+  pcap
+    .createOfflineSession(file, { filter })
+    .on('packet', (packet) => {
+      const { seconds, microseconds, captured, length } = recordOf(packet);
+      const record = Buffer.alloc(16);
+      [seconds, microseconds, captured, length].forEach((value, i) => record.writeUInt32LE(value, i * 4));
+      // The buffer is used again for the next packet.
+      parts.push(record, Buffer.from(packet.buf.subarray(0, captured)));
+    })
+    .on('complete', () => writeFileSync(out, Buffer.concat(parts)));
 }
 
 function show(): void {
@@ -81,7 +100,10 @@ function show(): void {
 
 function describe(packet: Packet): string {
   try {
-    return pcap.decode.packet(packet).toString().replace(/^LINKTYPE_ETHERNET /, '');
+    return pcap.decode
+      .packet(packet)
+      .toString()
+      .replace(/^LINKTYPE_ETHERNET /, '');
   } catch (error) {
     return `not decoded: ${(error as Error).message}`;
   }
@@ -90,6 +112,11 @@ function describe(packet: Packet): string {
 const [command, ...args] = process.argv.slice(2);
 if (command === 'check') {
   let text = '';
-  process.stdin.setEncoding('utf8').on('data', (chunk) => { text += String(chunk); }).on('end', () => process.stdout.write(JSON.stringify(check(JSON.parse(text) as string[]))));
+  process.stdin
+    .setEncoding('utf8')
+    .on('data', (chunk) => {
+      text += String(chunk);
+    })
+    .on('end', () => process.stdout.write(JSON.stringify(check(JSON.parse(text) as string[]))));
 } else if (command === 'copy') copy(...(args as [string, string, string]));
 else show();

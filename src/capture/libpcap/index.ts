@@ -34,5 +34,6 @@ export async function filterCapture(file: string, filter: string, into: string):
   if (wrong) throw new NetrigError('USAGE', `--filter "${filter}": ${wrong}`, { hint: 'as tcpdump writes it: pcap-filter(7)' });
   const [program, ...args] = libpcapCommand('copy', file, filter, into);
   const { exitCode, stderr } = await execa(program, args, { reject: false });
-  if (exitCode !== 0) throw new NetrigError('CAPTURE_MALFORMED', `${file} is not a readable capture: ${/Error: (.*)/.exec(stderr)?.[1] ?? stderr.trim()}`);
+  if (exitCode !== 0)
+    throw new NetrigError('CAPTURE_MALFORMED', `${file} is not a readable capture: ${/Error: (.*)/.exec(stderr)?.[1] ?? stderr.trim()}`);
 }

@@ -19,7 +19,8 @@ export const counter: Check<KeysOf<typeof keys>> = {
     const problems = refuseKeys(target, ['from', 'to', 'phase'], 'counters are read when the agents end');
     const system = systems.find((s) => s.name === target.system);
     if (!system) problems.push({ path: ['system'], message: `this cell has no system "${target.system}"` });
-    else if (target.node !== undefined && !system.on.includes(target.node)) problems.push({ path: ['node'], message: `no agent of ${target.system} runs on "${target.node}"` });
+    else if (target.node !== undefined && !system.on.includes(target.node))
+      problems.push({ path: ['node'], message: `no agent of ${target.system} runs on "${target.node}"` });
     return problems;
   },
   figures(target, { agents }) {

@@ -13,7 +13,8 @@ export const latency: Check<KeysOf<typeof keys>> = {
   unit: () => 'durationUs',
   problems(target, _, phase) {
     const flow = phase.flows.find((f) => f.name === target.flow);
-    if (flow && flow.tool !== 'prober') return [{ path: ['flow'], message: `flow "${flow.name}" measures no round trips`, hint: 'tool: prober' }];
+    if (flow && flow.tool !== 'prober')
+      return [{ path: ['flow'], message: `flow "${flow.name}" measures no round trips`, hint: 'tool: prober' }];
     return needsFlow(target.flow, phase);
   },
   figures(target, evidence, phase, window) {
@@ -24,6 +25,8 @@ export const latency: Check<KeysOf<typeof keys>> = {
     const asked = flow.askedUs;
     // An unanswered request took forever: a gateway must not look faster by losing packets.
     const values = flow.rttUs.filter((_, i) => (asked[i] as number) >= fromUs && (asked[i] as number) < toUs).map((rtt) => rtt ?? Infinity);
-    return values.length > 0 ? { kind: 'quantile', values, quantile: Number.parseFloat(target.quantile ?? '99%') / 100 } : missing(`flow ${target.flow} asked nothing in the window`);
+    return values.length > 0
+      ? { kind: 'quantile', values, quantile: Number.parseFloat(target.quantile ?? '99%') / 100 }
+      : missing(`flow ${target.flow} asked nothing in the window`);
   },
 };

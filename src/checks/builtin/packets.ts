@@ -13,7 +13,9 @@ import { needsCapture } from '../problems.ts';
 const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
 
 const keys = {
-  capture: Type.String({ description: 'Capture point "node:interface" whose packets are counted; those that its filter and direction leave out are not.' }),
+  capture: Type.String({
+    description: 'Capture point "node:interface" whose packets are counted; those that its filter and direction leave out are not.',
+  }),
   protocol: opt(Type.Enum(['tcp', 'udp', 'icmp'], { description: 'Only of this protocol.' })),
   source: opt(ipv4('Only from this address.')),
   destination: opt(ipv4('Only to this address.')),

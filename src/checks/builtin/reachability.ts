@@ -22,10 +22,17 @@ export const reachability: Check<KeysOf<typeof keys>> = {
     if (target.blocked) {
       // A tool that broke is no proof of a gateway that blocks; only the prober's silence is.
       const broken = flows.find((f) => f.receivedBytes === 0 && f.rttUs === undefined);
-      if (broken) return missing(`flow ${broken.flow}: ${broken.error ?? 'nothing arrived'}, but whether it was blocked only tool: prober can tell`);
+      if (broken)
+        return missing(`flow ${broken.flow}: ${broken.error ?? 'nothing arrived'}, but whether it was blocked only tool: prober can tell`);
     }
     const wrong = flows.filter((f) => f.receivedBytes > 0 === (target.blocked ?? false));
-    const detail = wrong.length === 0 ? `${flows.length} flows` : `${wrong.map((f) => f.flow).slice(0, 5).join(', ')} ${target.blocked ? 'got through' : 'did not get through'}`;
+    const detail =
+      wrong.length === 0
+        ? `${flows.length} flows`
+        : `${wrong
+            .map((f) => f.flow)
+            .slice(0, 5)
+            .join(', ')} ${target.blocked ? 'got through' : 'did not get through'}`;
     return { kind: 'exact', value: wrong.length, detail };
   },
 };

@@ -3,7 +3,8 @@ import { NetrigError } from '../../core/errors.ts';
 import { listLabs, readRecord } from '../../rig/labs/journal.ts';
 
 export function addCompletion(program: Command): void {
-  program.command('completion')
+  program
+    .command('completion')
     .description('print a completion script: source <(netrig completion bash)')
     .argument('<shell>', 'bash or zsh')
     .action((shell: string) => {
@@ -11,15 +12,19 @@ export function addCompletion(program: Command): void {
       process.stdout.write(script(program, shell));
     });
 
-  program.command('schema')
+  program
+    .command('schema')
     .description('print the JSON Schema of topology files, for editors')
     .option('--rig', 'of rig files')
     .action(async (options: { rig?: true }) => {
       const [{ editorSchema }, { rigSchema }] = await Promise.all([import('../../systems/registry.ts'), import('../../rig/schema.ts')]);
-      process.stdout.write(`${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...(options.rig ? rigSchema : await editorSchema()) }, null, 2)}\n`);
+      process.stdout.write(
+        `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...(options.rig ? rigSchema : await editorSchema()) }, null, 2)}\n`,
+      );
     });
 
-  program.command('names', { hidden: true })
+  program
+    .command('names', { hidden: true })
     .argument('<what>')
     .action((what: string) => {
       const labs = listLabs();
@@ -31,7 +36,8 @@ export function addCompletion(program: Command): void {
 /** Generated from the commands themselves, so that it cannot fall behind. */
 function script(program: Command, shell: 'bash' | 'zsh'): string {
   const commands = program.commands.filter((c) => !(c as unknown as { _hidden: boolean })._hidden);
-  const words = (c: Command): string => [...c.commands.map((sub) => sub.name()), ...c.options.flatMap((o) => [o.long, o.short])].filter(Boolean).join(' ');
+  const words = (c: Command): string =>
+    [...c.commands.map((sub) => sub.name()), ...c.options.flatMap((o) => [o.long, o.short])].filter(Boolean).join(' ');
   const argument = (c: Command): string => {
     const name = c.registeredArguments[0]?.name() ?? '';
     if (name === 'topology' || c.commands.length > 0) return 'COMPREPLY+=($(compgen -f -X "!*.y*ml" -- "$word") $(compgen -d -- "$word"))';

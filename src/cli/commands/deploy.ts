@@ -3,7 +3,17 @@ import { joinFailures, NetrigError } from '../../core/errors.ts';
 import { listLabs } from '../../rig/labs/journal.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
-import { addRigOptions, collect, collectSet, load, loadRigOf, parseLabName, waitOf, type RigOptions, type TopologyOptions } from '../options.ts';
+import {
+  addRigOptions,
+  collect,
+  collectSet,
+  load,
+  loadRigOf,
+  parseLabName,
+  waitOf,
+  type RigOptions,
+  type TopologyOptions,
+} from '../options.ts';
 import { requireRoot } from '../root.ts';
 import { attachView, viewKind } from '../view.ts';
 
@@ -29,14 +39,16 @@ export function addDeploy(program: Command): void {
       if (!options.json) process.stdout.write(`lab "${lab.name}" is up: netrig inspect, netrig shell NODE, netrig destroy ${lab.name}\n`);
     });
 
-  program.command('destroy')
+  program
+    .command('destroy')
     .description('remove a lab, whatever became of the process that made it')
     .argument('[lab]', 'name of the lab')
     .option('--all', 'every lab that netrig ever left on this machine')
     .option('--force', 'even if a running netrig uses it, or a machine of its rig cannot be reached')
     .action(async (name: string | undefined, options: { all?: true; force?: true }) => {
       requireRoot();
-      if ((name === undefined) === (options.all === undefined)) throw new NetrigError('USAGE', 'say which lab, or --all', { hint: `labs: ${listLabs().join(', ') || 'none'}` });
+      if ((name === undefined) === (options.all === undefined))
+        throw new NetrigError('USAGE', 'say which lab, or --all', { hint: `labs: ${listLabs().join(', ') || 'none'}` });
       const { destroyLab } = await import('../../rig/deployment/destroy.ts');
       if (!options.all) {
         await destroyLab(name as string, { force: options.force ?? false });
@@ -46,7 +58,13 @@ export function addDeploy(program: Command): void {
       // One lab that is in use must not keep the others.
       const attempts: PromiseSettledResult<void>[] = [];
       for (const lab of listLabs()) {
-        attempts.push(...await Promise.allSettled([destroyLab(lab, { force: options.force ?? false }).then(() => { process.stdout.write(`destroyed ${lab}\n`); })]));
+        attempts.push(
+          ...(await Promise.allSettled([
+            destroyLab(lab, { force: options.force ?? false }).then(() => {
+              process.stdout.write(`destroyed ${lab}\n`);
+            }),
+          ])),
+        );
       }
       const { sweepProbes } = await import('../../rig/labs/teardown.ts');
       for (const probe of await sweepProbes()) process.stdout.write(`removed ${probe}\n`);

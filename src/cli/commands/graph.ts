@@ -4,7 +4,8 @@ import { NetrigError } from '../../core/errors.ts';
 import { collectSet, load } from '../options.ts';
 
 export function addGraph(program: Command): void {
-  program.command('graph')
+  program
+    .command('graph')
     .description('draw a topology')
     .argument('<topology>', 'topology file')
     .option('--format <format>', 'svg, mermaid or dot', 'svg')
@@ -14,10 +15,17 @@ export function addGraph(program: Command): void {
       const { experiment } = await load(file, { set: options.set, filter: [] });
       const { fabric } = experiment.cells[0] as Lab;
       switch (options.format) {
-        case 'svg': process.stdout.write(await renderSvg(fabric)); break;
-        case 'mermaid': process.stdout.write(renderMermaid(fabric)); break;
-        case 'dot': process.stdout.write(renderDot(fabric)); break;
-        default: throw new NetrigError('USAGE', `unknown format "${options.format}"`, { hint: 'svg, mermaid or dot' });
+        case 'svg':
+          process.stdout.write(await renderSvg(fabric));
+          break;
+        case 'mermaid':
+          process.stdout.write(renderMermaid(fabric));
+          break;
+        case 'dot':
+          process.stdout.write(renderDot(fabric));
+          break;
+        default:
+          throw new NetrigError('USAGE', `unknown format "${options.format}"`, { hint: 'svg, mermaid or dot' });
       }
     });
 }

@@ -4,7 +4,8 @@ import { EXIT } from '../../core/errors.ts';
 import { printVerdicts } from '../verdicts.ts';
 
 export function addReport(program: Command): void {
-  program.command('report')
+  program
+    .command('report')
     .description('verdicts and report again, from the evidence of a run alone')
     .argument('<results>', 'results folder that netrig run wrote')
     .option('--junit <file>', 'also write JUnit XML here')

@@ -8,7 +8,8 @@ import { attachView, outcomeMark, viewKind } from '../view.ts';
 export function addRig(program: Command): void {
   const rig = program.command('rig').description('machines: boot, check, share');
 
-  rig.command('up')
+  rig
+    .command('up')
     .description('start what netrig starts itself: virtual machines, an engine of containers')
     .argument('<rig>', 'rig file')
     .option('--json', 'events as JSON lines')
@@ -20,7 +21,8 @@ export function addRig(program: Command): void {
       await rigUp(ctx, await loadRig(file));
     });
 
-  rig.command('down')
+  rig
+    .command('down')
     .description('remove what `rig up` started')
     .argument('<rig>', 'rig file')
     .action(async (file: string) => {
@@ -30,7 +32,8 @@ export function addRig(program: Command): void {
       process.stdout.write((await rigDown(found)) ? `${found.name} is down\n` : `${found.name} was not up\n`);
     });
 
-  rig.command('check')
+  rig
+    .command('check')
     .description('reach every machine: what it can do, what is missing and how to install it')
     .argument('<rig>', 'rig file')
     .option('--json', 'as JSON')
@@ -40,13 +43,24 @@ export function addRig(program: Command): void {
       if (options.json) process.stdout.write(`${JSON.stringify(hosts, null, 2)}\n`);
       else {
         for (const { host, findings } of hosts) {
-          process.stdout.write(`${host}\n${renderTable(['', 'what', 'found', 'remedy or consequence'], findings.map((f) => [outcomeMark(f.state === 'ok' ? 'pass' : f.state === 'missing' ? 'fail' : 'inconclusive'), f.what, f.found, f.remedy]))}\n\n`);
+          process.stdout.write(
+            `${host}\n${renderTable(
+              ['', 'what', 'found', 'remedy or consequence'],
+              findings.map((f) => [
+                outcomeMark(f.state === 'ok' ? 'pass' : f.state === 'missing' ? 'fail' : 'inconclusive'),
+                f.what,
+                f.found,
+                f.remedy,
+              ]),
+            )}\n\n`,
+          );
         }
       }
       if (hosts.some((h) => h.findings.some((f) => f.state === 'missing'))) process.exitCode = EXIT.broken;
     });
 
-  rig.command('status')
+  rig
+    .command('status')
     .description('who holds the lease, which labs are there')
     .argument('<rig>', 'rig file')
     .option('--json', 'as JSON')
@@ -54,11 +68,18 @@ export function addRig(program: Command): void {
       const [{ loadRig }, { rigStatus }] = await Promise.all([import('../../rig/rigfile.ts'), import('../../run/rigcheck.ts')]);
       const hosts = await rigStatus(await loadRig(file));
       if (options.json) process.stdout.write(`${JSON.stringify(hosts, null, 2)}\n`);
-      else process.stdout.write(`${renderTable(['machine', 'state', 'lease', 'labs'], hosts.map((h) => [h.host, h.state, h.lease ?? 'free', h.labs.join(', ') || '–']))}\n`);
+      else
+        process.stdout.write(
+          `${renderTable(
+            ['machine', 'state', 'lease', 'labs'],
+            hosts.map((h) => [h.host, h.state, h.lease ?? 'free', h.labs.join(', ') || '–']),
+          )}\n`,
+        );
       if (hosts.some((h) => h.state !== 'up')) process.exitCode = EXIT.broken;
     });
 
-  rig.command('release')
+  rig
+    .command('release')
     .description('take the lease away from whoever holds it, and remove the labs that are there')
     .argument('<rig>', 'rig file')
     .action(async (file: string) => {

@@ -4,7 +4,18 @@ import { EXIT } from '../../core/errors.ts';
 import { renderPlan } from '../../rig/labs/steps.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
-import { addRigOptions, collect, collectSet, load, loadRigOf, parseCount, parseLabName, waitOf, type RigOptions, type TopologyOptions } from '../options.ts';
+import {
+  addRigOptions,
+  collect,
+  collectSet,
+  load,
+  loadRigOf,
+  parseCount,
+  parseLabName,
+  waitOf,
+  type RigOptions,
+  type TopologyOptions,
+} from '../options.ts';
 import { requireRoot } from '../root.ts';
 import { printVerdicts } from '../verdicts.ts';
 import { attachView, viewKind } from '../view.ts';
@@ -35,7 +46,9 @@ export function addRun(program: Command): void {
     .option('--results <folder>', 'where results folders go', 'results')
     .option('--junit <file>', 'also write JUnit XML here')
     .option('--json', 'events and verdicts as JSON lines on stdout')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Exit status: 0 all targets met, 1 a target missed, 2 bad file or usage, 3 inconclusive,
              4 rig or tool broken, 130 interrupted.
 
@@ -43,16 +56,23 @@ Examples:
   netrig run topologies/hello.yaml
   netrig run topologies/hello.yaml --on lab/rigs/vm-3.yaml
   netrig run topologies/gatekeeper-cells.yaml --filter rx --filter udp --repeat 3
-  netrig run topologies/gatekeeper-cells.yaml --set link=200Mbit --junit gk.xml`)
+  netrig run topologies/gatekeeper-cells.yaml --set link=200Mbit --junit gk.xml`,
+    )
     .action(async (file: string, options: Options) => {
       const ctx = interruptibleContext();
-      const [{ runExperiment }, { Testbed }, { evaluateRun, undecidedCells, writeReports, renderJUnit }] = await Promise.all([import('../../run/experiment.ts'), import('../../run/testbed.ts'), import('../../report/index.ts')]);
+      const [{ runExperiment }, { Testbed }, { evaluateRun, undecidedCells, writeReports, renderJUnit }] = await Promise.all([
+        import('../../run/experiment.ts'),
+        import('../../run/testbed.ts'),
+        import('../../report/index.ts'),
+      ]);
       const rig = await loadRigOf(options);
       const { experiment, source } = await load(file, withDefault(options), rig);
       if (options.dryRun) {
         await using testbed = await Testbed.open(ctx, rig, { lease: null });
         process.stdout.write(renderPlan(testbed.plan(experiment.cells[0] as Lab).plan));
-        process.stdout.write(`\n# ${experiment.cells.length} cells × ${experiment.repeat}: ${experiment.cells.map((c) => c.cell || 'run').join(', ')}\n`);
+        process.stdout.write(
+          `\n# ${experiment.cells.length} cells × ${experiment.repeat}: ${experiment.cells.map((c) => c.cell || 'run').join(', ')}\n`,
+        );
         return;
       }
       requireRoot(rig);
@@ -60,16 +80,34 @@ Examples:
       attachView(ctx.events, viewKind(options.json ?? false));
       await using testbed = await Testbed.open(ctx, rig, { lease: { purpose: experiment.name, waitMs: waitOf(options) } });
       const { results, failure } = await runExperiment(ctx, testbed, experiment, {
-        topologyPath: file, source, resultsRoot: options.results, command: ['netrig', ...process.argv.slice(2)], keep: options.keep ?? false, undecided: undecidedCells,
+        topologyPath: file,
+        source,
+        resultsRoot: options.results,
+        command: ['netrig', ...process.argv.slice(2)],
+        keep: options.keep ?? false,
+        undecided: undecidedCells,
       });
       if (options.keep) await testbed.hold();
       if (failure?.code === 'RESULTS_UNWRITABLE') throw failure;
       const judged = await evaluateRun(results);
       const report = await writeReports(results, judged);
       if (options.junit) await writeFile(options.junit, renderJUnit(judged));
-      for (const v of judged.verdicts) ctx.events.emit({ type: 'verdict', cell: v.cell, target: v.target, outcome: v.outcome, summary: `${v.measured}, wanted ${v.wanted}` });
+      for (const v of judged.verdicts)
+        ctx.events.emit({
+          type: 'verdict',
+          cell: v.cell,
+          target: v.target,
+          outcome: v.outcome,
+          summary: `${v.measured}, wanted ${v.wanted}`,
+        });
       const exit = failure ? failure.exit : { pass: EXIT.met, fail: EXIT.missed, inconclusive: EXIT.inconclusive }[judged.outcome];
-      ctx.events.emit({ type: 'run-ended', outcome: failure ? failure.code : judged.outcome, exit, seconds: (performance.now() - startedMs) / 1000, report });
+      ctx.events.emit({
+        type: 'run-ended',
+        outcome: failure ? failure.code : judged.outcome,
+        exit,
+        seconds: (performance.now() - startedMs) / 1000,
+        report,
+      });
       if (!options.json) printVerdicts(judged, report);
       if (failure) throw failure;
       process.exitCode = exit;

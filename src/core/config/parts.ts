@@ -10,11 +10,13 @@ export const text = (description: string) => Type.String({ description });
 export const pattern = (regex: string, expectation: string, description: string) =>
   Type.String({ pattern: regex, description, expectation });
 
-export const name = (description: string) => pattern(NAME_PATTERN, 'a name: a letter, then up to 31 letters, digits, "-" or "_"', description);
+export const name = (description: string) =>
+  pattern(NAME_PATTERN, 'a name: a letter, then up to 31 letters, digits, "-" or "_"', description);
 export const RANGE = '(\\{[0-9]{1,4}\\.\\.[0-9]{1,4}\\}[a-zA-Z0-9_-]{0,31})?';
 export const NAMES_PATTERN = `${NAME_PATTERN.slice(0, -1)}${RANGE}$`;
 /** One name, or a range of them: b{1..99}. */
-export const names = (description: string) => pattern(NAMES_PATTERN, 'a name such as "b1", or a range of names such as "b{1..9}"', description);
+export const names = (description: string) =>
+  pattern(NAMES_PATTERN, 'a name such as "b1", or a range of names such as "b{1..9}"', description);
 export const interfaceName = (description: string) =>
   pattern(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}${RANGE}$`, 'an interface name of at most 15 characters', description);
 export const ipv4 = (description: string) => pattern('^[0-9]{1,3}(\\.[0-9]{1,3}){3}$', 'an address such as "10.64.0.200"', description);

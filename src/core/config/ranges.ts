@@ -18,12 +18,14 @@ export function expandRange(text: string): string[] {
   });
 }
 
-export const expandAll = (names: string | readonly string[]): string[] => (typeof names === 'string' ? [names] : names).flatMap(expandRange);
+export const expandAll = (names: string | readonly string[]): string[] =>
+  (typeof names === 'string' ? [names] : names).flatMap(expandRange);
 
 /** Several texts expanded side by side: those without a range are repeated. */
 export function expandTogether(texts: readonly string[]): string[][] {
   const expanded = texts.map(expandRange);
   const length = Math.max(...expanded.map((list) => list.length));
-  if (expanded.some((list) => list.length !== 1 && list.length !== length)) throw new RangeError(`the ranges of ${texts.map((t) => `"${t}"`).join(' and ')} differ in length`);
+  if (expanded.some((list) => list.length !== 1 && list.length !== length))
+    throw new RangeError(`the ranges of ${texts.map((t) => `"${t}"`).join(' and ')} differ in length`);
   return Array.from({ length }, (_, i) => expanded.map((list) => list[list.length === 1 ? 0 : i] as string));
 }

@@ -39,13 +39,16 @@ function explain(errors: readonly ErrorObject[], root: unknown): Problem[] {
   const unions = errors.filter((e) => e.keyword === 'anyOf').sort((a, b) => a.instancePath.length - b.instancePath.length);
   for (const union of unions) {
     if (dropped.has(union)) continue;
-    const inside = errors.filter((e) => e !== union && e.schemaPath.startsWith(`${union.schemaPath}/`) && e.instancePath.startsWith(union.instancePath));
+    const inside = errors.filter(
+      (e) => e !== union && e.schemaPath.startsWith(`${union.schemaPath}/`) && e.instancePath.startsWith(union.instancePath),
+    );
     const branches = Map.groupBy(inside, (e) => e.schemaPath.slice(union.schemaPath.length + 1).split('/')[0]);
     const plausible = [...branches.values()].filter((branch) => !branch.some((e) => excludes(e, union)));
     dropped.add(union);
     const only = plausible.length === 1 ? plausible[0] : undefined;
     for (const e of inside) if (!only?.includes(e)) dropped.add(e);
-    if (!only) replaced.push({ path: toPath(union.instancePath, root), message: `expected ${describeUnion(union)}, found ${show(union.data)}` });
+    if (!only)
+      replaced.push({ path: toPath(union.instancePath, root), message: `expected ${describeUnion(union)}, found ${show(union.data)}` });
   }
   const plain = errors.filter((e) => !dropped.has(e)).map((e) => sentence(e, root));
   return [...plain, ...replaced];
@@ -53,14 +56,24 @@ function explain(errors: readonly ErrorObject[], root: unknown): Problem[] {
 
 /** The branch is not the one that was meant: another type, or another discriminating constant. */
 function excludes(error: ErrorObject, union: ErrorObject): boolean {
-  if (error.instancePath === union.instancePath) return error.keyword === 'type' || error.keyword === 'const' || error.keyword === 'pattern';
-  return (error.keyword === 'const' || error.keyword === 'not') && error.instancePath.slice(union.instancePath.length).split('/').length === 2;
+  if (error.instancePath === union.instancePath)
+    return error.keyword === 'type' || error.keyword === 'const' || error.keyword === 'pattern';
+  return (
+    (error.keyword === 'const' || error.keyword === 'not') && error.instancePath.slice(union.instancePath.length).split('/').length === 2
+  );
 }
 
-interface Describable { expectation?: string; const?: unknown; enum?: unknown[]; type?: string; anyOf?: Describable[]; properties?: Record<string, Describable> }
+interface Describable {
+  expectation?: string;
+  const?: unknown;
+  enum?: unknown[];
+  type?: string;
+  anyOf?: Describable[];
+  properties?: Record<string, Describable>;
+}
 
 function describeUnion(union: ErrorObject): string {
-  const branches = (union.schema as Describable[]);
+  const branches = union.schema as Describable[];
   const tags = branches.map((b) => b.properties?.['check']?.const).filter((t) => typeof t === 'string');
   if (tags.length > 0) return `a target whose "check" is one of ${tags.join(', ')}`;
   return [...new Set(branches.map(describe))].join(' or ');
@@ -71,7 +84,15 @@ function describe(schema: Describable): string {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.enum) return schema.enum.map(String).join(' | ');
   if (schema.anyOf) return [...new Set(schema.anyOf.map(describe))].join(' or ');
-  const names: Record<string, string> = { object: 'a mapping', array: 'a list', string: 'a text', integer: 'a whole number', number: 'a number', boolean: 'true or false', null: 'nothing' };
+  const names: Record<string, string> = {
+    object: 'a mapping',
+    array: 'a list',
+    string: 'a text',
+    integer: 'a whole number',
+    number: 'a number',
+    boolean: 'true or false',
+    null: 'nothing',
+  };
   return names[schema.type ?? ''] ?? 'something else';
 }
 
@@ -88,14 +109,23 @@ function sentence(error: ErrorObject, root: unknown): Problem {
       const key = String(error.params['additionalProperty']);
       const known = Object.keys(schema.properties ?? {});
       const near = suggest(key, known);
-      return { path: [...path, key], atKey: true, message: `unknown key "${key}"`, hint: near ? `did you mean "${near}"?` : `known here: ${known.join(', ')}` };
+      return {
+        path: [...path, key],
+        atKey: true,
+        message: `unknown key "${key}"`,
+        hint: near ? `did you mean "${near}"?` : `known here: ${known.join(', ')}`,
+      };
     }
     case 'required':
       return { path, message: `missing key "${String(error.params['missingProperty'])}"` };
     case 'enum': {
       const values = (schema.enum ?? []).map(String);
       const near = suggest(String(error.data), values);
-      return { path, message: `expected one of ${values.join(', ')}, found ${show(error.data)}`, ...(near ? { hint: `did you mean "${near}"?` } : {}) };
+      return {
+        path,
+        message: `expected one of ${values.join(', ')}, found ${show(error.data)}`,
+        ...(near ? { hint: `did you mean "${near}"?` } : {}),
+      };
     }
     case 'pattern':
       return { path, message: `expected ${describe(schema)}, found ${show(error.data)}` };

@@ -4,7 +4,8 @@ import { LineCounter, parseDocument } from 'yaml';
 import { NetrigError, type ErrorCode } from '../errors.ts';
 import { SourceDocument } from './problems.ts';
 
-export const isMapping = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
+export const isMapping = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
 
 /** Errors of topology files; other kinds of files have codes of their own. */
 export interface FileCodes {
@@ -26,7 +27,9 @@ export function parseYaml(file: string, source: string, codes = TOPOLOGY): { raw
   const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, strict: true });
   const syntax = (offset: number, message: string) => {
     const { line, col } = lines.linePos(offset);
-    return new NetrigError(codes.syntax, `${file}:${line}:${col}: ${message}`, { hint: 'check indentation, quotes and brackets just before this place' });
+    return new NetrigError(codes.syntax, `${file}:${line}:${col}: ${message}`, {
+      hint: 'check indentation, quotes and brackets just before this place',
+    });
   };
   const error = document.errors[0];
   if (error) throw syntax(error.pos[0], error.message.split('\n')[0] as string);

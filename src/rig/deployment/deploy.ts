@@ -12,7 +12,13 @@ import { assignmentOf } from '../labs/assignment.ts';
 import { hostName, type DeployPlan, type Stage, type Step } from '../labs/steps.ts';
 
 /** Deploys, or removes what it had built and throws. */
-export async function deploy(ctx: Context, plan: DeployPlan, claim: LabClaim, machines: ReadonlyMap<string, Machine>, clocks?: ClockSource): Promise<DeployedLab> {
+export async function deploy(
+  ctx: Context,
+  plan: DeployPlan,
+  claim: LabClaim,
+  machines: ReadonlyMap<string, Machine>,
+  clocks?: ClockSource,
+): Promise<DeployedLab> {
   Journal.create(claim);
   const deployed = new DeployedLab(plan.lab, machines, claim.assignments, clocks);
   try {
@@ -30,18 +36,27 @@ export async function deploy(ctx: Context, plan: DeployPlan, claim: LabClaim, ma
 }
 
 async function applyStage(deployed: DeployedLab, stage: Stage, signal: AbortSignal): Promise<void> {
-  const applied = await Promise.allSettled([...deployed.machines.values()].map(async (machine) => {
-    const chains = stage.chains.map((chain) => chain.filter((step) => machineOf(deployed, step) === machine.name)).filter((chain) => chain.length > 0);
-    if (chains.length === 0) return;
-    const { failed, error } = await machine.apply(deployed.lab, chains, signal);
-    if (error !== null) throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title} on ${machine.label}: ${error}`);
-  }));
+  const applied = await Promise.allSettled(
+    [...deployed.machines.values()].map(async (machine) => {
+      const chains = stage.chains
+        .map((chain) => chain.filter((step) => machineOf(deployed, step) === machine.name))
+        .filter((chain) => chain.length > 0);
+      if (chains.length === 0) return;
+      const { failed, error } = await machine.apply(deployed.lab, chains, signal);
+      if (error !== null)
+        throw failed ? stepFailure(failed) : new NetrigError('STEP_FAILED', `${stage.title} on ${machine.label}: ${error}`);
+    }),
+  );
   for (const result of applied) if (result.status === 'rejected') throw result.reason;
 }
 
-const machineOf = (deployed: DeployedLab, { host }: Step): string => (host.on === 'node' ? assignmentOf(deployed.assignments, host.node).machine : host.machine);
+const machineOf = (deployed: DeployedLab, { host }: Step): string =>
+  host.on === 'node' ? assignmentOf(deployed.assignments, host.node).machine : host.machine;
 
 function stepFailure({ step, status, output }: StepResult): NetrigError {
-  if (status === NOT_FOUND) return new NetrigError('CAPABILITY_MISSING', `program "${step.argv[0]}" is not installed`, { hint: 'netrig doctor says what to install' });
+  if (status === NOT_FOUND)
+    return new NetrigError('CAPABILITY_MISSING', `program "${step.argv[0]}" is not installed`, {
+      hint: 'netrig doctor says what to install',
+    });
   return new NetrigError('STEP_FAILED', `${step.title} on ${hostName(step.host)}: ${step.argv.join(' ')} (exit ${status}): ${output}`);
 }

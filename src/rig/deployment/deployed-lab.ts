@@ -48,9 +48,12 @@ export class DeployedLab {
 
   host(at: StepHost): Host {
     switch (at.on) {
-      case 'machine': return this.#place(`machine/${at.machine}`, hostName(at), this.machine(at.machine), {});
-      case 'links': return this.#place(`links/${at.machine}`, hostName(at), this.machine(at.machine), enter(linksNamespace(this.lab)));
-      case 'node': return this.network(at.node);
+      case 'machine':
+        return this.#place(`machine/${at.machine}`, hostName(at), this.machine(at.machine), {});
+      case 'links':
+        return this.#place(`links/${at.machine}`, hostName(at), this.machine(at.machine), enter(linksNamespace(this.lab)));
+      case 'node':
+        return this.network(at.node);
     }
   }
 

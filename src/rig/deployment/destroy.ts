@@ -18,10 +18,13 @@ export async function destroyDeployedLab(deployed: DeployedLab): Promise<void> {
 
 /** By name, with nothing but what its maker left. */
 export async function destroyLab(lab: string, options: { force?: boolean } = {}): Promise<void> {
-  if (!existsSync(stateDirOf(lab))) throw new NetrigError('LAB_UNKNOWN', `no lab "${lab}" on this machine`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
+  if (!existsSync(stateDirOf(lab)))
+    throw new NetrigError('LAB_UNKNOWN', `no lab "${lab}" on this machine`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
   const record = readRecord(lab);
   if (!options.force && record && record.owner.pid !== process.pid && isAlive(record.owner)) {
-    throw new NetrigError('LAB_EXISTS', `lab "${lab}" is in use by a running netrig (process ${record.owner.pid})`, { hint: 'stop that run first, or netrig destroy --force' });
+    throw new NetrigError('LAB_EXISTS', `lab "${lab}" is in use by a running netrig (process ${record.owner.pid})`, {
+      hint: 'stop that run first, or netrig destroy --force',
+    });
   }
   if (record?.rig) await removeElsewhere(record, record.rig, options.force ?? false);
   await removeLab(lab);
@@ -30,29 +33,47 @@ export async function destroyLab(lab: string, options: { force?: boolean } = {})
 /** `force`: a machine that cannot be reached keeps what it has. */
 async function removeElsewhere({ lab, leases }: LabRecord, rigPath: string, force: boolean): Promise<void> {
   const [{ loadRig }, { connectHost }] = await Promise.all([import('../rigfile.ts'), import('../machines/ssh/connect.ts')]);
-  const rig = await loadRig(rigPath).catch((error: unknown) => { if (force) return null; throw error; });
-  const removals = await Promise.allSettled((rig?.hosts ?? []).filter((host) => !isGone(rig as RigPlan, host)).map(async (host) => {
-    const machine = await connectHost(rig as RigPlan, host);
-    try {
-      const token = leases[machine.name];
-      // Somebody else who leased the machine since then has removed what this lab left there.
-      const resumed = token === undefined || (await machine.resume(token).then(() => true, (error: unknown) => { if (isLeaseLost(error)) return false; throw error; }));
-      if (resumed && !machine.isHere) await machine.release(lab);
-      if (resumed && token !== undefined) await machine.unlease();
-    } finally {
-      await machine.dispose();
-    }
-  }));
+  const rig = await loadRig(rigPath).catch((error: unknown) => {
+    if (force) return null;
+    throw error;
+  });
+  const removals = await Promise.allSettled(
+    (rig?.hosts ?? [])
+      .filter((host) => !isGone(rig as RigPlan, host))
+      .map(async (host) => {
+        const machine = await connectHost(rig as RigPlan, host);
+        try {
+          const token = leases[machine.name];
+          // Somebody else who leased the machine since then has removed what this lab left there.
+          const resumed =
+            token === undefined ||
+            (await machine.resume(token).then(
+              () => true,
+              (error: unknown) => {
+                if (isLeaseLost(error)) return false;
+                throw error;
+              },
+            ));
+          if (resumed && !machine.isHere) await machine.release(lab);
+          if (resumed && token !== undefined) await machine.unlease();
+        } finally {
+          await machine.dispose();
+        }
+      }),
+  );
   const failure = joinFailures(removals, `netrig destroy ${lab} once it can be reached; --force forgets what is there`);
   if (failure && !force) throw failure;
 }
 
 /** A virtual machine that is not up has nothing any more. */
-const isGone = (rig: RigPlan, { name, access }: RigHost): boolean => access.kind === 'vm' && readRigState(rig.name)?.vms[name] === undefined;
+const isGone = (rig: RigPlan, { name, access }: RigHost): boolean =>
+  access.kind === 'vm' && readRigState(rig.name)?.vms[name] === undefined;
 
 /** Removes a lab on the way out of a failure, whose cause must not be hidden by another. */
 export async function destroyAfterFailure(ctx: Context, deployed: DeployedLab): Promise<void> {
-  await destroyDeployedLab(deployed).catch((error: unknown) => ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }));
+  await destroyDeployedLab(deployed).catch((error: unknown) =>
+    ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }),
+  );
 }
 
 const isLeaseLost = (error: unknown): boolean => error instanceof NetrigError && error.code === 'LEASE_LOST';

@@ -16,14 +16,21 @@ type Cut = 'TIMEOUT' | 'INTERRUPTED';
 
 export async function runToEnd(label: string, child: HostProcess, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { output.stdout += text; });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { output.stderr += text; });
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+  });
   child.stdin.end(options.stdin ?? '');
   const { cut, exit } = await untilEnd(child, options);
   if (cut === 'TIMEOUT') throw new NetrigError('TIMEOUT', `${label}: ${argv.join(' ')}: no end after ${options.timeoutMs} ms`);
   if (cut === 'INTERRUPTED') throw new NetrigError('INTERRUPTED', 'interrupted');
   if (exit.signal === LOST) throw new NetrigError('HOST_LOST', `${label} was lost during: ${argv.join(' ')}`);
-  const result = { ...output, exitCode: exit.code ?? SIGNALLED + (exit.signal === null ? 0 : constants.signals[exit.signal as NodeJS.Signals]) };
+  const result = {
+    ...output,
+    exitCode: exit.code ?? SIGNALLED + (exit.signal === null ? 0 : constants.signals[exit.signal as NodeJS.Signals]),
+  };
   if (result.exitCode !== 0 && !options.allowFailure) throw commandFailure(label, argv, result);
   return result;
 }
@@ -32,7 +39,9 @@ export async function runToEnd(label: string, child: HostProcess, argv: readonly
 async function untilEnd(child: HostProcess, { timeoutMs, signal }: ExecOptions): Promise<{ cut: Cut | undefined; exit: Exit }> {
   let cut: Cut | undefined;
   const timers: NodeJS.Timeout[] = [];
-  const after = (ms: number, work: () => void): void => { timers.push(setTimeout(work, ms)); };
+  const after = (ms: number, work: () => void): void => {
+    timers.push(setTimeout(work, ms));
+  };
   return new Promise((resolve) => {
     const finish = (exit: Exit): void => {
       for (const timer of timers) clearTimeout(timer);

@@ -58,6 +58,9 @@ export const NOT_RUNNABLE = 126;
 
 /** The error of a command that ended with a status other than 0. */
 export function commandFailure(label: string, argv: readonly string[], { stdout, stderr, exitCode }: ExecResult): NetrigError {
-  if (exitCode === NOT_FOUND) return new NetrigError('CAPABILITY_MISSING', `${label}: program "${argv[0]}" is not installed`, { hint: 'netrig doctor, or netrig rig check for a rig, says what to install' });
+  if (exitCode === NOT_FOUND)
+    return new NetrigError('CAPABILITY_MISSING', `${label}: program "${argv[0]}" is not installed`, {
+      hint: 'netrig doctor, or netrig rig check for a rig, says what to install',
+    });
   return new NetrigError('HOST_COMMAND_FAILED', `${label}: ${argv.join(' ')} (exit ${exitCode}): ${(stderr || stdout).trim()}`);
 }

@@ -3,7 +3,16 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { execa } from 'execa';
 import { runToEnd } from './exec.ts';
-import { NOT_FOUND, NOT_RUNNABLE, type ExecOptions, type ExecResult, type Exit, type Host, type HostProcess, type SpawnOptions } from './host.ts';
+import {
+  NOT_FOUND,
+  NOT_RUNNABLE,
+  type ExecOptions,
+  type ExecResult,
+  type Exit,
+  type Host,
+  type HostProcess,
+  type SpawnOptions,
+} from './host.ts';
 
 export class LocalHost implements Host {
   readonly label: string;
@@ -29,27 +38,42 @@ export class LocalHost implements Host {
     return readFile(path);
   }
 
-  async dispose(): Promise<void> { /* nothing is held open */ }
+  async dispose(): Promise<void> {
+    /* nothing is held open */
+  }
 }
 
 function start(argv: readonly string[], options: SpawnOptions): HostProcess {
   const [file, ...args] = argv as [string, ...string[]];
   // A process group of its own: Ctrl-C is netrig's to handle, and the group can be ended as a whole.
-  const child = execa(file, args, { ...(options.env ? { env: options.env } : {}), stdin: 'pipe', buffer: false, reject: false, detached: true });
+  const child = execa(file, args, {
+    ...(options.env ? { env: options.env } : {}),
+    stdin: 'pipe',
+    buffer: false,
+    reject: false,
+    detached: true,
+  });
   child.stdin.on('error', () => undefined); // EPIPE: the process is gone, `exited` says so
   const exited = child.then(({ exitCode, signal, code }): Exit => {
     if (signal !== undefined) return { code: null, signal };
     return { code: exitCode ?? (code === 'ENOENT' ? NOT_FOUND : NOT_RUNNABLE), signal: null };
   });
   return {
-    stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, exited,
+    stdin: child.stdin,
+    stdout: child.stdout,
+    stderr: child.stderr,
+    exited,
     kill: (signal) => void child.kill(signal),
-    killGroup: (signal) => { if (child.pid !== undefined) signalGroup(child.pid, signal); },
+    killGroup: (signal) => {
+      if (child.pid !== undefined) signalGroup(child.pid, signal);
+    },
   };
 }
 
 function signalGroup(leader: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-leader, signal);
-  } catch { /* ESRCH: all of them are gone */ }
+  } catch {
+    /* ESRCH: all of them are gone */
+  }
 }

@@ -25,7 +25,12 @@ export class ScopedHost implements Host {
   }
 
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-    const result = await this.#through.exec([...this.#prefix, ...argv], { ...options, ...this.#where, env: { ...this.#env, ...options.env }, allowFailure: true });
+    const result = await this.#through.exec([...this.#prefix, ...argv], {
+      ...options,
+      ...this.#where,
+      env: { ...this.#env, ...options.env },
+      allowFailure: true,
+    });
     if (result.exitCode !== 0 && !options.allowFailure) throw commandFailure(this.label, argv, result);
     return result;
   }
@@ -42,5 +47,7 @@ export class ScopedHost implements Host {
     return this.#through.get(path);
   }
 
-  async dispose(): Promise<void> { /* what it goes through is somebody else's */ }
+  async dispose(): Promise<void> {
+    /* what it goes through is somebody else's */
+  }
 }

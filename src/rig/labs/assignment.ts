@@ -12,4 +12,5 @@ export type Assignments = Readonly<Record<string, Assignment>>;
 /** The machine that netrig runs on, where no rig file names machines. */
 export const LOCAL = 'local';
 
-export const assignmentOf = (assignments: Assignments, node: string): Assignment => assignments[node] ?? { machine: LOCAL, container: false };
+export const assignmentOf = (assignments: Assignments, node: string): Assignment =>
+  assignments[node] ?? { machine: LOCAL, container: false };

@@ -9,11 +9,14 @@ import type { BorrowedNic, Step } from './steps.ts';
 import type { Assignments } from './assignment.ts';
 
 /** NETRIG_STATE_DIR moves it, for tests and for machines whose /run is special. */
-export const stateRoot = (): string => process.env['NETRIG_STATE_DIR'] ?? (process.getuid?.() === 0 ? '/run/netrig' : join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'netrig'));
+export const stateRoot = (): string =>
+  process.env['NETRIG_STATE_DIR'] ??
+  (process.getuid?.() === 0 ? '/run/netrig' : join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'netrig'));
 
 /** Never anything but a folder directly below the state root: `destroy` removes it whole. */
 export function stateDirOf(lab: string): string {
-  if (!isName(lab)) throw new NetrigError('USAGE', `"${lab}" cannot be the name of a lab`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
+  if (!isName(lab))
+    throw new NetrigError('USAGE', `"${lab}" cannot be the name of a lab`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
   return join(stateRoot(), lab);
 }
 
@@ -73,7 +76,9 @@ export class Journal {
       const record = readRecord(lab);
       const since = record ? `, deployed ${record.createdAt} from ${record.topology}` : '';
       const alive = record && isAlive(record.owner) ? `, in use by process ${record.owner.pid}` : '';
-      throw new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, { hint: `netrig destroy ${lab}, or --name OTHER` });
+      throw new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, {
+        hint: `netrig destroy ${lab}, or --name OTHER`,
+      });
     }
     const journal = new Journal(dir);
     const record: LabRecord = { ...claim, createdAt: new Date().toISOString(), owner: ownProcess() };
@@ -111,7 +116,9 @@ export function journalled(lab: string): { namespaces: string[]; borrowed: Borro
   let text = '';
   try {
     text = readFileSync(join(stateDirOf(lab), 'journal.jsonl'), 'utf8');
-  } catch { /* it had not begun */ }
+  } catch {
+    /* it had not begun */
+  }
   const namespaces = new Set<string>();
   const borrowed: BorrowedNic[] = [];
   const containers: JournalledContainer[] = [];
@@ -121,14 +128,18 @@ export function journalled(lab: string): { namespaces: string[]; borrowed: Borro
       for (const name of entry.namespaces ?? []) namespaces.add(name);
       borrowed.push(...(entry.borrows ?? []));
       if (entry.container) containers.push(entry.container);
-    } catch { /* the last line of a killed writer */ }
+    } catch {
+      /* the last line of a killed writer */
+    }
   }
   return { namespaces: [...namespaces], borrowed, containers };
 }
 
 export function listLabs(): string[] {
   try {
-    return readdirSync(stateRoot(), { withFileTypes: true }).filter((d) => d.isDirectory() && isName(d.name)).map((d) => d.name);
+    return readdirSync(stateRoot(), { withFileTypes: true })
+      .filter((d) => d.isDirectory() && isName(d.name))
+      .map((d) => d.name);
   } catch {
     return [];
   }
@@ -146,7 +157,9 @@ export function removeState(lab: string): void {
   rmSync(stateDirOf(lab), { recursive: true, force: true });
   try {
     rmdirSync(stateRoot());
-  } catch { /* other labs are there */ }
+  } catch {
+    /* other labs are there */
+  }
 }
 
 /** Field 22 of /proc/PID/stat (proc(5)), counted after the command name, which may contain blanks. */

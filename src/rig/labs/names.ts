@@ -16,8 +16,11 @@ export const containerOf = (lab: string, node: string): string => `nr.${lab}.${n
 /** null: the machine's own namespace. */
 export function namespaceOfStep(lab: string, host: StepHost): string | null {
   switch (host.on) {
-    case 'machine': return null;
-    case 'node': return namespaceOf(lab, host.node);
-    case 'links': return linksNamespace(lab);
+    case 'machine':
+      return null;
+    case 'node':
+      return namespaceOf(lab, host.node);
+    case 'links':
+      return linksNamespace(lab);
   }
 }

@@ -14,7 +14,10 @@ export interface Step {
   readonly env?: Readonly<Record<string, string>>;
   /** Namespaces that exist once the step is done; what `destroy` removes. */
   readonly namespaces?: readonly string[];
-  /** Started by the machine's engine, `argv` being how its command line would say it; its network gets the name of its only entry in `namespaces`. */
+  /**
+   * Started by the machine's engine, `argv` being how its command line would say it; its network gets the name of its
+   * only entry in `namespaces`.
+   */
   readonly container?: ContainerSpec;
   /** Runs in the node's container, not only in its network. */
   readonly inside?: string;
@@ -57,7 +60,8 @@ export interface DeployPlan {
   readonly stages: readonly Stage[];
 }
 
-export const hostName = (host: StepHost): string => (host.on === 'node' ? host.node : host.on === 'links' ? `links of ${host.machine}` : host.machine);
+export const hostName = (host: StepHost): string =>
+  host.on === 'node' ? host.node : host.on === 'links' ? `links of ${host.machine}` : host.machine;
 
 export function renderPlan(plan: DeployPlan): string {
   const lines: string[] = [`# lab ${plan.lab}`];

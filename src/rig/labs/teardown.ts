@@ -20,10 +20,16 @@ export async function removeLab(lab: string): Promise<void> {
   await giveBack(borrowed);
   if (namespaces.length > 0) {
     // -force: a namespace whose mount was cut short by a crash must not keep the others.
-    await new LocalHost().exec(['ip', '-force', '-batch', '-'], { stdin: namespaces.map((name) => `netns del ${name}\n`).join(''), allowFailure: true });
+    await new LocalHost().exec(['ip', '-force', '-batch', '-'], {
+      stdin: namespaces.map((name) => `netns del ${name}\n`).join(''),
+      allowFailure: true,
+    });
   }
   const left = namespaces.filter(isNamespace);
-  if (left.length > 0) throw new NetrigError('STEP_FAILED', `could not remove the namespaces ${left.join(', ')}`, { hint: 'see what holds them: ip netns pids NAME' });
+  if (left.length > 0)
+    throw new NetrigError('STEP_FAILED', `could not remove the namespaces ${left.join(', ')}`, {
+      hint: 'see what holds them: ip netns pids NAME',
+    });
   removeState(lab);
 }
 
@@ -36,17 +42,25 @@ async function removeContainers(containers: readonly JournalledContainer[]): Pro
   if (containers.length === 0) return;
   const { Engine } = await import('../images/docker/engine.ts');
   const engines = new Map(containers.map((c) => [c.engine, new Engine(c.engine)]));
-  await mapConcurrent(containers, REMOVALS, async ({ name, engine }) => engines.get(engine)?.remove(name).catch((error: unknown) => {
-    // No engine to ask: their processes die with their network, and what the engine still knows of them is replaced by the next of that name.
-    if (!(error instanceof NetrigError && error.code === 'CAPABILITY_MISSING')) throw error;
-  }));
+  await mapConcurrent(containers, REMOVALS, async ({ name, engine }) =>
+    engines
+      .get(engine)
+      ?.remove(name)
+      .catch((error: unknown) => {
+        // No engine to ask: their processes die with their network, and what the engine still knows of them is replaced
+        // by the next of that name.
+        if (!(error instanceof NetrigError && error.code === 'CAPABILITY_MISSING')) throw error;
+      }),
+  );
 }
 
 /** NICs of the machine go back under their own name; the kernel would give them back under the one they had in the namespace. */
 async function giveBack(borrowed: readonly BorrowedNic[]): Promise<void> {
   for (const { nic, namespace, as } of borrowed) {
     if (!existsSync(join(NETNS_DIR, namespace))) continue;
-    await new LocalHost().exec(['ip', '-n', namespace, 'link', 'set', 'dev', as, 'down', 'promisc', 'off', 'name', nic, 'netns', '1'], { allowFailure: true });
+    await new LocalHost().exec(['ip', '-n', namespace, 'link', 'set', 'dev', as, 'down', 'promisc', 'off', 'name', nic, 'netns', '1'], {
+      allowFailure: true,
+    });
   }
 }
 
@@ -71,14 +85,21 @@ async function killLabProcesses(lab: string, namespaces: readonly string[]): Pro
   const deadline = Date.now() + 5000;
   for (let pids = await inside(); pids.length > 0; pids = await inside()) {
     for (const pid of pids) {
-      try { process.kill(pid, 'SIGKILL'); } catch { /* gone already */ }
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        /* gone already */
+      }
     }
     if (Date.now() > deadline) throw new NetrigError('TIMEOUT', `processes ${pids.join(', ')} of lab "${lab}" do not end`);
     await sleep(10);
   }
 }
 
-const allPids = (): number[] => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+const allPids = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 
 export function taggedProcesses(lab: string): number[] {
   const mark = `${LAB_ENV}=${lab}`;

@@ -1,6 +1,7 @@
 /**
  * The lease of one machine, kept on that machine. Who wants the machine makes the file of the next number, which only
- * one can; the highest number rules. A token has a random part, so that one of an earlier lease never fits again. A lease that is not renewed in time has expired, by the machine's own monotonic
+ * one can; the highest number rules. A token has a random part, so that one of an earlier lease never fits again. A
+ * lease that is not renewed in time has expired, by the machine's own monotonic
  * clock: neither its wall clock nor the owner's has a say. The token is the fence: whoever comes with an older one is refused.
  */
 import { randomBytes } from 'node:crypto';
@@ -77,7 +78,9 @@ export class LeaseBook {
     for (const number of this.#numbers()) rmSync(join(this.#dir, String(number)), { force: true });
     try {
       rmdirSync(this.#dir);
-    } catch { /* it was not there, or somebody is just coming */ }
+    } catch {
+      /* it was not there, or somebody is just coming */
+    }
   }
 
   /** LEASE_LOST unless the token is the one that rules. It rules until somebody else's does, also when it has expired. */
@@ -85,8 +88,11 @@ export class LeaseBook {
     const entry = this.#latest()?.entry;
     if (entry && entry.token === token) return entry;
     const holder = this.current();
-    throw token === null && holder ? held(holder)
-      : new NetrigError('LEASE_LOST', `this machine is ${holder ? `leased to ${describe(holder)}` : 'no longer leased to this run'}`, { hint: 'run again, or netrig run --wait 30m' });
+    throw token === null && holder
+      ? held(holder)
+      : new NetrigError('LEASE_LOST', `this machine is ${holder ? `leased to ${describe(holder)}` : 'no longer leased to this run'}`, {
+          hint: 'run again, or netrig run --wait 30m',
+        });
   }
 
   #latest(): { number: number; entry: Entry } | null {
@@ -101,7 +107,9 @@ export class LeaseBook {
 
   #numbers(): number[] {
     try {
-      return readdirSync(this.#dir).filter((name) => /^[0-9]+$/.test(name)).map(Number);
+      return readdirSync(this.#dir)
+        .filter((name) => /^[0-9]+$/.test(name))
+        .map(Number);
     } catch {
       return [];
     }
@@ -118,9 +126,11 @@ export class LeaseBook {
   }
 }
 
-export const describe = ({ owner, purpose, leftMs }: Lease): string => `${owner} for ${purpose}, ${leftMs > 0 ? `${formatDurationUs(leftMs * 1000)} left` : 'expired'}`;
+export const describe = ({ owner, purpose, leftMs }: Lease): string =>
+  `${owner} for ${purpose}, ${leftMs > 0 ? `${formatDurationUs(leftMs * 1000)} left` : 'expired'}`;
 
-const held = (lease: Lease): NetrigError => new NetrigError('LEASE_HELD', `in use by ${describe(lease)}`, { hint: '--wait 30m waits in line; netrig rig release takes it away' });
+const held = (lease: Lease): NetrigError =>
+  new NetrigError('LEASE_HELD', `in use by ${describe(lease)}`, { hint: '--wait 30m waits in line; netrig rig release takes it away' });
 
 /** CLOCK_MONOTONIC: the same for all processes since the machine started, whatever is done to its clock. */
 const nowMs = (): number => Number(process.hrtime.bigint() / 1_000_000n);

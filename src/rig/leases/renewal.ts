@@ -30,7 +30,13 @@ export class LeaseRenewal {
   }
 
   /** Waits in line for at most `waitMs`; `onWait` is told who is before. LEASE_HELD. */
-  static async acquire(machines: Machines, purpose: string, waitMs: number, signal: AbortSignal, onWait: (why: string) => void): Promise<LeaseRenewal> {
+  static async acquire(
+    machines: Machines,
+    purpose: string,
+    waitMs: number,
+    signal: AbortSignal,
+    onWait: (why: string) => void,
+  ): Promise<LeaseRenewal> {
     const request = { owner: `${userInfo().username}@${hostname()} (process ${process.pid})`, purpose, ttlMs: TTL_MS };
     const deadline = performance.now() + waitMs;
     let told = '';
@@ -68,15 +74,22 @@ export class LeaseRenewal {
   }
 
   async #renew(): Promise<void> {
-    await Promise.all([...this.#machines].map(async ([name, machine]) => {
-      try {
-        await machine.renew(TTL_MS);
-        this.#renewedMs.set(name, performance.now());
-      } catch (error) {
-        const fenced = error instanceof NetrigError && error.code === 'LEASE_LOST';
-        if (fenced) this.#lost.abort(new NetrigError('LEASE_LOST', `${machine.label}: ${error.message}`, { hint: error.hint }));
-        else if (performance.now() - (this.#renewedMs.get(name) ?? 0) > TTL_MS) this.#lost.abort(new NetrigError('LEASE_LOST', `${machine.label} could not be reached for ${TTL_MS / 1000} s: its lease has expired`, { cause: error }));
-      }
-    }));
+    await Promise.all(
+      [...this.#machines].map(async ([name, machine]) => {
+        try {
+          await machine.renew(TTL_MS);
+          this.#renewedMs.set(name, performance.now());
+        } catch (error) {
+          const fenced = error instanceof NetrigError && error.code === 'LEASE_LOST';
+          if (fenced) this.#lost.abort(new NetrigError('LEASE_LOST', `${machine.label}: ${error.message}`, { hint: error.hint }));
+          else if (performance.now() - (this.#renewedMs.get(name) ?? 0) > TTL_MS)
+            this.#lost.abort(
+              new NetrigError('LEASE_LOST', `${machine.label} could not be reached for ${TTL_MS / 1000} s: its lease has expired`, {
+                cause: error,
+              }),
+            );
+        }
+      }),
+    );
   }
 }

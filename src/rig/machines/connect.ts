@@ -9,7 +9,16 @@ import { LOCAL } from '../labs/assignment.ts';
 
 /** Containers see the project's own folders: agents are run from where they are. */
 export const localMachine = (name = LOCAL, engine = '/var/run/docker.sock'): LocalMachine =>
-  new LocalMachine({ node: process.execPath, nativeDir: BUILD_DIR, stateRoot: stateRoot(), engine, mounts: [BUILD_DIR, join(BUILD_DIR, '../node_modules')] }, { name });
+  new LocalMachine(
+    {
+      node: process.execPath,
+      nativeDir: BUILD_DIR,
+      stateRoot: stateRoot(),
+      engine,
+      mounts: [BUILD_DIR, join(BUILD_DIR, '../node_modules')],
+    },
+    { name },
+  );
 
 export type Machines = ReadonlyMap<string, Machine>;
 
@@ -20,4 +29,6 @@ export async function connectMachines(rig: RigPlan | null): Promise<Machines> {
   return connectRig(rig);
 }
 
-export const disconnect = async (machines: Machines): Promise<void> => { await Promise.allSettled([...machines.values()].map((m) => m.dispose())); };
+export const disconnect = async (machines: Machines): Promise<void> => {
+  await Promise.allSettled([...machines.values()].map((m) => m.dispose()));
+};

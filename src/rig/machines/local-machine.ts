@@ -48,7 +48,9 @@ export class LocalMachine extends LocalHost implements Machine {
   override spawn(argv: readonly string[], options: SpawnOptions = {}): HostProcess {
     this.#guard();
     const { container } = options;
-    return container === undefined ? super.spawn(argv, options) : deferred(this.#engine().then((engine) => engine.spawn(container, argv, options.env)));
+    return container === undefined
+      ? super.spawn(argv, options)
+      : deferred(this.#engine().then((engine) => engine.spawn(container, argv, options.env)));
   }
 
   override async put(path: string, content: string | Buffer): Promise<void> {
@@ -69,7 +71,16 @@ export class LocalMachine extends LocalHost implements Machine {
     const stopped = signal === undefined ? {} : { signal };
     await this.#applyInContainers(own, stopped);
     const input = encodeStage(plain, (host) => namespaceOfStep(lab, host));
-    const { stdout, stderr, exitCode } = plain.length === 0 ? NOTHING : await super.exec([join(this.runtime.nativeDir, 'nsrun'), String(JOBS)], { stdin: input, env: { [LAB_ENV]: lab }, allowFailure: true, timeoutMs: STAGE_TIMEOUT_MS, ...stopped });
+    const { stdout, stderr, exitCode } =
+      plain.length === 0
+        ? NOTHING
+        : await super.exec([join(this.runtime.nativeDir, 'nsrun'), String(JOBS)], {
+            stdin: input,
+            env: { [LAB_ENV]: lab },
+            allowFailure: true,
+            timeoutMs: STAGE_TIMEOUT_MS,
+            ...stopped,
+          });
     journal.after();
     return { failed: decodeResults(plain, stdout).find((r) => r.status !== 0) ?? null, error: exitCode === 0 ? null : stderr.trim() };
   }
@@ -159,7 +170,9 @@ export class LocalMachine extends LocalHost implements Machine {
     return evidencePath;
   }
 
-  async collect(): Promise<void> { /* it is there already */ }
+  async collect(): Promise<void> {
+    /* it is there already */
+  }
 }
 
 const NOTHING: ExecResult = { stdout: '', stderr: '', exitCode: 0 };
@@ -174,7 +187,14 @@ function deferred(starting: Promise<HostProcess>): HostProcess {
     child.stdout.pipe(stdout);
     child.stderr.pipe(stderr);
   });
-  return { stdin, stdout, stderr, exited: starting.then((child) => child.exited), kill: (signal) => void starting.then((child) => child.kill(signal)), killGroup: (signal) => void starting.then((child) => child.killGroup(signal)) };
+  return {
+    stdin,
+    stdout,
+    stderr,
+    exited: starting.then((child) => child.exited),
+    kill: (signal) => void starting.then((child) => child.kill(signal)),
+    killGroup: (signal) => void starting.then((child) => child.killGroup(signal)),
+  };
 }
 
 /** Microseconds are what performance.now() resolves. */

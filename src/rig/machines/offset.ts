@@ -5,7 +5,10 @@ import type { Machine } from './machine.ts';
 
 const EXCHANGES = 12;
 
-/** That clock minus this one. Of several exchanges the one with the shortest round trip counts; the bound is half of it, whatever the path's two ways took. */
+/**
+ * That clock minus this one. Of several exchanges the one with the shortest round trip counts; the bound is half of it,
+ * whatever the path's two ways took.
+ */
 export async function offsetOf(machine: Pick<Machine, 'clockNs' | 'isHere'>, exchanges = EXCHANGES): Promise<ClockOffset> {
   if (machine.isHere) return { offsetNs: 0, boundNs: 0 };
   let best: ClockOffset | undefined;

@@ -6,11 +6,17 @@ import { rewriteLogs, type Line } from '../frames.ts';
 import { answers, captures, logs, of, reworded, type Spoil } from './spoil.ts';
 
 /** Deliveries of consumers, each changed, left out or doubled. */
-function deliveries(evidence: CellEvidence, folder: string, change: (record: Buffer, consumer: string, sequence: number) => readonly Buffer[]): CellEvidence {
+function deliveries(
+  evidence: CellEvidence,
+  folder: string,
+  change: (record: Buffer, consumer: string, sequence: number) => readonly Buffer[],
+): CellEvidence {
   rewriteLogs(folder, (line, node) => {
     if (line['event'] !== 'deliveries') return [line];
     const records = Buffer.from(line['records'] as string, 'base64');
-    const changed = [...deliveriesOf(records)].flatMap(({ sequence }, i) => change(Buffer.from(records.subarray(i * DELIVERY_BYTES, (i + 1) * DELIVERY_BYTES)), node, sequence));
+    const changed = [...deliveriesOf(records)].flatMap(({ sequence }, i) =>
+      change(Buffer.from(records.subarray(i * DELIVERY_BYTES, (i + 1) * DELIVERY_BYTES)), node, sequence),
+    );
     return [{ ...line, records: Buffer.concat(changed).toString('base64') }];
   });
   // Consumers' captures would tell the truth.
@@ -31,8 +37,18 @@ const number = (consumer: string): number => Number(/\d+/.exec(consumer)?.[0] ??
 const IPV4_SOURCE = 14 + 12;
 const IPV4_DESTINATION = 14 + 16;
 const ppns = (e: CellEvidence, folder: string, change: (frame: Frame, i: number, sent: boolean) => readonly Frame[]): CellEvidence => {
-  const address = new Map<string, Buffer>(e.lab.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [`${n.name}:${i.name}`, Buffer.from((i.addresses[0] ?? '0.0.0.0/0').split('/')[0]!.split('.').map(Number))] as const)));
-  return captures(folder, e, (frames, at) => (/^p\d/.test(at) ? frames.flatMap((f, i) => change(f, i, f.bytes.subarray(IPV4_SOURCE, IPV4_SOURCE + 4).equals(address.get(at)!))) : frames));
+  const address = new Map<string, Buffer>(
+    e.lab.fabric.nodes.flatMap((n) =>
+      n.interfaces.map(
+        (i) => [`${n.name}:${i.name}`, Buffer.from((i.addresses[0] ?? '0.0.0.0/0').split('/')[0]!.split('.').map(Number))] as const,
+      ),
+    ),
+  );
+  return captures(folder, e, (frames, at) =>
+    /^p\d/.test(at)
+      ? frames.flatMap((f, i) => change(f, i, f.bytes.subarray(IPV4_SOURCE, IPV4_SOURCE + 4).equals(address.get(at)!)))
+      : frames,
+  );
 };
 /** Of a message's header, and of a record of a delivery. */
 const [KIND_AT, EPOCH_AT] = [14 + 20 + 8 + 3, 14 + 20 + 8 + 8];
@@ -59,33 +75,135 @@ const iterations = (folder: string, e: CellEvidence, change: (line: Line, n: num
 };
 
 export const replication: readonly Spoil[] = of('replication', [
-  { name: 'replicas are lost', spoil: (e, folder) => deliveries(e, folder, (record, consumer, sequence) => ((sequence + number(consumer)) % 3 === 0 ? [] : [record])) },
+  {
+    name: 'replicas are lost',
+    spoil: (e, folder) => deliveries(e, folder, (record, consumer, sequence) => ((sequence + number(consumer)) % 3 === 0 ? [] : [record])),
+  },
   { name: 'no replica is lost', spoil: (e, folder) => complete(e, folder) },
   { name: 'replicas come twice', spoil: (e, folder) => deliveries(e, folder, (record) => [record, record]) },
-  { name: 'replicas come once', spoil: (e, folder) => { const seen = new Set<string>(); return deliveries(e, folder, (record, consumer, sequence) => (seen.has(`${consumer} ${record.readUInt32LE(16)} ${sequence}`) ? [] : (seen.add(`${consumer} ${record.readUInt32LE(16)} ${sequence}`), [record]))); } },
-  { name: 'consumers are far apart', spoil: (e, folder) => deliveries(e, folder, (record, consumer) => [delayed(record, millis(number(consumer) * 25))]) },
+  {
+    name: 'replicas come once',
+    spoil: (e, folder) => {
+      const seen = new Set<string>();
+      return deliveries(e, folder, (record, consumer, sequence) =>
+        seen.has(`${consumer} ${record.readUInt32LE(16)} ${sequence}`)
+          ? []
+          : (seen.add(`${consumer} ${record.readUInt32LE(16)} ${sequence}`), [record]),
+      );
+    },
+  },
+  {
+    name: 'consumers are far apart',
+    spoil: (e, folder) => deliveries(e, folder, (record, consumer) => [delayed(record, millis(number(consumer) * 25))]),
+  },
   { name: 'consumers are alike', spoil: (e, folder) => deliveries(e, folder, (record) => [received(record, millis(4))]) },
-  { name: 'later phases are slower', spoil: (e, folder) => { const starts = e.phases.map((p) => BigInt(p.startedNs)); return deliveries(e, folder, (record, consumer) => [delayed(record, millis(8 * starts.filter((s) => record.readBigInt64LE(32) >= s).length * (1 + number(consumer) / 10)))]); } },
-  { name: 'PPNs send to others', spoil: (e, folder) => ppns(e, folder, (f, i, sent) => [sent && i % 5 === 0 ? to(f, [10, 64, 0, 254]) : f]) },
+  {
+    name: 'later phases are slower',
+    spoil: (e, folder) => {
+      const starts = e.phases.map((p) => BigInt(p.startedNs));
+      return deliveries(e, folder, (record, consumer) => [
+        delayed(record, millis(8 * starts.filter((s) => record.readBigInt64LE(32) >= s).length * (1 + number(consumer) / 10))),
+      ]);
+    },
+  },
+  {
+    name: 'PPNs send to others',
+    spoil: (e, folder) => ppns(e, folder, (f, i, sent) => [sent && i % 5 === 0 ? to(f, [10, 64, 0, 254]) : f]),
+  },
   { name: 'PPNs do not hold', spoil: (e, folder) => ppns(e, folder, (f, _, sent) => [sent ? shifted(f, -5_000_000) : f]) },
-  { name: 'PPNs send in reverse', spoil: (e, folder) => ppns(e, folder, (f, i, sent) => [sent ? shifted(f, 400_000 - (i % 8) * 50_000) : f]) },
-  { name: 'consumers were captured otherwise than they say', spoil: (e, folder) => captures(folder, e, (frames, place) => (/^c\d/.test(place) ? frames.map((f) => shifted(f, 300_000)) : frames)) },
-  { name: 'graphs change all the time', spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'directives' ? Array.from({ length: 40 }, (_, i) => ({ ...line, at: (line['at'] as number) + i * 250 })) : [line])) },
-  { name: 'graphs never change', spoil: (e, folder) => { let first = true; return logs(folder, e, (line) => { const keep = line['event'] !== 'directives' || first; if (line['event'] === 'directives') first = false; return keep ? [line] : []; }); } },
+  {
+    name: 'PPNs send in reverse',
+    spoil: (e, folder) => ppns(e, folder, (f, i, sent) => [sent ? shifted(f, 400_000 - (i % 8) * 50_000) : f]),
+  },
+  {
+    name: 'consumers were captured otherwise than they say',
+    spoil: (e, folder) => captures(folder, e, (frames, place) => (/^c\d/.test(place) ? frames.map((f) => shifted(f, 300_000)) : frames)),
+  },
+  {
+    name: 'graphs change all the time',
+    spoil: (e, folder) =>
+      logs(folder, e, (line) =>
+        line['event'] === 'directives' ? Array.from({ length: 40 }, (_, i) => ({ ...line, at: (line['at'] as number) + i * 250 })) : [line],
+      ),
+  },
+  {
+    name: 'graphs never change',
+    spoil: (e, folder) => {
+      let first = true;
+      return logs(folder, e, (line) => {
+        const keep = line['event'] !== 'directives' || first;
+        if (line['event'] === 'directives') first = false;
+        return keep ? [line] : [];
+      });
+    },
+  },
   { name: 'few iterations', spoil: (e, folder) => iterations(folder, e, (line, n) => (n % 4 === 0 ? [line] : [])) },
-  { name: 'many iterations', spoil: (e, folder) => iterations(folder, e, (line) => [0, 100, 200, 300, 400, 500].map((ms) => ({ ...line, at: (line['at'] as number) + ms }))) },
-  { name: 'iterations are brought about by members only', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, trigger: 'members' }]) },
-  { name: 'iterations are brought about by time only', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, trigger: 'period' }]) },
-  { name: 'estimates are off', spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, estimatedUs: Object.fromEntries(Object.entries(line['estimatedUs'] as Record<string, number>).map(([c, us]) => [c, us + 5000])) }]) },
+  {
+    name: 'many iterations',
+    spoil: (e, folder) =>
+      iterations(folder, e, (line) => [0, 100, 200, 300, 400, 500].map((ms) => ({ ...line, at: (line['at'] as number) + ms }))),
+  },
+  {
+    name: 'iterations are brought about by members only',
+    spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, trigger: 'members' }]),
+  },
+  {
+    name: 'iterations are brought about by time only',
+    spoil: (e, folder) => iterations(folder, e, (line) => [{ ...line, trigger: 'period' }]),
+  },
+  {
+    name: 'estimates are off',
+    spoil: (e, folder) =>
+      iterations(folder, e, (line) => [
+        {
+          ...line,
+          estimatedUs: Object.fromEntries(Object.entries(line['estimatedUs'] as Record<string, number>).map(([c, us]) => [c, us + 5000])),
+        },
+      ]),
+  },
   { name: 'paths are not measured', spoil: (e, folder) => ppns(e, folder, (f) => (f.bytes[KIND_AT] === MEASUREMENT ? [] : [f])) },
-  { name: 'p2 sends, too', spoil: (e, folder) => captures(folder, e, (frames, at) => (at.startsWith('p2:') ? frames.map((f) => (f.bytes[KIND_AT] === MEASUREMENT ? { ...f, bytes: Buffer.from(f.bytes.map((b, i) => (i === KIND_AT ? 1 : b))) } : f)) : frames)) },
-  { name: 'p2 sends nothing', spoil: (e, folder) => captures(folder, e, (frames, at) => (at.startsWith('p2:') ? frames.filter((f) => f.bytes[KIND_AT] === MEASUREMENT) : frames)) },
+  {
+    name: 'p2 sends, too',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames, at) =>
+        at.startsWith('p2:')
+          ? frames.map((f) =>
+              f.bytes[KIND_AT] === MEASUREMENT ? { ...f, bytes: Buffer.from(f.bytes.map((b, i) => (i === KIND_AT ? 1 : b))) } : f,
+            )
+          : frames,
+      ),
+  },
+  {
+    name: 'p2 sends nothing',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames, at) => (at.startsWith('p2:') ? frames.filter((f) => f.bytes[KIND_AT] === MEASUREMENT) : frames)),
+  },
   { name: 'messages change their epochs', spoil: (e, folder) => ppns(e, folder, (f, i) => [numbered(f, EPOCH_AT, 1 + (i % 9))]) },
   { name: 'messages keep their epoch', spoil: (e, folder) => ppns(e, folder, (f) => [numbered(f, EPOCH_AT, 1)]) },
-  { name: 'all come from one PPN', spoil: (e, folder) => deliveries(e, folder, (record) => { record.writeUInt32LE(1, SENDER_AT); return [record]; }) },
-  { name: 'they come from everywhere', spoil: (e, folder) => deliveries(e, folder, (record, consumer) => { record.writeUInt32LE(number(consumer), SENDER_AT); return [record]; }) },
-  { name: 'flows are asked for again', spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'resolve' ? [line, line] : [line])) },
-  { name: 'metrics are wrong', spoil: (e) => answers(e, 'GetLSAGMetrics', (a) => reworded(a, /"meanUs":([0-9.]+)/g, (us) => `"meanUs":${Number(us) * 1.1}`)) },
+  {
+    name: 'all come from one PPN',
+    spoil: (e, folder) =>
+      deliveries(e, folder, (record) => {
+        record.writeUInt32LE(1, SENDER_AT);
+        return [record];
+      }),
+  },
+  {
+    name: 'they come from everywhere',
+    spoil: (e, folder) =>
+      deliveries(e, folder, (record, consumer) => {
+        record.writeUInt32LE(number(consumer), SENDER_AT);
+        return [record];
+      }),
+  },
+  {
+    name: 'flows are asked for again',
+    spoil: (e, folder) => logs(folder, e, (line) => (line['event'] === 'resolve' ? [line, line] : [line])),
+  },
+  {
+    name: 'metrics are wrong',
+    spoil: (e) => answers(e, 'GetLSAGMetrics', (a) => reworded(a, /"meanUs":([0-9.]+)/g, (us) => `"meanUs":${Number(us) * 1.1}`)),
+  },
   { name: 'producers and PPNs are one place', spoil: (e, folder) => ppns(e, folder, (f, _, sent) => [sent ? f : arrivedAtOnce(f)]) },
 ]);
 
@@ -103,7 +221,9 @@ function complete(evidence: CellEvidence, folder: string): CellEvidence {
   rewriteLogs(folder, (line) => {
     if (line['event'] === 'deliveries') {
       const records = Buffer.from(line['records'] as string, 'base64');
-      [...deliveriesOf(records)].forEach((d, i) => all.set(`${d.source} ${d.sequence}`, Buffer.from(records.subarray(i * DELIVERY_BYTES, (i + 1) * DELIVERY_BYTES))));
+      [...deliveriesOf(records)].forEach((d, i) =>
+        all.set(`${d.source} ${d.sequence}`, Buffer.from(records.subarray(i * DELIVERY_BYTES, (i + 1) * DELIVERY_BYTES))),
+      );
     }
     return [line];
   });

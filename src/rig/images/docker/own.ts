@@ -30,16 +30,42 @@ async function launch(ctx: Context): Promise<void> {
   clearLeftovers(dir);
   writeFileSync(join(dir, 'daemon.json'), '{}');
   const log = openSync(join(dir, 'dockerd.log'), 'a');
-  const child = spawn('dockerd', [
-    '--config-file', join(dir, 'daemon.json'), '--data-root', DATA_DIR, '--exec-root', join(dir, 'exec'), '--pidfile', join(dir, 'docker.pid'), '--host', `unix://${ownEngineSocket()}`, '--group', 'root',
-    '--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-masq=false', '--ip-forward=false', '--userland-proxy=false', '--live-restore',
-  ], { detached: true, stdio: ['ignore', log, log] });
+  const child = spawn(
+    'dockerd',
+    [
+      '--config-file',
+      join(dir, 'daemon.json'),
+      '--data-root',
+      DATA_DIR,
+      '--exec-root',
+      join(dir, 'exec'),
+      '--pidfile',
+      join(dir, 'docker.pid'),
+      '--host',
+      `unix://${ownEngineSocket()}`,
+      '--group',
+      'root',
+      '--bridge=none',
+      '--iptables=false',
+      '--ip6tables=false',
+      '--ip-masq=false',
+      '--ip-forward=false',
+      '--userland-proxy=false',
+      '--live-restore',
+    ],
+    { detached: true, stdio: ['ignore', log, log] },
+  );
   child.on('error', () => undefined);
   child.unref();
   closeSync(log);
   const deadline = performance.now() + START_TIMEOUT_MS;
   while ((await engine.version()) === null) {
-    if (child.exitCode !== null || performance.now() > deadline) throw new NetrigError('CAPABILITY_MISSING', `the Docker Engine does not start: ${readFileSync(join(dir, 'dockerd.log'), 'utf8').trim().split('\n').slice(-2).join(' | ')}`, { hint: 'this kernel may lack overlayfs or cgroups; use namespaces (carries: namespaces) here' });
+    if (child.exitCode !== null || performance.now() > deadline)
+      throw new NetrigError(
+        'CAPABILITY_MISSING',
+        `the Docker Engine does not start: ${readFileSync(join(dir, 'dockerd.log'), 'utf8').trim().split('\n').slice(-2).join(' | ')}`,
+        { hint: 'this kernel may lack overlayfs or cgroups; use namespaces (carries: namespaces) here' },
+      );
     await sleep(50, ctx.signal);
   }
 }
@@ -74,7 +100,12 @@ function pidOf(file: string): number | undefined {
 
 /** After a kill the pid files stay, and the next dockerd would believe them. */
 function clearLeftovers(dir: string): void {
-  for (const file of [join(dir, 'docker.pid'), join(dir, 'exec/containerd/containerd.pid')]) if (pidOf(file) === undefined) rmSync(file, { force: true });
+  for (const file of [join(dir, 'docker.pid'), join(dir, 'exec/containerd/containerd.pid')])
+    if (pidOf(file) === undefined) rmSync(file, { force: true });
 }
 
-const mountsBelow = (dir: string): string[] => readFileSync('/proc/mounts', 'utf8').split('\n').map((line) => line.split(' ')[1] ?? '').filter((path) => path === dir || path.startsWith(`${dir}/`));
+const mountsBelow = (dir: string): string[] =>
+  readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((path) => path === dir || path.startsWith(`${dir}/`));

@@ -44,6 +44,8 @@ export function removeRigState(rig: string): void {
   for (const folder of [join(stateRoot(), '+rigs'), stateRoot()]) {
     try {
       rmdirSync(folder);
-    } catch { /* others are there */ }
+    } catch {
+      /* others are there */
+    }
   }
 }

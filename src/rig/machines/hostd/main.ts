@@ -9,7 +9,18 @@ import { join } from 'node:path';
 import { asNetrigError, NetrigError } from '../../../core/errors.ts';
 import type { HostProcess, SpawnOptions } from '../../hosts/host.ts';
 import { LocalMachine } from '../local-machine.ts';
-import { CHUNK_BYTES, decodeFile, encode, frameReader, KIND, METHODS, SILENCE_MS, type Frame, type Method, type RemoteError } from './protocol.ts';
+import {
+  CHUNK_BYTES,
+  decodeFile,
+  encode,
+  frameReader,
+  KIND,
+  METHODS,
+  SILENCE_MS,
+  type Frame,
+  type Method,
+  type RemoteError,
+} from './protocol.ts';
 
 /** What a command may do after its input has ended, before it is killed. */
 const GRACE_MS = 2000;
@@ -18,11 +29,16 @@ const [runtimeDir, stateRoot, engine] = process.argv.slice(2) as [string, string
 process.env['NETRIG_STATE_DIR'] = stateRoot;
 // Agents find the one package that cannot be bundled.
 process.env['NODE_PATH'] = join(runtimeDir, 'node_modules');
-const machine = new LocalMachine({ node: process.execPath, nativeDir: runtimeDir, stateRoot, engine, mounts: [] }, { name: 'hostd', fenced: true });
+const machine = new LocalMachine(
+  { node: process.execPath, nativeDir: runtimeDir, stateRoot, engine, mounts: [] },
+  { name: 'hostd', fenced: true },
+);
 const running = new Map<number, HostProcess>();
 const calls = new Map<number, AbortController>();
 
-const send = (kind: number, id: number, payload?: Buffer | string): void => { process.stdout.write(encode(kind, id, payload)); };
+const send = (kind: number, id: number, payload?: Buffer | string): void => {
+  process.stdout.write(encode(kind, id, payload));
+};
 
 function fail(id: number, thrown: unknown): void {
   const { code, message, hint } = asNetrigError(thrown);
@@ -70,15 +86,28 @@ async function take(id: number, payload: Buffer): Promise<void> {
 
 async function handle({ kind, id, payload }: Frame): Promise<void> {
   switch (kind) {
-    case KIND.call: return call(id, payload);
-    case KIND.spawn: { start(id, payload); return; }
-    case KIND.stdin: return void running.get(id)?.stdin.write(payload);
-    case KIND.stdinEnd: return void running.get(id)?.stdin.end();
-    case KIND.signal: { signal(id, payload.toString()); return; }
-    case KIND.cancel: return calls.get(id)?.abort();
-    case KIND.put: return take(id, payload);
-    case KIND.get: return give(id, payload.toString());
-    default: return undefined;
+    case KIND.call:
+      return call(id, payload);
+    case KIND.spawn: {
+      start(id, payload);
+      return;
+    }
+    case KIND.stdin:
+      return void running.get(id)?.stdin.write(payload);
+    case KIND.stdinEnd:
+      return void running.get(id)?.stdin.end();
+    case KIND.signal: {
+      signal(id, payload.toString());
+      return;
+    }
+    case KIND.cancel:
+      return calls.get(id)?.abort();
+    case KIND.put:
+      return take(id, payload);
+    case KIND.get:
+      return give(id, payload.toString());
+    default:
+      return undefined;
   }
 }
 
@@ -88,19 +117,25 @@ function end(): void {
   ending = true;
   for (const stop of calls.values()) stop.abort();
   for (const child of running.values()) child.stdin.end();
-  setTimeout(() => {
-    for (const child of running.values()) child.killGroup('SIGKILL');
-    process.exit(0);
-  }, running.size > 0 ? GRACE_MS : 0);
+  setTimeout(
+    () => {
+      for (const child of running.values()) child.killGroup('SIGKILL');
+      process.exit(0);
+    },
+    running.size > 0 ? GRACE_MS : 0,
+  );
 }
 
 // A client that is cut off without a word would leave this process, and what it runs, for ever.
 let silence = setTimeout(end, SILENCE_MS);
-process.stdin.on('data', frameReader((frame) => {
-  clearTimeout(silence);
-  silence = setTimeout(end, SILENCE_MS);
-  handle(frame).catch((error: unknown) => fail(frame.id, error));
-}));
+process.stdin.on(
+  'data',
+  frameReader((frame) => {
+    clearTimeout(silence);
+    silence = setTimeout(end, SILENCE_MS);
+    handle(frame).catch((error: unknown) => fail(frame.id, error));
+  }),
+);
 process.stdin.on('end', end);
 process.stdout.on('error', end);
 send(KIND.result, 0, 'null');

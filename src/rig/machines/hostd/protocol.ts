@@ -7,10 +7,26 @@
  */
 
 export const KIND = {
-  /** To hostd: {method, params}; {argv, env}; bytes; nothing; a signal's name, after "-" for the whole group; path and content; path; nothing; nothing. */
-  call: 1, spawn: 2, stdin: 3, stdinEnd: 4, signal: 5, put: 6, get: 7, ping: 8, cancel: 9,
+  /**
+   * To hostd: {method, params}; {argv, env}; bytes; nothing; a signal's name, after "-" for the whole group; path and
+   * content; path; nothing; nothing.
+   */
+  call: 1,
+  spawn: 2,
+  stdin: 3,
+  stdinEnd: 4,
+  signal: 5,
+  put: 6,
+  get: 7,
+  ping: 8,
+  cancel: 9,
   /** From hostd: any value; {code, message, hint}; bytes; bytes; Exit; bytes of a file. */
-  result: 11, error: 12, stdout: 13, stderr: 14, exit: 15, data: 16,
+  result: 11,
+  error: 12,
+  stdout: 13,
+  stderr: 14,
+  exit: 15,
+  data: 16,
 } as const;
 
 export interface Frame {
@@ -26,7 +42,21 @@ export interface RemoteError {
 }
 
 /** Methods of Machine that hostd does as they are called; parameters and results are JSON. */
-export const METHODS = ['claim', 'apply', 'release', 'labs', 'clockNs', 'acquire', 'resume', 'renew', 'unlease', 'lease', 'hasImage', 'importImage', 'engineVersion'] as const;
+export const METHODS = [
+  'claim',
+  'apply',
+  'release',
+  'labs',
+  'clockNs',
+  'acquire',
+  'resume',
+  'renew',
+  'unlease',
+  'lease',
+  'hasImage',
+  'importImage',
+  'engineVersion',
+] as const;
 export type Method = (typeof METHODS)[number];
 
 /** hostd hears from its client at least this often, and ends after the silence of several. */

@@ -30,14 +30,19 @@ export async function connectRig(rig: RigPlan): Promise<ReadonlyMap<string, Mach
 export async function connectHost(rig: RigPlan, host: RigHost): Promise<Machine> {
   if (host.access.kind === 'local') return localMachine(host.name, host.engine === 'own' ? ownEngineSocket() : host.engine);
   const stateRoot = host.stateRoot ?? STATE_ROOT;
-  return RemoteMachine.connect(host.name, stateRoot, host.engine, (timeoutMs = CONNECT_TIMEOUT_MS) => openLink(rig, host, stateRoot, timeoutMs));
+  return RemoteMachine.connect(host.name, stateRoot, host.engine, (timeoutMs = CONNECT_TIMEOUT_MS) =>
+    openLink(rig, host, stateRoot, timeoutMs),
+  );
 }
 
-export const accessOf = (rig: RigPlan, host: RigHost): SshAccess => (host.access.kind === 'ssh' ? host.access.ssh : vmAccess(rig, host.name));
+export const accessOf = (rig: RigPlan, host: RigHost): SshAccess =>
+  host.access.kind === 'ssh' ? host.access.ssh : vmAccess(rig, host.name);
 
 async function openLink(rig: RigPlan, host: RigHost, stateRoot: string, timeoutMs: number): Promise<Link> {
   const { clients, client } = await openChain(rig, host, [], timeoutMs);
-  const close = () => { for (const each of clients) each.end(); };
+  const close = () => {
+    for (const each of clients) each.end();
+  };
   try {
     const sudo = accessOf(rig, host).sudo ? ['sudo', '-n'] : [];
     const path = await bundleScript(new URL('../hostd/main.ts', import.meta.url), 'hostd');
@@ -53,7 +58,12 @@ async function openLink(rig: RigPlan, host: RigHost, stateRoot: string, timeoutM
 }
 
 /** Through its jump hosts; `seen` stops a circle of them. */
-export async function openChain(rig: RigPlan, host: RigHost, seen: readonly string[], timeoutMs = CONNECT_TIMEOUT_MS): Promise<{ client: Client; clients: Client[] }> {
+export async function openChain(
+  rig: RigPlan,
+  host: RigHost,
+  seen: readonly string[],
+  timeoutMs = CONNECT_TIMEOUT_MS,
+): Promise<{ client: Client; clients: Client[] }> {
   const ssh = accessOf(rig, host);
   if (seen.includes(host.name)) throw new NetrigError('RIG_INVALID', `jump hosts go in a circle: ${[...seen, host.name].join(' -> ')}`);
   const before = ssh.jump === null ? null : await openChain(rig, findHost(rig, ssh.jump), [...seen, host.name], timeoutMs);

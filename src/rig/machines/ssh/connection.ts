@@ -27,8 +27,12 @@ export async function connectSsh({ name, ssh }: SshTarget, through: Client | nul
   const known = await knownKeys(ssh);
   let refused: NetrigError | undefined;
   const config: ConnectConfig = {
-    host: ssh.address, port: ssh.port, username: ssh.user,
-    readyTimeout: timeoutMs, keepaliveInterval: KEEPALIVE_MS, keepaliveCountMax: KEEPALIVE_MISSES,
+    host: ssh.address,
+    port: ssh.port,
+    username: ssh.user,
+    readyTimeout: timeoutMs,
+    keepaliveInterval: KEEPALIVE_MS,
+    keepaliveCountMax: KEEPALIVE_MISSES,
     // The kinds of key that are known, so that the machine shows one of them.
     ...(known.length > 0 ? { algorithms: { serverHostKey: hostKeyAlgorithms(known) } } : {}),
     hostVerifier: (key: Buffer) => {
@@ -40,7 +44,10 @@ export async function connectSsh({ name, ssh }: SshTarget, through: Client | nul
     ...(through ? { sock: await tunnel(through, ssh) } : {}),
   };
   await new Promise<void>((resolve, reject) => {
-    client.once('ready', resolve).once('error', (error) => reject(refused ?? unreachable(name, ssh, error))).connect(config);
+    client
+      .once('ready', resolve)
+      .once('error', (error) => reject(refused ?? unreachable(name, ssh, error)))
+      .connect(config);
   });
   // Frames are small and answers awaited: 40 ms each without this.
   client.setNoDelay(true);
@@ -49,20 +56,37 @@ export async function connectSsh({ name, ssh }: SshTarget, through: Client | nul
 
 /** Runs a command whose every word is quoted for the login shell, which SSH hands commands to (RFC 4254, section 6.5). */
 export function openChannel(client: Client, argv: readonly string[]): Promise<ClientChannel> {
-  return new Promise((resolve, reject) => client.exec(argv.map(quote).join(' '), (error, channel) => (error ? reject(new NetrigError('HOST_LOST', `no channel: ${error.message}`, { cause: error })) : resolve(channel))));
+  return new Promise((resolve, reject) =>
+    client.exec(argv.map(quote).join(' '), (error, channel) =>
+      error ? reject(new NetrigError('HOST_LOST', `no channel: ${error.message}`, { cause: error })) : resolve(channel),
+    ),
+  );
 }
 
 export const quote = (word: string): string => (/^[A-Za-z0-9_/.,:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 /** A command to its end, for what comes before hostd. */
-export async function runOnce(client: Client, argv: readonly string[], input?: NodeJS.ReadableStream | string): Promise<{ stdout: string; stderr: string; exitCode: number }> {
+export async function runOnce(
+  client: Client,
+  argv: readonly string[],
+  input?: NodeJS.ReadableStream | string,
+): Promise<{ stdout: string; stderr: string; exitCode: number }> {
   const channel = await openChannel(client, argv);
   let [stdout, stderr] = ['', ''];
-  channel.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
-  channel.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+  channel.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  channel.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
   const ended = new Promise<number>((resolve) => {
     let code = 1;
-    channel.on('exit', (status: number | null) => { code = status ?? 1; }).on('close', () => resolve(code)).on('error', () => undefined);
+    channel
+      .on('exit', (status: number | null) => {
+        code = status ?? 1;
+      })
+      .on('close', () => resolve(code))
+      .on('error', () => undefined);
   });
   if (typeof input === 'object') input.pipe(channel);
   else channel.end(input ?? '');
@@ -70,7 +94,10 @@ export async function runOnce(client: Client, argv: readonly string[], input?: N
   return { stdout, stderr, exitCode };
 }
 
-interface KnownKey { readonly type: string; readonly blob: Buffer }
+interface KnownKey {
+  readonly type: string;
+  readonly blob: Buffer;
+}
 
 const parseKey = (text: string): KnownKey => {
   const [type = '', blob = ''] = text.trim().split(/\s+/);
@@ -85,18 +112,32 @@ async function knownKeys(ssh: SshAccess): Promise<KnownKey[]> {
   if (!existsSync(ssh.knownHosts)) return [];
   const { stdout, exitCode } = await execa('ssh-keygen', ['-F', hostName(ssh), '-f', ssh.knownHosts], { reject: false });
   if (exitCode !== 0) return [];
-  return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith('@')).map((line) => parseKey(line.replace(/^\S+\s+/, '')));
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith('@'))
+    .map((line) => parseKey(line.replace(/^\S+\s+/, '')));
 }
 
 /** An RSA key signs with SHA-2 (RFC 8332). */
-const hostKeyAlgorithms = (known: readonly KnownKey[]) => known.flatMap((k) => (k.type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [k.type])) as NonNullable<NonNullable<ConnectConfig['algorithms']>['serverHostKey']> & string[];
+const hostKeyAlgorithms = (known: readonly KnownKey[]) =>
+  known.flatMap((k) => (k.type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [k.type])) as NonNullable<
+    NonNullable<ConnectConfig['algorithms']>['serverHostKey']
+  > &
+    string[];
 
 function refusal(name: string, ssh: SshAccess, key: Buffer, expected: boolean): NetrigError {
   const fingerprint = `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`;
   const type = key.toString('latin1', 4, 4 + key.readUInt32BE(0));
   const accept = `echo ${quote(`${hostName(ssh)} ${type} ${key.toString('base64')}`)} >> ${quote(ssh.knownHosts)}`;
-  if (expected) return new NetrigError('HOST_KEY_UNKNOWN', `${name} (${hostName(ssh)}) shows a key that is not the expected one: ${type} ${fingerprint}. Somebody may be in between, or the machine was installed anew`, { hint: `find out which. Then ssh-keygen -R ${quote(hostName(ssh))} -f ${quote(ssh.knownHosts)}, or mend host-key in the rig file` });
-  return new NetrigError('HOST_KEY_UNKNOWN', `${name} (${hostName(ssh)}) shows a key that is not known: ${type} ${fingerprint}`, { hint: `compare it with ssh-keygen -lf /etc/ssh/ssh_host_${type.replace(/^ssh-/, '')}_key.pub there; if it is the same: ${accept}` });
+  if (expected)
+    return new NetrigError(
+      'HOST_KEY_UNKNOWN',
+      `${name} (${hostName(ssh)}) shows a key that is not the expected one: ${type} ${fingerprint}. Somebody may be in between, or the machine was installed anew`,
+      { hint: `find out which. Then ssh-keygen -R ${quote(hostName(ssh))} -f ${quote(ssh.knownHosts)}, or mend host-key in the rig file` },
+    );
+  return new NetrigError('HOST_KEY_UNKNOWN', `${name} (${hostName(ssh)}) shows a key that is not known: ${type} ${fingerprint}`, {
+    hint: `compare it with ssh-keygen -lf /etc/ssh/ssh_host_${type.replace(/^ssh-/, '')}_key.pub there; if it is the same: ${accept}`,
+  });
 }
 
 function credentials(name: string, ssh: SshAccess): Pick<ConnectConfig, 'privateKey' | 'agent'> {
@@ -113,11 +154,20 @@ function credentials(name: string, ssh: SshAccess): Pick<ConnectConfig, 'private
 }
 
 const tunnel = (through: Client, { address, port }: SshAccess): Promise<Duplex> =>
-  new Promise((resolve, reject) => through.forwardOut('127.0.0.1', 0, address, port, (error, stream) => (error ? reject(new NetrigError('HOST_UNREACHABLE', `the jump host does not reach ${address}:${port}: ${error.message}`)) : resolve(stream))));
+  new Promise((resolve, reject) =>
+    through.forwardOut('127.0.0.1', 0, address, port, (error, stream) =>
+      error
+        ? reject(new NetrigError('HOST_UNREACHABLE', `the jump host does not reach ${address}:${port}: ${error.message}`))
+        : resolve(stream),
+    ),
+  );
 
 function unreachable(name: string, ssh: SshAccess, error: Error & { level?: string }): NetrigError {
   const login = error.level === 'client-authentication';
   return new NetrigError('HOST_UNREACHABLE', `${name} (${ssh.user}@${hostName(ssh)}): ${error.message}`, {
-    hint: login ? `the login is refused: is the public key in ~${ssh.user}/.ssh/authorized_keys there? An SSH agent's keys are used where ssh.key names no file` : 'is it on? ssh to it by hand; netrig rig up boots virtual machines', cause: error,
+    hint: login
+      ? `the login is refused: is the public key in ~${ssh.user}/.ssh/authorized_keys there? An SSH agent's keys are used where ssh.key names no file`
+      : 'is it on? ssh to it by hand; netrig rig up boots virtual machines',
+    cause: error,
   });
 }

@@ -87,7 +87,11 @@ export class RemoteMachine implements Machine {
         // The machine is somebody else's by now: there is nothing to come back to.
         if (error instanceof NetrigError && error.code === 'LEASE_LOST') throw (this.#fenced = error);
         this.#failedMs = performance.now();
-        if (attempt === ATTEMPTS || this.#closing) throw new NetrigError('HOST_LOST', `${this.label} cannot be reached again: ${(error as Error).message}`, { cause: error, hint: 'netrig destroy cleans up once it can be reached' });
+        if (attempt === ATTEMPTS || this.#closing)
+          throw new NetrigError('HOST_LOST', `${this.label} cannot be reached again: ${(error as Error).message}`, {
+            cause: error,
+            hint: 'netrig destroy cleans up once it can be reached',
+          });
         await sleep(BACKOFF_MS * attempt);
       }
     }

@@ -35,9 +35,16 @@ export class Session {
     this.#label = label;
     this.#channel = channel;
     let resolveEnded: (why: string) => void = () => undefined;
-    this.ended = new Promise((resolve) => { resolveEnded = resolve; });
-    channel.on('data', frameReader((frame) => this.#handle(frame)));
-    channel.stderr.setEncoding('utf8').on('data', (text: string) => { this.#said = (this.#said + text).slice(-2000); });
+    this.ended = new Promise((resolve) => {
+      resolveEnded = resolve;
+    });
+    channel.on(
+      'data',
+      frameReader((frame) => this.#handle(frame)),
+    );
+    channel.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#said = (this.#said + text).slice(-2000);
+    });
     channel.on('error', () => undefined);
     channel.on('close', () => {
       const why = this.#said.trim() || 'the connection was closed';
@@ -53,11 +60,13 @@ export class Session {
     let timer: NodeJS.Timeout | undefined;
     const greeting = new Promise<void>((resolve, reject) => {
       this.#pending.set(0, { resolve: () => resolve(), reject, data: [] });
-      timer = setTimeout(() => reject(new NetrigError('TIMEOUT', `${this.#label}: hostd does not start within ${timeoutMs / 1000} s: ${this.#said}`)), timeoutMs);
+      timer = setTimeout(
+        () => reject(new NetrigError('TIMEOUT', `${this.#label}: hostd does not start within ${timeoutMs / 1000} s: ${this.#said}`)),
+        timeoutMs,
+      );
     });
     await greeting.finally(() => clearTimeout(timer));
   }
-
 
   call<T>(method: Method, ...params: unknown[]): Promise<T> {
     return this.#ask(KIND.call, JSON.stringify({ method, params })) as Promise<T>;
@@ -87,7 +96,9 @@ export class Session {
     const id = ++this.#next;
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
     let end: (exit: Exit) => void = () => undefined;
-    const exited = new Promise<Exit>((resolve) => { end = resolve; });
+    const exited = new Promise<Exit>((resolve) => {
+      end = resolve;
+    });
     const stdin = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         this.#send(KIND.stdin, id, chunk);
@@ -100,14 +111,28 @@ export class Session {
     });
     if (this.#over === null) {
       this.#running.set(id, { stdout, stderr, end });
-      this.#pending.set(id, { resolve: () => undefined, reject: (error) => { stderr.write(error.message); this.#exit(id, { code: 126, signal: null }); }, data: [] });
+      this.#pending.set(id, {
+        resolve: () => undefined,
+        reject: (error) => {
+          stderr.write(error.message);
+          this.#exit(id, { code: 126, signal: null });
+        },
+        data: [],
+      });
       this.#send(KIND.spawn, id, JSON.stringify({ argv, ...(env ? { env } : {}), ...(container === undefined ? {} : { container }) }));
     } else {
       stdout.end();
       stderr.end();
       end({ code: null, signal: LOST });
     }
-    return { stdin, stdout, stderr, exited, kill: (signal) => this.#send(KIND.signal, id, signal), killGroup: (signal) => this.#send(KIND.signal, id, `-${signal}`) };
+    return {
+      stdin,
+      stdout,
+      stderr,
+      exited,
+      kill: (signal) => this.#send(KIND.signal, id, signal),
+      killGroup: (signal) => this.#send(KIND.signal, id, `-${signal}`),
+    };
   }
 
   close(): void {
@@ -137,10 +162,16 @@ export class Session {
       case KIND.error:
         this.#pending.delete(id);
         return pending?.reject(this.#errorOf(JSON.parse(payload.toString()) as RemoteError));
-      case KIND.data: return void pending?.data.push(Buffer.from(payload));
-      case KIND.stdout: return void this.#running.get(id)?.stdout.write(Buffer.from(payload));
-      case KIND.stderr: return void this.#running.get(id)?.stderr.write(Buffer.from(payload));
-      case KIND.exit: { this.#exit(id, JSON.parse(payload.toString()) as Exit); return; }
+      case KIND.data:
+        return void pending?.data.push(Buffer.from(payload));
+      case KIND.stdout:
+        return void this.#running.get(id)?.stdout.write(Buffer.from(payload));
+      case KIND.stderr:
+        return void this.#running.get(id)?.stderr.write(Buffer.from(payload));
+      case KIND.exit: {
+        this.#exit(id, JSON.parse(payload.toString()) as Exit);
+        return;
+      }
     }
   }
 

@@ -18,25 +18,29 @@ function attach(client: Client, argv: readonly string[]): Promise<number> {
   const { stdin, stdout, stderr } = process;
   const terminal = stdin.isTTY && stdout.isTTY;
   const pty = terminal ? { rows: stdout.rows, cols: stdout.columns, term: process.env['TERM'] ?? 'xterm' } : false;
-  return new Promise((resolve, reject) => client.exec(argv.map(quote).join(' '), { pty }, (error, channel) => {
-    if (error) {
-      reject(error);
-      return;
-    }
-    if (terminal) stdin.setRawMode(true);
-    stdin.pipe(channel);
-    channel.pipe(stdout);
-    channel.stderr.pipe(stderr);
-    const onResize = () => channel.setWindow(stdout.rows, stdout.columns, 0, 0);
-    stdout.on('resize', onResize);
-    let status = 1;
-    channel.on('exit', (code: number | null) => { status = code ?? 1; });
-    channel.on('close', () => {
-      if (terminal) stdin.setRawMode(false);
-      stdin.unpipe(channel);
-      stdin.pause();
-      stdout.off('resize', onResize);
-      resolve(status);
-    });
-  }));
+  return new Promise((resolve, reject) =>
+    client.exec(argv.map(quote).join(' '), { pty }, (error, channel) => {
+      if (error) {
+        reject(error);
+        return;
+      }
+      if (terminal) stdin.setRawMode(true);
+      stdin.pipe(channel);
+      channel.pipe(stdout);
+      channel.stderr.pipe(stderr);
+      const onResize = () => channel.setWindow(stdout.rows, stdout.columns, 0, 0);
+      stdout.on('resize', onResize);
+      let status = 1;
+      channel.on('exit', (code: number | null) => {
+        status = code ?? 1;
+      });
+      channel.on('close', () => {
+        if (terminal) stdin.setRawMode(false);
+        stdin.unpipe(channel);
+        stdin.pause();
+        stdout.off('resize', onResize);
+        resolve(status);
+      });
+    }),
+  );
 }
