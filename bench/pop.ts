@@ -169,12 +169,12 @@ function waysOf(lab: Lab): Way[] {
 }
 
 /** Both halves of the forwarding unit; all entries are the server's, and have been `former`'s. */
-async function units(deployed: DeployedLab, edge: string, server: string, former: string): Promise<() => Promise<void>> {
+async function units(deployed: DeployedLab, edge: string, server: string, previous: string): Promise<() => Promise<void>> {
   const both = [
     await told(deployed.node('e'), [
       `settings ${edge} ${edge} 7 ${SLOTS} gre 1 0 1 0 1448`,
       `table ${ANYCAST}/32 0`,
-      ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${former} ${NOBODY} ${NOBODY} 2`),
+      ...Array.from({ length: SLOTS }, (_, i) => `slot 0 ${i} ${server} ${NOBODY} ${previous} ${NOBODY} ${NOBODY} 2`),
       'commit 1',
       'attach net edge_in',
     ]),

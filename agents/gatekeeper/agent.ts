@@ -8,7 +8,7 @@ import { createController, type Controller } from './laws/index.ts';
 import type { Observation } from './laws/law.ts';
 import { Meter, type PairRate } from './meter.ts';
 import { observe } from './observe.ts';
-import { Outbox } from './outbox.ts';
+import { SendQueue } from './sendqueue.ts';
 
 /** Broadcast is held for a second once it is too much: measuring it every eighth period is soon enough. */
 const GROUP_EVERY = 8;
@@ -25,7 +25,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
   #controller: Controller | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastMs = 0;
-  readonly #outbox = new Outbox();
+  readonly #sendQueue = new SendQueue();
   /** Remote vNIC to the name of its server. */
   #serverOf: ReadonlyMap<string, string> = new Map();
   readonly #counters = {
@@ -117,7 +117,7 @@ export class GatekeeperAgent implements Agent<AgentConfig> {
       'lawMicroseconds',
       () => this.#controller?.(observation, { threshold: config.threshold, active: config.active, periodMs: config.periodMs }) ?? [],
     );
-    const sent = this.#timed('feedbackMicroseconds', () => this.#send(this.#outbox.due(feedback, config.periodMs)));
+    const sent = this.#timed('feedbackMicroseconds', () => this.#send(this.#sendQueue.due(feedback, config.periodMs)));
     if (config.trace) this.#trace(observation, feedback, sent);
   }
 

@@ -4,7 +4,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { log } from '../lib/rpc.ts';
 import type { AgentConfig } from './config.ts';
 import { decodeMessage, encodeMessage, MAX_ENTRIES, type Feedback, type Message } from './feedback.ts';
-import { Commanding, Obeying } from './session.ts';
+import { SenderSession, ReceiverSession } from './session.ts';
 
 /** Periods between greetings of a peer that has not answered. */
 const GREET_EVERY = 5;
@@ -18,8 +18,8 @@ export class Exchange {
   readonly #key: Buffer;
   readonly #onFeedback: (feedback: readonly Feedback[]) => void;
   readonly #socket: Socket = createSocket('udp4');
-  readonly #obeying = new Obeying(randomNonce);
-  readonly #commanding = new Commanding(randomSequence());
+  readonly #receiver = new ReceiverSession(randomNonce);
+  readonly #sender = new SenderSession(randomSequence());
   /** Servers challenged in this period: a flood of old messages is not answered one by one. */
   readonly #challenged = new Set<string>();
   #periods = 0;
@@ -58,7 +58,7 @@ export class Exchange {
   }
 
   get counters(): Readonly<Record<string, number>> {
-    return { ...this.#counters, feedbackMissing: this.#obeying.missing };
+    return { ...this.#counters, feedbackMissing: this.#receiver.missing };
   }
 
   /** Once per period. */
@@ -70,7 +70,7 @@ export class Exchange {
 
   /** Empty feedback to those that have not challenged this agent yet, so that they do now and not when it is urgent. */
   #greet(): void {
-    for (const server of Object.keys(this.#config.provider.peers)) if (!this.#commanding.isAcquainted(server)) this.#sendTo(server, []);
+    for (const server of Object.keys(this.#config.provider.peers)) if (!this.#sender.isAcquainted(server)) this.#sendTo(server, []);
   }
 
   /** Feedback by the server that it is for. */
@@ -80,7 +80,7 @@ export class Exchange {
   }
 
   #sendTo(to: string, entries: readonly Feedback[]): void {
-    this.#transmit(to, { kind: 'feedback', server: this.#config.server, ...this.#commanding.stamp(to), entries });
+    this.#transmit(to, { kind: 'feedback', server: this.#config.server, ...this.#sender.stamp(to), entries });
     this.#counters.messagesSent += 1;
   }
 
@@ -97,10 +97,10 @@ export class Exchange {
       return;
     }
     if (message.kind === 'challenge') {
-      if (!this.#commanding.accept(message)) this.#counters.feedbackReplayed += 1;
+      if (!this.#sender.accept(message)) this.#counters.feedbackReplayed += 1;
       return;
     }
-    const freshness = this.#obeying.judge(message);
+    const freshness = this.#receiver.judge(message);
     if (freshness === 'fresh') {
       this.#counters.feedbackReceived += message.entries.length;
       this.#onFeedback(message.entries);
@@ -114,7 +114,7 @@ export class Exchange {
     this.#transmit(message.server, {
       kind: 'challenge',
       server: this.#config.server,
-      nonce: this.#obeying.challenge(message.server),
+      nonce: this.#receiver.challenge(message.server),
       sequence: message.sequence,
       entries: [],
     });

@@ -16,7 +16,7 @@ interface Peer {
 }
 
 /** The side that obeys feedback. */
-export class Obeying {
+export class ReceiverSession {
   /** Messages that were sent before one that arrived, and did not. */
   missing = 0;
   readonly #peers = new Map<string, Peer>();
@@ -49,7 +49,7 @@ export class Obeying {
 }
 
 /** The side that sends feedback. */
-export class Commanding {
+export class SenderSession {
   /** Random: a challenge of an earlier life answers no message of this one. */
   readonly #first: bigint;
   readonly #peers = new Map<string, { nonce: bigint; sequence: bigint; answered: bigint }>();

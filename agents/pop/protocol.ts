@@ -9,8 +9,8 @@ export interface WireSlot {
   readonly index: number;
   readonly server: string;
   readonly target: string;
-  readonly formers: readonly [string, string];
-  readonly hand: string;
+  readonly previousPops: readonly [string, string];
+  readonly handoff: string;
   /** New connections go to the target. */
   readonly away: boolean;
   /** Connections that are here stay here. */

@@ -91,7 +91,7 @@ labTest('R3-17 the table of section 2: two directions, three kinds of packets', 
     // Without a memory: the text's own rules.
     await withForwarder({ memory: false }, async (f) => {
       const away = { flags: AWAY | KEEP, target: REMOTE };
-      const back = { flags: KEEP, former: REMOTE };
+      const back = { flags: KEEP, previous: REMOTE };
       const packet = (from: number, flags: number) => ipv4(6, CLIENT, ANYCAST, tcp(from, port, flags));
       assert.equal(await served(f, away, packet(own, ACK)), 'here', 'a connection that is here, away');
       assert.equal(await served(f, back, packet(own, ACK)), 'here', 'a connection that is here, back');
@@ -115,31 +115,31 @@ labTest('servers remember where they sent a connection, until that PoP is no for
     const packet = (flags: number) => ipv4(6, CLIENT, ANYCAST, tcp(2000, 9, flags));
     assert.equal(await served(f, { flags: AWAY | KEEP, target: REMOTE }, packet(SYN)), REMOTE);
     assert.equal(
-      await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(ACK)),
+      await served(f, { flags: AWAY | KEEP, target: THIRD, previous: REMOTE }, packet(ACK)),
       REMOTE,
       'from one PoP to another: it stays',
     );
-    assert.equal(await served(f, { flags: KEEP, former: REMOTE }, packet(ACK)), REMOTE, 'back: it stays');
+    assert.equal(await served(f, { flags: KEEP, previous: REMOTE }, packet(ACK)), REMOTE, 'back: it stays');
     assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD }, packet(ACK)), 'here', 'R3-36 drained: this server breaks it');
-    assert.equal(await served(f, { flags: KEEP, former: REMOTE }, packet(SYN)), REMOTE, 'its first packet once more: it began there');
+    assert.equal(await served(f, { flags: KEEP, previous: REMOTE }, packet(SYN)), REMOTE, 'its first packet once more: it began there');
     const again = tcp(2000, 9, SYN);
     again.writeUInt32BE(77, 4);
     assert.equal(
-      await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, ipv4(6, CLIENT, ANYCAST, again)),
+      await served(f, { flags: AWAY | KEEP, target: THIRD, previous: REMOTE }, ipv4(6, CLIENT, ANYCAST, again)),
       THIRD,
       'the port is used again',
     );
-    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, former: REMOTE }, packet(ACK)), THIRD);
+    assert.equal(await served(f, { flags: AWAY | KEEP, target: THIRD, previous: REMOTE }, packet(ACK)), THIRD);
   }),
 );
 
 labTest('a server that had the entry before is asked; strangers are not heard', () =>
   withForwarder({}, async (f) => {
     const inner = ipv4(6, CLIENT, ANYCAST, tcp(3000, 9, ACK));
-    assert.equal(await served(f, { flags: KEEP, hand: OTHER }, inner), OTHER);
-    assert.equal(await served(f, { flags: FINAL, hand: OTHER }, inner), OTHER, 'also of what came by tunnel');
+    assert.equal(await served(f, { flags: KEEP, handoff: OTHER }, inner), OTHER);
+    assert.equal(await served(f, { flags: FINAL, handoff: OTHER }, inner), OTHER, 'also of what came by tunnel');
     assert.equal(
-      await served(f, { flags: FINAL, hand: OTHER }, ipv4(6, CLIENT, ANYCAST, tcp(3000, 9, SYN))),
+      await served(f, { flags: FINAL, handoff: OTHER }, ipv4(6, CLIENT, ANYCAST, tcp(3000, 9, SYN))),
       'here',
       'a new one is its own',
     );
@@ -154,8 +154,8 @@ const slots = (over: Partial<WireSlot>): WireSlot[] =>
     index,
     server: SERVER,
     target: '0.0.0.0',
-    formers: ['0.0.0.0', '0.0.0.0'],
-    hand: '0.0.0.0',
+    previousPops: ['0.0.0.0', '0.0.0.0'],
+    handoff: '0.0.0.0',
     away: false,
     keep: true,
     ...over,
@@ -291,11 +291,11 @@ labTest('R3-9 on links: entries that are settled, first hops, whoever commanded 
           .node('c')
           .exec(['iperf3', '-c', service, '-n', '2M', '--connect-timeout', '1500'], { allowFailure: true, timeoutMs: 20_000 })
       ).exitCode === 0;
-    const edges = (former: string) =>
+    const edges = (previous: string) =>
       told(deployed.node('e'), [
         `settings ${edgeIp} ${edgeIp} 7 16 gre 1 0 1 0 ${LONGEST_BYTES}`,
         `table ${service}/32 0`,
-        ...Array.from({ length: 16 }, (_, i) => `slot 0 ${i} ${serverIp} 0.0.0.0 ${former} 0.0.0.0 0.0.0.0 ${KEEP}`),
+        ...Array.from({ length: 16 }, (_, i) => `slot 0 ${i} ${serverIp} 0.0.0.0 ${previous} 0.0.0.0 0.0.0.0 ${KEEP}`),
         'commit 1',
         'attach net edge_in',
       ]);

@@ -29,18 +29,18 @@ export const synFrame = (source: string, sourcePort: number, destination: string
 export interface Hop {
   readonly flags?: number;
   readonly target?: string;
-  readonly former?: string;
-  readonly hand?: string;
+  readonly previous?: string;
+  readonly handoff?: string;
 }
 
 /** A first hop of the PoP system (agents/pop/native/forward.bpf.c), with a packet in it. */
 export function firstHop(
   from: string,
   to: string,
-  { flags = 0, target = '0.0.0.0', former = '0.0.0.0', hand = '0.0.0.0' }: Hop,
+  { flags = 0, target = '0.0.0.0', previous = '0.0.0.0', handoff = '0.0.0.0' }: Hop,
   inner: Buffer,
 ): Buffer {
-  const data = Buffer.from([0, flags, 0, 9, ...octets(target), ...octets(former), 0, 0, 0, 0, ...octets(hand)]);
+  const data = Buffer.from([0, flags, 0, 9, ...octets(target), ...octets(previous), 0, 0, 0, 0, ...octets(handoff)]);
   const payload = Buffer.concat([Buffer.from([0xc0, 1, 0x17, 0xc0, 0, 0, 0, 0, 5, 4, 0, 0]), data, inner]);
   payload.writeUInt16BE(payload.length, 4);
   return ethernet(ipv4(17, from, to, payload));

@@ -16,9 +16,9 @@ import { decodeMessage, encodeMessage, type Feedback, type Message } from '../..
 import { limitBroadcast } from '../../agents/gatekeeper/laws/broadcast.ts';
 import { divideEqually, receivedBps, type Observation } from '../../agents/gatekeeper/laws/law.ts';
 import { paperLaw } from '../../agents/gatekeeper/laws/paper.ts';
-import { Outbox } from '../../agents/gatekeeper/outbox.ts';
+import { SendQueue } from '../../agents/gatekeeper/sendqueue.ts';
 import { afterFeedback, afterSilence } from '../../agents/gatekeeper/recovery.ts';
-import { Commanding, Obeying } from '../../agents/gatekeeper/session.ts';
+import { SenderSession, ReceiverSession } from '../../agents/gatekeeper/session.ts';
 import { GROUP_MAC, steer } from '../../agents/gatekeeper/steering.ts';
 import { flowChanges, logicalSwitches } from '../../agents/gatekeeper/switching.ts';
 import { GROUP, type Flow } from '../../agents/lib/openflow/index.ts';
@@ -111,58 +111,58 @@ test('R4-10 R4-15 feedback: what was sent arrives, rate and sender count; anothe
 });
 
 /** s0 sends feedback to s1, which obeys; `life` stands for the random numbers of one life of s0. */
-function acquaint(obeying: Obeying, life: bigint) {
-  const commanding = new Commanding(life);
-  const next = (): Message => ({ kind: 'feedback', server: 's0', ...commanding.stamp('s1'), entries: [entry] });
+function acquaint(receiver: ReceiverSession, life: bigint) {
+  const sender = new SenderSession(life);
+  const next = (): Message => ({ kind: 'feedback', server: 's0', ...sender.stamp('s1'), entries: [entry] });
   const challengeFor = (m: Message): Message => ({
     kind: 'challenge',
     server: 's1',
-    nonce: obeying.challenge('s0'),
+    nonce: receiver.challenge('s0'),
     sequence: m.sequence,
     entries: [],
   });
-  return { commanding, next, challengeFor };
+  return { sender, next, challengeFor };
 }
 let nonces = 0n;
-const obeyingSide = () => new Obeying(() => ++nonces);
+const obeyingSide = () => new ReceiverSession(() => ++nonces);
 
 test('R4-15 freshness: obeyed only after a challenge; replays and reordered messages are not', () => {
-  const obeying = obeyingSide();
-  const { commanding, next, challengeFor } = acquaint(obeying, 1000n);
+  const receiver = obeyingSide();
+  const { sender, next, challengeFor } = acquaint(receiver, 1000n);
   const first = next();
-  assert.equal(obeying.judge(first), 'unacquainted');
-  assert.ok(commanding.accept(challengeFor(first)));
+  assert.equal(receiver.judge(first), 'unacquainted');
+  assert.ok(sender.accept(challengeFor(first)));
   const [second, third] = [next(), next()];
-  assert.equal(obeying.judge(third), 'fresh');
-  assert.equal(obeying.judge(third), 'replayed');
-  assert.equal(obeying.judge(second), 'replayed');
-  assert.equal(obeying.judge(first), 'unacquainted');
-  assert.equal(obeying.judge(next()), 'fresh', 'replays have not disturbed the session');
+  assert.equal(receiver.judge(third), 'fresh');
+  assert.equal(receiver.judge(third), 'replayed');
+  assert.equal(receiver.judge(second), 'replayed');
+  assert.equal(receiver.judge(first), 'unacquainted');
+  assert.equal(receiver.judge(next()), 'fresh', 'replays have not disturbed the session');
 });
 
 test('R4-15 R4-16 freshness: a restarted sender is obeyed again, whatever its clock says; its earlier life is not', () => {
-  const obeying = obeyingSide();
-  const before = acquaint(obeying, 9_000_000n);
-  before.commanding.accept(before.challengeFor(before.next()));
+  const receiver = obeyingSide();
+  const before = acquaint(receiver, 9_000_000n);
+  before.sender.accept(before.challengeFor(before.next()));
   const old = [before.next(), before.next()];
-  assert.equal(obeying.judge(old[0]!), 'fresh');
-  const after = acquaint(obeying, 5n);
+  assert.equal(receiver.judge(old[0]!), 'fresh');
+  const after = acquaint(receiver, 5n);
   const hello = after.next();
-  assert.equal(obeying.judge(hello), 'unacquainted');
-  assert.ok(after.commanding.accept(after.challengeFor(hello)));
-  assert.equal(obeying.judge(after.next()), 'fresh');
-  assert.equal(obeying.judge(old[1]!), 'replayed');
-  assert.equal(obeying.judge(after.next()), 'fresh');
+  assert.equal(receiver.judge(hello), 'unacquainted');
+  assert.ok(after.sender.accept(after.challengeFor(hello)));
+  assert.equal(receiver.judge(after.next()), 'fresh');
+  assert.equal(receiver.judge(old[1]!), 'replayed');
+  assert.equal(receiver.judge(after.next()), 'fresh');
 });
 
 test('R4-15 freshness: a challenge that answers nothing, or is replayed, is not accepted', () => {
-  const obeying = obeyingSide();
-  const { commanding, next, challengeFor } = acquaint(obeying, 100n);
+  const receiver = obeyingSide();
+  const { sender, next, challengeFor } = acquaint(receiver, 100n);
   const challenge = challengeFor(next());
-  assert.ok(!commanding.accept({ ...challenge, sequence: 100n }));
-  assert.ok(!commanding.accept({ ...challenge, sequence: 102n }));
-  assert.ok(commanding.accept(challenge));
-  assert.ok(!commanding.accept(challenge));
+  assert.ok(!sender.accept({ ...challenge, sequence: 100n }));
+  assert.ok(!sender.accept({ ...challenge, sequence: 102n }));
+  assert.ok(sender.accept(challenge));
+  assert.ok(!sender.accept(challenge));
 });
 
 const vnics: Vnic[] = [
@@ -273,13 +273,13 @@ test('equal division ignores idle senders', () => {
   );
 });
 
-test('R4-17 outbox: a change is said three times, what stands every fifth period, what does not hold always', () => {
-  const said = (entry: Feedback, periods: number, outbox = new Outbox()) =>
-    Array.from({ length: periods }, () => outbox.due([entry], 10).length).join('');
+test('R4-17 sendQueue: a change is said three times, what stands every fifth period, what does not hold always', () => {
+  const said = (entry: Feedback, periods: number, sendQueue = new SendQueue()) =>
+    Array.from({ length: periods }, () => sendQueue.due([entry], 10).length).join('');
   assert.equal(said({ ...entry, holdMs: 150 }, 14), '11100001000010');
   assert.equal(said({ ...entry, holdMs: 0 }, 5), '11111');
-  const outbox = new Outbox();
-  said({ ...entry, holdMs: 150 }, 5, outbox);
-  assert.equal(said({ ...entry, holdMs: 150, rateBps: entry.rateBps * 1.005 }, 2, outbox), '00', 'a change that nobody would notice');
-  assert.equal(said({ ...entry, holdMs: 150, rateBps: entry.rateBps / 2 }, 4, outbox), '1110');
+  const sendQueue = new SendQueue();
+  said({ ...entry, holdMs: 150 }, 5, sendQueue);
+  assert.equal(said({ ...entry, holdMs: 150, rateBps: entry.rateBps * 1.005 }, 2, sendQueue), '00', 'a change that nobody would notice');
+  assert.equal(said({ ...entry, holdMs: 150, rateBps: entry.rateBps / 2 }, 4, sendQueue), '1110');
 });

@@ -22,14 +22,14 @@ import { dissect } from '../../agents/pop/results/packets.ts';
 import {
   addedUs,
   differing,
-  hasty,
+  prematureChanges,
   modifications,
-  needless,
+  redundantChanges,
   reaction,
   relayed,
   settling,
   sigmas,
-  strayed,
+  misdelivered,
   turns,
   uneven,
   untrue,
@@ -89,8 +89,8 @@ test('R3-19, R3-20 any run of policies: as few changes as there can be, least re
         dumps.push(dump(...next.table.slots.map((s) => s.target ?? '')));
         table = next.table;
       }
-      assert.equal(hasty(dumps, 64), 0);
-      assert.equal(needless(dumps, 64), 0);
+      assert.equal(prematureChanges(dumps, 64), 0);
+      assert.equal(redundantChanges(dumps, 64), 0);
     }),
     { numRuns: 300 },
   );
@@ -98,11 +98,11 @@ test('R3-19, R3-20 any run of policies: as few changes as there can be, least re
 
 test('R3-20 the check finds an entry that was changed out of its turn', () => {
   assert.equal(
-    hasty([dump('b', '', '', ''), dump('', '', '', ''), dump('b', '', '', '')], 4),
+    prematureChanges([dump('b', '', '', ''), dump('', '', '', ''), dump('b', '', '', '')], 4),
     1,
     'entry 0 again, though 1 to 3 were never changed',
   );
-  assert.equal(hasty([dump('b', '', '', ''), dump('', '', '', ''), dump('', 'b', '', '')], 4), 0);
+  assert.equal(prematureChanges([dump('b', '', '', ''), dump('', '', '', ''), dump('', 'b', '', '')], 4), 0);
   assert.equal(modifications([dump('b', 'b', '', ''), dump('', 'b', '', '')], undefined, 4), 3);
 });
 
@@ -111,23 +111,23 @@ test('R3-36 what an entry pointed to is remembered until it has drained: two for
   let table = move(emptyTable(16), { b: 1 }, 0);
   assert.ok(isKept(table.slots[0]!, 999) && !isKept(table.slots[0]!, 1000), 'local connections for a second');
   table = move(table, { c: 1 }, 100);
-  assert.deepEqual(table.slots[0]!.formers, [{ pop: 'b', untilMs: 1100 }]);
+  assert.deepEqual(table.slots[0]!.previousPops, [{ pop: 'b', untilMs: 1100 }]);
   assert.equal(table.slots[0]!.keepUntilMs, 1000, 'not longer because it was pointed elsewhere');
   table = move(table, { d: 1 }, 200);
   assert.deepEqual(
-    table.slots[0]!.formers.map((f) => f.pop),
+    table.slots[0]!.previousPops.map((f) => f.pop),
     ['c', 'b'],
   );
   assert.equal(nextDrainMs(table, 300), 1000);
   assert.deepEqual(
-    drained(table, 1100).slots[0]!.formers.map((f) => f.pop),
+    drained(table, 1100).slots[0]!.previousPops.map((f) => f.pop),
     ['c'],
   );
-  assert.deepEqual(drained(table, 1200).slots[0]!.formers, []);
+  assert.deepEqual(drained(table, 1200).slots[0]!.previousPops, []);
   assert.equal(drained(table, 300), table);
   table = move(table, { b: 1 }, 300);
   assert.deepEqual(
-    table.slots[0]!.formers.map((f) => f.pop),
+    table.slots[0]!.previousPops.map((f) => f.pop),
     ['d', 'c'],
     'the PoP that it points to is no former one',
   );
@@ -151,7 +151,7 @@ test('R3-37 entries of a dead server go to the others, evenly, and come back; th
     "nobody else's were touched",
   );
   assert.deepEqual(
-    two.slots.flatMap((s) => (s.hand ? [s.hand] : [])),
+    two.slots.flatMap((s) => (s.handoff ? [s.handoff] : [])),
     Array.from({ length: 10 }, () => ({ server: 's2', untilMs: 10_000 })),
     'it may only have been silent: it is asked for a while',
   );
@@ -160,7 +160,7 @@ test('R3-37 entries of a dead server go to the others, evenly, and come back; th
     homes.map((s) => count(back, s)),
     [10, 10, 10],
   );
-  assert.equal(back.slots.filter((s) => s.hand !== null && s.hand.server !== 's2').length, 10);
+  assert.equal(back.slots.filter((s) => s.handoff !== null && s.handoff.server !== 's2').length, 10);
   assert.equal(withServers(back, homes, new Set(homes), 0, 1000), back);
   assert.equal(count(withServers(all, homes, new Set(), 0, null), null), 30, 'nobody is left');
 });
@@ -380,7 +380,7 @@ test('R3-21, R3-22 a packet in two tunnels is found; mis-steered ones too', () =
   ] as const;
   const services = [{ name: 's', address: '203.0.113.1', table: 0, servers: [] }];
   const to = (address: string, at = 100) =>
-    strayed([{ ...gre('10.0.0.1', address), atUs: at }], { connections: [connection({})], nodes, services });
+    misdelivered([{ ...gre('10.0.0.1', address), atUs: at }], { connections: [connection({})], nodes, services });
   assert.equal(to('10.0.1.1'), 0);
   assert.equal(to('10.0.2.1'), 1);
   assert.equal(to('10.0.2.1', 9_000_000), 0, 'another connection of the same port');
@@ -465,7 +465,7 @@ test('figures of connections and policies', () => {
   assert.equal(turns([policy(1, 0.1), policy(2, 0.3), policy(3, 0.2), policy(4, 0.1)], 'a', window), 1);
   assert.equal(turns([policy(1, 0.4), policy(2, 0)], 'a', window), 1, 'from nothing, and back');
   assert.equal(turns([policy(1, 0.4), policy(2, 0)], 'a', { fromUs: 2, toUs: 9 }), 0);
-  assert.equal(needless([dump('b', '', '', ''), dump('', 'b', 'b', '')], 4), 2, 'entry 0 could have stayed, and 2 then');
+  assert.equal(redundantChanges([dump('b', '', '', ''), dump('', 'b', 'b', '')], 4), 2, 'entry 0 could have stayed, and 2 then');
   const series = (...loads: number[]) => loads.map((load, i) => ({ atUs: i, load }));
   assert.equal(settling(series(0.5, 1.2, 1.1, 0.7, 0.7, 0.75, 0.7), 0, 0.8), 2);
   assert.equal(settling(series(0.5, 0.6), 0, 0.8), undefined);

@@ -529,7 +529,7 @@ const replica = (over: object) => ({
   sentNs: 1n,
   ...over,
 });
-const trail = (replicas: ReturnType<typeof replica>[]) => ({
+const timeline = (replicas: ReturnType<typeof replica>[]) => ({
   nodes: [
     { id: 2, name: 'p', role: 'ppn', address: '', bind: '', cell: null },
     { id: 10, name: 'c1', role: 'consumer', address: '', bind: '', cell: null },
@@ -575,27 +575,27 @@ const at = (sent: readonly Passage[], arrived: readonly Passage[] = [], measured
   new Map([['p', { arrived, sent, measured }]]);
 
 test('R0-6, R0-15 a replica that no directive orders, one that is sent twice, and one out of its order are found', () => {
-  const violations = (...sent: Passage[]) => conformance(trail([]), at(sent));
+  const violations = (...sent: Passage[]) => conformance(timeline([]), at(sent));
   assert.equal(violations(passage('c1'), passage('c2', { atNs: 2n })), 0);
   assert.equal(violations(passage('c1'), passage('c3')), 1, 'to a stranger');
   assert.equal(violations(passage('c1'), passage('c1', { atNs: 2n })), 1, 'twice');
   assert.equal(violations(passage('c1', { epoch: 3 })), 1, 'before any directive');
-  assert.equal(orderErrors(trail([]), at([passage('c1'), passage('c2', { atNs: 2n })])), 0);
-  assert.equal(orderErrors(trail([]), at([passage('c1', { atNs: 3n }), passage('c2', { atNs: 2n })])), 1);
+  assert.equal(orderErrors(timeline([]), at([passage('c1'), passage('c2', { atNs: 2n })])), 0);
+  assert.equal(orderErrors(timeline([]), at([passage('c1', { atNs: 3n }), passage('c2', { atNs: 2n })])), 1);
   const elsewhere = {
-    ...trail([]),
-    nodes: [...trail([]).nodes, { id: 9, name: 'mp', role: 'producer', address: '', bind: '', cell: null } as const],
-    directives: [{ ...trail([]).directives[0], epoch: 5, entry: 'q' }],
+    ...timeline([]),
+    nodes: [...timeline([]).nodes, { id: 9, name: 'mp', role: 'producer', address: '', bind: '', cell: null } as const],
+    directives: [{ ...timeline([]).directives[0], epoch: 5, entry: 'q' }],
   };
   assert.equal(conformance(elsewhere, at([], [passage('p', { sender: 9 })])), 1, 'a producer at a PPN that is not its entry');
 });
 
 test('R0-16 holds are judged by what came in and went out: too early, too late, never held', () => {
   const holding = (hold: 'relative' | 'absolute') => ({
-    ...trail([]),
+    ...timeline([]),
     directives: [
       {
-        ...trail([]).directives[0],
+        ...timeline([]).directives[0],
         destinations: {
           p: [
             { to: 'c1', hold, holdNs: 5_000_000 },
@@ -629,7 +629,7 @@ test('R0-5 where a replica was lost: on the way to its consumer, between PPNs, o
     expected: ['c1', 'c2'],
     receipts: new Map(got.map((c) => [c, { latencyUs: 1, applicationUs: 1, from: 'p', copies: 1 }])),
   });
-  const base = trail([replica({}), replica({ peer: 11 }), replica({ sequence: 2 }), replica({ sequence: 2, peer: 3 })]);
+  const base = timeline([replica({}), replica({ peer: 11 }), replica({ sequence: 2 }), replica({ sequence: 2, peer: 3 })]);
   const wider = {
     ...base,
     nodes: [...base.nodes, { id: 3, name: 'q', role: 'ppn', address: '', bind: '', cell: null } as const],
@@ -660,7 +660,7 @@ test('R0-14 a path in use that was not measured since the last iteration is foun
     tookMs: 1,
   });
   const ruling = {
-    ...trail([]).directives[0],
+    ...timeline([]).directives[0],
     edgesUs: [
       ['p', 'c1', 100],
       ['p', 'c2', 100],

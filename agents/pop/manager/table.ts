@@ -5,7 +5,7 @@
 
 import type { Policies } from '../protocol.ts';
 
-export interface Former {
+export interface PreviousPop {
   readonly pop: string;
   /** Connections there are kept until then; Infinity: until they end. */
   readonly untilMs: number;
@@ -17,11 +17,11 @@ export interface Slot {
   /** PoP that new connections go to; null: they stay here. */
   readonly target: string | null;
   /** PoPs that it pointed to before, the last one first. */
-  readonly formers: readonly Former[];
+  readonly previousPops: readonly PreviousPop[];
   /** Connections that were here before it pointed away are kept until then. */
   readonly keepUntilMs: number;
   /** Server that it had before, and that knows connections of it. */
-  readonly hand: { readonly server: string; readonly untilMs: number } | null;
+  readonly handoff: { readonly server: string; readonly untilMs: number } | null;
   /** Number of the modification that changed its target last; 0: none did. */
   readonly modified: number;
 }
@@ -51,9 +51,9 @@ export function emptyTable(slots: number): Table {
     slots: Array.from({ length: slots }, (): Slot => ({
       server: null,
       target: null,
-      formers: [],
+      previousPops: [],
       keepUntilMs: Infinity,
-      hand: null,
+      handoff: null,
       modified: 0,
     })),
   };
@@ -107,13 +107,13 @@ export function retarget(
 
 function moved(slot: Slot, to: string | null, nowMs: number, untilMs: number, number: number): Slot {
   const left = slot.target === null ? [] : [{ pop: slot.target, untilMs }];
-  const formers = [...left, ...slot.formers]
+  const previousPops = [...left, ...slot.previousPops]
     .filter((f, i, all) => f.pop !== to && f.untilMs > nowMs && all.findIndex((g) => g.pop === f.pop) === i)
     .slice(0, MOST_FORMERS);
   return {
     ...slot,
     target: to,
-    formers,
+    previousPops,
     keepUntilMs: slot.target === null ? untilMs : to === null ? Infinity : slot.keepUntilMs,
     modified: number,
   };
@@ -121,12 +121,18 @@ function moved(slot: Slot, to: string | null, nowMs: number, untilMs: number, nu
 
 /** Without what has drained (R3-36). The same table where nothing has. */
 export function drained(table: Table, nowMs: number): Table {
-  const isDue = (s: Slot): boolean => s.formers.some((f) => f.untilMs <= nowMs) || (s.hand !== null && s.hand.untilMs <= nowMs);
+  const isDue = (s: Slot): boolean => s.previousPops.some((f) => f.untilMs <= nowMs) || (s.handoff !== null && s.handoff.untilMs <= nowMs);
   if (!table.slots.some(isDue)) return table;
   return {
     ...table,
     slots: table.slots.map((s) =>
-      isDue(s) ? { ...s, formers: s.formers.filter((f) => f.untilMs > nowMs), hand: s.hand && s.hand.untilMs > nowMs ? s.hand : null } : s,
+      isDue(s)
+        ? {
+            ...s,
+            previousPops: s.previousPops.filter((f) => f.untilMs > nowMs),
+            handoff: s.handoff && s.handoff.untilMs > nowMs ? s.handoff : null,
+          }
+        : s,
     ),
   };
 }
@@ -135,7 +141,10 @@ export function drained(table: Table, nowMs: number): Table {
 export const nextDrainMs = ({ slots }: Table, nowMs: number): number =>
   slots.reduce(
     (next, s) =>
-      Math.min(next, ...[s.keepUntilMs, ...s.formers.map((f) => f.untilMs), s.hand?.untilMs ?? Infinity].filter((ms) => ms > nowMs)),
+      Math.min(
+        next,
+        ...[s.keepUntilMs, ...s.previousPops.map((f) => f.untilMs), s.handoff?.untilMs ?? Infinity].filter((ms) => ms > nowMs),
+      ),
     Infinity,
   );
 
@@ -171,13 +180,13 @@ export function withServers(
     const other = chosen[i] === null ? least() : null;
     const server = chosen[i] ?? (other === null ? null : take(other));
     // One that is lost may only have been silent: it is asked for a while.
-    const hand =
+    const handoff =
       server !== slot.server && slot.server !== null
         ? { server: slot.server, untilMs: alive.has(slot.server) ? untilMs : nowMs + LOST_MS }
-        : slot.hand && slot.hand.server !== server
-          ? slot.hand
+        : slot.handoff && slot.handoff.server !== server
+          ? slot.handoff
           : null;
-    return server === slot.server && hand === slot.hand ? slot : { ...slot, server, hand };
+    return server === slot.server && handoff === slot.handoff ? slot : { ...slot, server, handoff };
   });
   return slots.every((slot, i) => slot === table.slots[i]) ? table : { ...table, slots };
 }

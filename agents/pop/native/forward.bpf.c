@@ -47,7 +47,7 @@ enum { HEADERS_BYTES = 160 };
 enum { AF_INET = 2, ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
 struct icmp { __u8 type, code; __be16 checksum, unused, mtu; } __attribute__((packed));
 struct gue { __u8 words, protocol; __be16 flags; } __attribute__((packed));
-struct hop { __u8 kind, flags; __be16 slot; __be32 target, former[MAX_FORMERS], hand; } __attribute__((packed));
+struct hop { __u8 kind, flags; __be16 slot; __be32 target, previous[MAX_PREVIOUS], handoff; } __attribute__((packed));
 struct gre { __be16 flags, protocol; } __attribute__((packed));
 struct first_hop { struct iphdr ip; struct udphdr udp; struct gue gue; struct hop hop; } __attribute__((packed));
 struct gre_tunnel { struct iphdr ip; struct gre gre; } __attribute__((packed));
@@ -264,12 +264,12 @@ INLINE int wrap(struct __sk_buff *skb, const struct settings *c, __u32 id, __u32
 	if (c->encap == ENCAP_GRE) {
 		struct gre_tunnel h = { .gre = { .protocol = bpf_htons(ETH_P_IP) } };
 		if (resize(skb, sizeof h, BPF_F_ADJ_ROOM_ENCAP_L4_GRE) < 0) return failed();
-		h.ip = outer(c->door, remote, IPPROTO_GRE, inner + sizeof h);
+		h.ip = outer(c->tunnel_end, remote, IPPROTO_GRE, inner + sizeof h);
 		if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof h, BPF_F_INVALIDATE_HASH) < 0) return failed();
 	} else {
 		struct gue_tunnel h = { .gue = { .protocol = IPPROTO_IPIP } };
 		if (resize(skb, sizeof h, BPF_F_ADJ_ROOM_ENCAP_L4_UDP) < 0) return failed();
-		h.ip = outer(c->door, remote, IPPROTO_UDP, inner + sizeof h);
+		h.ip = outer(c->tunnel_end, remote, IPPROTO_UDP, inner + sizeof h);
 		h.udp = outer_udp(id, inner + sizeof h - sizeof h.ip);
 		if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof h, BPF_F_INVALIDATE_HASH) < 0) return failed();
 	}
@@ -350,7 +350,7 @@ INLINE int from_tunnel(struct __sk_buff *skb, const struct settings *c, __u32 se
 	const struct slot *slot = slot_of(c, *table, id);
 	if (!slot) return failed();
 	count(COUNT_arrived);
-	struct hop hop = { .flags = HOP_FINAL, .slot = bpf_htons((__u16)(id & (c->slots - 1))), .target = c->back ? sender : 0, .hand = slot->hand };
+	struct hop hop = { .flags = HOP_FINAL, .slot = bpf_htons((__u16)(id & (c->slots - 1))), .target = c->back ? sender : 0, .handoff = slot->handoff };
 	return to_server(skb, c, id, slot->server, hop, had);
 }
 
@@ -403,7 +403,7 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 	}
 	count(COUNT_local);
 	/* A server that has only ever had the slot alone has nothing to look up. */
-	if (slot->server && !slot->hand && !(c->preserving && (slot->target | slot->former[0] | slot->former[1]))) {
+	if (slot->server && !slot->handoff && !(c->preserving && (slot->target | slot->previous[0] | slot->previous[1]))) {
 		int sent = send_bare(skb, slot->server);
 		if (sent >= 0) {
 			count(COUNT_direct);
@@ -413,9 +413,9 @@ SEC("tc") int edge_in(struct __sk_buff *skb)
 	struct hop hop = { .flags = c->preserving ? slot->flags : HOP_FINAL, .slot = bpf_htons((__u16)(id & (c->slots - 1))) };
 	if (c->preserving) {
 		hop.target = slot->target;
-		hop.former[0] = slot->former[0];
-		hop.former[1] = slot->former[1];
-		hop.hand = slot->hand;
+		hop.previous[0] = slot->previous[0];
+		hop.previous[1] = slot->previous[1];
+		hop.handoff = slot->handoff;
 	}
 	return to_server(skb, c, id, slot->server, hop, 0);
 }
@@ -436,7 +436,7 @@ INLINE int connection(struct __sk_buff *skb, const struct seen *s)
 
 INLINE int is_among(const struct hop *h, __u32 remote)
 {
-	return remote != 0 && (remote == h->target || remote == h->former[0] || remote == h->former[1]);
+	return remote != 0 && (remote == h->target || remote == h->previous[0] || remote == h->previous[1]);
 }
 
 /* Where a packet is to be served: a PoP's address, the server that had its slot before, or 0 for here. Section 2's table, and the memory of what was sent where. */
@@ -446,7 +446,7 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 	int known = connection(skb, s);
 	int connected = s->flow.protocol == IPPROTO_TCP && !s->initial;
 	/* It stays in this PoP; which server has it may be another's to know. */
-	if (h->flags & HOP_FINAL) return connected && known == STRANGE ? h->hand : 0;
+	if (h->flags & HOP_FINAL) return connected && known == STRANGE ? h->handoff : 0;
 	if (known == CONNECTED) {
 		if (!away || (h->flags & HOP_KEEP)) {
 			if (away) count(COUNT_kept);
@@ -475,9 +475,9 @@ INLINE __u32 decide(struct __sk_buff *skb, const struct settings *c, const struc
 	}
 	/* What is still said of a connection that has ended here; a new one may have taken its place, here or elsewhere. */
 	if (known == ENDED && !s->initial) return 0;
-	if (connected && h->hand) return h->hand;
+	if (connected && h->handoff) return h->handoff;
 	/* A flow without a connection here lives elsewhere (R3-16); without a memory, the last PoP is the best guess. */
-	__u32 to = connected || s->error ? (h->target ? h->target : h->former[0]) : away;
+	__u32 to = connected || s->error ? (h->target ? h->target : h->previous[0]) : away;
 	/* UDP has no beginning: its first packet seen decides. */
 	if (c->memory && !s->error && (s->initial || s->flow.protocol == IPPROTO_UDP) && (to || s->flow.protocol == IPPROTO_UDP)) {
 		struct home made = { .remote = to, .first = s->first, .seen_ns = now };
@@ -520,8 +520,8 @@ SEC("tc") int server_in(struct __sk_buff *skb)
 	}
 	if (h.gue.words != HOP_WORDS || h.gue.protocol != IPPROTO_IPIP || !see(skb, ETH_HLEN + sizeof h, &s)) return failed();
 	__u32 remote = decide(skb, c, &h.hop, &s), id = packet_id(c, &s.flow);
-	if (remote && remote == h.hop.hand) {
-		h.hop.hand = 0;
+	if (remote && remote == h.hop.handoff) {
+		h.hop.handoff = 0;
 		count(COUNT_handed);
 		return to_server(skb, c, id, remote, h.hop, sizeof h);
 	}

@@ -2,7 +2,7 @@
 #pragma once
 
 enum {
-	MAX_TABLES = 16, MAX_SLOTS = 4096, MAX_FORMERS = 2, MAX_PEERS = 256, MAX_PREFIXES = 4096, MAX_FLOWS = 1 << 20,
+	MAX_TABLES = 16, MAX_SLOTS = 4096, MAX_PREVIOUS = 2, MAX_PEERS = 256, MAX_PREFIXES = 4096, MAX_FLOWS = 1 << 20,
 	GUE_PORT = 6080,
 	/* Slots. AWAY: new connections go to the target. KEEP: connections that are here stay here. */
 	SLOT_AWAY = 1, SLOT_KEEP = 2,
@@ -11,14 +11,14 @@ enum {
 	ENCAP_GRE = 0, ENCAP_GUE = 1
 };
 
-/* Addresses are in network order. 0: none. hand: the server that had the slot before, which knows its connections. */
+/* Addresses are in network order. 0: none. handoff: the server that had the slot before, which knows its connections. */
 struct slot {
-	unsigned int server, target, former[MAX_FORMERS], hand, flags;
+	unsigned int server, target, previous[MAX_PREVIOUS], handoff, flags;
 };
 
 struct settings {
-	/* self: where first hops begin and end. door: its PoP's edge, where tunnels begin and end. */
-	unsigned int self, door, seed, slots;
+	/* self: where first hops begin and end. tunnel_end: its PoP's edge, where tunnels begin and end. */
+	unsigned int self, tunnel_end, seed, slots;
 	/* Booleans. preserving: servers decide by their connections. pair: the packet id has no ports. memory: servers remember where they sent connections. back: replies return by the tunnel. */
 	unsigned int encap, preserving, pair, memory, back;
 	/* Longest packet of a client, in bytes of IP. */

@@ -107,7 +107,7 @@ static int configure(char **w)
 		.seed = (unsigned int)strtoul(w[2], NULL, 10), .slots = (unsigned int)strtoul(w[3], NULL, 10), .encap = !strcmp(w[4], "gue") ? ENCAP_GUE : ENCAP_GRE,
 		.preserving = w[5][0] == '1', .pair = w[6][0] == '1', .memory = w[7][0] == '1', .back = w[8][0] == '1', .longest = (unsigned int)strtoul(w[9], NULL, 10) };
 	if (s.slots == 0 || s.slots > MAX_SLOTS || (s.slots & (s.slots - 1))) return errno = EINVAL, refuse("slots are a power of two, up to 4096");
-	return address_of(w[0], &s.self) < 0 || address_of(w[1], &s.door) < 0 ? -1 : set("configuration", &zero, &s, 1);
+	return address_of(w[0], &s.self) < 0 || address_of(w[1], &s.tunnel_end) < 0 ? -1 : set("configuration", &zero, &s, 1);
 }
 
 /* By name: maps and programs of whoever was here before may be in the kernel still. */
@@ -196,7 +196,7 @@ static int put_slot(char **w)
 	unsigned long table = strtoul(w[0], NULL, 10), index = strtoul(w[1], NULL, 10);
 	struct slot s = { .flags = (unsigned int)strtoul(w[7], NULL, 10) };
 	if (table >= MAX_TABLES || index >= MAX_SLOTS) return errno = ERANGE, refuse("slot");
-	if (address_of(w[2], &s.server) < 0 || address_of(w[3], &s.target) < 0 || address_of(w[4], &s.former[0]) < 0 || address_of(w[5], &s.former[1]) < 0 || address_of(w[6], &s.hand) < 0) return -1;
+	if (address_of(w[2], &s.server) < 0 || address_of(w[3], &s.target) < 0 || address_of(w[4], &s.previous[0]) < 0 || address_of(w[5], &s.previous[1]) < 0 || address_of(w[6], &s.handoff) < 0) return -1;
 	table_slots[table * MAX_SLOTS + index] = s;
 	return 0;
 }

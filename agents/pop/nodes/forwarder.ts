@@ -47,10 +47,10 @@ export class Forwarder {
       if (!forwarder.#closing) fatal('forwarder', `exited (${signal ?? code}): ${complaint.trim()}`);
     });
     const edge = pops.find((p) => p.name === self.pop)!.edge;
-    const door = nodes.find((n) => n.name === edge)!.address;
+    const tunnelEnd = nodes.find((n) => n.name === edge)!.address;
     const flag = (on: boolean): number => (on ? 1 : 0);
     await forwarder.#ask(
-      `settings ${self.address} ${door} ${seed} ${slots} ${encapsulation} ${flag(preserving)} ${flag(pair)} ${flag(memory)} ${flag(returnByTunnel)} ${LONGEST_BYTES}`,
+      `settings ${self.address} ${tunnelEnd} ${seed} ${slots} ${encapsulation} ${flag(preserving)} ${flag(pair)} ${flag(memory)} ${flag(returnByTunnel)} ${LONGEST_BYTES}`,
     );
     for (const { address, table } of services) await forwarder.#ask(`table ${address}/32 ${table}`);
     return forwarder;
@@ -81,9 +81,9 @@ export class Forwarder {
 
   /** All slots that are given, then the version rules: no packet meets half of it. */
   async program(version: number, slots: readonly WireSlot[]): Promise<void> {
-    for (const { table, index, server, target, formers, hand, away, keep } of slots) {
+    for (const { table, index, server, target, previousPops, handoff, away, keep } of slots) {
       this.#process.stdin.write(
-        `slot ${table} ${index} ${server} ${target} ${formers[0]} ${formers[1]} ${hand} ${(away ? FLAGS.away : 0) | (keep ? FLAGS.keep : 0)}\n`,
+        `slot ${table} ${index} ${server} ${target} ${previousPops[0]} ${previousPops[1]} ${handoff} ${(away ? FLAGS.away : 0) | (keep ? FLAGS.keep : 0)}\n`,
       );
     }
     await this.#ask(`commit ${version}`);

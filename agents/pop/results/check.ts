@@ -7,27 +7,27 @@ import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { needsCapture, needsKeys, refuseWindow } from '../../../src/checks/problems.ts';
 import { expandAll } from '../../../src/core/config/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
-import { configOf, phaseStartUs, trailOf, type Connection, type Trail } from './evidence.ts';
+import { configOf, phaseStartUs, timelineOf, type Connection, type Timeline } from './evidence.ts';
 import {
   addedUs,
   aliveIn,
   altered,
   differing,
-  hasty,
+  prematureChanges,
   incomplete,
   indirect,
   loadSeries,
   malformed,
-  mistaken,
+  wrongSources,
   modifications,
-  needless,
+  redundantChanges,
   reaction,
   relayed,
   settling,
   sigmas,
   split,
   startedIn,
-  strayed,
+  misdelivered,
   turns,
   uneven,
   untrue,
@@ -45,7 +45,7 @@ const METRICS = {
   split: 'Connections that one PoP answered and another got packets of, by the tunnels at a capture (R3-10).',
   replies: 'Replies from anycast addresses, not in a tunnel, at a capture (R3-13).',
   live: 'Connections that were open at `event`.',
-  mistaken: 'Requests whose client, as the server logged it, had no such connection (R3-14).',
+  'wrong-source-logs': 'Requests whose client, as the server logged it, had no such connection (R3-14).',
   differing: 'Bodies that differ from the others of their service (R3-39).',
   misplaced: 'Connections that a server answered which their service does not have (R3-34).',
   servers: 'Servers of a PoP that answered (R3-35).',
@@ -59,8 +59,8 @@ const METRICS = {
   latency: "First answers of a PoP's connections, a quantile.",
   added: "First answers of a PoP's connections less the median of those of the PoP `beside`, a quantile (R3-33).",
   modifications: 'Entries that a PoP changed (R3-19).',
-  needless: 'Entries that it changed beyond those that had to be (R3-19).',
-  hasty: 'Entries that it changed although another, as good, had been changed longer ago (R3-20).',
+  'redundant-changes': 'Entries that it changed beyond those that had to be (R3-19).',
+  'premature-changes': 'Entries that it changed although another, as good, had been changed longer ago (R3-20).',
   load: "Load of a PoP, the mean of its servers' (R3-27).",
   settling: 'Control intervals from the first load above `limit` until the load keeps it.',
   turns: 'Turns of what a PoP sheds, from more to less or back.',
@@ -69,9 +69,9 @@ const METRICS = {
   relayed: 'Packets that went through more than one tunnel, all captures together (R3-21, R3-22).',
   altered: 'Packets that tunnels or first hops changed, all captures together (R3-9).',
   malformed: 'Packets in tunnels of another kind than configured, or between others than edges (R3-8).',
-  strayed: 'Packets in tunnels to another PoP than the one that serves their connection.',
+  'misdelivered-packets': 'Packets in tunnels to another PoP than the one that serves their connection.',
   hops: 'First hops at a capture that carry a secondary (R3-18).',
-  bare: 'First hops of entries that point away, without a secondary (R3-18).',
+  'hops-without-secondary': 'First hops of entries that point away, without a secondary (R3-18).',
   indirect: 'Replies at a capture of connections that another PoP served (R3-12).',
 } as const;
 
@@ -105,22 +105,22 @@ const NEEDS: Partial<Record<keyof typeof METRICS, readonly (keyof Keys)[]>> = {
   latency: ['pop'],
   added: ['pop', 'beside'],
   modifications: ['pop'],
-  needless: ['pop'],
-  hasty: ['pop'],
+  'redundant-changes': ['pop'],
+  'premature-changes': ['pop'],
   load: ['pop'],
   settling: ['pop', 'event', 'limit'],
   turns: ['pop'],
   tunnelled: ['capture'],
   malformed: ['capture'],
-  strayed: ['capture'],
+  'misdelivered-packets': ['capture'],
   split: ['capture'],
   replies: ['capture'],
   hops: ['capture'],
-  bare: ['capture'],
+  'hops-without-secondary': ['capture'],
   indirect: ['capture', 'pop'],
 };
 /** Of everything that the run left, whenever it was. */
-const WHOLE: readonly (keyof typeof METRICS)[] = ['live', 'queried', 'incomplete', 'needless', 'hasty'];
+const WHOLE: readonly (keyof typeof METRICS)[] = ['live', 'queried', 'incomplete', 'redundant-changes', 'premature-changes'];
 const many = (value: string | readonly string[] | undefined): string[] | undefined => (value === undefined ? undefined : expandAll(value));
 
 const popOffload: Check<Keys> = {
@@ -151,24 +151,24 @@ const popOffload: Check<Keys> = {
     ];
   },
   figures(target, evidence, phase, window) {
-    const trail = trailOf(evidence, phase);
-    if (typeof trail === 'string') return missing(trail);
+    const timeline = timelineOf(evidence, phase);
+    if (typeof timeline === 'string') return missing(timeline);
     const { pop = '', metric } = target;
     const [services, clients] = [many(target.service), many(target.clients)];
     const exact = (value: number | undefined, otherwise: string): Figures =>
       value === undefined ? missing(otherwise) : { kind: 'exact', value };
-    const chosen = trail.connections.filter((c) => (services?.includes(c.service) ?? true) && (clients?.includes(c.client) ?? true));
+    const chosen = timeline.connections.filter((c) => (services?.includes(c.service) ?? true) && (clients?.includes(c.client) ?? true));
     const fresh = startedIn(chosen, window);
     const during = <T extends { readonly atUs: number }>(list: readonly T[]): T[] =>
       list.filter((e) => e.atUs >= window.fromUs && e.atUs < window.toUs);
-    const versions = trail.policies.filter((p) => p.sentUs >= window.fromUs && p.sentUs < window.toUs);
+    const versions = timeline.policies.filter((p) => p.sentUs >= window.fromUs && p.sentUs < window.toUs);
     const quantile = parseFraction(target.quantile ?? '50%');
     const at = (): SeenPacket[] | undefined => {
       const packets = target.capture === undefined ? undefined : packetsAt(evidence, target.capture, phaseStartUs(phase));
       const addresses =
-        services === undefined ? undefined : new Set(trail.services.filter((s) => services.includes(s.name)).map((s) => s.address));
+        services === undefined ? undefined : new Set(timeline.services.filter((s) => services.includes(s.name)).map((s) => s.address));
       const sources =
-        clients === undefined ? undefined : new Set(trail.nodes.filter((n) => clients.includes(n.name)).map((n) => n.address));
+        clients === undefined ? undefined : new Set(timeline.nodes.filter((n) => clients.includes(n.name)).map((n) => n.address));
       return (
         packets &&
         during(packets).filter(
@@ -184,8 +184,8 @@ const popOffload: Check<Keys> = {
     };
     /** Packets are told from each other by the connections that clients logged. */
     const matched = (count: (packets: SeenPacket[]) => number): Figures =>
-      trail.connections.length === 0 ? missing('no client left a log') : counted(count);
-    const logged = (figures: () => Figures): Figures => (trail.controllerLogged ? figures() : missing('the controller left no log'));
+      timeline.connections.length === 0 ? missing('no client left a log') : counted(count);
+    const logged = (figures: () => Figures): Figures => (timeline.controllerLogged ? figures() : missing('the controller left no log'));
     /** undefined: a capture is incomplete, or none shows a packet. */
     const points = (): SeenPacket[][] | undefined => {
       if (evidence.captures.some((c) => defectOf(c) !== undefined)) return undefined;
@@ -223,27 +223,27 @@ const popOffload: Check<Keys> = {
         const t = parseDurationUs(target.event ?? '0s');
         return exact(chosen.filter((c) => c.startedUs < t && c.endedUs > t && (pop === '' || c.pops[0] === pop)).length, '');
       }
-      case 'mistaken':
-        return during(trail.accesses).length === 0
+      case 'wrong-source-logs':
+        return during(timeline.accesses).length === 0
           ? missing('no server logged a request in the window')
-          : exact(mistaken(trail, window), '');
+          : exact(wrongSources(timeline, window), '');
       case 'differing':
         return fresh.length === 0 ? missing('no connection began in the window') : exact(differing(fresh), '');
       case 'misplaced': {
         if (fresh.length === 0) return missing('no connection began in the window');
-        const own = new Map(trail.services.map((s) => [s.name, s.servers]));
+        const own = new Map(timeline.services.map((s) => [s.name, s.servers]));
         return exact(fresh.filter((c) => c.servers.some((s) => !own.get(c.service)?.includes(s))).length, '');
       }
       case 'servers':
-        return trail.accesses.length === 0
+        return timeline.accesses.length === 0
           ? missing('no server left a log')
-          : exact(new Set(during(ofPop(trail.accesses)).map((a) => a.server)).size, '');
+          : exact(new Set(during(ofPop(timeline.accesses)).map((a) => a.server)).size, '');
       case 'uneven':
         return taken(fresh) === 0
           ? missing(`no connection was served by ${pop}`)
-          : exact(uneven(fresh, serversOf(trail, pop, services), pop), `${pop} has fewer than two servers of these services`);
+          : exact(uneven(fresh, serversOf(timeline, pop, services), pop), `${pop} has fewer than two servers of these services`);
       case 'entries': {
-        const dump = ofPop(trail.tables)
+        const dump = ofPop(timeline.tables)
           .filter((t) => t.atUs < window.toUs)
           .at(-1);
         return exact(
@@ -254,17 +254,17 @@ const popOffload: Check<Keys> = {
       case 'untrue': {
         const packets = at();
         if (!packets) return missing(`nothing was captured at ${target.capture}`);
-        return exact(untrue(packets, trail, pop), 'nobody asked for policies, or no flow began in the window');
+        return exact(untrue(packets, timeline, pop), 'nobody asked for policies, or no flow began in the window');
       }
       case 'reaction':
         return exact(
-          reaction(trail.policies, chosen, pop, window, target.event === undefined ? undefined : parseDurationUs(target.event)),
+          reaction(timeline.policies, chosen, pop, window, target.event === undefined ? undefined : parseDurationUs(target.event)),
           `no policy that gives ${pop} more was sent in the window`,
         );
       case 'incomplete':
-        return trail.feedback.length === 0 ? missing('nobody pulled feedback') : exact(incomplete(trail), '');
+        return timeline.feedback.length === 0 ? missing('nobody pulled feedback') : exact(incomplete(timeline), '');
       case 'queried':
-        return trail.answers.length === 0 ? missing('nobody asked for policies') : exact(wrongAnswers(trail), '');
+        return timeline.answers.length === 0 ? missing('nobody asked for policies') : exact(wrongAnswers(timeline), '');
       case 'latency':
         return taken(fresh) === 0
           ? missing(`no connection was served by ${pop}`)
@@ -274,29 +274,32 @@ const popOffload: Check<Keys> = {
         return values.length === 0 ? missing(`no connection was served by ${pop}`) : { kind: 'quantile', quantile, values };
       }
       case 'modifications':
-      case 'needless':
-      case 'hasty': {
-        const dumps = ofPop(trail.tables);
+      case 'redundant-changes':
+      case 'premature-changes': {
+        const dumps = ofPop(timeline.tables);
         if (dumps.length === 0) return missing(`the edge of ${pop} left no tables`);
         if (metric === 'modifications')
-          return exact(modifications(during(dumps), dumps.filter((d) => d.atUs < window.fromUs).at(-1), trail.slots), '');
-        return exact(metric === 'needless' ? needless(dumps, trail.slots) : hasty(dumps, trail.slots), '');
+          return exact(modifications(during(dumps), dumps.filter((d) => d.atUs < window.fromUs).at(-1), timeline.slots), '');
+        return exact(
+          metric === 'redundant-changes' ? redundantChanges(dumps, timeline.slots) : prematureChanges(dumps, timeline.slots),
+          '',
+        );
       }
       case 'load': {
-        const values = during(loadSeries(trail.loads, pop, trail.feedbackUs)).map((l) => l.load);
+        const values = during(loadSeries(timeline.loads, pop, timeline.feedbackUs)).map((l) => l.load);
         return values.length === 0 ? missing(`no server of ${pop} left its load`) : { kind: 'series', values };
       }
       case 'settling':
         return exact(
           settling(
-            during(loadSeries(trail.loads, pop, trail.intervalUs)),
+            during(loadSeries(timeline.loads, pop, timeline.intervalUs)),
             parseDurationUs(target.event ?? '0s'),
             parseFraction(target.limit ?? '100%'),
           ),
           `the load of ${pop} was never above the limit`,
         );
       case 'turns':
-        return logged(() => exact(turns(trail.policies, pop, window), ''));
+        return logged(() => exact(turns(timeline.policies, pop, window), ''));
       case 'versions':
         return logged(() =>
           exact(
@@ -313,22 +316,22 @@ const popOffload: Check<Keys> = {
       case 'tunnelled':
         return counted((packets) => packets.filter((p) => p.kind === 'gre' || p.kind === 'gue').length);
       case 'malformed':
-        return counted((packets) => malformed(packets, trail, configOf(evidence)?.encapsulation ?? 'gre'));
-      case 'strayed':
-        return matched((packets) => strayed(packets, trail));
+        return counted((packets) => malformed(packets, timeline, configOf(evidence)?.encapsulation ?? 'gre'));
+      case 'misdelivered-packets':
+        return matched((packets) => misdelivered(packets, timeline));
       case 'split':
-        return matched((packets) => split(packets, trail));
+        return matched((packets) => split(packets, timeline));
       case 'replies':
         return counted((packets) => {
-          const anycast = new Set(trail.services.map((s) => s.address));
+          const anycast = new Set(timeline.services.map((s) => s.address));
           return packets.filter((p) => p.kind === 'plain' && anycast.has(p.inner.source)).length;
         });
       case 'hops':
         return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.secondary !== null).length);
-      case 'bare':
+      case 'hops-without-secondary':
         return counted((packets) => packets.filter((p) => p.kind === 'hop' && p.away && p.secondary === null).length);
       case 'indirect':
-        return matched((packets) => indirect(packets, trail, pop));
+        return matched((packets) => indirect(packets, timeline, pop));
       case 'relayed': {
         const all = points();
         return exact(all && relayed(all), 'the captures show nothing, or not all');
@@ -336,7 +339,7 @@ const popOffload: Check<Keys> = {
       case 'altered': {
         const all = points();
         if (!all) return missing('the captures show nothing, or not all');
-        const { altered: count, compared } = altered(all, new Set(trail.services.map((s) => s.address)));
+        const { altered: count, compared } = altered(all, new Set(timeline.services.map((s) => s.address)));
         return compared === 0 ? missing('no packet was captured both before and inside a tunnel or a first hop') : exact(count, '');
       }
     }
@@ -344,7 +347,7 @@ const popOffload: Check<Keys> = {
 };
 
 /** Of a PoP, those that have one of the services (default: all). */
-const serversOf = ({ pops, services }: Trail, pop: string, names: readonly string[] | undefined): string[] =>
+const serversOf = ({ pops, services }: Timeline, pop: string, names: readonly string[] | undefined): string[] =>
   (pops.find((p) => p.name === pop)?.servers ?? []).filter((server) =>
     services.some((s) => (names?.includes(s.name) ?? true) && s.servers.includes(server)),
   );

@@ -67,7 +67,7 @@ export interface Answer {
   readonly entries: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, number>>>>>>;
 }
 
-export interface Trail {
+export interface Timeline {
   readonly nodes: readonly NodeInfo[];
   readonly pops: readonly Pop[];
   readonly services: readonly Service[];
@@ -88,7 +88,7 @@ export interface Trail {
 }
 
 /** A text says why there is none. */
-export const trailOf = perPhase(readTrail);
+export const timelineOf = perPhase(readTimeline);
 
 export const phaseStartUs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n);
 
@@ -96,7 +96,7 @@ export const phaseStartUs = (phase: PhaseRecord): number => Number(BigInt(phase.
 export const configOf = (evidence: CellEvidence): PopFile | undefined =>
   evidence.lab.systems.find((s) => s.name === 'pop')?.config as unknown as PopFile | undefined;
 
-function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
+function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | string {
   const config = configOf(evidence);
   if (!config) return 'this cell has no PoP system';
   const nodes = nodesOf(config, evidence.lab, evidence.lab.systems.find((s) => s.name === 'pop')!.on);
@@ -187,7 +187,7 @@ function answered(evidence: CellEvidence, phase: PhaseRecord, operation: string)
     .filter((e) => e.action.operation === operation && e.outcome.state === 'done');
 }
 
-const feedbackOf = (evidence: CellEvidence, phase: PhaseRecord): Trail['feedback'] =>
+const feedbackOf = (evidence: CellEvidence, phase: PhaseRecord): Timeline['feedback'] =>
   answered(evidence, phase, 'PullFeedback').map((e) => e.outcome.answer as Readonly<Record<string, PopFeedback>>);
 
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Answer[] {

@@ -2,7 +2,7 @@
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import type { Window } from '../../../src/checks/check.ts';
 import { flowOf, identityOf, type SeenPacket } from './packets.ts';
-import type { Connection, LoadPoint, PolicyChange, TableDump, Trail } from './evidence.ts';
+import type { Connection, LoadPoint, PolicyChange, TableDump, Timeline } from './evidence.ts';
 
 /** Connections that were alive at any time of the window. */
 export const aliveIn = (connections: readonly Connection[], { fromUs, toUs }: Window): Connection[] =>
@@ -16,7 +16,7 @@ export function sigmas(count: number, of: number, policy: number): number {
 }
 
 /** R3-14: requests whose client, as the server saw it, made no connection then. */
-export function mistaken({ accesses, connections }: Pick<Trail, 'accesses' | 'connections'>, { fromUs, toUs }: Window): number {
+export function wrongSources({ accesses, connections }: Pick<Timeline, 'accesses' | 'connections'>, { fromUs, toUs }: Window): number {
   const lives = Map.groupBy(connections, (c) => c.end);
   /** nginx dates by the millisecond, and writes when it is done. */
   const slackUs = 5000;
@@ -66,7 +66,7 @@ export function reaction(
 }
 
 /** R3-19: entries that were changed beyond those that had to be, from one dump of a PoP's tables to the next. */
-export function needless(dumps: readonly TableDump[], slots: number): number {
+export function redundantChanges(dumps: readonly TableDump[], slots: number): number {
   let excess = 0;
   for (const [i, dump] of dumps.entries()) {
     for (const [service, after] of Object.entries(dump.tables)) {
@@ -94,7 +94,7 @@ export const modifications = (dumps: readonly TableDump[], before: TableDump | u
   }, 0);
 
 /** R3-20: entries that were changed although one that pointed to the same PoP, and still does, had been changed longer ago. */
-export function hasty(dumps: readonly TableDump[], slots: number): number {
+export function prematureChanges(dumps: readonly TableDump[], slots: number): number {
   let violations = 0;
   for (const service of new Set(dumps.flatMap((d) => Object.keys(d.tables)))) {
     const modified = new Array<number>(slots).fill(-1);
@@ -209,7 +209,7 @@ export function altered(points: readonly (readonly SeenPacket[])[], services: Re
 /** R3-10: connections that more than one PoP answered, or got packets of by tunnel. */
 export function split(
   packets: readonly SeenPacket[],
-  { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>,
+  { connections, nodes, services }: Pick<Timeline, 'connections' | 'nodes' | 'services'>,
 ): number {
   const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop ?? '']));
   const address = new Map(services.map((s) => [s.name, s.address]));
@@ -223,7 +223,7 @@ export function split(
 }
 
 /** R3-8: tunnels of another kind than configured, or between others than edges. */
-export function malformed(packets: readonly SeenPacket[], { nodes }: Pick<Trail, 'nodes'>, encapsulation: 'gre' | 'gue'): number {
+export function malformed(packets: readonly SeenPacket[], { nodes }: Pick<Timeline, 'nodes'>, encapsulation: 'gre' | 'gue'): number {
   const edges = new Set(nodes.filter((n) => n.role === 'edge').map((n) => n.address));
   return packets.filter((p) => isTunnelled(p) && (p.kind !== encapsulation || !edges.has(p.from ?? '') || !edges.has(p.to ?? ''))).length;
 }
@@ -232,9 +232,9 @@ export function malformed(packets: readonly SeenPacket[], { nodes }: Pick<Trail,
 const isDuring = (p: SeenPacket, c: Connection): boolean => p.atUs >= c.startedUs - 1000 && p.atUs <= c.endedUs + 1000;
 
 /** Packets in tunnels to another PoP than the one that serves their connection: the mis-steered ones. */
-export function strayed(
+export function misdelivered(
   packets: readonly SeenPacket[],
-  { connections, nodes, services }: Pick<Trail, 'connections' | 'nodes' | 'services'>,
+  { connections, nodes, services }: Pick<Timeline, 'connections' | 'nodes' | 'services'>,
 ): number {
   const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop]));
   const address = new Map(services.map((s) => [s.name, s.address]));
@@ -249,7 +249,7 @@ export function strayed(
 /** R3-12: replies at a place that were served elsewhere, in a tunnel or not. */
 export function indirect(
   packets: readonly SeenPacket[],
-  { connections, services }: Pick<Trail, 'connections' | 'services'>,
+  { connections, services }: Pick<Timeline, 'connections' | 'services'>,
   pop: string,
 ): number {
   const anycast = new Set(services.map((s) => s.address));
@@ -269,7 +269,7 @@ export function addedUs(connections: readonly Connection[], pop: string, beside:
 }
 
 /** R3-29: PoPs that an answer leaves out, or whose servers it tells less of than load and, where they served, latency. */
-export function incomplete({ feedback, pops }: Pick<Trail, 'feedback' | 'pops'>): number {
+export function incomplete({ feedback, pops }: Pick<Timeline, 'feedback' | 'pops'>): number {
   return feedback.reduce(
     (sum, answer) =>
       sum +
@@ -285,7 +285,7 @@ export function incomplete({ feedback, pops }: Pick<Trail, 'feedback' | 'pops'>)
 }
 
 /** R3-38: entries that an answer told otherwise than the tables had them. */
-export function wrongAnswers({ answers, tables }: Pick<Trail, 'answers' | 'tables'>): number {
+export function wrongAnswers({ answers, tables }: Pick<Timeline, 'answers' | 'tables'>): number {
   return answers.reduce(
     (sum, { atUs, entries }) =>
       sum +
@@ -328,7 +328,7 @@ const ACK = 0x10;
  */
 export function untrue(
   packets: readonly SeenPacket[],
-  { answers, nodes, services, slots }: Pick<Trail, 'answers' | 'nodes' | 'services' | 'slots'>,
+  { answers, nodes, services, slots }: Pick<Timeline, 'answers' | 'nodes' | 'services' | 'slots'>,
   pop: string,
 ): number | undefined {
   const told = answers.at(-1)?.entries[pop];

@@ -10,7 +10,7 @@ import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { lawOf } from '../system.ts';
 import { FATES, fates, loadsOverTime, sharesOverTime, tablePicture, type FateBar } from './charts.ts';
-import { configOf, trailOf, type Connection, type TableDump, type Trail } from './evidence.ts';
+import { configOf, timelineOf, type Connection, type TableDump, type Timeline } from './evidence.ts';
 import { loadSeries, startedIn } from './measures.ts';
 
 const MOST_TIMELINES = 10;
@@ -26,7 +26,7 @@ interface Part {
   readonly name: string;
   readonly evidence: CellEvidence;
   readonly phase: CellEvidence['phases'][number];
-  readonly trail: Trail;
+  readonly timeline: Timeline;
   /** Begun in the phase. */
   readonly connections: readonly Connection[];
 }
@@ -42,23 +42,23 @@ export const page: ReportPage = {
 function partsOf({ cells }: JudgedRun): Part[] {
   return [...cells].flatMap(([cell, [evidence]]) =>
     (evidence?.phases ?? []).flatMap((phase, _, all): Part[] => {
-      const trail = trailOf(evidence!, phase);
-      if (typeof trail === 'string') return [];
-      const connections = startedIn(trail.connections, { fromUs: 0, toUs: phase.durationUs });
+      const timeline = timelineOf(evidence!, phase);
+      if (typeof timeline === 'string') return [];
+      const connections = startedIn(timeline.connections, { fromUs: 0, toUs: phase.durationUs });
       const name = [cell, all.length > 1 ? phase.phase : ''].filter(Boolean).join(' ') || evidence!.lab.name;
-      return connections.length === 0 ? [] : [{ name, evidence: evidence!, phase, trail, connections }];
+      return connections.length === 0 ? [] : [{ name, evidence: evidence!, phase, timeline, connections }];
     }),
   );
 }
 
-const popsOf = (parts: readonly Part[]): string[] => [...new Set(parts.flatMap((p) => p.trail.pops.map((pop) => pop.name)))];
+const popsOf = (parts: readonly Part[]): string[] => [...new Set(parts.flatMap((p) => p.timeline.pops.map((pop) => pop.name)))];
 
 /** Requests that are traffic, readings, or policies, which are drawn as such. */
 const DRAWN_ELSEWHERE: ReadonlySet<string> = new Set(['Connect', 'SetPolicies', 'GetPolicies', 'PullFeedback', 'Flood']);
 
 /** Policies and events, as lines in a chart; those that come together are one. */
-function marksOf({ evidence, phase, trail }: Part): Mark[] {
-  const policies = trail.policies
+function marksOf({ evidence, phase, timeline }: Part): Mark[] {
+  const policies = timeline.policies
     .filter((p) => p.sentUs >= 0 && p.sentUs < phase.durationUs)
     .map((p) => ({
       x: p.sentUs / 1e6,
@@ -176,8 +176,8 @@ function loads(parts: readonly Part[]): VNode | null {
   const busy = parts
     .map((part) => ({
       part,
-      lines: part.trail.pops.flatMap((pop) =>
-        loadSeries(part.trail.loads, pop.name, part.trail.feedbackUs)
+      lines: part.timeline.pops.flatMap((pop) =>
+        loadSeries(part.timeline.loads, pop.name, part.timeline.feedbackUs)
           .filter((l) => l.atUs >= 0 && l.atUs < part.phase.durationUs)
           .map((l) => ({ seconds: l.atUs / 1e6, pop: pop.name, percent: 100 * l.load })),
       ),
@@ -207,16 +207,16 @@ function tables(parts: readonly Part[]): VNode | null {
   const pops = popsOf(parts);
   const [part] = parts;
   if (!part) return null;
-  const { trail } = part;
-  const services = trail.services.map((s) => s.name);
-  const donor = [...Map.groupBy(trail.tables, (t) => t.pop)].sort(([, a], [, b]) => b.length - a.length)[0];
+  const { timeline } = part;
+  const services = timeline.services.map((s) => s.name);
+  const donor = [...Map.groupBy(timeline.tables, (t) => t.pop)].sort(([, a], [, b]) => b.length - a.length)[0];
   if (!donor) return null;
   const [pop, dumps] = donor;
   const before: TableDump = {
     atUs: 0,
     pop,
     version: 0,
-    tables: Object.fromEntries(services.map((s) => [s, new Array<string>(trail.slots).fill('')])),
+    tables: Object.fromEntries(services.map((s) => [s, new Array<string>(timeline.slots).fill('')])),
   };
   const changed = dumps
     .filter((d, i) => services.some((s) => d.tables[s]?.join() !== (dumps[i - 1] ?? before).tables[s]?.join()))

@@ -20,7 +20,7 @@ import {
   unmeasured,
 } from './measures.ts';
 import { passagesAt, passagesOf, type Passages } from './wire.ts';
-import { phaseStartMs, trailOf, type Message, type Trail } from './evidence.ts';
+import { phaseStartMs, timelineOf, type Message, type Timeline } from './evidence.ts';
 
 const METRICS = {
   spread: 'Largest less smallest latency of a message, a quantile of them; a replica that never came counts as infinitely late (R0-1).',
@@ -113,10 +113,10 @@ const latencyVariation: Check<Keys> = {
     ];
   },
   figures(target, evidence, phase, window) {
-    const trail = trailOf(evidence, phase);
-    if (typeof trail === 'string') return missing(trail);
+    const timeline = timelineOf(evidence, phase);
+    if (typeof timeline === 'string') return missing(timeline);
     const only = target.consumers === undefined ? undefined : new Set(expandAll(target.consumers));
-    const messages = trail.messages.filter((m) => m.atUs >= window.fromUs && m.atUs < window.toUs);
+    const messages = timeline.messages.filter((m) => m.atUs >= window.fromUs && m.atUs < window.toUs);
     const startMs = phaseStartMs(phase);
     const during = <T extends { atMs: number }>(list: readonly T[]): T[] =>
       list.filter((e) => e.atMs >= startMs + window.fromUs / 1000 && e.atMs < startMs + window.toUs / 1000);
@@ -124,18 +124,18 @@ const latencyVariation: Check<Keys> = {
     const exact = (value: number): Figures => ({ kind: 'exact', value });
     const ns = (us: number): bigint => BigInt(phase.startedNs) + BigInt(Math.round(us * 1000));
     const onWire = (figures: (passages: ReadonlyMap<string, Passages>) => Figures): Figures => {
-      const passages = passagesOf(evidence, trail.nodes);
+      const passages = passagesOf(evidence, timeline.nodes);
       if (typeof passages === 'string') return missing(passages);
       return [...passages.values()].some((p) => p.sent.length > 0) ? figures(passages) : missing('no PPN was seen to send a message');
     };
     // Of what the nodes did, whether messages came or not.
     switch (target.metric) {
       case 'directives':
-        return trail.iterations.length === 0 ? missing('no RDN left a log') : exact(during(trail.directives).length);
+        return timeline.iterations.length === 0 ? missing('no RDN left a log') : exact(during(timeline.directives).length);
       case 'unmeasured':
-        return trail.iterations.length === 0 || trail.directives.length === 0
+        return timeline.iterations.length === 0 || timeline.directives.length === 0
           ? missing('no RDN left a log')
-          : onWire((passages) => exact(unmeasured(trail, passages, startMs + window.fromUs / 1000, startMs + window.toUs / 1000)));
+          : onWire((passages) => exact(unmeasured(timeline, passages, startMs + window.fromUs / 1000, startMs + window.toUs / 1000)));
       case 'sent':
         return onWire((passages) => {
           const own = passages.get(target.ppn ?? '');
@@ -146,15 +146,15 @@ const latencyVariation: Check<Keys> = {
       case 'epochs':
         return onWire((passages) => exact(epochChanges(passages, ns(window.fromUs), ns(window.toUs))));
       case 'lookups':
-        return trail.lookUps.length === 0
+        return timeline.lookUps.length === 0
           ? missing('no PPN asked for a flow')
-          : exact(trail.lookUps.length - new Set(trail.lookUps.map((l) => l.key)).size);
+          : exact(timeline.lookUps.length - new Set(timeline.lookUps.map((l) => l.key)).size);
       case 'triggered':
-        return trail.iterations.length === 0
+        return timeline.iterations.length === 0
           ? missing('no RDN left a log')
-          : exact(during(trail.iterations).filter((i) => i.trigger === target.trigger).length);
+          : exact(during(timeline.iterations).filter((i) => i.trigger === target.trigger).length);
       case 'period': {
-        const times = during(trail.iterations).map((i) => i.atMs);
+        const times = during(timeline.iterations).map((i) => i.atMs);
         return times.length < 2
           ? missing('fewer than two iterations in the window')
           : exact(
@@ -165,14 +165,18 @@ const latencyVariation: Check<Keys> = {
             );
       }
       case 'conformance':
-        return trail.directives.length === 0 ? missing('no RDN left a log') : onWire((passages) => exact(conformance(trail, passages)));
+        return timeline.directives.length === 0
+          ? missing('no RDN left a log')
+          : onWire((passages) => exact(conformance(timeline, passages)));
       case 'metrics':
-        return metricsError(trail, (consumer) => passagesAt(evidence, trail.nodes, consumer));
+        return metricsError(timeline, (consumer) => passagesAt(evidence, timeline.nodes, consumer));
       case 'order':
-        return trail.directives.length === 0 ? missing('no RDN left a log') : onWire((passages) => exact(orderErrors(trail, passages)));
+        return timeline.directives.length === 0
+          ? missing('no RDN left a log')
+          : onWire((passages) => exact(orderErrors(timeline, passages)));
       case 'hold': {
         return onWire((passages) => {
-          const values = holdErrors(trail, passages, ns(window.fromUs), ns(window.toUs));
+          const values = holdErrors(timeline, passages, ns(window.fromUs), ns(window.toUs));
           return values.length === 0 ? missing('nothing was held in the window') : { kind: 'quantile', values, quantile };
         });
       }
@@ -185,7 +189,7 @@ const latencyVariation: Check<Keys> = {
     if (messages.length === 0) return missing('no message was sent in the window: did its request succeed?');
     const clockBoundUs = Math.max(...messages.map((m) => m.clockBoundUs));
     return {
-      ...ofMessages(target, messages, only, trail, startMs, window, quantile),
+      ...ofMessages(target, messages, only, timeline, startMs, window, quantile),
       ...(clockBoundUs > 0 && !COUNTS.includes(target.metric) && target.metric !== 'misses' ? { clockBoundUs } : {}),
     };
   },
@@ -195,7 +199,7 @@ function ofMessages(
   target: Keys,
   messages: readonly Message[],
   only: ReadonlySet<string> | undefined,
-  trail: Trail,
+  timeline: Timeline,
   startMs: number,
   window: Window,
   quantile: number,
@@ -231,7 +235,7 @@ function ofMessages(
       return exact(judged.flat().filter((us) => us > deadlineUs).length);
     }
     case 'undelivered':
-      return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(trail, messages, only) };
+      return { kind: 'exact', value: judged.flat().filter((us) => us === Infinity).length, ...whereLost(timeline, messages, only) };
     case 'exits':
       return !came
         ? missing('no message came to a consumer')
@@ -243,7 +247,7 @@ function ofMessages(
             messages.reduce((sum, m) => sum + [...m.receipts].reduce((n, [c, r]) => n + (only && !only.has(c) ? 0 : r.copies - 1), 0), 0),
           );
     case 'estimate':
-      return estimateError(messages, trail, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
+      return estimateError(messages, timeline, only, startMs + window.fromUs / 1000, startMs + window.toUs / 1000);
     case 'recovery':
     case 'iterations': {
       if (target.event === undefined || target.limit === undefined) return missing(`${target.metric} needs event and limit`);
@@ -258,7 +262,7 @@ function ofMessages(
       return exact(
         atUs === Infinity
           ? Infinity
-          : trail.iterations.filter((i) => i.atMs > startMs + eventUs / 1000 && i.atMs <= startMs + atUs / 1000).length,
+          : timeline.iterations.filter((i) => i.atMs > startMs + eventUs / 1000 && i.atMs <= startMs + atUs / 1000).length,
       );
     }
     default:
@@ -268,8 +272,8 @@ function ofMessages(
 
 const PLACES = 3;
 
-function whereLost(trail: Trail, messages: readonly Message[], only: ReadonlySet<string> | undefined): { detail?: string } {
-  const places = [...lostAt(trail, messages, only)];
+function whereLost(timeline: Timeline, messages: readonly Message[], only: ReadonlySet<string> | undefined): { detail?: string } {
+  const places = [...lostAt(timeline, messages, only)];
   const seconds = (us: number): string => (us / 1e6).toFixed(1);
   const named = places
     .slice(0, PLACES)
@@ -288,7 +292,7 @@ export const spreadOf = (latencies: readonly number[]): number =>
 /** R0-7: the consumer's median latency against the median of what was expected meanwhile. */
 function estimateError(
   messages: readonly Message[],
-  { iterations }: Trail,
+  { iterations }: Timeline,
   only: ReadonlySet<string> | undefined,
   fromMs: number,
   toMs: number,
@@ -306,7 +310,7 @@ function estimateError(
 }
 
 /** R0-22: what the control plane answered of consumers that were captured, against what had come there until then. */
-function metricsError({ answers }: Trail, at: (consumer: string) => Passages | string): Figures {
+function metricsError({ answers }: Timeline, at: (consumer: string) => Passages | string): Figures {
   let why = 'nobody asked for metrics after messages had come';
   const differences = answers.flatMap(({ atNs, consumers }) =>
     consumers.flatMap(({ consumer, metrics }) => {

@@ -58,7 +58,7 @@ export interface IterationLog {
   readonly tookMs: number;
 }
 
-export interface Trail {
+export interface Timeline {
   readonly nodes: readonly NodeInfo[];
   readonly messages: readonly Message[];
   /** Of GetLSAGMetrics. */
@@ -71,12 +71,12 @@ export interface Trail {
 }
 
 /** A text says why there is none. */
-export const trailOf = perPhase(readTrail);
+export const timelineOf = perPhase(readTimeline);
 
 /** Milliseconds since the epoch of a moment of the phase. */
 export const phaseStartMs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n) / 1000;
 
-function readTrail(evidence: CellEvidence, phase: PhaseRecord): Trail | string {
+function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | string {
   const system = evidence.lab.systems.find((s) => s.name === 'replication');
   if (!system) return 'this cell has no replication system';
   const config = system.config as unknown as ReplicationFile;
@@ -214,7 +214,7 @@ function membership(evidence: CellEvidence, phase: PhaseRecord, config: Replicat
 }
 
 /** What GetLSAGMetrics answered. */
-function answersOf(evidence: CellEvidence, phase: PhaseRecord): Trail['answers'] {
+function answersOf(evidence: CellEvidence, phase: PhaseRecord): Timeline['answers'] {
   return requests(evidence, phase).flatMap(({ operation, answer, answeredUs }) =>
     operation === 'GetLSAGMetrics'
       ? [

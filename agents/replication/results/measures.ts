@@ -1,20 +1,20 @@
 /** What nodes did, held against what they were told. Pure. */
-import type { Message, Trail } from './evidence.ts';
+import type { Message, Timeline } from './evidence.ts';
 import type { ConsumerMetrics } from '../protocol.ts';
 import { deviationOf } from '../routing/latencies.ts';
 import type { Passage, Passages } from './wire.ts';
 
 /** Directive of a graph that ruled a node in an epoch: its last one until then. */
-function ruling({ directives }: Trail, graph: number, epoch: number, node: string) {
+function ruling({ directives }: Timeline, graph: number, epoch: number, node: string) {
   return directives.filter((d) => d.graph === graph && d.epoch <= epoch && d.destinations[node]).at(-1)?.destinations[node];
 }
 
 /** By graph, epoch and node: looked up once. */
-function rulings(trail: Trail): (graph: number, epoch: number, node: string) => ReturnType<typeof ruling> {
+function rulings(timeline: Timeline): (graph: number, epoch: number, node: string) => ReturnType<typeof ruling> {
   const known = new Map<string, ReturnType<typeof ruling>>();
   return (graph, epoch, node) => {
     const key = `${graph} ${epoch} ${node}`;
-    if (!known.has(key)) known.set(key, ruling(trail, graph, epoch, node));
+    if (!known.has(key)) known.set(key, ruling(timeline, graph, epoch, node));
     return known.get(key);
   };
 }
@@ -27,10 +27,10 @@ const messageOf = (p: Passage): string => `${p.graph} ${p.source} ${p.sequence}`
  * R0-6: replicas to somebody whom the directive does not name there, or twice to the same; and messages of a producer
  * that came to a PPN which is not their entry.
  */
-export function conformance(trail: Trail, passages: ReadonlyMap<string, Passages>): number {
-  const rule = rulings(trail);
-  const producers = new Set(trail.nodes.filter((n) => n.role === 'producer').map((n) => n.id));
-  const entries = Map.groupBy(trail.directives, (d) => d.graph);
+export function conformance(timeline: Timeline, passages: ReadonlyMap<string, Passages>): number {
+  const rule = rulings(timeline);
+  const producers = new Set(timeline.nodes.filter((n) => n.role === 'producer').map((n) => n.id));
+  const entries = Map.groupBy(timeline.directives, (d) => d.graph);
   let violations = 0;
   for (const [node, { arrived, sent }] of passages) {
     const done = new Set<string>();
@@ -51,15 +51,15 @@ export function conformance(trail: Trail, passages: ReadonlyMap<string, Passages
 const CHANGING_MS = 200;
 
 /** Is a node the entry of a graph at a moment, or was it until just before, or will it be at once? */
-function isEntry(directives: Trail['directives'], node: string, atMs: number): boolean {
+function isEntry(directives: Timeline['directives'], node: string, atMs: number): boolean {
   const ruling = directives.filter((d) => d.atMs <= atMs + CHANGING_MS);
   const before = ruling.findLastIndex((d) => d.atMs <= atMs - CHANGING_MS);
   return ruling.slice(Math.max(0, before)).some((d) => d.entry === node);
 }
 
 /** R0-15: of one message at one node, those that are not held leave in the directive's order. */
-export function orderErrors(trail: Trail, passages: ReadonlyMap<string, Passages>): number {
-  const rule = rulings(trail);
+export function orderErrors(timeline: Timeline, passages: ReadonlyMap<string, Passages>): number {
+  const rule = rulings(timeline);
   let errors = 0;
   for (const [node, { sent }] of passages) {
     for (const own of Map.groupBy(sent, messageOf).values()) {
@@ -81,8 +81,8 @@ export function orderErrors(trail: Trail, passages: ReadonlyMap<string, Passages
  * held. Relative holds count from the arrival there, absolute ones from the generation; a message that arrives after its
  * time was not held. `fromNs`, `toNs`: epoch nanoseconds. In the order of time.
  */
-export function holdErrors(trail: Trail, passages: ReadonlyMap<string, Passages>, fromNs: bigint, toNs: bigint): number[] {
-  const rule: Rule = rulings(trail);
+export function holdErrors(timeline: Timeline, passages: ReadonlyMap<string, Passages>, fromNs: bigint, toNs: bigint): number[] {
+  const rule: Rule = rulings(timeline);
   return [...passages]
     .flatMap(([node, { arrived, sent }]) => {
       const arrival = new Map<string, bigint>();
@@ -152,7 +152,7 @@ export function epochChanges(passages: ReadonlyMap<string, Passages>, fromNs: bi
 
 /** R0-14: of the iterations' paths that carry messages, those that no measurement message was seen to take since the iteration before. */
 export function unmeasured(
-  { iterations, directives }: Pick<Trail, 'iterations' | 'directives'>,
+  { iterations, directives }: Pick<Timeline, 'iterations' | 'directives'>,
   passages: ReadonlyMap<string, Passages>,
   fromMs: number,
   toMs: number,
@@ -201,7 +201,7 @@ export function recovery(
 
 /** R0-5: where the replicas were lost that consumers never got, by what PPNs say they sent: "p1>p4", most first. */
 export function lostAt(
-  { nodes, replicas }: Trail,
+  { nodes, replicas }: Timeline,
   messages: readonly Message[],
   consumers?: ReadonlySet<string>,
 ): ReadonlyMap<string, { readonly count: number; readonly firstUs: number; readonly lastUs: number }> {

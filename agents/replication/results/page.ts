@@ -11,7 +11,7 @@ import { cumulative, releaseErrors, spreadOverTime, strips, type ErrorBar, type 
 import { entryLatencies } from './measures.ts';
 import { passagesOf } from './wire.ts';
 import { spreadOf } from './check.ts';
-import { phaseStartMs, trailOf, type DirectiveLog, type Message, type Trail } from './evidence.ts';
+import { phaseStartMs, timelineOf, type DirectiveLog, type Message, type Timeline } from './evidence.ts';
 
 /** The first graph is built while agents are starting. */
 const SETTLED_US = 2_000_000;
@@ -25,7 +25,7 @@ interface Part {
   readonly name: string;
   readonly evidence: CellEvidence;
   readonly phase: CellEvidence['phases'][number];
-  readonly trail: Trail;
+  readonly timeline: Timeline;
   /** After settling. */
   readonly messages: readonly Message[];
 }
@@ -44,12 +44,12 @@ function partsOf({ cells }: JudgedRun): Part[] {
   return [...cells].flatMap(([cell, repeats]) => {
     const [evidence] = repeats;
     return (evidence?.phases ?? []).flatMap((phase, _, all): Part[] => {
-      const trail = trailOf(evidence as CellEvidence, phase);
-      if (typeof trail === 'string') return [];
+      const timeline = timelineOf(evidence as CellEvidence, phase);
+      if (typeof timeline === 'string') return [];
       const from = all[0] === phase ? SETTLED_US : 0;
-      const messages = trail.messages.filter((m) => m.atUs >= from && m.atUs < phase.durationUs);
+      const messages = timeline.messages.filter((m) => m.atUs >= from && m.atUs < phase.durationUs);
       const name = [cell, all.length > 1 ? phase.phase : ''].filter(Boolean).join(' ') || (evidence as CellEvidence).lab.name;
-      return messages.length === 0 ? [] : [{ name, evidence: evidence as CellEvidence, phase, trail, messages }];
+      return messages.length === 0 ? [] : [{ name, evidence: evidence as CellEvidence, phase, timeline, messages }];
     });
   });
 }
@@ -58,11 +58,11 @@ const latencies = (m: Message): number[] => m.expected.map((c) => m.receipts.get
 
 function fairness(parts: readonly Part[]): VNode {
   const series = parts.map((p) => p.name);
-  const rows = parts.map(({ name, messages, evidence, phase, trail }) => {
+  const rows = parts.map(({ name, messages, evidence, phase, timeline }) => {
     const spreads = messages.map((m) => spreadOf(latencies(m)));
     const all = messages.flatMap(latencies);
     const q = (values: number[], at: number) => (quantileOf(values, at) === Infinity ? 'never' : formatDurationUs(quantileOf(values, at)));
-    const passages = passagesOf(evidence, trail.nodes);
+    const passages = passagesOf(evidence, timeline.nodes);
     const entered = typeof passages === 'string' ? [] : entryLatencies(messages, passages, BigInt(phase.startedNs));
     const lost = all.filter((us) => us === Infinity).length;
     return html`<tr>
@@ -147,9 +147,9 @@ function perConsumer(parts: readonly Part[]): VNode {
   </section>`;
 }
 
-function stripsOf({ messages, trail, phase }: Part): Strip[] {
+function stripsOf({ messages, timeline, phase }: Part): Strip[] {
   const endMs = phaseStartMs(phase) + phase.durationUs / 1000;
-  const last = trail.iterations.findLast((i) => i.atMs < endMs);
+  const last = timeline.iterations.findLast((i) => i.atMs < endMs);
   const consumers = [...new Set(messages.flatMap((m) => m.expected))];
   return consumers.flatMap((consumer): Strip[] => {
     const values = messages.flatMap((m) => m.receipts.get(consumer)?.latencyUs ?? []);
@@ -177,11 +177,11 @@ function overTime(parts: readonly Part[]): VNode {
       holds. Dashed: events of the topology.
     </p>
     <div>
-      ${parts.slice(0, MOST_TIMELINES).map(({ name, evidence, phase, trail }) => {
-        const messages = trail.messages.filter((m) => m.atUs >= 0 && m.atUs < phase.durationUs);
+      ${parts.slice(0, MOST_TIMELINES).map(({ name, evidence, phase, timeline }) => {
+        const messages = timeline.messages.filter((m) => m.atUs >= 0 && m.atUs < phase.durationUs);
         const spreads = messages.map((m) => ({ seconds: m.atUs / 1e6, us: spreadOf(latencies(m)) }));
         const start = phaseStartMs(phase);
-        const changes = trail.iterations
+        const changes = timeline.iterations
           .filter((i) => i.changed > 0)
           .map((i) => (i.atMs - start) / 1000)
           .filter((s) => s >= 0 && s <= phase.durationUs / 1e6);
@@ -235,11 +235,11 @@ function dotOf(directives: readonly DirectiveLog[]): string {
 
 async function graphs(parts: readonly Part[]): Promise<VNode | null> {
   const found = parts
-    .flatMap(({ name, trail, phase, messages }) => {
+    .flatMap(({ name, timeline, phase, messages }) => {
       const lastMs = phaseStartMs(phase) + (messages.at(-1)?.atUs ?? 0) / 1000;
       const last = [
         ...Map.groupBy(
-          trail.directives.filter((d) => d.atMs <= lastMs),
+          timeline.directives.filter((d) => d.atMs <= lastMs),
           (d) => d.graph,
         ).values(),
       ].flatMap((own) => own.at(-1) ?? []);

@@ -15,7 +15,7 @@ interface Said {
   readonly again: number;
 }
 
-export class Outbox {
+export class SendQueue {
   readonly #said = new Map<string, Map<string, Said>>();
   #period = 0;
 
