@@ -29,7 +29,7 @@ const OVERSHOOT = 1.2;
 const PROTECTION_PERIODS = 50;
 /** A rate stands for so many periods without another message: feedback may be lost (R4-17). */
 const HOLD_PERIODS = 30;
-/** Release messages after the end of contention: a change is said three times (outbox.ts). */
+/** Release messages after the end of contention: a change is said three times (sendqueue.ts). */
 const RELEASES = 3;
 
 /** A rate over time, in two windows of which the older is whole. */
