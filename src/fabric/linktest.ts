@@ -1,5 +1,8 @@
 /** Measures every declared link, both directions, and says which are not what the topology declares. */
 import { join } from 'node:path';
+import { Type, type Static } from 'typebox';
+import { parseJson } from '../core/json.ts';
+import type { DeepReadonly } from '../core/readonly.ts';
 import { sleep, type Context } from '../core/context.ts';
 import { wilson } from '../core/wilson.ts';
 import { NetrigError } from '../core/errors.ts';
@@ -10,16 +13,18 @@ import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import type { EndpointRef, Fabric, Impairment, Link, Tolerance } from '../topology/model.ts';
 import { endpointName, isImpaired } from '../topology/lab.ts';
 
-interface ProbeReport {
-  readonly id: string;
-  readonly sent: number;
-  readonly sendErrors: number;
-  readonly received: number;
-  readonly rateBps: number;
-  readonly offeredBps: number;
-  readonly delayMedianUs: number;
-  readonly delayP90Us: number;
-}
+/** A line of native/linkprobe. */
+const probeReport = Type.Object({
+  id: Type.String(),
+  sent: Type.Number(),
+  sendErrors: Type.Number(),
+  received: Type.Number(),
+  rateBps: Type.Number(),
+  offeredBps: Type.Number(),
+  delayMedianUs: Type.Number(),
+  delayP90Us: Type.Number(),
+});
+type ProbeReport = DeepReadonly<Static<typeof probeReport>>;
 
 interface ProbeResult extends ProbeReport {
   readonly clockBoundUs: number;
@@ -216,7 +221,7 @@ const parseResults = (stdout: string): ProbeReport[] =>
   stdout
     .split('\n')
     .filter(Boolean)
-    .map((line) => JSON.parse(line) as ProbeReport);
+    .map((line) => parseJson(probeReport, line));
 const linkprobe = (machine: Machine, lingerMs: number): string[] => [join(machine.runtime.nativeDir, 'linkprobe'), String(lingerMs)];
 
 async function probeHere(

@@ -1,5 +1,7 @@
 /** The machines that labs go to, connected and probed: one of a rig file, or the one that netrig runs on. */
 import { isDeepStrictEqual } from 'node:util';
+import { Type } from 'typebox';
+import { parseJson } from '../core/json.ts';
 import { ClockWatch, type ClockPort } from '../clocks/watch.ts';
 import { stage, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
@@ -224,14 +226,15 @@ async function requireImage(machine: Machine, image: string): Promise<void> {
     });
 }
 
-interface IpAddress {
-  mtu: number;
-  addr_info: { family: string; local: string }[];
-}
+/** What is read of `ip -j`. */
+const ipAddresses = Type.Array(
+  Type.Object({ mtu: Type.Number(), addr_info: Type.Array(Type.Object({ family: Type.String(), local: Type.Optional(Type.String()) })) }),
+);
+const ipLinks = Type.Array(Type.Object({ address: Type.String(), mtu: Type.Number() }));
 
 export async function probeDataPort(machine: Machine, { device, address }: { device: string; address: string | null }): Promise<DataPort> {
   const { stdout, exitCode, stderr } = await machine.exec(['ip', '-j', 'addr', 'show', 'dev', device], { allowFailure: true });
-  const [nic] = exitCode === 0 ? (JSON.parse(stdout) as IpAddress[]) : [];
+  const [nic] = exitCode === 0 ? parseJson(ipAddresses, stdout) : [];
   const own = address ?? nic?.addr_info.find((a) => a.family === 'inet')?.local;
   if (!nic || own === undefined)
     throw new NetrigError(
@@ -246,6 +249,6 @@ export async function probeDataPort(machine: Machine, { device, address }: { dev
 export async function probeCable(machine: Machine, nic: string): Promise<string | null> {
   const { stdout, exitCode } = await machine.exec(['ip', '-j', 'link', 'show', 'dev', nic], { allowFailure: true });
   if (exitCode !== 0) return null;
-  const [found] = JSON.parse(stdout) as { address: string; mtu: number }[];
+  const [found] = parseJson(ipLinks, stdout);
   return `${found?.address}, MTU ${found?.mtu}`;
 }

@@ -3,10 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Type, type Static } from 'typebox';
 import type { AgentSetup, AgentStatus } from './protocol.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
+import { parseJson } from '../core/json.ts';
+import type { DeepReadonly } from '../core/readonly.ts';
 import type { AgentRecord } from '../evidence/records.ts';
 
 /** What an agent leaves; the machine that carried it, and its clock, are known to the caller. */
@@ -45,6 +48,14 @@ export interface SupervisorInput {
   readonly folder: string;
 }
 
+/** JSON-RPC 2.0. */
+const answer = Type.Object({
+  id: Type.Number(),
+  result: Type.Optional(Type.Unknown()),
+  error: Type.Optional(Type.Object({ message: Type.String() })),
+});
+type Answer = DeepReadonly<Static<typeof answer>>;
+
 /** One agent process and its calls in flight. */
 class AgentProcess {
   readonly process: HostProcess;
@@ -72,15 +83,15 @@ class AgentProcess {
   }
 
   #answer(line: string): void {
-    let message: { id?: number; result?: unknown; error?: { message: string } };
+    let message: Answer;
     try {
-      message = JSON.parse(line) as typeof message;
+      message = parseJson(answer, line);
     } catch {
       return; // a stray print; agents log to stderr
     }
-    const call = this.#pending.get(message.id ?? -1);
+    const call = this.#pending.get(message.id);
     if (!call) return;
-    this.#pending.delete(message.id as number);
+    this.#pending.delete(message.id);
     if (message.error) call.reject(new NetrigError('AGENT_FAILED', `${this.#label}: ${message.error.message}`));
     else call.resolve(message.result);
   }

@@ -1,4 +1,7 @@
 /** What each traffic tool is started with, and what its output says. Pure. */
+import { Type, type Static } from 'typebox';
+import { parseJson } from '../core/json.ts';
+import type { DeepReadonly } from '../core/readonly.ts';
 import type { DatagramCount, FlowResult } from '../evidence/records.ts';
 import type { Flow } from '../topology/model.ts';
 
@@ -165,29 +168,36 @@ export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string
   }
 }
 
-interface Iperf3Sum {
-  start: number;
-  end: number;
-  seconds: number;
-  bytes: number;
-  bits_per_second: number;
-  packets?: number;
-  lost_packets?: number;
-  retransmits?: number;
-}
-interface Iperf3Stream {
-  udp?: { out_of_order?: number };
-}
-interface Iperf3 {
-  error?: string;
-  start?: { connected?: unknown[] };
-  intervals?: { sum: Iperf3Sum }[];
-  end?: { streams?: Iperf3Stream[]; sum_received?: Iperf3Sum; sum_sent?: Iperf3Sum; sum?: Iperf3Sum };
-}
+const optional = Type.Optional;
+const counts = { packets: optional(Type.Number()), lost_packets: optional(Type.Number()) };
+const iperf3Interval = Type.Object({
+  start: Type.Number(),
+  end: Type.Number(),
+  bytes: Type.Number(),
+  bits_per_second: Type.Number(),
+  ...counts,
+});
+const iperf3Total = Type.Object({ ...counts, retransmits: optional(Type.Number()) });
+/** What is read of `iperf3 -J`; it tells more. */
+const iperf3Output = Type.Object({
+  error: optional(Type.String()),
+  start: optional(Type.Object({ connected: optional(Type.Array(Type.Unknown())) })),
+  intervals: optional(Type.Array(Type.Object({ sum: iperf3Interval }))),
+  end: optional(
+    Type.Object({
+      streams: optional(Type.Array(Type.Object({ udp: optional(Type.Object({ out_of_order: optional(Type.Number()) })) }))),
+      sum_sent: optional(iperf3Total),
+      sum: optional(iperf3Total),
+    }),
+  ),
+});
+type Iperf3 = DeepReadonly<Static<typeof iperf3Output>>;
+/** Of an interval or of the whole. */
+type Iperf3Counts = DeepReadonly<Static<typeof iperf3Total>>;
 
 function parseIperf3(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
-  const client = (clientOutput.trim() ? JSON.parse(clientOutput) : {}) as Iperf3;
-  const server = (serverOutput.trim() ? JSON.parse(serverOutput) : {}) as Iperf3;
+  const read = (output: string): Iperf3 => (output.trim() ? parseJson(iperf3Output, output) : {});
+  const [client, server] = [read(clientOutput), read(serverOutput)];
   const intervals = (server.intervals ?? []).map(({ sum }) => ({ startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second }));
   const receivedBytes = (server.intervals ?? []).reduce((total, { sum }) => total + sum.bytes, 0);
   const error = client.error ?? (intervals.length === 0 ? (server.error ?? 'the receiver reported nothing') : undefined);
@@ -213,7 +223,7 @@ function iperf3Datagrams(client: Iperf3, server: Iperf3): Pick<FlowResult, 'data
   if (total === undefined || !server.end) return { uncounted: 'iperf3 ended without its counts' };
   const disordered = (server.end.streams ?? []).reduce((sum, { udp }) => sum + (udp?.out_of_order ?? 0), 0);
   if (disordered > 0) return { uncounted: `${disordered} datagrams came late or twice, which iperf3 cannot tell apart: use tool: mgen` };
-  const received = (sum: Iperf3Sum | undefined): number => (sum?.packets ?? 0) - (sum?.lost_packets ?? 0);
+  const received = (sum: Iperf3Counts | undefined): number => (sum?.packets ?? 0) - (sum?.lost_packets ?? 0);
   const [own, theirs] = [client.intervals ?? [], server.intervals ?? []];
   const counts = Array.from({ length: Math.max(own.length, theirs.length) }, (_, i): DatagramCount => {
     const sum = own[i]?.sum ?? theirs[i]?.sum;
@@ -243,8 +253,10 @@ function parseNetperf(flow: Flow, output: string): FlowResult {
   };
 }
 
+const proberOutput = Type.Object({ rttUs: Type.Array(Type.Union([Type.Number(), Type.Null()])), askedUs: Type.Array(Type.Number()) });
+
 function parseProber(flow: Flow, output: string): FlowResult {
-  const { rttUs, askedUs } = JSON.parse(output) as { rttUs: (number | null)[]; askedUs: number[] };
+  const { rttUs, askedUs } = parseJson(proberOutput, output);
   const answered = rttUs.filter((rtt) => rtt !== null).length;
   const datagrams = binned(
     flow,

@@ -145,7 +145,7 @@ function byIperf3(arrivals: readonly Arrival[]): FlowResult {
   });
   const client = {
     start: { connected: [{}] },
-    intervals: intervals.map(({ sum }) => ({ sum: { start: sum.start, end: sum.end, packets: 50 } })),
+    intervals: intervals.map(({ sum }) => ({ sum: { ...sum, packets: 50, lost_packets: 0 } })),
     end: { sum: { packets: SENT } },
   };
   const server = { intervals, end: { sum: { packets: highest, lost_packets: gaps }, streams: [{ udp: { out_of_order: disordered } }] } };

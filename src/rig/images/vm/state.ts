@@ -1,34 +1,39 @@
 /** What `netrig rig up` made, on disk before it is made; `rig down` needs nothing else. */
 import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Type, type Static } from 'typebox';
+import { parseJson } from '../../../core/json.ts';
+import type { DeepReadonly } from '../../../core/readonly.ts';
 import { stateRoot } from '../../labs/journal.ts';
 
-export interface VmRecord {
-  readonly address: string;
-  readonly mac: string;
+const vmRecord = Type.Object({
+  address: Type.String(),
+  mac: Type.String(),
   /** "ssh-ed25519 AAAA…" */
-  readonly hostKey: string;
-  readonly dir: string;
+  hostKey: Type.String(),
+  dir: Type.String(),
   /** File behind the page that the guest shares with this machine; null: none. */
-  readonly sharedPage: string | null;
-}
+  sharedPage: Type.Union([Type.String(), Type.Null()]),
+});
+export type VmRecord = DeepReadonly<Static<typeof vmRecord>>;
 
-export interface RigState {
-  readonly rig: string;
-  readonly path: string;
-  readonly createdAt: string;
-  readonly keyFile: string;
+const rigState = Type.Object({
+  rig: Type.String(),
+  path: Type.String(),
+  createdAt: Type.String(),
+  keyFile: Type.String(),
   /** Network namespace of the virtual machines' bridges, and the interface here that leads into it. */
-  readonly namespace: string;
-  readonly uplink: string;
-  readonly vms: Readonly<Record<string, VmRecord>>;
-}
+  namespace: Type.String(),
+  uplink: Type.String(),
+  vms: Type.Record(Type.String(), vmRecord),
+});
+export type RigState = DeepReadonly<Static<typeof rigState>>;
 
 export const rigDir = (rig: string): string => join(stateRoot(), '+rigs', rig);
 
 export function readRigState(rig: string): RigState | undefined {
   try {
-    return JSON.parse(readFileSync(join(rigDir(rig), 'rig.json'), 'utf8')) as RigState;
+    return parseJson(rigState, readFileSync(join(rigDir(rig), 'rig.json'), 'utf8'));
   } catch {
     return undefined;
   }
