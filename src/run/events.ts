@@ -10,6 +10,7 @@ import type { Supervisor } from '../systems/supervisor.ts';
 import { reconfigured } from '../topology/events.ts';
 import type { Action, Lab, LinkChange, Phase } from '../topology/model.ts';
 import { isDelayed, without } from '../topology/lab.ts';
+import { SerialQueue } from '../core/serial.ts';
 
 type Outcome = EventRecord['outcome'];
 const DONE: Outcome = { state: 'done', answer: null };
@@ -38,21 +39,12 @@ export class EventRunner {
   /** `startedMs`: start of the phase on performance.now()'s clock. */
   async run(phase: Phase, startedMs: number, signal: AbortSignal): Promise<EventRecord[]> {
     // What changes the plan, or a link in steps, is done one after the other; a signal or a cable waits for nobody.
-    let planning: Promise<void> = Promise.resolve();
-    const inTurn = (what: Action): Promise<Outcome> => {
-      const made = planning.then(() => this.#make(what));
-      // Whoever asked for it hears of its failure.
-      planning = made.then(
-        () => undefined,
-        () => undefined,
-      );
-      return made;
-    };
+    const planning = new SerialQueue();
     return Promise.all(
       phase.events.map(async ({ atUs, what }): Promise<EventRecord> => {
         await sleep(Math.max(0, startedMs + atUs / 1000 - performance.now()), signal);
         const beganMs = performance.now();
-        const outcome = await (IN_TURN.has(what.kind) ? inTurn(what) : this.#make(what));
+        const outcome = await (IN_TURN.has(what.kind) ? planning.run(() => this.#make(what)) : this.#make(what));
         return {
           action: what,
           plannedUs: atUs,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
+import { SerialQueue } from '../../src/core/serial.ts';
 import { mapConcurrent, sleep } from '../../src/core/context.ts';
 import { CODES, EXIT } from '../../src/core/errors.ts';
 import { formatDurationUs, formatRate, parseDurationUs, parseRateBps, parseSizeBytes } from '../../src/core/units.ts';
@@ -90,3 +91,20 @@ test('a capture counts its drops, and says when tcpdump cannot start', async () 
 });
 
 test('tables line up', () => assert.equal(renderTable(['a', 'b'], [['xxx', 'y']]), 'a    b\n───  ─\nxxx  y'));
+
+test('work in a queue is done in order, and a failure goes to its own caller only', async () => {
+  const queue = new SerialQueue();
+  const done: number[] = [];
+  const slow = queue.run(async () => {
+    await sleep(20);
+    done.push(1);
+  });
+  const failing = queue.run(() => {
+    done.push(2);
+    throw new Error('own');
+  });
+  const last = queue.run(() => done.push(3));
+  await assert.rejects(failing, /own/);
+  await Promise.all([slow, last]);
+  assert.deepEqual(done, [1, 2, 3]);
+});

@@ -6,7 +6,7 @@ import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, PolicyRequest } from '../config.ts';
 import { validated } from '../../lib/params.ts';
 import { CONTROLLER_OPERATIONS, known } from '../operations.ts';
-import { HostNetwork } from '../nodes/host.ts';
+import { HostNetwork } from '../../lib/hostnetwork.ts';
 import {
   MANAGER_PORT,
   type ControllerFunctions,
@@ -16,6 +16,7 @@ import {
   type PopFeedback,
 } from '../protocol.ts';
 import { nextAmounts, type Amounts, type PopState } from './law.ts';
+import { SerialQueue } from '../../../src/core/serial.ts';
 
 /** Intervals after which feedback is too old to decide by. */
 const STALE_INTERVALS = 3;
@@ -39,7 +40,7 @@ export class Controller {
   readonly #counters = { versions: 0, policiesMade: 0, policiesChanged: 0, policiesCancelled: 0, feedback: 0 };
   #version = 0;
   #timer: NodeJS.Timeout | undefined;
-  #busy = Promise.resolve();
+  readonly #turns = new SerialQueue();
 
   constructor(config: AgentConfig) {
     this.#config = config;
@@ -71,7 +72,7 @@ export class Controller {
         }),
       );
     }
-    if (this.#config.law) this.#timer = setInterval(() => void this.#inTurn(() => this.#decide()), this.#config.intervalMs);
+    if (this.#config.law) this.#timer = setInterval(() => void this.#turns.run(() => this.#decide()), this.#config.intervalMs);
   }
 
   stop(): void {
@@ -86,7 +87,7 @@ export class Controller {
       await new Promise((resolve) => setTimeout(resolve, 50));
     await Promise.all(this.#greetings);
     // One that starts anew goes on where the PoPs are.
-    if (this.#config.policies.length > 0 && this.#version === 0) await this.#inTurn(() => this.#set(this.#config.policies));
+    if (this.#config.policies.length > 0 && this.#version === 0) await this.#turns.run(() => this.#set(this.#config.policies));
   }
 
   async request(operation: string, params: unknown): Promise<unknown> {
@@ -94,7 +95,7 @@ export class Controller {
     switch (name) {
       case 'SetPolicies': {
         const { policies } = validated(CONTROLLER_OPERATIONS[name], params);
-        return this.#inTurn(() =>
+        return this.#turns.run(() =>
           this.#set(
             policies.map(({ from, to, service, amount }) => ({ from, to, service: service ?? null, amount: parseFraction(amount) })),
           ),
@@ -139,15 +140,6 @@ export class Controller {
       throw new Refusal('UnknownPoP', `no PoP "${pop}"; there are: ${this.#config.pops.map((p) => p.name).join(', ')}`);
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#busy.then(work);
-    this.#busy = done.then(
-      () => undefined,
-      () => undefined,
-    );
-    return done;
-  }
-
   /** A manager that comes back has the last table (R3 section 9.12); a new one gets the last policies. */
   async #greet(pop: string, peer: Peer<ManagerControlFunctions>): Promise<void> {
     this.#managers.set(pop, peer);
@@ -160,9 +152,9 @@ export class Controller {
     const known = this.#policies.get(pop);
     if (!known) this.#policies.set(pop, status.policies);
     else if (JSON.stringify(status.policies) !== JSON.stringify(known))
-      await this.#inTurn(() => this.#apply(new Map([[pop, known]]))).catch((error: unknown) =>
-        log('warn', 'apply', { pop, why: (error as Error).message }),
-      );
+      await this.#turns
+        .run(() => this.#apply(new Map([[pop, known]])))
+        .catch((error: unknown) => log('warn', 'apply', { pop, why: (error as Error).message }));
   }
 
   async #set(requests: readonly PolicyRequest[]): Promise<{ version: number; changed: number }> {

@@ -17,7 +17,8 @@ import {
   type WireSlot,
 } from '../protocol.ts';
 import { countOf, decode, drained, emptyTable, encode, isKept, nextDrainMs, retarget, withServers, type Table } from './table.ts';
-import { HostNetwork } from '../nodes/host.ts';
+import { HostNetwork } from '../../lib/hostnetwork.ts';
+import { SerialQueue } from '../../../src/core/serial.ts';
 
 const NOBODY = '0.0.0.0';
 /** A server that reports itself unhealthy so often in a row is not used. */
@@ -55,7 +56,7 @@ export class Manager {
   /** Of the tables. */
   #revision = 0;
   #versionSinceMs = -Infinity;
-  #pushing = Promise.resolve();
+  readonly #pushing = new SerialQueue();
   #drainTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -246,7 +247,7 @@ export class Manager {
 
   /** What has changed, to every unit; older pushes end before newer ones begin. */
   #push(): Promise<void> {
-    this.#pushing = this.#pushing.then(async () => {
+    return this.#pushing.run(async () => {
       const nowMs = Date.now();
       for (const [service, table] of this.#tables) this.#tables.set(service, drained(table, nowMs));
       const slots = this.#wire(nowMs);
@@ -274,7 +275,6 @@ export class Manager {
       if (done.includes(false) && !this.#stopped) this.#retryTimer = setTimeout(() => void this.#push(), RETRY_MS);
       this.#awaitDrain(nowMs);
     });
-    return this.#pushing;
   }
 
   #awaitDrain(nowMs: number): void {

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { BgpSpeaker } from '../config.ts';
-import { startDaemon } from './daemon.ts';
+import { startDaemon } from '../../lib/daemon.ts';
 
 /** Labs are small: a neighbour that is silent for three seconds is gone. */
 const HOLD_SECONDS = 3;

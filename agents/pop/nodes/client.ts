@@ -8,7 +8,7 @@ import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig } from '../config.ts';
 import { validated } from '../../lib/params.ts';
 import { CLIENT_OPERATIONS, known } from '../operations.ts';
-import { HostNetwork } from './host.ts';
+import { HostNetwork } from '../../lib/hostnetwork.ts';
 
 const LOG_MS = 250;
 const ROWS_A_LINE = 500;

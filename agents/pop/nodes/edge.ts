@@ -10,7 +10,8 @@ import { validated } from '../../lib/params.ts';
 import { EDGE_OPERATIONS, known } from '../operations.ts';
 import { startBgp } from './bgp.ts';
 import { Forwarder } from './forwarder.ts';
-import { HostNetwork } from './host.ts';
+import { HostNetwork } from '../../lib/hostnetwork.ts';
+import { SerialQueue } from '../../../src/core/serial.ts';
 
 const COUNT_MS = 250;
 const MEMORY = 'memory.json';
@@ -36,7 +37,7 @@ export async function startEdge({ config, secret, nativeDir, workDir }: AgentSet
 
   let version = 0;
   let memory = readMemory(workDir);
-  let programming: Promise<unknown> = Promise.resolve();
+  const programming = new SerialQueue();
   const popAt = new Map(nodes.filter((n) => n.role === 'edge' && n.name !== self.name).map((n) => [n.address, n.pop ?? '']));
   const program = async (update: { version: number; slots: readonly WireSlot[] }): Promise<number> => {
     await forwarder.program(update.version, update.slots);
@@ -54,11 +55,7 @@ export async function startEdge({ config, secret, nativeDir, workDir }: AgentSet
   };
   const functions: UnitFunctions = {
     // One after the other: a later version never ends before an earlier one.
-    program: (update) => {
-      const done = programming.then(() => program(update));
-      programming = done.catch(() => undefined);
-      return done;
-    },
+    program: (update) => programming.run(() => program(update)),
     remember: (text) => {
       memory = text;
       writeFileSync(join(workDir, MEMORY), text);

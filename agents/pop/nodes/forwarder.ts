@@ -1,9 +1,7 @@
 /** The data path of a forwarding unit: native/forwarder.c, which loads the kernel's programs and fills their tables. */
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fatal } from '../../lib/rpc.ts';
+import { Helper } from '../../lib/helper.ts';
 import { LONGEST_BYTES, type AgentConfig } from '../config.ts';
 import type { WireSlot } from '../protocol.ts';
 
@@ -13,13 +11,8 @@ export type Program = 'edge_in' | 'server_in' | 'server_out';
 const FLAGS = { away: 1, keep: 2 } as const;
 
 export class Forwarder {
-  readonly #process: ChildProcessWithoutNullStreams;
+  #helper!: Helper;
   readonly #waiting: { resolve: (answer: string) => void; reject: (error: Error) => void }[] = [];
-  #closing = false;
-
-  private constructor(process: ChildProcessWithoutNullStreams) {
-    this.#process = process;
-  }
 
   static async start(
     nativeDir: string,
@@ -28,24 +21,8 @@ export class Forwarder {
   ): Promise<Forwarder> {
     const file = join(nativeDir, 'forwarder');
     if (!existsSync(file)) throw new Error('the forwarding unit is not built: lab/setup.sh --with-pop');
-    const child = spawn(file);
-    const forwarder = new Forwarder(child);
-    let complaint = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      complaint = `${complaint}${text}`.slice(-4000);
-    });
-    child.stdin.on('error', () => undefined);
-    await new Promise<void>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('exit', (code) => reject(new Error(`the forwarding unit exited (${code}): ${complaint.trim()}`)));
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        if (line === 'ready') resolve();
-        else forwarder.#hear(line);
-      });
-    });
-    child.removeAllListeners('exit').on('exit', (code, signal) => {
-      if (!forwarder.#closing) fatal('forwarder', `exited (${signal ?? code}): ${complaint.trim()}`);
-    });
+    const forwarder = new Forwarder();
+    forwarder.#helper = await Helper.start({ name: 'forwarding unit', command: [file], onLine: (line) => forwarder.#hear(line) });
     const edge = pops.find((p) => p.name === self.pop)!.edge;
     const tunnelEnd = nodes.find((n) => n.name === edge)!.address;
     const flag = (on: boolean): number => (on ? 1 : 0);
@@ -82,8 +59,8 @@ export class Forwarder {
   /** All slots that are given, then the version rules: no packet meets half of it. */
   async program(version: number, slots: readonly WireSlot[]): Promise<void> {
     for (const { table, index, server, target, previousPops, handoff, away, keep } of slots) {
-      this.#process.stdin.write(
-        `slot ${table} ${index} ${server} ${target} ${previousPops[0]} ${previousPops[1]} ${handoff} ${(away ? FLAGS.away : 0) | (keep ? FLAGS.keep : 0)}\n`,
+      this.#helper.say(
+        `slot ${table} ${index} ${server} ${target} ${previousPops[0]} ${previousPops[1]} ${handoff} ${(away ? FLAGS.away : 0) | (keep ? FLAGS.keep : 0)}`,
       );
     }
     await this.#ask(`commit ${version}`);
@@ -101,17 +78,14 @@ export class Forwarder {
 
   /** Takes the programs out of the kernel. */
   async stop(): Promise<void> {
-    this.#closing = true;
     await this.#ask('detach').catch(() => undefined);
-    const ended = new Promise<void>((resolve) => this.#process.once('exit', () => resolve()));
-    this.#process.stdin.end();
-    await ended;
+    await this.#helper.close();
   }
 
   #ask(line: string): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      this.#process.stdin.write(`${line}\n`);
+      this.#helper.say(line);
     });
   }
 

@@ -1,7 +1,7 @@
 /** nginx: what compute servers and origin servers run. */
 import { existsSync, mkdirSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startDaemon, type Daemon } from './daemon.ts';
+import { startDaemon, type Daemon } from '../../lib/daemon.ts';
 
 /** One request, as nginx logs it. */
 export interface Access {

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
-import { HostNetwork } from './host.ts';
+import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { startNginx } from './nginx.ts';
 
 export async function startOrigin({ config, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {

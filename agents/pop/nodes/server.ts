@@ -5,10 +5,10 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { LONGEST_BYTES, type AgentConfig } from '../config.ts';
 import { MANAGER_PORT, type ManagerUnitFunctions, type ServerFeedback, type UnitFunctions } from '../protocol.ts';
-import { childrenOf } from './daemon.ts';
+import { childrenOf } from '../../lib/daemon.ts';
 import { known, SERVER_OPERATIONS } from '../operations.ts';
 import { Forwarder } from './forwarder.ts';
-import { HostNetwork } from './host.ts';
+import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { startNginx, type Access } from './nginx.ts';
 
 const LOG_MS = 250;

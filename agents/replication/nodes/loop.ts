@@ -1,12 +1,9 @@
 /** The packet loop of a node: agents/replication/native/packetloop.c, commanded and listened to over its pipes. */
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fatal, log } from '../../lib/rpc.ts';
+import { Helper } from '../../lib/helper.ts';
+import { log } from '../../lib/rpc.ts';
 import { DATA_PORT, type Aim, type Directive, type LoopStatistics, type NodeId } from '../protocol.ts';
-
-const READY_TIMEOUT_MS = 5000;
 
 export interface LoopEvents {
   /** A flow without a graph: PPNs only. */
@@ -29,15 +26,13 @@ export interface Stream {
 const aimed = (aims: readonly Aim[]): string => aims.map(({ peer, graph }) => `${peer}:${graph}`).join(' ');
 
 export class PacketLoop {
-  readonly #process: ChildProcessWithoutNullStreams;
+  #helper!: Helper;
   readonly #events: LoopEvents;
   readonly #installing = new Map<string, () => void>();
   #statistics: LoopStatistics | null = null;
   #errors = 0;
-  #closing = false;
 
-  private constructor(process: ChildProcessWithoutNullStreams, events: LoopEvents) {
-    this.#process = process;
+  private constructor(events: LoopEvents) {
     this.#events = events;
   }
 
@@ -48,28 +43,11 @@ export class PacketLoop {
     secret: string,
     events: LoopEvents,
   ): Promise<PacketLoop> {
-    const child = spawn(join(nativeDir, 'packetloop'), [kind, String(self.id), self.bind, String(DATA_PORT)]);
-    const loop = new PacketLoop(child, events);
-    let complaint = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      complaint += text;
-    });
-    child.stdin.on('error', () => undefined);
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('the packet loop does not start')), READY_TIMEOUT_MS);
-      const settle = (done: () => void) => {
-        clearTimeout(timer);
-        done();
-      };
-      child.once('error', (error) => settle(() => reject(error)));
-      child.once('exit', (code) => settle(() => reject(new Error(`the packet loop exited (${code}): ${complaint.trim()}`))));
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        if (line === 'ready') settle(resolve);
-        else loop.#hear(line);
-      });
-    });
-    child.removeAllListeners('exit').on('exit', (code, signal) => {
-      if (!loop.#closing) fatal('packet loop', `exited (${signal ?? code}): ${complaint.trim()}`);
+    const loop = new PacketLoop(events);
+    loop.#helper = await Helper.start({
+      name: 'packet loop',
+      command: [join(nativeDir, 'packetloop'), kind, String(self.id), self.bind, String(DATA_PORT)],
+      onLine: (line) => loop.#hear(line),
     });
     loop.#say(`key ${createHmac('sha256', Buffer.from(secret, 'hex')).update('data').digest('hex').slice(0, 32)}`);
     return loop;
@@ -132,16 +110,11 @@ export class PacketLoop {
 
   /** The last records come out before it ends. */
   async close(): Promise<void> {
-    this.#closing = true;
-    const ended = new Promise<void>((resolve) => this.#process.stdout.once('close', resolve));
-    this.#process.stdin.end();
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), 1000);
-    await ended;
-    clearTimeout(timer);
+    await this.#helper.close();
   }
 
   #say(line: string): void {
-    this.#process.stdin.write(`${line}\n`);
+    this.#helper.say(line);
   }
 
   #hear(line: string): void {

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fatal, log } from '../../lib/rpc.ts';
+import { fatal, log } from './rpc.ts';
 
 const STOP_MS = 3000;
 const WATCH_MS = 500;
@@ -44,7 +44,12 @@ function leftOver(file: string, program: string): number | undefined {
 }
 
 /** `adopt`: what a predecessor left goes on as it is, and is this agent's from now on. Otherwise it is ended first. */
-export async function startDaemon(workDir: string, program: string, args: readonly string[], { adopt = false } = {}): Promise<Daemon> {
+export async function startDaemon(
+  workDir: string,
+  program: string,
+  args: readonly string[],
+  { adopt = false }: { readonly adopt?: boolean } = {},
+): Promise<Daemon> {
   const file = join(workDir, `${program}.agent-pid`);
   const old = leftOver(file, program);
   if (old !== undefined && adopt) {
@@ -79,7 +84,7 @@ export async function startDaemon(workDir: string, program: string, args: readon
     child.once('spawn', resolve);
     child.once('error', (error: NodeJS.ErrnoException) => {
       closing = true;
-      reject(error.code === 'ENOENT' ? new Error(`${program} is not installed: lab/setup.sh --with-pop`) : error);
+      reject(error.code === 'ENOENT' ? new Error(`${program} is not installed: netrig doctor says which packages are missing`) : error);
     });
   });
   const pid = child.pid as number;
