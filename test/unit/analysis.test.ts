@@ -115,6 +115,8 @@ test("filters are libpcap's own: what it lets through, and what it says of a wro
     [packets, conversations[0]?.from, startS.toFixed(6), seconds.toFixed(6)],
     [2, '10.0.0.3:4000', '1000.000010', '1.234557'],
   );
+  const many = await checkFilters(Array.from({ length: 60 }, (_, i) => `udp port ${i + 1}`));
+  assert.deepEqual([...new Set(many)], [null]);
   const [good, bad] = await checkFilters(['tcp port 80', 'tcp prt 80']);
   assert.equal(good, null);
   assert.match(bad ?? '', /syntax error/);
