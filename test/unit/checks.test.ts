@@ -414,7 +414,10 @@ test("traffic tools: arguments are arrays, results are the receiver's", () => {
     intervals: [{ sum: { start: 0, end: 1, bytes: 1000, bits_per_second: 8000, packets: 10, lost_packets: 2 } }],
     end: { sum: { packets: 10, lost_packets: 2 } },
   });
-  const client = JSON.stringify({ intervals: [{ sum: { start: 0, end: 1, packets: 12 } }], end: { sum: { packets: 12 } } });
+  const client = JSON.stringify({
+    intervals: [{ sum: { start: 0, end: 1, bytes: 1200, bits_per_second: 9600, packets: 12 } }],
+    end: { sum: { packets: 12 } },
+  });
   const result = parseFlow(udp, client, server);
   assert.deepEqual([result.ok, result.receivedBytes, result.datagrams], [true, 1000, [{ startS: 0, endS: 1, sent: 12, lost: 4 }]]);
   assert.equal(parseFlow(flow, '{"error":"unable to connect"}', '').ok, false);
