@@ -31,7 +31,7 @@ for (const [what, base, impossible] of kinds) {
     const clean = machineState();
     const rig: TestRig = testRig(dir, base, `t-smoke-${base}`);
     t.teardown(() => {
-      netrig(['destroy', '--all', '--force'], {}, TIMEOUT_MS);
+      netrig(['destroy', `t-smoke-${base}`, '--force'], {}, TIMEOUT_MS);
       rig.down();
       rmSync(dir, { recursive: true, force: true });
     });

@@ -77,7 +77,7 @@ export function testRig(dir: string, base: string, name: string, change: (text: 
     start: (vm, script) => spawn('ssh', ssh(vm, script), { stdio: 'ignore' }),
     pid: (vm) => Number(readFileSync(join((state().vms[vm] as { dir: string }).dir, 'pid'), 'utf8')),
     sharedPage: (vm) => (state().vms[vm] as { sharedPage: string }).sharedPage,
-    up: () => netrig(['rig', 'up', file], {}, 300_000),
+    up: () => netrig(['rig', 'up', file], {}, 600_000),
     down: () => netrig(['rig', 'down', file], {}, 60_000),
   };
 }
