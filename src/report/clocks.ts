@@ -15,46 +15,13 @@ export function clocks(run: JudgedRun): VNode {
   );
   const first = timed[0];
   if (!first)
-    return html`<section>
-      <h2>Clocks</h2>
-      <p>
-        All nodes run on one kernel and share its clock: no two time stamps of this run come from different clocks, and the bound of every
-        comparison is zero.
-      </p>
-    </section>`;
+    return html`<section><h2>Clocks</h2><p>All nodes run on one kernel and share its clock: no two time stamps of this run come from different clocks, and the bound of every comparison is zero.</p></section>`;
   const { reference, sync, maxOffsetUs } = first.evidence.clocks;
-  return html`<section>
-    <h2>Clocks</h2>
-    <p class="soft">
-      Synchronised by ${sync}. Every machine was compared with ${reference} all the time, by exchanges of netrig's own: the truth lies
-      within each bar. What is measured while a clock may be further away than ${formatDurationUs(maxOffsetUs ?? 0)} (dashed) is
-      inconclusive.
-    </p>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th>cell</th>
-            <th>machine</th>
-            <th>median</th>
-            <th>95 %</th>
-            <th>largest</th>
-            <th>bound, median</th>
-            <th>beyond the limit</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${timed.flatMap(({ cell, evidence }) => machinesOf(evidence).map((machine) => row(cell, machine, evidence)))}
-        </tbody>
-      </table>
-    </div>
-    ${timed.map(
-      ({ cell, evidence }) =>
-        html`<figure>
-          <figcaption>${cell || 'run'}, repeat ${evidence.repeat}${key(machinesOf(evidence))}</figcaption>
-          ${raw(picture(evidence))}
-        </figure>`,
-    )}
+  return html`<section><h2>Clocks</h2>
+    <p class="soft">Synchronised by ${sync}. Every machine was compared with ${reference} all the time, by exchanges of netrig's own: the truth lies within each bar. What is measured while a clock may be further away than ${formatDurationUs(maxOffsetUs ?? 0)} (dashed) is inconclusive.</p>
+    <div class="scroll"><table><thead><tr><th>cell</th><th>machine</th><th>median</th><th>95 %</th><th>largest</th><th>bound, median</th><th>beyond the limit</th></tr></thead>
+      <tbody>${timed.flatMap(({ cell, evidence }) => machinesOf(evidence).map((machine) => row(cell, machine, evidence)))}</tbody></table></div>
+    ${timed.map(({ cell, evidence }) => html`<figure><figcaption>${cell || 'run'}, repeat ${evidence.repeat}${key(machinesOf(evidence))}</figcaption>${raw(picture(evidence))}</figure>`)}
   </section>`;
 }
 
@@ -67,15 +34,7 @@ function row(cell: string, machine: string, { clocks: { samples, maxOffsetUs } }
   const beyond = own.filter((s) => isBeyond(s, maxOffsetUs ?? Infinity));
   const worst = own.toSorted((a, b) => Math.abs(b.clock.offsetNs) - Math.abs(a.clock.offsetNs))[0];
   const at = (values: readonly number[], q: number) => (values.length === 0 ? '–' : formatDurationUs(quantileSorted([...values], q)));
-  return html`<tr>
-    <td>${cell || '–'}</td>
-    <td>${machine}</td>
-    <td class="figure">${at(sizes, 0.5)}</td>
-    <td class="figure">${at(sizes, 0.95)}</td>
-    <td class="figure">${worst ? describeOffset(worst.clock) : '–'}</td>
-    <td class="figure">± ${at(bounds, 0.5)}</td>
-    <td class="figure">${beyond.length} of ${own.length}</td>
-  </tr>`;
+  return html`<tr><td>${cell || '–'}</td><td>${machine}</td><td class="figure">${at(sizes, 0.5)}</td><td class="figure">${at(sizes, 0.95)}</td><td class="figure">${worst ? describeOffset(worst.clock) : '–'}</td><td class="figure">± ${at(bounds, 0.5)}</td><td class="figure">${beyond.length} of ${own.length}</td></tr>`;
 }
 
 function picture({ clocks: { samples, maxOffsetUs } }: CellEvidence): string {

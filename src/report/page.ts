@@ -14,6 +14,4 @@ export const raw = (markup: string): VNode => html`<div dangerouslySetInnerHTML=
 
 /** Names of series beside their colours. */
 export const key = (series: readonly string[], extra?: string): VNode =>
-  html`<div class="key">
-    ${series.map((s, i) => html`<span><i style="background:${seriesColour(i)}"></i>${s}</span>`)}${extra && html`<span>${extra}</span>`}
-  </div>`;
+  html`<div class="key">${series.map((s, i) => html`<span><i style="background:${seriesColour(i)}"></i>${s}</span>`)}${extra && html`<span>${extra}</span>`}</div>`;

@@ -58,35 +58,10 @@ export function comparison(run: JudgedRun): VNode | null {
     yLabel: '% of the link',
     description: 'Share of the contended link per tenant, by variant; diamonds show the published shape',
   });
-  return html`<section>
-    <h2>Share of the link per tenant</h2>
-    ${key(c.series, '◇ published shape · line: 95 % interval')}
+  return html`<section><h2>Share of the link per tenant</h2>${key(c.series, '◇ published shape · line: 95 % interval')}
     <div class="scroll">${raw(svg)}</div>
-    <details>
-      <summary>The figures as a table</summary>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th>variant</th>
-              <th>tenant</th>
-              <th>measured</th>
-              <th>published</th>
-            </tr>
-          </thead>
-          <tbody>
-            ${c.bars.map(
-              (b) =>
-                html`<tr>
-                  <td>${b.facet} / ${b.group}</td>
-                  <td>${b.series}</td>
-                  <td>${b.value.toFixed(1)} %</td>
-                  <td>${b.expected === null ? '–' : `${b.expected} %`}</td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>
-    </details>
-  </section>`;
+    <details><summary>The figures as a table</summary><div class="scroll"><table>
+      <thead><tr><th>variant</th><th>tenant</th><th>measured</th><th>published</th></tr></thead>
+      <tbody>${c.bars.map((b) => html`<tr><td>${b.facet} / ${b.group}</td><td>${b.series}</td><td>${b.value.toFixed(1)} %</td><td>${b.expected === null ? '–' : `${b.expected} %`}</td></tr>`)}</tbody>
+    </table></div></details></section>`;
 }

@@ -90,24 +90,11 @@ function reactions({ cells }: JudgedRun): VNode | null {
   const plots = [...cells].flatMap(([cell, repeats]) => (repeats[0] ? plotsOf(cell, repeats[0]) : []));
   const first = plots[0];
   if (!first) return null;
-  return html`<section>
-    <h2>Reaction, period by period</h2>
-    <p class="soft">
-      First repeat of every cell, at the receiving server. Lines: rates as its agent measured them; steps: what it allocated; ticks below:
-      periods in which it sent feedback.
-    </p>
+  return html`<section><h2>Reaction, period by period</h2>
+    <p class="soft">First repeat of every cell, at the receiving server. Lines: rates as its agent measured them; steps: what it allocated; ticks below: periods in which it sent feedback.</p>
     ${key(first.chart.series)}
-    <div class="cells">
-      ${plots.slice(0, MOST_PLOTS).map(
-        ({ caption, chart }) =>
-          html`<figure>
-            <figcaption>${caption}</figcaption>
-            ${raw(stepResponse(chart))}
-          </figure>`,
-      )}
-    </div>
-    ${plots.length > MOST_PLOTS && html`<p class="soft">${plots.length - MOST_PLOTS} more steps are not drawn.</p>`}
-  </section>`;
+    <div class="cells">${plots.slice(0, MOST_PLOTS).map(({ caption, chart }) => html`<figure><figcaption>${caption}</figcaption>${raw(stepResponse(chart))}</figure>`)}</div>
+    ${plots.length > MOST_PLOTS && html`<p class="soft">${plots.length - MOST_PLOTS} more steps are not drawn.</p>`}</section>`;
 }
 
 const METRICS: readonly (readonly [metric: IsolationTarget['metric'], title: string])[] = [
@@ -137,32 +124,10 @@ function responseFunctions({ manifest, cells, verdicts }: JudgedRun): VNode | nu
     ];
   });
   if (rows.length < 2) return null;
-  return html`<section>
-    <h2>Response functions</h2>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">law</th>
-            <th scope="col">share of the link</th>
-            ${METRICS.map(([, title]) => html`<th scope="col">${title}</th>`)}
-            <th scope="col">repeats</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows.map(
-            (r) =>
-              html`<tr>
-                <td>${r.law}</td>
-                <td>${r.shares}</td>
-                ${r.metrics.map((m) => html`<td class="figure">${m}</td>`)}
-                <td class="figure">${r.repeats}</td>
-              </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>
-  </section>`;
+  return html`<section><h2>Response functions</h2><div class="scroll"><table>
+    <thead><tr><th scope="col">law</th><th scope="col">share of the link</th>${METRICS.map(([, title]) => html`<th scope="col">${title}</th>`)}<th scope="col">repeats</th></tr></thead>
+    <tbody>${rows.map((r) => html`<tr><td>${r.law}</td><td>${r.shares}</td>${r.metrics.map((m) => html`<td class="figure">${m}</td>`)}<td class="figure">${r.repeats}</td></tr>`)}</tbody>
+  </table></div></section>`;
 }
 
 /** R4-18: what the busiest agent of each cell cost. */
@@ -177,49 +142,15 @@ function cost({ cells }: JudgedRun): VNode | null {
     const perPeriod = (name: string) => formatDurationUs(count(name) / count('periods'));
     const total = (name: string) => agents.reduce((sum, a) => sum + (a.counters[name] ?? 0), 0);
     return [
-      html`<tr>
-        <td>${cell || '–'}</td>
-        <td>${busiest.node}</td>
-        <td class="figure">${formatPercent(busiest.cpuSeconds / seconds)}</td>
-        <td class="figure">${perPeriod('meterMicroseconds')}</td>
-        <td class="figure">${perPeriod('lawMicroseconds')}</td>
-        <td class="figure">${perPeriod('feedbackMicroseconds')}</td>
-        <td class="figure">${perPeriod('limiterMicroseconds')}</td>
-        <td class="figure">${total('latePeriods')} of ${total('periods')}</td>
-        <td class="figure">${total('feedbackSent')} in ${total('messagesSent')}</td>
-        <td class="figure">${total('limitersCreated')}</td>
-        <td class="figure">${total('feedbackRejected')}, ${total('feedbackReplayed')}</td>
-      </tr>`,
+      html`<tr><td>${cell || '–'}</td><td>${busiest.node}</td><td class="figure">${formatPercent(busiest.cpuSeconds / seconds)}</td><td class="figure">${perPeriod('meterMicroseconds')}</td><td class="figure">${perPeriod('lawMicroseconds')}</td>
+      <td class="figure">${perPeriod('feedbackMicroseconds')}</td><td class="figure">${perPeriod('limiterMicroseconds')}</td><td class="figure">${total('latePeriods')} of ${total('periods')}</td>
+      <td class="figure">${total('feedbackSent')} in ${total('messagesSent')}</td><td class="figure">${total('limitersCreated')}</td><td class="figure">${total('feedbackRejected')}, ${total('feedbackReplayed')}</td></tr>`,
     ];
   });
   if (rows.length === 0) return null;
-  return html`<section>
-    <h2>Cost</h2>
-    <p class="soft">
-      The agent that used most CPU in the first repeat of each cell (share of one core, its start and its log of every period included), and
-      what a period of it took. Against the number of pairs and per Gbit/s: <code>npm run bench gatekeeper</code>.
-    </p>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">cell</th>
-            <th scope="col">busiest</th>
-            <th scope="col">CPU</th>
-            <th scope="col">read counters</th>
-            <th scope="col">decide</th>
-            <th scope="col">send feedback</th>
-            <th scope="col">set limiters</th>
-            <th scope="col">late periods, all agents</th>
-            <th scope="col">rates in messages</th>
-            <th scope="col">limiters made</th>
-            <th scope="col">refused: forged, stale</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>
-  </section>`;
+  return html`<section><h2>Cost</h2>
+    <p class="soft">The agent that used most CPU in the first repeat of each cell (share of one core, its start and its log of every period included), and what a period of it took. Against the number of pairs and per Gbit/s: <code>npm run bench gatekeeper</code>.</p>
+    <div class="scroll"><table>
+    <thead><tr><th scope="col">cell</th><th scope="col">busiest</th><th scope="col">CPU</th><th scope="col">read counters</th><th scope="col">decide</th><th scope="col">send feedback</th><th scope="col">set limiters</th><th scope="col">late periods, all agents</th><th scope="col">rates in messages</th><th scope="col">limiters made</th><th scope="col">refused: forged, stale</th></tr></thead>
+    <tbody>${rows}</tbody></table></div></section>`;
 }

@@ -94,40 +94,11 @@ function who(parts: readonly Part[]): VNode {
       const own = connections.filter((c) => c.fate === 'ok' && c.pops[0] === pop).map((c) => c.firstUs);
       return own.length === 0 ? '–' : formatDurationUs(quantileOf(own, 0.5));
     };
-    return html`<tr>
-      <td>${name}</td>
-      <td class="figure">${connections.length}</td>
-      ${pops.map(
-        (pop) =>
-          html`<td class="figure">${share(pop)}</td>
-            <td class="figure">${first(pop)}</td>`,
-      )}
-    </tr>`;
+    return html`<tr><td>${name}</td><td class="figure">${connections.length}</td>${pops.map((pop) => html`<td class="figure">${share(pop)}</td><td class="figure">${first(pop)}</td>`)}</tr>`;
   });
-  return html`<section>
-    <h2>Who served</h2>
-    <p class="soft">
-      New connections by the PoP that took them, with their 95 % intervals, and the median of first answers (connecting included); first
-      repeat. Dashed: policies and events.
-    </p>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">cell</th>
-            <th scope="col">connections</th>
-            ${pops.map(
-              (pop) =>
-                html`<th scope="col">${pop}</th>
-                  <th scope="col">first answer</th>`,
-            )}
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>
+  return html`<section><h2>Who served</h2>
+    <p class="soft">New connections by the PoP that took them, with their 95 % intervals, and the median of first answers (connecting included); first repeat. Dashed: policies and events.</p>
+    <div class="scroll"><table><thead><tr><th scope="col">cell</th><th scope="col">connections</th>${pops.map((pop) => html`<th scope="col">${pop}</th><th scope="col">first answer</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>
     ${key(pops)}
     ${parts.slice(0, MOST_TIMELINES).map((part) => {
       const step = part.phase.durationUs / 1e6 / STEPS;
@@ -140,12 +111,8 @@ function who(parts: readonly Part[]): VNode {
         pop: bin.split(' ')[1]!,
         count: own.length,
       }));
-      return html`<figure>
-        <figcaption>${part.name}</figcaption>
-        ${raw(sharesOverTime(points, pops, marksOf(part), step, `Shares of new connections over time in ${part.name}`))}
-      </figure>`;
-    })}
-  </section>`;
+      return html`<figure><figcaption>${part.name}</figcaption>${raw(sharesOverTime(points, pops, marksOf(part), step, `Shares of new connections over time in ${part.name}`))}</figure>`;
+    })}</section>`;
 }
 
 function became(parts: readonly Part[]): VNode {
@@ -156,20 +123,15 @@ function became(parts: readonly Part[]): VNode {
       ).length;
     return FATES.map((fate): FateBar => ({ part: name, fate, count: count(fate) }));
   });
-  return html`<section>
-    <h2>What became of connections</h2>
-    <p class="soft">
-      Kept: all their requests were answered, by one PoP. Moved: by several. Others were broken by the other side, never opened, or left
-      without an answer. Logarithmic.
-    </p>
+  return html`<section><h2>What became of connections</h2>
+    <p class="soft">Kept: all their requests were answered, by one PoP. Moved: by several. Others were broken by the other side, never opened, or left without an answer. Logarithmic.</p>
     ${raw(
       fates(
         bars,
         parts.map((p) => p.name),
         'Fates of connections',
       ),
-    )}
-  </section>`;
+    )}</section>`;
 }
 
 function loads(parts: readonly Part[]): VNode | null {
@@ -185,21 +147,13 @@ function loads(parts: readonly Part[]): VNode | null {
     .filter(({ lines }) => lines.some((l) => l.percent > 100 * BUSY));
   if (busy.length === 0) return null;
   const pops = popsOf(parts);
-  return html`<section>
-    <h2>Load of PoPs</h2>
-    <p class="soft">
-      CPU of their servers, a part of their declared capacity, every control interval. Dashed: thresholds of donors and receivers, where the
-      controller decides.
-    </p>
+  return html`<section><h2>Load of PoPs</h2>
+    <p class="soft">CPU of their servers, a part of their declared capacity, every control interval. Dashed: thresholds of donors and receivers, where the controller decides.</p>
     ${key(pops)}
     ${busy.slice(0, MOST_TIMELINES).map(({ part, lines }) => {
       const law = lawOf(configOf(part.evidence)?.law);
-      return html`<figure>
-        <figcaption>${part.name}</figcaption>
-        ${raw(loadsOverTime(lines, pops, law ? [100 * law.donor.load, 100 * law.receiver.load] : [], marksOf(part), `Load of PoPs over time in ${part.name}`))}
-      </figure>`;
-    })}
-  </section>`;
+      return html`<figure><figcaption>${part.name}</figcaption>${raw(loadsOverTime(lines, pops, law ? [100 * law.donor.load, 100 * law.receiver.load] : [], marksOf(part), `Load of PoPs over time in ${part.name}`))}</figure>`;
+    })}</section>`;
 }
 
 /** Every version of a cell's tables that changed entries, beside what was before. */
@@ -222,25 +176,13 @@ function tables(parts: readonly Part[]): VNode | null {
     .filter((d, i) => services.some((s) => d.tables[s]?.join() !== (dumps[i - 1] ?? before).tables[s]?.join()))
     .slice(0, MOST_TABLES);
   const service = services.find((s) => changed.some((d) => d.tables[s]?.some((to) => to !== ''))) ?? services[0]!;
-  return html`<section>
-    <h2>Forwarding tables</h2>
-    <p class="soft">
-      Entries of ${pop}'s table for ${service}, a square each, from one version of its policies to the next; pale: served by ${pop} itself.
-      ${part.name}.
-    </p>
+  return html`<section><h2>Forwarding tables</h2>
+    <p class="soft">Entries of ${pop}'s table for ${service}, a square each, from one version of its policies to the next; pale: served by ${pop} itself. ${part.name}.</p>
     ${key(pops)}
-    <div class="cells">
-      ${[before, ...changed].map((dump, i, all) => {
-        const previous = all[i - 1]?.tables[service];
-        const entries = dump.tables[service] ?? [];
-        const count = previous ? entries.filter((to, slot) => to !== previous[slot]).length : 0;
-        return html`<figure>
-          <figcaption>
-            ${dump.version === 0 ? 'at first' : `version ${dump.version}: ${count} of ${entries.length} entries changed`}
-          </figcaption>
-          ${raw(tablePicture(entries, pops, pop, `Forwarding table of ${pop}, version ${dump.version}`))}
-        </figure>`;
-      })}
-    </div>
-  </section>`;
+    <div class="cells">${[before, ...changed].map((dump, i, all) => {
+      const previous = all[i - 1]?.tables[service];
+      const entries = dump.tables[service] ?? [];
+      const count = previous ? entries.filter((to, slot) => to !== previous[slot]).length : 0;
+      return html`<figure><figcaption>${dump.version === 0 ? 'at first' : `version ${dump.version}: ${count} of ${entries.length} entries changed`}</figcaption>${raw(tablePicture(entries, pops, pop, `Forwarding table of ${pop}, version ${dump.version}`))}</figure>`;
+    })}</div></section>`;
 }

@@ -65,86 +65,36 @@ function fairness(parts: readonly Part[]): VNode {
     const passages = passagesOf(evidence, timeline.nodes);
     const entered = typeof passages === 'string' ? [] : entryLatencies(messages, passages, BigInt(phase.startedNs));
     const lost = all.filter((us) => us === Infinity).length;
-    return html`<tr>
-      <td>${name}</td>
-      <td class="figure">${messages.length}</td>
-      <td class="figure">${q(spreads, 0.5)}</td>
-      <td class="figure">${q(spreads, 0.99)}</td>
-      <td class="figure">${q(all, 0.5)}</td>
-      <td class="figure">${q(all, 0.99)}</td>
-      <td class="figure">${entered.length === 0 ? '–' : q(entered, 0.5)}</td>
-      <td class="figure">${lost}</td>
-      <td class="figure">${formatDurationUs(Math.max(...messages.map((m) => m.clockBoundUs)))}</td>
-    </tr>`;
+    return html`<tr><td>${name}</td><td class="figure">${messages.length}</td><td class="figure">${q(spreads, 0.5)}</td><td class="figure">${q(spreads, 0.99)}</td><td class="figure">${q(all, 0.5)}</td><td class="figure">${q(all, 0.99)}</td><td class="figure">${entered.length === 0 ? '–' : q(entered, 0.5)}</td><td class="figure">${lost}</td><td class="figure">${formatDurationUs(Math.max(...messages.map((m) => m.clockBoundUs)))}</td></tr>`;
   });
-  return html`<section>
-    <h2>Fairness</h2>
-    <p class="soft">
-      From generation at the producer to the kernel's stamp at the consumer; first copies; first repeat. A latency from the entry PPN would
-      leave out what it takes to get there (R0-35). A replica that never came is infinitely late.
-    </p>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">cell</th>
-            <th scope="col">messages</th>
-            <th scope="col">spread, half</th>
-            <th scope="col">99 %</th>
-            <th scope="col">latency, half</th>
-            <th scope="col">99 %</th>
-            <th scope="col">until the entry</th>
-            <th scope="col">replicas lost</th>
-            <th scope="col">clocks known to ±</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>
+  return html`<section><h2>Fairness</h2>
+    <p class="soft">From generation at the producer to the kernel's stamp at the consumer; first copies; first repeat. A latency from the entry PPN would leave out what it takes to get there (R0-35). A replica that never came is infinitely late.</p>
+    <div class="scroll"><table><thead><tr><th scope="col">cell</th><th scope="col">messages</th><th scope="col">spread, half</th><th scope="col">99 %</th><th scope="col">latency, half</th><th scope="col">99 %</th><th scope="col">until the entry</th><th scope="col">replicas lost</th><th scope="col">clocks known to ±</th></tr></thead><tbody>${rows}</tbody></table></div>
     ${key(series)}
     <div class="cells">
-      <figure>
-        <figcaption>Spread: largest less smallest latency of a message</figcaption>
-        ${raw(
-          cumulative(
-            parts.map((p) => ({ series: p.name, values: p.messages.map((m) => spreadOf(latencies(m))) })),
-            'spread',
-            'Distribution of the spread of messages',
-          ),
-        )}
-      </figure>
-      <figure>
-        <figcaption>Latency of all replicas</figcaption>
-        ${raw(
-          cumulative(
-            parts.map((p) => ({ series: p.name, values: p.messages.flatMap(latencies) })),
-            'latency',
-            'Distribution of latencies',
-          ),
-        )}
-      </figure>
-    </div>
-  </section>`;
+      <figure><figcaption>Spread: largest less smallest latency of a message</figcaption>${raw(
+        cumulative(
+          parts.map((p) => ({ series: p.name, values: p.messages.map((m) => spreadOf(latencies(m))) })),
+          'spread',
+          'Distribution of the spread of messages',
+        ),
+      )}</figure>
+      <figure><figcaption>Latency of all replicas</figcaption>${raw(
+        cumulative(
+          parts.map((p) => ({ series: p.name, values: p.messages.flatMap(latencies) })),
+          'latency',
+          'Distribution of latencies',
+        ),
+      )}</figure>
+    </div></section>`;
 }
 
 function perConsumer(parts: readonly Part[]): VNode {
   const all = parts.map((part) => ({ part, rows: stripsOf(part) }));
   const most = Math.max(1, ...all.flatMap(({ rows }) => rows.map((r) => r.highUs)));
-  return html`<section>
-    <h2>Every consumer</h2>
+  return html`<section><h2>Every consumer</h2>
     <p class="soft">98 % of its latencies, their median (tick), and what the routing decisions node expected (diamond; R0-7).</p>
-    <div class="cells">
-      ${all.map(
-        ({ part, rows }) =>
-          html`<figure>
-            <figcaption>${part.name}</figcaption>
-            ${raw(strips(rows, most, `Latency of every consumer in ${part.name}`))}
-          </figure>`,
-      )}
-    </div>
-  </section>`;
+    <div class="cells">${all.map(({ part, rows }) => html`<figure><figcaption>${part.name}</figcaption>${raw(strips(rows, most, `Latency of every consumer in ${part.name}`))}</figure>`)}</div></section>`;
 }
 
 function stripsOf({ messages, timeline, phase }: Part): Strip[] {
@@ -170,41 +120,30 @@ function stripsOf({ messages, timeline, phase }: Part): Strip[] {
 const ROUTINE: ReadonlySet<string> = new Set(['Send', 'GetLSAGMetrics']);
 
 function overTime(parts: readonly Part[]): VNode {
-  return html`<section>
-    <h2>Spread over time</h2>
-    <p class="soft">
-      A dot is a message; red above: one that did not reach everybody. Ticks below: iterations that changed the graph, its order or its
-      holds. Dashed: events of the topology.
-    </p>
-    <div>
-      ${parts.slice(0, MOST_TIMELINES).map(({ name, evidence, phase, timeline }) => {
-        const messages = timeline.messages.filter((m) => m.atUs >= 0 && m.atUs < phase.durationUs);
-        const spreads = messages.map((m) => ({ seconds: m.atUs / 1e6, us: spreadOf(latencies(m)) }));
-        const start = phaseStartMs(phase);
-        const changes = timeline.iterations
-          .filter((i) => i.changed > 0)
-          .map((i) => (i.atMs - start) / 1000)
-          .filter((s) => s >= 0 && s <= phase.durationUs / 1e6);
-        const events = (evidence.events[phase.phase] ?? [])
-          .filter((e) => e.action.kind !== 'request' || !ROUTINE.has(e.action.operation))
-          .filter((e, i, list) => i === 0 || e.beganUs - list[i - 1]!.beganUs > phase.durationUs / 40)
-          .map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
-        return html`<figure>
-          <figcaption>${name}</figcaption>
-          ${raw(
-            spreadOverTime(
-              spreads.filter((s) => Number.isFinite(s.us)),
-              spreads.filter((s) => s.us === Infinity).map((s) => s.seconds),
-              changes,
-              events,
-              `Spread of messages over time in ${name}`,
-            ),
-          )}
-        </figure>`;
-      })}
-    </div>
-    ${parts.length > MOST_TIMELINES && html`<p class="soft">${parts.length - MOST_TIMELINES} more are not drawn.</p>`}
-  </section>`;
+  return html`<section><h2>Spread over time</h2>
+    <p class="soft">A dot is a message; red above: one that did not reach everybody. Ticks below: iterations that changed the graph, its order or its holds. Dashed: events of the topology.</p>
+    <div>${parts.slice(0, MOST_TIMELINES).map(({ name, evidence, phase, timeline }) => {
+      const messages = timeline.messages.filter((m) => m.atUs >= 0 && m.atUs < phase.durationUs);
+      const spreads = messages.map((m) => ({ seconds: m.atUs / 1e6, us: spreadOf(latencies(m)) }));
+      const start = phaseStartMs(phase);
+      const changes = timeline.iterations
+        .filter((i) => i.changed > 0)
+        .map((i) => (i.atMs - start) / 1000)
+        .filter((s) => s >= 0 && s <= phase.durationUs / 1e6);
+      const events = (evidence.events[phase.phase] ?? [])
+        .filter((e) => e.action.kind !== 'request' || !ROUTINE.has(e.action.operation))
+        .filter((e, i, list) => i === 0 || e.beganUs - list[i - 1]!.beganUs > phase.durationUs / 40)
+        .map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
+      return html`<figure><figcaption>${name}</figcaption>${raw(
+        spreadOverTime(
+          spreads.filter((s) => Number.isFinite(s.us)),
+          spreads.filter((s) => s.us === Infinity).map((s) => s.seconds),
+          changes,
+          events,
+          `Spread of messages over time in ${name}`,
+        ),
+      )}</figure>`;
+    })}</div>${parts.length > MOST_TIMELINES && html`<p class="soft">${parts.length - MOST_TIMELINES} more are not drawn.</p>`}</section>`;
 }
 
 const quote = (text: string): string => `"${text.replaceAll('"', '')}"`;
@@ -250,18 +189,9 @@ async function graphs(parts: readonly Part[]): Promise<VNode | null> {
   if (found.length === 0) return null;
   const { instance } = await import('@viz-js/viz');
   const viz = await instance();
-  return html`<section>
-    <h2>Graphs</h2>
-    <p class="soft">
-      As they ruled at the end: place in the order of sending, measured latency of the edge, hold. Dashed: the second path of those that get
-      every message twice.
-    </p>
-    ${found.map(
-      ({ name, last }) =>
-        html`<h3>${name}</h3>
-          <div class="scroll">${raw(viz.renderString(dotOf(last), { format: 'svg', engine: 'dot' }))}</div>`,
-    )}
-  </section>`;
+  return html`<section><h2>Graphs</h2>
+    <p class="soft">As they ruled at the end: place in the order of sending, measured latency of the edge, hold. Dashed: the second path of those that get every message twice.</p>
+    ${found.map(({ name, last }) => html`<h3>${name}</h3><div class="scroll">${raw(viz.renderString(dotOf(last), { format: 'svg', engine: 'dot' }))}</div>`)}</section>`;
 }
 
 const BUCKETS = 16;
@@ -280,13 +210,7 @@ function exactness({ cells }: JudgedRun): VNode | null {
     const total = own.reduce((a, b) => a + b, 0);
     return own.map((n, i): ErrorBar => ({ series: series[s]!, bucket: buckets[i]!, share: total === 0 ? 0 : (100 * n) / total }));
   });
-  return html`<section>
-    <h2>How exactly replicas are held</h2>
-    <p class="soft">
-      ${byKernel > 0 && html`${byKernel} PPNs had their kernel release what they held (qdisc fq), by its own stamps. `}Lateness of
-      ${counts[0]!.reduce((a, b) => a + b, 0)} releases, all cells, beside that of ${counts[1]!.reduce((a, b) => a + b, 0)} timers of the
-      PPNs' event loops on the same machine at the same time.
-    </p>
-    ${key(series)}${raw(releaseErrors(bars, buckets, series, 'Histogram of lateness'))}
-  </section>`;
+  return html`<section><h2>How exactly replicas are held</h2>
+    <p class="soft">${byKernel > 0 && html`${byKernel} PPNs had their kernel release what they held (qdisc fq), by its own stamps. `}Lateness of ${counts[0]!.reduce((a, b) => a + b, 0)} releases, all cells, beside that of ${counts[1]!.reduce((a, b) => a + b, 0)} timers of the PPNs' event loops on the same machine at the same time.</p>
+    ${key(series)}${raw(releaseErrors(bars, buckets, series, 'Histogram of lateness'))}</section>`;
 }
