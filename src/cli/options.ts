@@ -34,17 +34,17 @@ export function parseLabName(text: string): string {
 
 /** Loads the parser and the systems only now: commands without a topology start without them. */
 export async function load(file: string, options: TopologyOptions, rig: RigPlan | null = null) {
-  const [{ loadExperiment }, { checksOf, checkSystems }, { checkFilters, hasLibpcap }] = await Promise.all([
+  const [{ loadExperiment }, { checksOf, checkSystems }] = await Promise.all([
     import('../topology/load.ts'),
     import('../systems/registry.ts'),
-    import('../capture/libpcap/index.ts'),
   ]);
   const loadOptions: LoadOptions = {
     set: options.set,
     filter: options.filter,
     checksOf,
     checkSystems,
-    ...(hasLibpcap() ? { checkFilters } : {}),
+    // Loaded for topologies that have filters only.
+    checkFilters: async (filters) => (await import('../capture/libpcap/index.ts')).checkFilters(filters),
     rigVars: rig?.vars ?? {},
     ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
     ...(options.untilDecided === undefined ? {} : { untilDecided: options.untilDecided }),
