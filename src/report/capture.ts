@@ -2,8 +2,8 @@
 import { html } from 'htm/preact';
 import { renderToString } from 'preact-render-to-string';
 import type { Comparison } from '../capture/analysis/compare.ts';
-import type { CaptureSummary } from '../capture/analysis/conversations.ts';
-import { formatDurationUs, formatRate } from '../core/units.ts';
+import { describeMeanRate, type CaptureSummary } from '../capture/analysis/conversations.ts';
+import { formatDurationUs } from '../core/units.ts';
 import { timeSeries } from './charts.ts';
 import { raw } from './page.ts';
 import { STYLE } from './style.ts';
@@ -41,7 +41,7 @@ export function renderCapturePage(file: string, summary: CaptureSummary, compari
             (
               c,
             ) => html`<tr><td>${c.from}</td><td>${c.to}</td><td>${c.protocol}</td><td class="figure">${c.packets}</td><td class="figure">${c.bytes}</td>
-            <td class="figure">${c.lastS > c.firstS ? formatRate((c.bytes * 8) / (c.lastS - c.firstS)) : '–'}</td></tr>`,
+            <td class="figure">${describeMeanRate(c)}</td></tr>`,
           )}</tbody>
         </table></div>${conversations.length > MOST_ROWS && html`<p class="soft">${conversations.length - MOST_ROWS} more are not shown.</p>`}</section>
       </main></body>

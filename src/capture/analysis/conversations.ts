@@ -1,4 +1,5 @@
 /** Who talked with whom in a capture, how much, and when. Pure but for reading the file. */
+import { formatRate } from '../../core/units.ts';
 import { readCapture, type Packet } from '../reader.ts';
 
 export interface Conversation {
@@ -105,6 +106,10 @@ function network(b: Buffer, at: number, end: number, protocolAt: number, from: s
     transportAt,
   };
 }
+
+/** Of its bytes on the wire, from its first packet to its last. */
+export const describeMeanRate = ({ bytes, firstS, lastS }: Conversation): string =>
+  lastS > firstS ? formatRate((bytes * 8) / (lastS - firstS)) : '–';
 
 export const timeOf = ({ seconds, nanoseconds }: Packet): number => seconds + nanoseconds / 1e9;
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { CaptureSummary } from '../../capture/analysis/conversations.ts';
+import { describeMeanRate, type CaptureSummary } from '../../capture/analysis/conversations.ts';
 import type { Comparison } from '../../capture/analysis/compare.ts';
 import { NetrigError } from '../../core/errors.ts';
 import { DURATION_PATTERN, formatDurationUs, formatRate, parseDurationUs } from '../../core/units.ts';
@@ -36,13 +36,14 @@ export function addPcap(program: Command): void {
         throw new NetrigError('USAGE', `--top: expected a whole number of at least 1, found "${options.top}"`);
       const dir = mkdtempSync(join(tmpdir(), 'netrig-pcap-'));
       try {
-        const summary = await summarize(await selected(file, options.filter, join(dir, 'file')), options);
+        const own = await selected(file, options.filter, join(dir, 'file'));
+        const summary = await summarize(own, options);
         const comparison =
           options.beside === undefined
             ? null
             : (await import('../../capture/analysis/compare.ts')).compareCaptures(
-                await selected(file, options.filter, join(dir, 'left')),
-                await selected(options.beside, options.filter, join(dir, 'right')),
+                own,
+                await selected(options.beside, options.filter, join(dir, 'beside')),
               );
         if (options.html !== undefined)
           writeFileSync(options.html, (await import('../../report/capture.ts')).renderCapturePage(file, summary, comparison));
@@ -73,14 +74,7 @@ function asText(
   const shown = conversations.slice(0, top);
   const talks = renderTable(
     ['from', 'to', 'protocol', 'packets', 'bytes', 'mean rate'],
-    shown.map((c) => [
-      c.from,
-      c.to,
-      c.protocol,
-      String(c.packets),
-      String(c.bytes),
-      c.lastS > c.firstS ? formatRate((c.bytes * 8) / (c.lastS - c.firstS)) : '–',
-    ]),
+    shown.map((c) => [c.from, c.to, c.protocol, String(c.packets), String(c.bytes), describeMeanRate(c)]),
   );
   const more = conversations.length > top ? `\n${conversations.length - top} more conversations: --top, or --json for all` : '';
   const rates = renderTable(
