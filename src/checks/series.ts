@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { emptyHeaders, macToNumber, readHeaders } from '../capture/headers.ts';
 import { readCapture } from '../capture/reader.ts';
 import { opt } from '../core/config/parts.ts';
-import { defectOf } from '../evidence/captures.ts';
+import { defectOf, startNsIn } from '../evidence/captures.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
 import type { PhaseRecord } from '../evidence/records.ts';
 import type { Window } from './check.ts';
@@ -69,8 +69,7 @@ export function groupSeries(evidence: CellEvidence, captureAt: string, label: st
     if (!series) bytes.set(group, (series = new Float64Array(bins)));
     groupOf.set(macToNumber(itf.mac), series);
   }
-  // In the clock of the capture's machine.
-  const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clock.offsetNs));
+  const startNs = startNsIn(record, phase);
   const startSeconds = Number(startNs / 1_000_000_000n);
   const startNanoseconds = Number(startNs % 1_000_000_000n);
   const headers = emptyHeaders();

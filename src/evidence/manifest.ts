@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import { conform } from '../core/json.ts';
-import { OTHER_VERSION, readJson, unreadable, writeJson } from './parts.ts';
+import { NOT_AS_WRITTEN, OTHER_VERSION, readJson, unreadable, writeJson } from './parts.ts';
 import { MANIFEST_SCHEMA, manifestSchema, type RunManifest } from './records.ts';
 
 const manifestPath = (results: string): string => join(results, 'run.json');
@@ -18,7 +18,7 @@ export async function readManifest(results: string): Promise<RunManifest> {
   try {
     return conform(manifestSchema, found, '', MANIFEST_SCHEMA);
   } catch (cause) {
-    throw unreadable(path, (cause as Error).message, 'the file was changed or damaged after it was written', cause);
+    throw unreadable(path, (cause as Error).message, NOT_AS_WRITTEN, cause);
   }
 }
 

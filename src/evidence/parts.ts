@@ -59,7 +59,7 @@ export async function readPart<K extends PartName>(folder: string, name: K): Pro
 }
 
 export const OTHER_VERSION = 'its report.html stays readable; only the netrig that wrote the folder can judge it again';
-const NOT_AS_WRITTEN = 'the file was changed or damaged after it was written';
+export const NOT_AS_WRITTEN = 'the file was changed or damaged after it was written';
 
 export const unreadable = (path: string, why: string, hint: string, cause?: unknown): NetrigError =>
   new NetrigError('RESULTS_UNREADABLE', `cannot read ${path}: ${why}`, { hint, cause });

@@ -2,14 +2,11 @@
  * What a run leaves on disk, as schemas: the only source of these types. What produces a record imports its type from
  * here. A change that old readers would misread raises the version of its part (parts.ts).
  */
-import { Type, type Static, type TSchema } from 'typebox';
-import type { DeepReadonly } from '../core/readonly.ts';
-import { closed, opt } from '../core/config/parts.ts';
+import { Type } from 'typebox';
+import type { Described } from '../core/readonly.ts';
+import { closed, nullable, opt } from '../core/config/parts.ts';
 import { action, impairment } from '../topology/model.ts';
 
-type Of<S extends TSchema> = DeepReadonly<Static<S>>;
-
-const nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()]);
 const count = Type.Integer({ minimum: 0 });
 const texts = Type.Record(Type.String(), Type.String());
 
@@ -22,7 +19,7 @@ const offset = closed(
   { description: 'A clock minus the one that it is held against.' },
 );
 /** A clock minus another one. What is not known is null, never zero. */
-export type ClockOffset = Of<typeof offset>;
+export type ClockOffset = Described<typeof offset>;
 
 const linkMeasurement = closed(
   {
@@ -47,7 +44,7 @@ const linkMeasurement = closed(
   },
   { description: 'One direction of a link, as measured before the run.' },
 );
-export type LinkMeasurement = Of<typeof linkMeasurement>;
+export type LinkMeasurement = Described<typeof linkMeasurement>;
 export const linksSchema = Type.Array(linkMeasurement);
 
 const datagramCount = closed(
@@ -61,7 +58,7 @@ const datagramCount = closed(
   },
   { description: 'Datagrams that left in an interval.' },
 );
-export type DatagramCount = Of<typeof datagramCount>;
+export type DatagramCount = Described<typeof datagramCount>;
 
 const flowResult = closed(
   {
@@ -88,7 +85,7 @@ const flowResult = closed(
   },
   { description: 'What a flow achieved, as its receiver saw it.' },
 );
-export type FlowResult = Of<typeof flowResult>;
+export type FlowResult = Described<typeof flowResult>;
 
 const phaseRecord = closed({
   phase: Type.String(),
@@ -97,7 +94,7 @@ const phaseRecord = closed({
   durationUs: Type.Number(),
   flows: Type.Array(flowResult),
 });
-export type PhaseRecord = Of<typeof phaseRecord>;
+export type PhaseRecord = Described<typeof phaseRecord>;
 export const phasesSchema = Type.Array(phaseRecord);
 
 const captureRecord = closed({
@@ -115,7 +112,7 @@ const captureRecord = closed({
   /** Why the capture is incomplete; null: it is whole. */
   error: nullable(Type.String()),
 });
-export type CaptureRecord = Of<typeof captureRecord>;
+export type CaptureRecord = Described<typeof captureRecord>;
 export const capturesSchema = Type.Array(captureRecord);
 
 const eventRecord = closed(
@@ -135,7 +132,7 @@ const eventRecord = closed(
   },
   { description: 'An event of the topology, as it happened.' },
 );
-export type EventRecord = Of<typeof eventRecord>;
+export type EventRecord = Described<typeof eventRecord>;
 /** By phase. */
 export const eventsSchema = Type.Record(Type.String(), Type.Array(eventRecord));
 
@@ -154,7 +151,7 @@ const agentRecord = closed({
   /** It stopped by itself and removed what it had made; if not, the deployment is not used again. */
   clean: Type.Boolean(),
 });
-export type AgentRecord = Of<typeof agentRecord>;
+export type AgentRecord = Described<typeof agentRecord>;
 export const agentsSchema = Type.Array(agentRecord);
 
 const loadSample = closed({
@@ -164,7 +161,7 @@ const loadSample = closed({
   /** Fraction of all cores that was busy since the sample before. */
   busy: Type.Number(),
 });
-export type LoadSample = Of<typeof loadSample>;
+export type LoadSample = Described<typeof loadSample>;
 export const loadSchema = Type.Array(loadSample);
 
 const clockSample = closed(
@@ -177,7 +174,7 @@ const clockSample = closed(
   },
   { description: 'One burst of exchanges between a machine and the reference.' },
 );
-export type ClockSample = Of<typeof clockSample>;
+export type ClockSample = Described<typeof clockSample>;
 
 export const clocksSchema = closed(
   {
@@ -189,7 +186,7 @@ export const clocksSchema = closed(
   },
   { description: 'The clocks while a cell ran.' },
 );
-export type ClockRecord = Of<typeof clocksSchema>;
+export type ClockRecord = Described<typeof clocksSchema>;
 
 /** Why nothing may be concluded from a repeat; empty: sound. */
 export const voidedSchema = Type.Array(Type.String());
@@ -202,7 +199,7 @@ const machineInfo = closed({
   versions: texts,
   capabilities: closed({ ovsKernel: Type.Boolean(), netem: Type.Boolean() }),
 });
-export type MachineInfo = Of<typeof machineInfo>;
+export type MachineInfo = Described<typeof machineInfo>;
 
 export const MANIFEST_SCHEMA = 'netrig-run-4';
 export const manifestSchema = closed(
@@ -231,4 +228,4 @@ export const manifestSchema = closed(
   },
   { description: 'What was run, when, on what.' },
 );
-export type RunManifest = Of<typeof manifestSchema>;
+export type RunManifest = Described<typeof manifestSchema>;

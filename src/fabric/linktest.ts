@@ -1,8 +1,8 @@
 /** Measures every declared link, both directions, and says which are not what the topology declares. */
 import { join } from 'node:path';
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
 import { parseJson } from '../core/json.ts';
-import type { DeepReadonly } from '../core/readonly.ts';
+import type { Described } from '../core/readonly.ts';
 import { sleep, type Context } from '../core/context.ts';
 import { wilson } from '../core/wilson.ts';
 import { NetrigError } from '../core/errors.ts';
@@ -24,7 +24,7 @@ const probeReport = Type.Object({
   delayMedianUs: Type.Number(),
   delayP90Us: Type.Number(),
 });
-type ProbeReport = DeepReadonly<Static<typeof probeReport>>;
+type ProbeReport = Described<typeof probeReport>;
 
 interface ProbeResult extends ProbeReport {
   readonly clockBoundUs: number;

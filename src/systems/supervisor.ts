@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
 import type { AgentSetup, AgentStatus } from './protocol.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import { parseJson } from '../core/json.ts';
-import type { DeepReadonly } from '../core/readonly.ts';
+import type { Described } from '../core/readonly.ts';
 import type { AgentRecord } from '../evidence/records.ts';
 
 /** What an agent leaves; the machine that carried it, and its clock, are known to the caller. */
@@ -54,7 +54,7 @@ const answer = Type.Object({
   result: Type.Optional(Type.Unknown()),
   error: Type.Optional(Type.Object({ message: Type.String() })),
 });
-type Answer = DeepReadonly<Static<typeof answer>>;
+type Answer = Described<typeof answer>;
 
 /** One agent process and its calls in flight. */
 class AgentProcess {

@@ -3,13 +3,10 @@
  * A run keeps it as evidence, so that it is described by a schema, and the types follow from that.
  */
 import { Type, type Static, type TSchema } from 'typebox';
-import { closed } from '../core/config/parts.ts';
-import type { DeepReadonly } from '../core/readonly.ts';
+import { closed, nullable } from '../core/config/parts.ts';
+import type { Described } from '../core/readonly.ts';
 import { targetSchema } from './target.ts';
 
-type Of<S extends TSchema> = DeepReadonly<Static<S>>;
-
-const nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()]);
 const pair = <S extends TSchema>(schema: S) => Type.Unsafe<[Static<S>, Static<S>]>(Type.Array(schema, { minItems: 2, maxItems: 2 }));
 const texts = Type.Record(Type.String(), Type.String());
 const values = Type.Record(Type.String(), Type.Unknown());
@@ -22,7 +19,7 @@ export const CAPABILITIES = ['ovs-kernel', 'netem', 'containers'] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
 const endpointRef = closed({ node: Type.String(), interface: Type.String() });
-export type EndpointRef = Of<typeof endpointRef>;
+export type EndpointRef = Described<typeof endpointRef>;
 
 const networkInterface = closed({
   name: Type.String(),
@@ -37,7 +34,7 @@ const networkInterface = closed({
   /** Labels of its node, overridden by those of its link. */
   labels: texts,
 });
-export type Interface = Of<typeof networkInterface>;
+export type Interface = Described<typeof networkInterface>;
 
 const labNode = closed({
   name: Type.String(),
@@ -63,7 +60,7 @@ const labNode = closed({
     privileged: Type.Optional(Type.Boolean()),
   }),
 });
-export type LabNode = Of<typeof labNode>;
+export type LabNode = Described<typeof labNode>;
 
 export const impairment = closed({
   /** bit/s of layer-2 frame bytes; null: not limited. */
@@ -76,7 +73,7 @@ export const impairment = closed({
   queueBytes: nullable(Type.Number()),
 });
 /** One direction of a link. */
-export type Impairment = Of<typeof impairment>;
+export type Impairment = Described<typeof impairment>;
 
 const link = closed({
   /** "a:eth1--b:eth1" */
@@ -86,10 +83,10 @@ const link = closed({
   impairments: pair(impairment),
   mtu: Type.Number(),
 });
-export type Link = Of<typeof link>;
+export type Link = Described<typeof link>;
 
 const system = closed({ name: Type.String(), on: Type.Array(Type.String()), crash: Type.Enum(['void', 'restart']), config: values });
-export type System = Of<typeof system>;
+export type System = Described<typeof system>;
 
 const flow = closed({
   name: Type.String(),
@@ -114,7 +111,7 @@ const flow = closed({
   durationUs: Type.Number(),
   congestion: nullable(Type.String()),
 });
-export type Flow = Of<typeof flow>;
+export type Flow = Described<typeof flow>;
 
 const linkChange = closed({
   /** Index into the link's impairments. */
@@ -122,7 +119,7 @@ const linkChange = closed({
   to: impairment,
 });
 /** What becomes of one direction of a link; its rate and queue stay. */
-export type LinkChange = Of<typeof linkChange>;
+export type LinkChange = Described<typeof linkChange>;
 
 export const action = Type.Union([
   closed({ kind: Type.Literal('kill'), node: Type.String(), downUs: Type.Number() }),
@@ -144,7 +141,7 @@ export const action = Type.Union([
   }),
 ]);
 /** What happens to the lab while traffic runs. */
-export type Action = Of<typeof action>;
+export type Action = Described<typeof action>;
 
 const labEvent = closed({
   /** Offset within the phase. */
@@ -153,7 +150,7 @@ const labEvent = closed({
   /** Of the phase's list in the file. */
   index: Type.Number(),
 });
-export type LabEvent = Of<typeof labEvent>;
+export type LabEvent = Described<typeof labEvent>;
 
 const phase = closed({
   name: Type.String(),
@@ -162,7 +159,7 @@ const phase = closed({
   /** In the order of time. */
   events: Type.Array(labEvent),
 });
-export type Phase = Of<typeof phase>;
+export type Phase = Described<typeof phase>;
 
 const capturePoint = closed({
   at: endpointRef,
@@ -170,17 +167,17 @@ const capturePoint = closed({
   filter: nullable(Type.String()),
   snapBytes: Type.Number(),
 });
-export type CapturePoint = Of<typeof capturePoint>;
+export type CapturePoint = Described<typeof capturePoint>;
 
 const tolerance = closed({ rate: Type.Number(), delayUs: Type.Number(), reachabilityOnly: Type.Boolean() });
-export type Tolerance = Of<typeof tolerance>;
+export type Tolerance = Described<typeof tolerance>;
 
 const fabric = closed({ nodes: Type.Array(labNode), links: Type.Array(link) });
 /** Everything that is built before agents and traffic. Cells with the same fabric share a deployment. */
-export type Fabric = Of<typeof fabric>;
+export type Fabric = Described<typeof fabric>;
 
 const syncKind = Type.Enum(['ptp', 'chrony', 'none']);
-export type SyncKind = Of<typeof syncKind>;
+export type SyncKind = Described<typeof syncKind>;
 
 const clockSettings = closed({
   /** null: the rig file decides. */
@@ -190,7 +187,7 @@ const clockSettings = closed({
   /** Node whose machine leads; null: the rig file decides. */
   grandmaster: nullable(Type.String()),
 });
-export type ClockSettings = Of<typeof clockSettings>;
+export type ClockSettings = Described<typeof clockSettings>;
 
 export const labSchema = closed({
   name: Type.String(),
@@ -208,7 +205,7 @@ export const labSchema = closed({
   saturation: Type.Number(),
 });
 /** One cell of the matrix, resolved. */
-export type Lab = Of<typeof labSchema>;
+export type Lab = Described<typeof labSchema>;
 
 /** The whole experiment: all cells of the matrix. */
 export interface Experiment {

@@ -1,7 +1,7 @@
 /** What each traffic tool is started with, and what its output says. Pure. */
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
 import { parseJson } from '../core/json.ts';
-import type { DeepReadonly } from '../core/readonly.ts';
+import type { Described } from '../core/readonly.ts';
 import type { DatagramCount, FlowResult } from '../evidence/records.ts';
 import type { Flow } from '../topology/model.ts';
 
@@ -191,9 +191,9 @@ const iperf3Output = Type.Object({
     }),
   ),
 });
-type Iperf3 = DeepReadonly<Static<typeof iperf3Output>>;
+type Iperf3 = Described<typeof iperf3Output>;
 /** Of an interval or of the whole. */
-type Iperf3Counts = DeepReadonly<Static<typeof iperf3Total>>;
+type Iperf3Counts = Described<typeof iperf3Total>;
 
 function parseIperf3(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
   const read = (output: string): Iperf3 => (output.trim() ? parseJson(iperf3Output, output) : {});

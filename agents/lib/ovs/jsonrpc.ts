@@ -1,8 +1,8 @@
 /** JSON-RPC 1.0 as Open vSwitch speaks it (RFC 7047, section 4): values one after the other, without anything between them. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
 import { parseJson } from '../../../src/core/json.ts';
-import type { DeepReadonly } from '../../../src/core/readonly.ts';
+import type { Described } from '../../../src/core/readonly.ts';
 
 const message = Type.Object({
   id: Type.Optional(Type.Unknown()),
@@ -11,7 +11,7 @@ const message = Type.Object({
   result: Type.Optional(Type.Unknown()),
   error: Type.Optional(Type.Unknown()),
 });
-type Message = DeepReadonly<Static<typeof message>>;
+type Message = Described<typeof message>;
 
 const TIMEOUT_MS = 10_000;
 /** A database that is larger than this at once is not one of a lab. */

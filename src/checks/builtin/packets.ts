@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { emptyHeaders, ipToText, readHeaders } from '../../capture/headers.ts';
 import { readCapture } from '../../capture/reader.ts';
 import { ipv4, opt } from '../../core/config/parts.ts';
-import { defectOf } from '../../evidence/captures.ts';
+import { defectOf, startNsIn } from '../../evidence/captures.ts';
 import type { KeysOf } from '../../topology/checks.ts';
 import type { TargetFile } from '../../topology/target.ts';
 import { missing, type Check } from '../check.ts';
@@ -37,7 +37,7 @@ export const packets: Check<KeysOf<typeof keys>> = {
     if (!record) return missing(`no capture at ${target.capture}`);
     const defect = defectOf(record);
     if (defect !== undefined) return missing(`the capture at ${target.capture} is incomplete: ${defect}`);
-    const startNs = BigInt(phase.startedNs) + BigInt(Math.round(record.clock.offsetNs));
+    const startNs = startNsIn(record, phase);
     const headers = emptyHeaders();
     let [all, count] = [0, 0];
     let last: number | undefined;

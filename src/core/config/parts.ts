@@ -6,6 +6,7 @@ import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../units.ts';
 export const closed = <P extends TProperties>(properties: P, options: { description?: string } = {}) =>
   Type.Object(properties, { additionalProperties: false, ...options });
 export const opt = <T extends TSchema>(schema: T) => Type.Optional(schema);
+export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 export const text = (description: string) => Type.String({ description });
 export const pattern = (regex: string, expectation: string, description: string) =>
   Type.String({ pattern: regex, description, expectation });

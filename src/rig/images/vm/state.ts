@@ -1,9 +1,9 @@
 /** What `netrig rig up` made, on disk before it is made; `rig down` needs nothing else. */
 import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
 import { parseJson } from '../../../core/json.ts';
-import type { DeepReadonly } from '../../../core/readonly.ts';
+import type { Described } from '../../../core/readonly.ts';
 import { stateRoot } from '../../labs/journal.ts';
 
 const vmRecord = Type.Object({
@@ -15,7 +15,7 @@ const vmRecord = Type.Object({
   /** File behind the page that the guest shares with this machine; null: none. */
   sharedPage: Type.Union([Type.String(), Type.Null()]),
 });
-export type VmRecord = DeepReadonly<Static<typeof vmRecord>>;
+export type VmRecord = Described<typeof vmRecord>;
 
 const rigState = Type.Object({
   rig: Type.String(),
@@ -27,7 +27,7 @@ const rigState = Type.Object({
   uplink: Type.String(),
   vms: Type.Record(Type.String(), vmRecord),
 });
-export type RigState = DeepReadonly<Static<typeof rigState>>;
+export type RigState = Described<typeof rigState>;
 
 export const rigDir = (rig: string): string => join(stateRoot(), '+rigs', rig);
 
