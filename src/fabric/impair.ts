@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Assignments } from '../rig/labs/assignment.ts';
 import type { StepHost } from '../rig/labs/steps.ts';
 import type { Fabric, LinkChange } from '../topology/model.ts';
-import { delaySocket, shapedPassage } from './plan.ts';
+import { shapedPassage, siteOf } from './links/site.ts';
+import { delaySocket } from './plan.ts';
 import { delayConfig, needsDelayLine, netemArguments } from './shaping.ts';
 
 /** What must be known of the machine that shapes a direction. */
@@ -31,8 +32,9 @@ export function impairCommands(
   const index = links.findIndex((l) => l.id === linkId);
   const link = links[index];
   if (!link) return [];
+  const site = siteOf(link, index, assignments);
   return changes.map(({ direction, to }) => {
-    const passage = shapedPassage(link, index, direction, assignments);
+    const passage = shapedPassage(site, direction);
     const { netem, stateRoot, nativeDir } = machineOf(passage.machine);
     const host = { on: 'links', machine: passage.machine } as const;
     // Made by what the link was declared as: the qdisc or the delay line is there already.

@@ -1,19 +1,17 @@
 /**
  * Fabric to deployment steps. Pure and total: the same topology, assignments and machines give the same plan.
- *
- * Every node has a network namespace. A link without impairments is one veth pair. An impaired link is
- * two pairs that meet in its machine's link-emulation namespace, where HTB shapes and netem (or delayline) delays:
- * the link behaves like a cable that its ends cannot reach into, and their own qdiscs stay theirs.
- * A link between two machines runs over a trunk (trunks.ts); each machine shapes what leaves it.
+ * Every node has a network namespace. Links are of several kinds (links/), those between machines run over trunks
+ * (trunks.ts); what is impaired is shaped by HTB and delayed by netem or delayline in a namespace of its own.
  */
 import { join } from 'node:path';
 import { SWITCH_DEVICE } from './devices.ts';
-import type { EndpointRef, Fabric, Impairment, Link, LabNode } from '../topology/model.ts';
-import { isImpaired } from '../topology/lab.ts';
+import type { Fabric, Impairment, Link, LabNode } from '../topology/model.ts';
 import { containerOf, namespaceOf, linksNamespace } from '../rig/labs/names.ts';
 import { assignmentOf, type Assignments } from '../rig/labs/assignment.ts';
-import type { BorrowedNic, ContainerSpec, DeployPlan, Stage, Step, StepHost } from '../rig/labs/steps.ts';
+import type { ContainerSpec, DeployPlan, Stage, Step } from '../rig/labs/steps.ts';
 import type { FabricCapabilities } from './capabilities.ts';
+import { kindOf, type LinkKind } from './links/kind.ts';
+import { isEmulated, siteOf, type LinkSite } from './links/site.ts';
 import { delayConfig, needsDelayLine, shapingLines } from './shaping.ts';
 import type { Trunk } from './trunks.ts';
 
@@ -69,80 +67,35 @@ export function planDeployment(input: PlanInput): DeployPlan {
 
 const onNode = (node: LabNode) => ({ on: 'node', node: node.name }) as const;
 const batch = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
-const machineOf = ({ assignments }: Pick<PlanInput, 'assignments'>, end: EndpointRef): string =>
-  assignmentOf(assignments, end.node).machine;
-/** The link passes a link-emulation namespace: to be shaped, or to change from a node's veth to a trunk. */
-const isEmulated = (link: Link, trunk: Trunk | undefined): boolean => trunk !== undefined || link.impairments.some(isImpaired);
-/** Ends of link number `index` in the link-emulation namespaces: towards its first end, and towards its second. */
-export const emulationDevices = (index: number): [string, string] => [`l${index}a`, `l${index}b`];
-const trunkDevice = (index: number): string => `l${index}t`;
 /** Where a machine's delay line takes changes. */
 export const delaySocket = (stateRoot: string, lab: string): string => join(stateRoot, lab, 'delayline.sock');
 export const ovsDir = (stateRoot: string, lab: string, node: string): string => join(stateRoot, lab, `${node}.ovs`);
 
+/** Every link with its kind. */
+const linksOf = ({ fabric, assignments, trunks }: PlanInput): { site: LinkSite; kind: LinkKind }[] =>
+  fabric.links.map((link, index) => {
+    const site = siteOf(link, index, assignments);
+    return { site, kind: kindOf(site, trunks.get(link)) };
+  });
+
 function namespacesAndCables(input: PlanInput, machine: string): Step {
-  const { lab, fabric, assignments, trunks } = input;
-  const here = (end: EndpointRef): boolean => machineOf(input, end) === machine;
+  const { lab, fabric, assignments } = input;
   const namespaces = fabric.nodes
     .filter((n) => assignmentOf(assignments, n.name).machine === machine && !assignmentOf(assignments, n.name).container)
     .map((n) => namespaceOf(lab, n.name));
-  const emulation = linksNamespace(lab);
-  const end = (node: string, name: string): string => {
-    const itf = fabric.nodes.find((n) => n.name === node)?.interfaces.find((i) => i.name === name);
-    return `name ${name} netns ${namespaceOf(lab, node)} address ${itf?.mac} mtu ${itf?.mtu}`;
-  };
-  const inEmulation = (device: string, mtu: number) => `name ${device} netns ${emulation} mtu ${mtu}`;
-  const cables: string[] = [];
-  const borrows: BorrowedNic[] = [];
-  fabric.links.forEach((link, i) => {
-    const trunk = trunks.get(link);
-    const [a, b] = link.ends;
-    if (!isEmulated(link, trunk)) {
-      if (here(a)) cables.push(`link add ${end(a.node, a.interface)} type veth peer ${end(b.node, b.interface)}`);
-      return;
-    }
-    [a, b].forEach((e, side) => {
-      if (here(e))
-        cables.push(`link add ${end(e.node, e.interface)} type veth peer ${inEmulation(emulationDevices(i)[side] as string, link.mtu)}`);
-    });
-    const side = here(a) ? 0 : here(b) ? 1 : null;
-    if (!trunk || side === null) return;
-    if (trunk.kind === 'vxlan') {
-      // Made on the machine and moved: its packets leave by the machine's own network (vxlan keeps the namespace of its birth).
-      cables.push(
-        `link add ${inEmulation(trunkDevice(i), link.mtu)} type vxlan id ${trunk.vni} local ${trunk.addresses[side]} remote ${trunk.addresses[side === 0 ? 1 : 0]} dstport ${trunk.port} nolearning`,
-      );
-    } else {
-      const nic = trunk.nics[side];
-      borrows.push({ nic, namespace: emulation, as: trunkDevice(i) });
-      // Promiscuous: it carries frames of interfaces that it does not know.
-      cables.push(`link set dev ${nic} down promisc on name ${trunkDevice(i)} netns ${emulation}`);
-    }
-  });
-  const needsEmulation = cables.some((line) => line.includes(`netns ${emulation}`));
-  const all = needsEmulation ? [...namespaces, emulation] : namespaces;
+  const links = linksOf(input);
+  const cables = links.map(({ kind }) => kind.cables({ lab, fabric, machine }));
+  const borrows = cables.flatMap((c) => c.borrows ?? []);
+  const emulates = links.some(({ site }) => isEmulated(site) && site.machines.includes(machine));
+  const all = emulates ? [...namespaces, linksNamespace(lab)] : namespaces;
   return {
     title: 'namespaces and cables',
     host: { on: 'machine', machine },
     argv: ['ip', '-batch', '-'],
-    stdin: batch([...all.map((name) => `netns add ${name}`), ...cables]),
+    stdin: batch([...all.map((name) => `netns add ${name}`), ...cables.flatMap((c) => c.lines)]),
     namespaces: all,
     ...(borrows.length > 0 ? { borrows } : {}),
   };
-}
-
-/** The device at the other end of an interface's cable, and where it is: in the link-emulation namespace if the link passes it. */
-export function farEnd({ links }: Fabric, assignments: Assignments, near: EndpointRef): { host: StepHost; device: string } | undefined {
-  for (const [i, link] of links.entries()) {
-    const side = link.ends.findIndex((e) => e.node === near.node && e.interface === near.interface);
-    if (side < 0) continue;
-    const other = link.ends[1 - side] as EndpointRef;
-    const machine = assignmentOf(assignments, near.node).machine;
-    return link.impairments.some(isImpaired) || machine !== assignmentOf(assignments, other.node).machine
-      ? { host: { on: 'links', machine }, device: emulationDevices(i)[side] as string }
-      : { host: { on: 'node', node: other.node }, device: other.interface };
-  }
-  return undefined;
 }
 
 /** Without a network of the engine's: its cables are netrig's. */
@@ -192,10 +145,12 @@ function configureNode(node: LabNode): Step {
  * Real frames instead of offload promises: without this, userspace Open vSwitch and the delay line would
  * forward wrong checksums, and HTB would shape 64 kB "packets".
  */
-function offloadSteps({ fabric, trunks }: PlanInput, node: LabNode): Step[] {
+function offloadSteps({ fabric, assignments }: PlanInput, node: LabNode): Step[] {
   const interfaces = fabric.nodes.flatMap((n) => n.interfaces.map((itf) => ({ ...itf, node: n })));
   const emulatedEnds = new Set(
-    fabric.links.filter((l) => isEmulated(l, trunks.get(l))).flatMap((l) => l.ends.map((e) => `${e.node}:${e.interface}`)),
+    fabric.links
+      .filter((link, index) => isEmulated(siteOf(link, index, assignments)))
+      .flatMap((link) => link.ends.map((e) => `${e.node}:${e.interface}`)),
   );
   // A promise made anywhere in a segment may have to be kept at its other end, behind bridges.
   const real = new Set(
@@ -264,37 +219,6 @@ function startOvs({ lab, assignments, machines }: PlanInput, node: LabNode): Ste
   ];
 }
 
-/** One direction through the link emulation of one machine: frames that come in by `from` leave by `to`, shaped if that is done here. */
-interface Passage {
-  readonly from: string;
-  readonly to: string;
-  readonly impairment: Impairment | null;
-}
-
-/** The directions of link number `index` that pass the links of a machine. */
-function passages(input: PlanInput, link: Link, index: number, machine: string): Passage[] {
-  const shaped = ([0, 1] as const).flatMap((direction) => {
-    const passage = shapedPassage(link, index, direction, input.assignments);
-    return passage.machine === machine ? [{ ...passage, impairment: link.impairments[direction] }] : [];
-  });
-  // What comes in over a trunk was shaped where it was sent.
-  return input.trunks.has(link) ? shaped.flatMap((p) => [p, { from: p.to, to: p.from, impairment: null }]) : shaped;
-}
-
-/** Where a direction of link number `index` is shaped: on the machine that sends it. */
-export function shapedPassage(
-  link: Link,
-  index: number,
-  direction: 0 | 1,
-  assignments: Assignments,
-): { machine: string; from: string; to: string } {
-  const devices = emulationDevices(index);
-  const [near, far] = [link.ends[direction], link.ends[direction === 0 ? 1 : 0]].map(
-    (end) => assignmentOf(assignments, end.node).machine,
-  ) as [string, string];
-  return { machine: near, from: devices[direction], to: near === far ? devices[direction === 0 ? 1 : 0] : trunkDevice(index) };
-}
-
 const UNIMPAIRED: Impairment = { rateBps: null, delayUs: 0, jitterUs: 0, loss: 0, queueBytes: null };
 
 function emulationSteps(input: PlanInput, machine: string): Step[] {
@@ -302,23 +226,20 @@ function emulationSteps(input: PlanInput, machine: string): Step[] {
   const devices = new Set<string>();
   const tc: string[] = [];
   const delays: string[] = [];
-  input.fabric.links.forEach((link, i) => {
-    if (!isEmulated(link, input.trunks.get(link))) return;
-    for (const { from, to, impairment } of passages(input, link, i, machine)) {
-      devices.add(from);
-      const effective = impairment ?? UNIMPAIRED;
-      const byHand = needsDelayLine(effective, capabilities.netem);
-      tc.push(...shapingLines(to, effective, !byHand));
-      if (byHand) {
-        delays.push(delayConfig(from, to, effective));
-      } else {
-        tc.push(
-          `qdisc add dev ${from} handle ffff: ingress`,
-          `filter add dev ${from} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev ${to}`,
-        );
-      }
+  for (const { from, to, impairment } of linksOf(input).flatMap(({ kind }) => kind.passages(machine))) {
+    devices.add(from);
+    const effective = impairment ?? UNIMPAIRED;
+    const byHand = needsDelayLine(effective, capabilities.netem);
+    tc.push(...shapingLines(to, effective, !byHand));
+    if (byHand) {
+      delays.push(delayConfig(from, to, effective));
+    } else {
+      tc.push(
+        `qdisc add dev ${from} handle ffff: ingress`,
+        `filter add dev ${from} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev ${to}`,
+      );
     }
-  });
+  }
   if (devices.size === 0) return [];
   const host = { on: 'links', machine } as const;
   const ups = [...devices].flatMap((device) => [`link set dev ${device} addrgenmode none`, `link set dev ${device} up`]);

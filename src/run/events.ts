@@ -3,7 +3,7 @@ import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
 import type { EventRecord } from '../evidence/records.ts';
 import { impairCommands } from '../fabric/impair.ts';
-import { farEnd } from '../fabric/plan.ts';
+import { farEnd } from '../fabric/links/site.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import { planSystems } from '../systems/registry.ts';
 import type { Supervisor } from '../systems/supervisor.ts';

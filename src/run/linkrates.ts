@@ -3,7 +3,7 @@
  * machine's: elsewhere a reading is a load of its own.
  */
 import { formatRate } from '../core/units.ts';
-import { emulationDevices } from '../fabric/plan.ts';
+import { emulationDevices } from '../fabric/links/site.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
 import type { EndpointRef, Lab } from '../topology/model.ts';
 import { endpointName, isImpaired } from '../topology/lab.ts';
