@@ -4,9 +4,8 @@
  */
 import { createHmac } from 'node:crypto';
 import { connect as connectTls, createServer, type Server, type TLSSocket } from 'node:tls';
-import { createInterface } from 'node:readline';
-import { createBirpc, type BirpcReturn } from 'birpc';
-import { Refusal } from './rpc.ts';
+import { callsOverLines, type Calls } from '../../src/core/calls.ts';
+import { log } from './rpc.ts';
 
 const HEARTBEAT_MS = 200;
 /** Unless options say otherwise. */
@@ -19,16 +18,14 @@ const TLS = { ciphers: 'ECDHE-PSK-CHACHA20-POLY1305', minVersion: 'TLSv1.2', max
 
 const keyOf = (secret: string): Buffer => createHmac('sha256', Buffer.from(secret, 'hex')).update('channel').digest();
 
-type Functions = object;
-
-export interface Peer<Remote extends Functions> {
+export interface Peer<Remote extends object> {
   readonly name: string;
-  readonly call: BirpcReturn<Remote, Functions>;
+  readonly call: Calls<Remote>;
   readonly closed: Promise<void>;
   close(): void;
 }
 
-function open<Remote extends Functions>(socket: TLSSocket, name: string, local: Functions, silenceMs: number): Peer<Remote> {
+function open<Remote extends object>(socket: TLSSocket, name: string, local: object, silenceMs: number): Peer<Remote> {
   socket.setNoDelay(true);
   // In heartbeats, not in time: what came while this process did not run has not been read yet.
   let silent = 0;
@@ -36,30 +33,21 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
     if (++silent > silenceMs / HEARTBEAT_MS) socket.destroy();
     else socket.write('\n');
   }, HEARTBEAT_MS);
-  const call = createBirpc<Remote>(local as Record<string, unknown>, {
-    post: (line: string) => {
+  const call = callsOverLines<Remote>({
+    input: socket,
+    write: (line) => {
       if (!socket.destroyed) socket.write(`${line}\n`);
     },
-    on: (receive) => {
-      createInterface({ input: socket })
-        .on('line', (line) => {
-          silent = 0;
-          if (line !== '') receive(line);
-        })
-        .on('error', () => undefined);
+    local,
+    timeoutMs: CALL_TIMEOUT_MS,
+    onLine: () => {
+      silent = 0;
     },
-    serialize: (message) =>
-      JSON.stringify(message, (_, value: unknown) =>
-        value instanceof Error ? Object.assign({}, value, { name: value.name, message: value.message }) : value,
-      ),
-    deserialize: (line: string) => {
-      const message = JSON.parse(line) as { e?: { message: string; name?: string; code?: string } };
-      const { e } = message;
-      if (!e) return message;
-      return { ...message, e: e.name === 'Refusal' ? new Refusal(e.code ?? '', e.message) : Object.assign(new Error(e.message), e) };
+    // A peer that speaks something else is none.
+    onMalformed: () => {
+      log('warn', 'malformed message', { peer: name });
+      socket.destroy();
     },
-    bind: 'functions',
-    timeout: CALL_TIMEOUT_MS,
   });
   const closed = new Promise<void>((resolve) =>
     socket.once('close', () => {
@@ -71,7 +59,7 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
   socket.on('error', () => socket.destroy());
   return {
     name,
-    call: call,
+    call,
     closed,
     close: () => {
       socket.destroy();
@@ -79,18 +67,18 @@ function open<Remote extends Functions>(socket: TLSSocket, name: string, local: 
   };
 }
 
-export interface ListenOptions<Remote extends Functions> {
+export interface ListenOptions<Remote extends object> {
   readonly address: string;
   readonly port: number;
   readonly secret: string;
   /** What a peer may call; undefined: it is not expected here. */
-  readonly serve: (name: string) => Functions | undefined;
+  readonly serve: (name: string) => object | undefined;
   readonly onPeer: (peer: Peer<Remote>) => void;
   /** A peer that says nothing for so long is gone (default a second). */
   readonly silenceMs?: number;
 }
 
-export async function listen<Remote extends Functions>({
+export async function listen<Remote extends object>({
   address,
   port,
   secret,
@@ -137,20 +125,20 @@ export async function listen<Remote extends Functions>({
   };
 }
 
-export interface ConnectOptions<Remote extends Functions> {
+export interface ConnectOptions<Remote extends object> {
   readonly address: string;
   readonly port: number;
   readonly secret: string;
   /** Own name, as the other side knows it; and the other side's. */
   readonly self: string;
   readonly peer: string;
-  readonly local: Functions;
+  readonly local: object;
   readonly onPeer: (peer: Peer<Remote>) => void;
   readonly silenceMs?: number;
 }
 
 /** Connects, and again whenever the connection is lost, until it is closed. */
-export function connect<Remote extends Functions>({
+export function connect<Remote extends object>({
   address,
   port,
   secret,

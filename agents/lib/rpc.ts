@@ -1,11 +1,12 @@
 /**
- * JSON-RPC 2.0, one message a line, over the agent's stdin and stdout: the way the testbed talks to agents.
- * No port is opened; whoever may start the process may steer it. Logs go to stderr, one JSON object a line.
+ * An agent's process: calls of the testbed come over stdin and stdout, so that no port is opened and only who may start
+ * the process may steer it. Logs go to stderr, one JSON object a line.
  */
-import { createInterface } from 'node:readline';
-import type { AgentSetup, AgentStatus } from '../../src/systems/protocol.ts';
+import { callsOverLines, Refusal } from '../../src/core/calls.ts';
+import { SerialQueue } from '../../src/core/serial.ts';
+import type { AgentFunctions, AgentSetup, AgentStatus } from '../../src/systems/protocol.ts';
 
-export type { AgentSetup, AgentStatus };
+export { Refusal, type AgentSetup, type AgentStatus };
 
 export interface Agent<Config> {
   configure(setup: AgentSetup<Config>): Promise<void>;
@@ -18,23 +19,6 @@ export interface Agent<Config> {
   request?(operation: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** Leaves nothing behind on the host. */
   stop(): Promise<void>;
-}
-
-/** A typed error of an operation. */
-export class Refusal extends Error {
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.name = 'Refusal';
-    this.code = code;
-  }
-}
-
-interface Request {
-  readonly id: number;
-  readonly method: string;
-  readonly params?: unknown;
 }
 
 const DEBUG_FLUSH_MS = 250;
@@ -63,50 +47,29 @@ export function fatal(event: string, why: string): never {
 
 /** Serves until stdin ends (the testbed is gone): then stops the agent and exits. */
 export function serveAgent<Config>(agent: Agent<Config>): void {
-  const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
-    configure: (params) => agent.configure(params as AgentSetup<Config>),
-    start: () => agent.start(),
-    update: (params) => agent.update(params as Config),
-    status: () => agent.status(),
-    counters: () => ({ ...agent.counters(), cpuMicroseconds: process.cpuUsage().user + process.cpuUsage().system }),
-    stop: () => agent.stop(),
-  };
-  const reply = (message: object) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
-  let queue = Promise.resolve();
-  const handle = async ({ id, method, params }: Request) => {
-    const call = methods[method];
-    if (!call) return reply({ id, error: { code: -32601, message: `no method ${method}` } });
-    try {
-      return reply({ id, result: (await call(params)) ?? null });
-    } catch (error) {
-      log('error', 'call failed', { method, message: (error as Error).message });
-      return reply({ id, error: { code: -32000, message: (error as Error).message } });
-    }
-  };
-  const ask = async ({ id, params }: Request) => {
-    const { operation, params: given = {} } = params as { operation: string; params?: Readonly<Record<string, unknown>> };
-    try {
+  // One at a time: configure ends before start begins. Operations may take their time beside.
+  const queue = new SerialQueue();
+  const functions: AgentFunctions<Config> = {
+    configure: (setup) => queue.run(() => agent.configure(setup)),
+    start: () => queue.run(() => agent.start()),
+    update: (config) => queue.run(() => agent.update(config)),
+    status: () => queue.run(() => agent.status()),
+    counters: () => queue.run(() => ({ ...agent.counters(), cpuMicroseconds: process.cpuUsage().user + process.cpuUsage().system })),
+    stop: () => queue.run(() => agent.stop()),
+    request: async (operation, params = {}) => {
       if (!agent.request) throw new Refusal('UnknownOperation', 'this agent has no operations');
-      reply({ id, result: { answer: (await agent.request(operation, given)) ?? null, refused: null } });
-    } catch (error) {
-      log('warn', 'refused', { operation, message: (error as Error).message });
-      if (error instanceof Refusal) reply({ id, result: { answer: error.message, refused: error.code } });
-      else reply({ id, error: { code: -32000, message: (error as Error).message } });
-    }
+      return agent.request(operation, params);
+    },
   };
-  const input = createInterface({ input: process.stdin });
-  input.on('line', (line) => {
-    const request = JSON.parse(line) as Request;
-    // One at a time: configure ends before start begins. Operations may take their time beside.
-    if (request.method === 'request') void ask(request);
-    else
-      queue = queue.then(async () => {
-        await handle(request);
-      });
+  callsOverLines({
+    input: process.stdin,
+    write: (line) => process.stdout.write(`${line}\n`),
+    local: logged(functions),
+    onMalformed: () => log('error', 'malformed message', { from: 'testbed' }),
   });
-  input.on('close', () => {
+  process.stdin.once('close', () => {
     void queue
-      .then(() => agent.stop())
+      .run(() => agent.stop())
       .finally(() => {
         flushLog();
         // Not before the last line is out: a pipe that is full takes it later.
@@ -114,3 +77,21 @@ export function serveAgent<Config>(agent: Agent<Config>): void {
       });
   });
 }
+
+/** The same functions; what they refuse and where they fail is in the log. */
+const logged = (functions: object): object =>
+  Object.fromEntries(
+    Object.entries(functions as Readonly<Record<string, (...args: unknown[]) => unknown>>).map(([method, call]) => [
+      method,
+      async (...args: unknown[]) => {
+        try {
+          return await call(...args);
+        } catch (error) {
+          const { message } = error as Error;
+          if (error instanceof Refusal) log('warn', 'refused', { operation: args[0], message });
+          else log('error', 'call failed', { method, message });
+          throw error;
+        }
+      },
+    ]),
+  );

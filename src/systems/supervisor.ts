@@ -1,14 +1,14 @@
-/** Starts agents in their nodes, talks JSON-RPC to them, notices when they die, and keeps their logs. */
+/** Starts agents in their nodes, calls them, notices when they die, and keeps their logs. */
 import { randomBytes } from 'node:crypto';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { Type } from 'typebox';
-import type { AgentSetup, AgentStatus } from './protocol.ts';
+import type { TSchema } from 'typebox';
+import { agentCounters, agentStatus, type AgentCounters, type AgentFunctions, type AgentSetup, type AgentStatus } from './protocol.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Context } from '../core/context.ts';
 import { NetrigError } from '../core/errors.ts';
-import { parseJson } from '../core/json.ts';
+import { callsOverLines, Refusal, type Calls } from '../core/calls.ts';
+import { conform } from '../core/json.ts';
 import type { Described } from '../core/readonly.ts';
 import type { AgentRecord } from '../evidence/records.ts';
 
@@ -48,23 +48,15 @@ export interface SupervisorInput {
   readonly folder: string;
 }
 
-/** JSON-RPC 2.0. */
-const answer = Type.Object({
-  id: Type.Number(),
-  result: Type.Optional(Type.Unknown()),
-  error: Type.Optional(Type.Object({ message: Type.String() })),
-});
-type Answer = Described<typeof answer>;
+type Functions = AgentFunctions<unknown>;
 
 /** One agent process and its calls in flight. */
 class AgentProcess {
   readonly process: HostProcess;
   /** All that it wrote down has been read. */
   readonly drained: Promise<void>;
-  readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  readonly #calls: Calls<Functions>;
   readonly #label: string;
-  #next = 0;
-  #gone = false;
 
   constructor(label: string, process: HostProcess, log: WriteStream) {
     this.#label = label;
@@ -73,53 +65,69 @@ class AgentProcess {
     this.drained = new Promise((resolve) => {
       process.stderr.once('end', resolve).once('close', resolve);
     });
-    createInterface({ input: process.stdout }).on('line', (line) => this.#answer(line));
+    // A line that is no message is a stray print; agents log to stderr.
+    this.#calls = callsOverLines<Functions>({ input: process.stdout, write: (line) => process.stdin.write(`${line}\n`), local: {} });
     void process.exited.then((exit) => {
-      this.#gone = true;
-      for (const { reject } of this.#pending.values())
-        reject(new NetrigError('AGENT_FAILED', `${label} exited (${exit.signal ?? exit.code}) during a call`));
-      this.#pending.clear();
+      this.#calls.$close(new NetrigError('AGENT_FAILED', `${label} exited (${exit.signal ?? exit.code}) during a call`));
     });
-  }
-
-  #answer(line: string): void {
-    let message: Answer;
-    try {
-      message = parseJson(answer, line);
-    } catch {
-      return; // a stray print; agents log to stderr
-    }
-    const call = this.#pending.get(message.id);
-    if (!call) return;
-    this.#pending.delete(message.id);
-    if (message.error) call.reject(new NetrigError('AGENT_FAILED', `${this.#label}: ${message.error.message}`));
-    else call.resolve(message.result);
   }
 
   get alive(): boolean {
-    return !this.#gone;
+    return !this.#calls.$closed;
   }
 
-  call<T>(method: string, params?: unknown, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
-    if (this.#gone) return Promise.reject(new NetrigError('AGENT_FAILED', `${this.#label} is gone`));
-    const id = ++this.#next;
-    return new Promise<T>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#pending.delete(id);
-        reject(new NetrigError('TIMEOUT', `${this.#label} does not answer "${method}" within ${timeoutMs} ms`));
-      }, timeoutMs);
-      this.#pending.set(id, {
-        resolve: (value) => {
-          clearTimeout(timer);
-          resolve(value as T);
-        },
-        reject: (error) => {
-          clearTimeout(timer);
-          reject(error);
-        },
-      });
-      this.process.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`);
+  async configure(setup: AgentSetup<unknown>): Promise<void> {
+    await this.#within(START_TIMEOUT_MS, 'configure', (calls) => calls.configure(setup));
+  }
+
+  async start(): Promise<void> {
+    await this.#within(START_TIMEOUT_MS, 'start', (calls) => calls.start());
+  }
+
+  async update(config: unknown): Promise<void> {
+    await this.#within(CALL_TIMEOUT_MS, 'update', (calls) => calls.update(config));
+  }
+
+  async status(): Promise<AgentStatus> {
+    return this.#conform(agentStatus, await this.#within(CALL_TIMEOUT_MS, 'status', (calls) => calls.status()));
+  }
+
+  async counters(timeoutMs = CALL_TIMEOUT_MS): Promise<AgentCounters> {
+    return this.#conform(agentCounters, await this.#within(timeoutMs, 'counters', (calls) => calls.counters()));
+  }
+
+  /** Rejects with a Refusal where the agent refuses. */
+  async request(operation: string, params: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return this.#within(REQUEST_TIMEOUT_MS, operation, (calls) => calls.request(operation, params));
+  }
+
+  async stop(): Promise<void> {
+    await this.#within(STOP_TIMEOUT_MS, 'stop', (calls) => calls.stop());
+  }
+
+  async #within<T>(timeoutMs: number, what: string, work: (calls: Calls<Functions>) => Promise<T>): Promise<T> {
+    if (!this.alive) throw new NetrigError('AGENT_FAILED', `${this.#label} is gone`);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const text = `${this.#label} does not answer "${what}" within ${timeoutMs} ms`;
+      timer = setTimeout(() => reject(new NetrigError('TIMEOUT', text)), timeoutMs);
     });
+    try {
+      return await Promise.race([work(this.#calls), late]);
+    } catch (error) {
+      if (error instanceof NetrigError || error instanceof Refusal) throw error;
+      throw new NetrigError('AGENT_FAILED', `${this.#label}: ${(error as Error).message}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #conform<S extends TSchema>(schema: S, value: unknown): Described<S> {
+    try {
+      return conform(schema, value);
+    } catch (error) {
+      throw new NetrigError('AGENT_FAILED', `${this.#label}: ${(error as Error).message}`);
+    }
   }
 }
 
@@ -187,8 +195,8 @@ export class Supervisor {
           });
         }
       }
-      await Promise.all(supervisor.#agents.map((s) => s.agent.call('configure', s.setup, START_TIMEOUT_MS)));
-      await Promise.all(supervisor.#agents.map((s) => s.agent.call('start', undefined, START_TIMEOUT_MS)));
+      await Promise.all(supervisor.#agents.map((s) => s.agent.configure(s.setup)));
+      await Promise.all(supervisor.#agents.map((s) => s.agent.start()));
       for (const s of supervisor.#agents) supervisor.#watch(s);
       return supervisor;
     } catch (error) {
@@ -225,8 +233,8 @@ export class Supervisor {
     if (this.#stopping) return;
     try {
       s.agent = this.#spawn(s.system.definition, s.node, s.command, s.log);
-      await s.agent.call('configure', s.setup, START_TIMEOUT_MS);
-      await s.agent.call('start', undefined, START_TIMEOUT_MS);
+      await s.agent.configure(s.setup);
+      await s.agent.start();
       this.#watch(s);
     } catch (error) {
       s.faults.push(`restart failed: ${(error as Error).message}`);
@@ -257,17 +265,25 @@ export class Supervisor {
   }
 
   /** An operation of an agent's own interface: its answer, or the code of the error that it was refused with. */
-  async request(system: string, node: string, operation: string, params: unknown): Promise<{ answer: unknown; refused: string | null }> {
+  async request(
+    system: string,
+    node: string,
+    operation: string,
+    params: Readonly<Record<string, unknown>>,
+  ): Promise<{ answer: unknown; refused: string | null }> {
     const s = this.#agents.find((a) => a.system.definition.name === system && a.node === node);
     if (!s) throw new NetrigError('AGENT_FAILED', `no agent of ${system} runs on ${node}`);
-    return s.agent.call('request', { operation, params }, REQUEST_TIMEOUT_MS);
+    try {
+      return { answer: (await s.agent.request(operation, params)) ?? null, refused: null };
+    } catch (error) {
+      if (error instanceof Refusal) return { answer: error.message, refused: error.code };
+      throw error;
+    }
   }
 
   /** Counters of every agent as they are now. */
-  async counters(): Promise<{ node: string; counters: Record<string, number> }[]> {
-    return Promise.all(
-      this.#agents.map(async ({ node, agent }) => ({ node, counters: await agent.call<Record<string, number>>('counters') })),
-    );
+  async counters(): Promise<{ node: string; counters: AgentCounters }[]> {
+    return Promise.all(this.#agents.map(async ({ node, agent }) => ({ node, counters: await agent.counters() })));
   }
 
   /** Tells every agent whose configuration has changed. */
@@ -281,7 +297,7 @@ export class Supervisor {
           while (s.paused) await sleep(PAUSE_POLL_MS, this.#ctx.signal);
           // One that is dead just now is configured so when it comes back.
           if (s.agent.alive)
-            await s.agent.call('update', config).catch((error: unknown) => {
+            await s.agent.update(config).catch((error: unknown) => {
               if (s.agent.alive) throw error;
             });
         }),
@@ -300,7 +316,7 @@ export class Supervisor {
         await s.restarting;
         if (s.faults.length > 0) return s.faults;
         const status = await s.agent
-          .call<AgentStatus>('status')
+          .status()
           .catch((error: unknown): AgentStatus => ({ state: 'stopped', problem: (error as Error).message }));
         return status.problem === undefined ? [] : [status.problem];
       }),
@@ -316,11 +332,9 @@ export class Supervisor {
     for (const s of this.#agents) if (s.paused) s.agent.process.kill('SIGCONT');
     return Promise.all(
       this.#agents.map(async (s): Promise<StoppedAgent> => {
-        const none: Record<string, number> = {};
-        const { cpuMicroseconds = 0, ...counters } = await s.agent
-          .call<Record<string, number>>('counters', undefined, STOP_TIMEOUT_MS)
-          .catch(() => none);
-        const stopped = await s.agent.call('stop', undefined, STOP_TIMEOUT_MS).then(
+        const none: AgentCounters = {};
+        const { cpuMicroseconds = 0, ...counters } = await s.agent.counters(STOP_TIMEOUT_MS).catch(() => none);
+        const stopped = await s.agent.stop().then(
           () => true,
           (error: unknown) => {
             if (s.crashes.length === 0) this.#ctx.events.emit({ type: 'note', level: 'warn', text: (error as Error).message });
