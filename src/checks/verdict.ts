@@ -4,6 +4,7 @@ import { isList } from '../core/readonly.ts';
 import { CONFIDENCE } from '../core/sequential.ts';
 import { formatDurationUs, formatPercent, parseDurationUs, parseRateOf } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
+import { phaseStartUs } from '../evidence/phases.ts';
 import { matches } from '../topology/matrix.ts';
 import type { Unit } from '../topology/checks.ts';
 import { kindOf, type TargetFile, type TargetKind } from '../topology/target.ts';
@@ -77,7 +78,7 @@ export function verdictsOf(repeats: readonly CellEvidence[], options: JudgeOptio
 function timeOf(evidence: CellEvidence, phaseName?: string): [fromMs: number, toMs: number] | undefined {
   const phase = phaseName === undefined ? evidence.phases.at(-1) : evidence.phases.find((p) => p.phase === phaseName);
   if (!phase) return undefined;
-  const fromMs = Number(BigInt(phase.startedNs) / 1_000_000n);
+  const fromMs = phaseStartUs(phase) / 1000;
   return [fromMs, fromMs + phase.durationUs / 1000];
 }
 

@@ -33,6 +33,12 @@ export function render(options: Plot.PlotOptions, description: string): string {
 
 export const colourScale = (series: readonly string[]) => ({ domain: [...series], range: series.map((_, i) => seriesColour(i)) });
 
+/** Vertical lines with their labels above. */
+export const verticalLines = (marks: readonly Mark[]): Plot.Markish[] => [
+  Plot.ruleX([...marks], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.5, strokeDasharray: '2,3' }),
+  Plot.text([...marks], { x: 'x', text: 'label', frameAnchor: 'top', dy: -14, fill: 'currentColor', fontSize: 10, textAnchor: 'start' }),
+];
+
 export interface TimeSeries {
   readonly points: readonly Point[];
   readonly series: readonly string[];
@@ -59,16 +65,7 @@ export function timeSeries(chart: TimeSeries): string {
       color: colourScale(chart.series),
       marks: [
         Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
-        Plot.ruleX([...chart.marks], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.35, strokeDasharray: '2,3' }),
-        Plot.text([...chart.marks], {
-          x: 'x',
-          text: 'label',
-          frameAnchor: 'top',
-          dy: -16,
-          fill: 'currentColor',
-          fontSize: 10,
-          textAnchor: 'start',
-        }),
+        ...verticalLines(chart.marks),
         Plot.ruleY([...chart.levels], { y: 'y', stroke: 'series', strokeOpacity: 0.7, strokeDasharray: '6,4' }),
         Plot.lineY([...chart.points], { x: 'x', y: 'y', stroke: 'series', strokeWidth: 1.6 }),
       ],

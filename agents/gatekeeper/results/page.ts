@@ -7,6 +7,7 @@ import type { VNode } from 'preact';
 import { formatDurationUs, formatPercent } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { describeEvent } from '../../../src/evidence/events.ts';
+import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import { stepResponse, type StepResponse } from './charts.ts';
 import { isIsolation, type IsolationTarget } from './check.ts';
 import { comparison } from './comparison.ts';
@@ -34,7 +35,7 @@ interface Step {
 /** When something changes in a phase: flows start and stop, events happen. */
 function stepsOf(evidence: CellEvidence): Step[] {
   return evidence.phases.flatMap((phase) => {
-    const startMs = Number(BigInt(phase.startedNs) / 1_000_000n);
+    const startMs = phaseStartUs(phase) / 1000;
     const planned = evidence.lab.phases.find((p) => p.name === phase.phase);
     const flows = (planned?.flows ?? []).filter((f) => f.protocol === 'udp');
     const edges = flows

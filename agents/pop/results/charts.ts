@@ -1,6 +1,6 @@
 /** Pictures of who serves what: shares and loads over time, fates of connections, forwarding tables. */
 import * as Plot from '@observablehq/plot';
-import { colourScale, render, seriesColour, type Mark } from '../../../src/report/charts.ts';
+import { colourScale, render, seriesColour, verticalLines, type Mark } from '../../../src/report/charts.ts';
 
 export interface SharePoint {
   readonly seconds: number;
@@ -8,11 +8,6 @@ export interface SharePoint {
   /** New connections in this part of a second. */
   readonly count: number;
 }
-
-const eventMarks = (events: readonly Mark[]) => [
-  Plot.ruleX([...events], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.55, strokeDasharray: '2,3' }),
-  Plot.text([...events], { x: 'x', text: 'label', frameAnchor: 'top', dy: -14, fill: 'currentColor', fontSize: 10, textAnchor: 'start' }),
-];
 
 /** New connections by the PoP that took them, stacked, a part of all. */
 export function sharesOverTime(
@@ -47,7 +42,7 @@ export function sharesOverTime(
             },
           ),
         ),
-        ...eventMarks(events),
+        ...verticalLines(events),
       ],
     },
     description,
@@ -81,7 +76,7 @@ export function loadsOverTime(
       marks: [
         Plot.ruleY([...thresholds], { stroke: 'currentColor', strokeOpacity: 0.6, strokeDasharray: '5,4' }),
         Plot.lineY([...points], { x: 'seconds', y: 'percent', stroke: 'pop', strokeWidth: 1.8 }),
-        ...eventMarks(events),
+        ...verticalLines(events),
       ],
     },
     description,

@@ -2,12 +2,13 @@
 import { Type } from 'typebox';
 import { missing, type Check, type Figures } from '../../../src/checks/check.ts';
 import { defectOf } from '../../../src/evidence/captures.ts';
+import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
 import { parseDurationUs, parseFraction } from '../../../src/core/units.ts';
 import { needsCapture, needsKeys, refuseWindow } from '../../../src/checks/problems.ts';
 import { expandAll } from '../../../src/core/config/ranges.ts';
 import { duration, names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
-import { configOf, phaseStartUs, timelineOf, type Connection, type Timeline } from './evidence.ts';
+import { configOf, timelineOf, type Connection, type Timeline } from './evidence.ts';
 import {
   addedUs,
   aliveIn,

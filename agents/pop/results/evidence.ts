@@ -3,6 +3,7 @@ import { agentLog, logAheadMs, type LogLine } from '../../../src/evidence/agentl
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest, type AnsweredRequest } from '../../../src/evidence/events.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
+import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { NodeInfo, Pop, PopFile, Service } from '../config.ts';
 import type { ConnectionRow, Fate } from '../nodes/client.ts';
@@ -89,8 +90,6 @@ export interface Timeline {
 
 /** A text says why there is none. */
 export const timelineOf = perPhase(readTimeline);
-
-export const phaseStartUs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n);
 
 /** Configuration of the system in this cell; undefined: it has none. */
 export const configOf = (evidence: CellEvidence): PopFile | undefined =>

@@ -3,11 +3,9 @@ import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { quantileOf, shareInterval } from '../../../src/checks/statistics.ts';
 import { formatDurationUs, formatPercent } from '../../../src/core/units.ts';
-import type { CellEvidence } from '../../../src/evidence/cell.ts';
-import { describeEvent } from '../../../src/evidence/events.ts';
 import type { Mark } from '../../../src/report/charts.ts';
-import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
+import { marksOf, partsOf, type Part } from '../../../src/report/parts.ts';
 import { lawOf } from '../system.ts';
 import { FATES, fates, loadsOverTime, sharesOverTime, tablePicture, type FateBar } from './charts.ts';
 import { configOf, timelineOf, type Connection, type TableDump, type Timeline } from './evidence.ts';
@@ -16,16 +14,10 @@ import { loadSeries, startedIn } from './measures.ts';
 const MOST_TIMELINES = 10;
 const MOST_TABLES = 6;
 const STEPS = 100;
-/** Labels that a chart's width has room for; of those that come closer only the first is written. */
-const LABELS = 12;
 /** Below this, nobody was asked for work. */
 const BUSY = 0.1;
 
-interface Part {
-  /** Cell, and phase where there are several. */
-  readonly name: string;
-  readonly evidence: CellEvidence;
-  readonly phase: CellEvidence['phases'][number];
+interface PopPart extends Part {
   readonly timeline: Timeline;
   /** Begun in the phase. */
   readonly connections: readonly Connection[];
@@ -33,33 +25,27 @@ interface Part {
 
 export const page: ReportPage = {
   async sections(run) {
-    const parts = partsOf(run);
+    const parts = partsOf(run).flatMap(withConnections);
     return parts.length === 0 ? [] : [who(parts), became(parts), loads(parts), tables(parts)].filter((section) => section !== null);
   },
 };
 
-/** First repeat of every cell. */
-function partsOf({ cells }: JudgedRun): Part[] {
-  return [...cells].flatMap(([cell, [evidence]]) =>
-    (evidence?.phases ?? []).flatMap((phase, _, all): Part[] => {
-      const timeline = timelineOf(evidence!, phase);
-      if (typeof timeline === 'string') return [];
-      const connections = startedIn(timeline.connections, { fromUs: 0, toUs: phase.durationUs });
-      const name = [cell, all.length > 1 ? phase.phase : ''].filter(Boolean).join(' ') || evidence!.lab.name;
-      return connections.length === 0 ? [] : [{ name, evidence: evidence!, phase, timeline, connections }];
-    }),
-  );
+function withConnections(part: Part): PopPart[] {
+  const timeline = timelineOf(part.evidence, part.phase);
+  if (typeof timeline === 'string') return [];
+  const connections = startedIn(timeline.connections, { fromUs: 0, toUs: part.phase.durationUs });
+  return connections.length === 0 ? [] : [{ ...part, timeline, connections }];
 }
 
-const popsOf = (parts: readonly Part[]): string[] => [...new Set(parts.flatMap((p) => p.timeline.pops.map((pop) => pop.name)))];
+const popsOf = (parts: readonly PopPart[]): string[] => [...new Set(parts.flatMap((p) => p.timeline.pops.map((pop) => pop.name)))];
 
 /** Requests that are traffic, readings, or policies, which are drawn as such. */
 const DRAWN_ELSEWHERE: ReadonlySet<string> = new Set(['Connect', 'SetPolicies', 'GetPolicies', 'PullFeedback', 'Flood']);
 
-/** Policies and events, as lines in a chart; those that come together are one. */
-function marksOf({ evidence, phase, timeline }: Part): Mark[] {
-  const policies = timeline.policies
-    .filter((p) => p.sentUs >= 0 && p.sentUs < phase.durationUs)
+/** Policies and events, as lines in a chart. */
+function linesOf(part: PopPart): Mark[] {
+  const policies = part.timeline.policies
+    .filter((p) => p.sentUs >= 0 && p.sentUs < part.phase.durationUs)
     .map((p) => ({
       x: p.sentUs / 1e6,
       label: Object.entries(p.policies)
@@ -75,15 +61,10 @@ function marksOf({ evidence, phase, timeline }: Part): Mark[] {
         })
         .join('; '),
     }));
-  const events = (evidence.events[phase.phase] ?? [])
-    .filter((e) => e.action.kind !== 'request' || !DRAWN_ELSEWHERE.has(e.action.operation))
-    .map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
-  return [...policies, ...events]
-    .sort((a, b) => a.x - b.x)
-    .filter((m, i, all) => i === 0 || m.x - all[i - 1]!.x > phase.durationUs / 1e6 / LABELS);
+  return marksOf(part, ({ action }) => action.kind !== 'request' || !DRAWN_ELSEWHERE.has(action.operation), policies);
 }
 
-function who(parts: readonly Part[]): VNode {
+function who(parts: readonly PopPart[]): VNode {
   const pops = popsOf(parts);
   const rows = parts.map(({ name, connections }) => {
     const share = (pop: string): string => {
@@ -111,11 +92,11 @@ function who(parts: readonly Part[]): VNode {
         pop: bin.split(' ')[1]!,
         count: own.length,
       }));
-      return html`<figure><figcaption>${part.name}</figcaption>${raw(sharesOverTime(points, pops, marksOf(part), step, `Shares of new connections over time in ${part.name}`))}</figure>`;
+      return html`<figure><figcaption>${part.name}</figcaption>${raw(sharesOverTime(points, pops, linesOf(part), step, `Shares of new connections over time in ${part.name}`))}</figure>`;
     })}</section>`;
 }
 
-function became(parts: readonly Part[]): VNode {
+function became(parts: readonly PopPart[]): VNode {
   const bars = parts.flatMap(({ name, connections }) => {
     const count = (fate: (typeof FATES)[number]): number =>
       connections.filter((c) =>
@@ -134,7 +115,7 @@ function became(parts: readonly Part[]): VNode {
     )}</section>`;
 }
 
-function loads(parts: readonly Part[]): VNode | null {
+function loads(parts: readonly PopPart[]): VNode | null {
   const busy = parts
     .map((part) => ({
       part,
@@ -152,12 +133,12 @@ function loads(parts: readonly Part[]): VNode | null {
     ${key(pops)}
     ${busy.slice(0, MOST_TIMELINES).map(({ part, lines }) => {
       const law = lawOf(configOf(part.evidence)?.law);
-      return html`<figure><figcaption>${part.name}</figcaption>${raw(loadsOverTime(lines, pops, law ? [100 * law.donor.load, 100 * law.receiver.load] : [], marksOf(part), `Load of PoPs over time in ${part.name}`))}</figure>`;
+      return html`<figure><figcaption>${part.name}</figcaption>${raw(loadsOverTime(lines, pops, law ? [100 * law.donor.load, 100 * law.receiver.load] : [], linesOf(part), `Load of PoPs over time in ${part.name}`))}</figure>`;
     })}</section>`;
 }
 
 /** Every version of a cell's tables that changed entries, beside what was before. */
-function tables(parts: readonly Part[]): VNode | null {
+function tables(parts: readonly PopPart[]): VNode | null {
   const pops = popsOf(parts);
   const [part] = parts;
   if (!part) return null;

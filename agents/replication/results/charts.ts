@@ -1,6 +1,6 @@
 /** Pictures of how alike and how late messages were. */
 import * as Plot from '@observablehq/plot';
-import { colourScale, render, type Mark } from '../../../src/report/charts.ts';
+import { colourScale, render, verticalLines, type Mark } from '../../../src/report/charts.ts';
 
 export interface Distribution {
   readonly series: string;
@@ -120,16 +120,7 @@ export function spreadOverTime(
         grid: true,
       },
       marks: [
-        Plot.ruleX([...events], { x: 'x', stroke: 'currentColor', strokeOpacity: 0.5, strokeDasharray: '2,3' }),
-        Plot.text([...events], {
-          x: 'x',
-          text: 'label',
-          frameAnchor: 'top',
-          dy: -14,
-          fill: 'currentColor',
-          fontSize: 10,
-          textAnchor: 'start',
-        }),
+        ...verticalLines(events),
         Plot.dot([...points], {
           x: 'seconds',
           y: (p: SpreadPoint) => Math.max(floor, p.us),

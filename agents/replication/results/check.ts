@@ -1,4 +1,5 @@
 /** latency-variation: how alike, how late and how whole messages reach their consumers (R0 section 8). */
+import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import { Type } from 'typebox';
 import { missing, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
 import { quantileOf } from '../../../src/checks/statistics.ts';
@@ -20,7 +21,7 @@ import {
   unmeasured,
 } from './measures.ts';
 import { passagesAt, passagesOf, type Passages } from './wire.ts';
-import { phaseStartMs, timelineOf, type Message, type Timeline } from './evidence.ts';
+import { timelineOf, type Message, type Timeline } from './evidence.ts';
 
 const METRICS = {
   spread: 'Largest less smallest latency of a message, a quantile of them; a replica that never came counts as infinitely late (R0-1).',
@@ -117,7 +118,7 @@ const latencyVariation: Check<Keys> = {
     if (typeof timeline === 'string') return missing(timeline);
     const only = target.consumers === undefined ? undefined : new Set(expandAll(target.consumers));
     const messages = timeline.messages.filter((m) => m.atUs >= window.fromUs && m.atUs < window.toUs);
-    const startMs = phaseStartMs(phase);
+    const startMs = phaseStartUs(phase) / 1000;
     const during = <T extends { atMs: number }>(list: readonly T[]): T[] =>
       list.filter((e) => e.atMs >= startMs + window.fromUs / 1000 && e.atMs < startMs + window.toUs / 1000);
     const quantile = parseFraction(target.quantile ?? '99%');

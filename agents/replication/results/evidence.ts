@@ -73,9 +73,6 @@ export interface Timeline {
 /** A text says why there is none. */
 export const timelineOf = perPhase(readTimeline);
 
-/** Milliseconds since the epoch of a moment of the phase. */
-export const phaseStartMs = (phase: PhaseRecord): number => Number(BigInt(phase.startedNs) / 1000n) / 1000;
-
 function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | string {
   const system = evidence.lab.systems.find((s) => s.name === 'replication');
   if (!system) return 'this cell has no replication system';

@@ -3,15 +3,15 @@ import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import { formatDurationUs } from '../../../src/core/units.ts';
-import type { CellEvidence } from '../../../src/evidence/cell.ts';
-import { describeEvent } from '../../../src/evidence/events.ts';
+import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
+import { marksOf, partsOf, type Part } from '../../../src/report/parts.ts';
 import { cumulative, releaseErrors, spreadOverTime, strips, type ErrorBar, type Strip } from './charts.ts';
 import { entryLatencies } from './measures.ts';
 import { passagesOf } from './wire.ts';
 import { spreadOf } from './check.ts';
-import { phaseStartMs, timelineOf, type DirectiveLog, type Message, type Timeline } from './evidence.ts';
+import { timelineOf, type DirectiveLog, type Message, type Timeline } from './evidence.ts';
 
 /** The first graph is built while agents are starting. */
 const SETTLED_US = 2_000_000;
@@ -20,11 +20,7 @@ const MOST_GRAPHS = 6;
 /** Of a graph that is still legible. */
 const MOST_DRAWN_NODES = 48;
 
-interface Part {
-  /** Cell, and phase where there are several. */
-  readonly name: string;
-  readonly evidence: CellEvidence;
-  readonly phase: CellEvidence['phases'][number];
+interface MessagePart extends Part {
   readonly timeline: Timeline;
   /** After settling. */
   readonly messages: readonly Message[];
@@ -32,31 +28,25 @@ interface Part {
 
 export const page: ReportPage = {
   async sections(run) {
-    const parts = partsOf(run);
+    const parts = partsOf(run).flatMap(withMessages);
     return parts.length === 0
       ? []
       : [fairness(parts), perConsumer(parts), overTime(parts), await graphs(parts), exactness(run)].filter((section) => section !== null);
   },
 };
 
-/** First repeat of every cell. */
-function partsOf({ cells }: JudgedRun): Part[] {
-  return [...cells].flatMap(([cell, repeats]) => {
-    const [evidence] = repeats;
-    return (evidence?.phases ?? []).flatMap((phase, _, all): Part[] => {
-      const timeline = timelineOf(evidence as CellEvidence, phase);
-      if (typeof timeline === 'string') return [];
-      const from = all[0] === phase ? SETTLED_US : 0;
-      const messages = timeline.messages.filter((m) => m.atUs >= from && m.atUs < phase.durationUs);
-      const name = [cell, all.length > 1 ? phase.phase : ''].filter(Boolean).join(' ') || (evidence as CellEvidence).lab.name;
-      return messages.length === 0 ? [] : [{ name, evidence: evidence as CellEvidence, phase, timeline, messages }];
-    });
-  });
+function withMessages(part: Part): MessagePart[] {
+  const { evidence, phase, index } = part;
+  const timeline = timelineOf(evidence, phase);
+  if (typeof timeline === 'string') return [];
+  const from = index === 0 ? SETTLED_US : 0;
+  const messages = timeline.messages.filter((m) => m.atUs >= from && m.atUs < phase.durationUs);
+  return messages.length === 0 ? [] : [{ ...part, timeline, messages }];
 }
 
 const latencies = (m: Message): number[] => m.expected.map((c) => m.receipts.get(c)?.latencyUs ?? Infinity);
 
-function fairness(parts: readonly Part[]): VNode {
+function fairness(parts: readonly MessagePart[]): VNode {
   const series = parts.map((p) => p.name);
   const rows = parts.map(({ name, messages, evidence, phase, timeline }) => {
     const spreads = messages.map((m) => spreadOf(latencies(m)));
@@ -89,7 +79,7 @@ function fairness(parts: readonly Part[]): VNode {
     </div></section>`;
 }
 
-function perConsumer(parts: readonly Part[]): VNode {
+function perConsumer(parts: readonly MessagePart[]): VNode {
   const all = parts.map((part) => ({ part, rows: stripsOf(part) }));
   const most = Math.max(1, ...all.flatMap(({ rows }) => rows.map((r) => r.highUs)));
   return html`<section><h2>Every consumer</h2>
@@ -97,8 +87,8 @@ function perConsumer(parts: readonly Part[]): VNode {
     <div class="cells">${all.map(({ part, rows }) => html`<figure><figcaption>${part.name}</figcaption>${raw(strips(rows, most, `Latency of every consumer in ${part.name}`))}</figure>`)}</div></section>`;
 }
 
-function stripsOf({ messages, timeline, phase }: Part): Strip[] {
-  const endMs = phaseStartMs(phase) + phase.durationUs / 1000;
+function stripsOf({ messages, timeline, phase }: MessagePart): Strip[] {
+  const endMs = phaseStartUs(phase) / 1000 + phase.durationUs / 1000;
   const last = timeline.iterations.findLast((i) => i.atMs < endMs);
   const consumers = [...new Set(messages.flatMap((m) => m.expected))];
   return consumers.flatMap((consumer): Strip[] => {
@@ -119,21 +109,19 @@ function stripsOf({ messages, timeline, phase }: Part): Strip[] {
 /** Requests that are traffic, or change nothing. */
 const ROUTINE: ReadonlySet<string> = new Set(['Send', 'GetLSAGMetrics']);
 
-function overTime(parts: readonly Part[]): VNode {
+function overTime(parts: readonly MessagePart[]): VNode {
   return html`<section><h2>Spread over time</h2>
     <p class="soft">A dot is a message; red above: one that did not reach everybody. Ticks below: iterations that changed the graph, its order or its holds. Dashed: events of the topology.</p>
-    <div>${parts.slice(0, MOST_TIMELINES).map(({ name, evidence, phase, timeline }) => {
+    <div>${parts.slice(0, MOST_TIMELINES).map((part) => {
+      const { name, phase, timeline } = part;
       const messages = timeline.messages.filter((m) => m.atUs >= 0 && m.atUs < phase.durationUs);
       const spreads = messages.map((m) => ({ seconds: m.atUs / 1e6, us: spreadOf(latencies(m)) }));
-      const start = phaseStartMs(phase);
+      const start = phaseStartUs(phase) / 1000;
       const changes = timeline.iterations
         .filter((i) => i.changed > 0)
         .map((i) => (i.atMs - start) / 1000)
         .filter((s) => s >= 0 && s <= phase.durationUs / 1e6);
-      const events = (evidence.events[phase.phase] ?? [])
-        .filter((e) => e.action.kind !== 'request' || !ROUTINE.has(e.action.operation))
-        .filter((e, i, list) => i === 0 || e.beganUs - list[i - 1]!.beganUs > phase.durationUs / 40)
-        .map((e) => ({ x: e.beganUs / 1e6, label: describeEvent(e) }));
+      const events = marksOf(part, ({ action }) => action.kind !== 'request' || !ROUTINE.has(action.operation));
       return html`<figure><figcaption>${name}</figcaption>${raw(
         spreadOverTime(
           spreads.filter((s) => Number.isFinite(s.us)),
@@ -172,10 +160,10 @@ function dotOf(directives: readonly DirectiveLog[]): string {
   return `digraph graph_ {\n  graph [rankdir=LR, bgcolor="transparent", nodesep=0.15];\n  node [shape=box, fontname="sans-serif", fontsize=11, style=filled, fillcolor="#eef2f7", color="#55657a"];\n  edge [fontname="sans-serif", fontsize=9, color="#55657a", fontcolor="#55657a"];\n${lines.join('\n')}\n}\n`;
 }
 
-async function graphs(parts: readonly Part[]): Promise<VNode | null> {
+async function graphs(parts: readonly MessagePart[]): Promise<VNode | null> {
   const found = parts
     .flatMap(({ name, timeline, phase, messages }) => {
-      const lastMs = phaseStartMs(phase) + (messages.at(-1)?.atUs ?? 0) / 1000;
+      const lastMs = phaseStartUs(phase) / 1000 + (messages.at(-1)?.atUs ?? 0) / 1000;
       const last = [
         ...Map.groupBy(
           timeline.directives.filter((d) => d.atMs <= lastMs),
