@@ -1,81 +1,60 @@
 /** Control plane server: takes what clients ask for, chooses hosts, and makes RDNs lead (R0 sections 2, 3.9 and 5). */
 import { parseSizeBytes } from '../../../src/core/units.ts';
+import { until } from '../../../src/core/until.ts';
 import { connect, type Peer } from '../../lib/channel.ts';
 import { validated } from '../../lib/params.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, NodeInfo, Role } from '../config.ts';
 import { isOperation, OPERATIONS, QUESTIONS, refuse, type Operation, type Params, type Requirements } from './operations.ts';
-import { classesOf, consumerCount, describe, gatewayOf, limitsOf, narrowed, ppnsFor, underPolicy, type Policy, type Svg } from './svg.ts';
+import { PlacementGroups, type SavedGroups } from './groups.ts';
+import { Leaders } from './leaders.ts';
+import { classesOf, consumerCount, describe, narrowed, ppnsFor, underPolicy, type Svg } from './svg.ts';
 import { distance, place } from './placement.ts';
-import { GATEWAY_PORT, RDN_PORT, type GatewayFunctions, type NodeId, type RdnControlFunctions } from '../protocol.ts';
+import { GATEWAY_PORT, type GatewayFunctions, type NodeId } from '../protocol.ts';
 
 const DEFAULT_RATE = 100;
 const DEFAULT_SIZE = '200B';
 const REACH_MS = 8000;
-/** Leaders that may be lost while they take the lead: their first measurements take seconds. */
-const MOST_LOST = 3;
-
 /** RDNs that may remember what a predecessor of this process did are waited for. */
 const RECALL_MS = 3000;
-
-interface Lpg {
-  readonly cell: string;
-  readonly policy: Policy;
-  readonly owner: string;
-  readonly shared: readonly string[];
-  /** Virtual network by node. */
-  readonly members: Readonly<Record<string, string>>;
-}
 
 /** All that must not be forgotten when this process ends. */
 interface State {
   readonly svgs: readonly Svg[];
-  readonly lpgs: readonly (readonly [string, Lpg])[];
+  readonly groups: SavedGroups;
 }
 
 export class ControlPlane {
   readonly #config: AgentConfig;
   readonly #byName: ReadonlyMap<string, NodeInfo>;
-  readonly #rdns = new Map<string, Peer<RdnControlFunctions>>();
+  readonly #leaders: Leaders;
   readonly #links: { close(): void }[] = [];
   readonly #svgs = new Map<string, Svg>();
-  readonly #lpgs = new Map<string, Lpg>();
-  readonly #counters = { requests: 0, refused: 0, takeovers: 0, migrations: 0 };
+  readonly #groups: PlacementGroups;
+  readonly #counters = { requests: 0, refused: 0, migrations: 0 };
   #switch: Peer<GatewayFunctions> | undefined;
-  #stopped = false;
   #version = 0;
-  #recalled = false;
 
   constructor(config: AgentConfig) {
     this.#config = config;
     this.#byName = new Map(config.nodes.map((n) => [n.name, n]));
+    this.#groups = new PlacementGroups(config.nodes);
+    this.#leaders = new Leaders({ config, svgs: this.#svgs, changed: () => this.#remember() });
   }
 
   get counters(): Readonly<Record<string, number>> {
-    return { ...this.#counters, svgs: this.#svgs.size, ppns: [...this.#svgs.values()].reduce((n, s) => n + s.ppns.length, 0) };
+    return {
+      ...this.#counters,
+      takeovers: this.#leaders.takeovers,
+      svgs: this.#svgs.size,
+      ppns: [...this.#svgs.values()].reduce((n, s) => n + s.ppns.length, 0),
+    };
   }
 
   start(secret: string): void {
     this.#connectGateway(secret);
-    for (const rdn of this.#config.nodes.filter((n) => n.role === 'rdn')) {
-      this.#links.push(
-        connect<RdnControlFunctions>({
-          address: rdn.address,
-          port: RDN_PORT,
-          secret,
-          silenceMs: this.#config.silenceMs,
-          self: this.#config.self.name,
-          peer: rdn.name,
-          local: {},
-          onPeer: (peer) => {
-            this.#rdns.set(rdn.name, peer);
-            this.#found(rdn.name, peer);
-            void peer.closed.then(() => this.#lost(rdn.name, peer));
-          },
-        }),
-      );
-    }
+    this.#leaders.connect(secret);
   }
 
   #connectGateway(secret: string): void {
@@ -101,34 +80,35 @@ export class ControlPlane {
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#leaders.stop();
     for (const link of this.#links) link.close();
   }
 
   /** What RDNs remember of a predecessor of this process becomes its own. true: there was one. */
   async recall(): Promise<boolean> {
     const rdns = this.#config.nodes.filter((n) => n.role === 'rdn').length;
-    const deadline = performance.now() + RECALL_MS;
-    while (this.#rdns.size < rdns && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
-    const memories = await Promise.all([...this.#rdns.values()].map((rdn) => rdn.call.recall().catch(() => null)));
+    await until(() => this.#leaders.peers.size >= rdns, { withinMs: RECALL_MS });
+    const memories = await Promise.all([...this.#leaders.peers.values()].map((rdn) => rdn.call.recall().catch(() => null)));
     const newest = memories.filter((m) => m !== null).sort((a, b) => b.version - a.version)[0];
     if (newest) {
-      const { svgs, lpgs } = newest.state as State;
+      const { svgs, groups } = newest.state as State;
       this.#version = newest.version;
       for (const svg of svgs) this.#svgs.set(svg.name, { ...svg });
-      for (const [name, lpg] of lpgs) this.#lpgs.set(name, lpg);
+      this.#groups.restore(groups);
       log('warn', 'recalled', { version: newest.version, svgs: svgs.map((s) => s.name) });
     }
-    this.#recalled = true;
+    this.#leaders.decides = true;
     for (const svg of this.#svgs.values())
-      await this.#lead(svg).catch((error: unknown) => log('error', 'recalled', { svg: svg.name, why: (error as Error).message }));
+      await this.#leaders.lead(svg).catch((error: unknown) => log('error', 'recalled', { svg: svg.name, why: (error as Error).message }));
     return newest !== undefined;
   }
 
   async #remember(): Promise<void> {
     this.#version += 1;
-    const state: State = { svgs: [...this.#svgs.values()], lpgs: [...this.#lpgs] };
-    await Promise.all([...this.#rdns.values()].map((rdn) => rdn.call.remember({ version: this.#version, state }).catch(() => undefined)));
+    const state: State = { svgs: [...this.#svgs.values()], groups: this.#groups.save() };
+    await Promise.all(
+      [...this.#leaders.peers.values()].map((rdn) => rdn.call.remember({ version: this.#version, state }).catch(() => undefined)),
+    );
   }
 
   /** Typed requests; refusals carry their code. */
@@ -137,7 +117,7 @@ export class ControlPlane {
     if (!isOperation(operation)) return refuse('UnknownOperation', `operations: ${Object.keys(OPERATIONS).join(', ')}`);
     const startedMs = performance.now();
     try {
-      while (!this.#recalled) await new Promise((resolve) => setTimeout(resolve, 50));
+      await until(() => this.#leaders.decides, { withinMs: Infinity });
       const valid = validated(OPERATIONS[operation], params);
       // Also where it fails on the way: terms and hosts may have changed.
       const answer = await Promise.resolve(this.#perform(operation, valid)).finally(() =>
@@ -164,11 +144,11 @@ export class ControlPlane {
       case 'GetLSAGMetrics':
         return this.#metrics(params as Params<'GetLSAGMetrics'>);
       case 'CreateLPGAndPolicy':
-        return this.#createLpg(params as Params<'CreateLPGAndPolicy'>);
+        return this.#groups.create(params as Params<'CreateLPGAndPolicy'>);
       case 'ShareLPG':
-        return this.#shareLpg(params as Params<'ShareLPG'>);
+        return this.#groups.share(params as Params<'ShareLPG'>);
       case 'LaunchVMsOfVPCInLPG':
-        return this.#launch(params as Params<'LaunchVMsOfVPCInLPG'>);
+        return this.#groups.launch(params as Params<'LaunchVMsOfVPCInLPG'>);
       case 'SVGPacketProcessingRequirements':
         return this.#tasks(params as Params<'SVGPacketProcessingRequirements'>);
       case 'GetSVGPacketProcessingMetrics':
@@ -214,13 +194,10 @@ export class ControlPlane {
     this.#choose(made);
     this.#svgs.set(svg, made);
     try {
-      await this.#lead(made);
+      await this.#leaders.lead(made);
     } catch (error) {
       this.#svgs.delete(svg);
-      void this.#rdns
-        .get(made.rdns[0] ?? '')
-        ?.call.lead(null)
-        .catch(() => undefined);
+      this.#leaders.dismiss(made.rdns[0]);
       throw error;
     }
     return describe(made);
@@ -251,7 +228,7 @@ export class ControlPlane {
     };
     this.#choose(next, own);
     Object.assign(own, next);
-    await this.#lead(own);
+    await this.#leaders.lead(own);
     return describe(own);
   }
 
@@ -260,14 +237,14 @@ export class ControlPlane {
     for (const name of Object.keys(classes ?? {}))
       if (!own.classes[name]) refuse('InvalidRequest', `/classes/${name}: no such class; classes: ${Object.keys(own.classes).join(', ')}`);
     own.classes = narrowed(own.classes, limits, classes);
-    await this.#lead(own);
+    await this.#leaders.lead(own);
     return { svg, classes: own.classes };
   }
 
   async #metrics({ svg, consumers }: Params<'GetLSAGMetrics'>) {
     const own = this.#svg(svg);
     if (consumers) this.#ids(consumers, 'consumer');
-    const leader = this.#leader(own);
+    const leader = this.#leaders.leaderOf(own);
     const [status, members] = await Promise.all([leader.call.status(), leader.call.metrics()]);
     const asked = members.filter((m) => consumers === undefined || consumers.includes(m.consumer));
     const total = (of: 'bytes' | 'missing' | 'messages') => asked.reduce((sum, m) => sum + (m.metrics?.[of] ?? 0), 0);
@@ -281,34 +258,6 @@ export class ControlPlane {
       messages: total('messages'),
       consumers: asked,
     };
-  }
-
-  #createLpg({ lpg, cell, account, ...limits }: Params<'CreateLPGAndPolicy'>) {
-    if (this.#lpgs.has(lpg)) refuse('AlreadyExists', `a placement group "${lpg}" exists`);
-    if (!this.#config.nodes.some((n) => n.cell === cell)) refuse('UnknownNode', `no host is in cell "${cell}"`);
-    const policy = limitsOf(limits);
-    this.#lpgs.set(lpg, { cell, policy, owner: account, shared: [], members: {} });
-    return { lpg, cell, policy };
-  }
-
-  #shareLpg({ lpg, account, with: other }: Params<'ShareLPG'>) {
-    const group = this.#lpg(lpg);
-    if (group.owner !== account) refuse('NotShared', `"${lpg}" belongs to another account`);
-    const shared = [...new Set([...group.shared, other])];
-    this.#lpgs.set(lpg, { ...group, shared });
-    return { lpg, shared };
-  }
-
-  #launch({ lpg, account, vpc, nodes }: Params<'LaunchVMsOfVPCInLPG'>) {
-    const group = this.#lpg(lpg);
-    this.#mayUse(group, lpg, account);
-    for (const name of nodes) {
-      const node = this.#byName.get(name) ?? refuse('UnknownNode', `no node "${name}"`);
-      if (node.cell !== group.cell) refuse('NoCapacity', `${name} is in cell ${node.cell ?? 'unknown'}, the group in ${group.cell}`);
-    }
-    const members = { ...group.members, ...Object.fromEntries(nodes.map((name) => [name, vpc])) };
-    this.#lpgs.set(lpg, { ...group, members });
-    return { lpg, members };
   }
 
   /** Tasks by direction between virtual networks; what no task names is refused where the use is exclusive (R0-30, R0-32). */
@@ -325,40 +274,27 @@ export class ControlPlane {
 
   /** It may be just starting, as the control plane is. */
   async #gateway(): Promise<Peer<GatewayFunctions>> {
-    const deadline = performance.now() + REACH_MS;
-    while (!this.#switch && this.#config.nodes.some((n) => n.role === 'gateway') && performance.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    const isPlanned = this.#config.nodes.some((n) => n.role === 'gateway');
+    if (isPlanned) await until(() => this.#switch !== undefined, { withinMs: REACH_MS });
     return this.#switch ?? refuse('Unreachable', 'no gateway between virtual networks answers');
   }
 
   /** A gateway whose nodes are elsewhere migrates (R0-28). */
   async #bind({ svg, lpg, account }: Params<'ConfigureSVGForLPG'>) {
     const own = this.#svg(svg);
-    const group = this.#lpg(lpg);
-    this.#mayUse(group, lpg, account ?? own.account ?? '');
+    const group = this.#groups.usable(lpg, account ?? own.account ?? '');
     const before = new Set([...own.ppns, own.rdns[0]]);
     const next: Svg = { ...own, cell: group.cell, classes: underPolicy(own.classes, group.policy) };
     this.#choose(next, own);
     Object.assign(own, next);
     const migrated = [...own.ppns, own.rdns[0]].filter((name) => !before.has(name));
     this.#counters.migrations += migrated.length;
-    await this.#lead(own);
+    await this.#leaders.lead(own);
     return { ...describe(own), classes: own.classes, migrated };
-  }
-
-  #mayUse(group: Lpg, lpg: string, account: string): void {
-    if (group.owner !== account && !group.shared.includes(account)) refuse('NotShared', `"${lpg}" is not shared with account "${account}"`);
   }
 
   #svg(name: string): Svg {
     return this.#svgs.get(name) ?? refuse('UnknownSVG', `no gateway "${name}"; there are: ${[...this.#svgs.keys()].join(', ') || 'none'}`);
-  }
-
-  #lpg(name: string): Lpg {
-    return (
-      this.#lpgs.get(name) ??
-      refuse('UnknownLPG', `no placement group "${name}"; there are: ${[...this.#lpgs.keys()].join(', ') || 'none'}`)
-    );
   }
 
   #ids(names: readonly string[], role: Role): NodeId[] {
@@ -394,84 +330,7 @@ export class ControlPlane {
     const far = (name: string | undefined) => distance(this.#byName.get(name ?? '')?.cell ?? null, svg.cell);
     const stays = leader !== undefined && found.rdns.includes(leader) && far(leader) === far(found.rdns[0]);
     svg.rdns = stays ? [leader, ...found.rdns.filter((r) => r !== leader)] : [...found.rdns];
-    if (leader !== undefined && leader !== svg.rdns[0]) this.#handOver(svg, leader);
-  }
-
-  #handOver(svg: Svg, from: string): void {
-    svg.term += 1;
-    void this.#rdns
-      .get(from)
-      ?.call.lead(null)
-      .catch(() => undefined);
-  }
-
-  #leader(svg: Svg): Peer<RdnControlFunctions> {
-    return this.#rdns.get(svg.rdns[0] ?? '') ?? refuse('Unreachable', `${svg.rdns[0]} does not answer`);
-  }
-
-  /** The leading RDN learns what it has to do; another one takes over where it cannot be reached, or is lost meanwhile. */
-  async #lead(svg: Svg): Promise<void> {
-    for (let lost = 0; ; lost++) {
-      const deadline = performance.now() + REACH_MS;
-      while (!svg.rdns.some((name) => this.#rdns.has(name))) {
-        if (performance.now() > deadline) refuse('Unreachable', `none of ${svg.rdns.join(', ')} answers`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      if (!this.#rdns.has(svg.rdns[0] as string)) {
-        this.#rotate(svg);
-        await this.#remember();
-      }
-      const leader = this.#leader(svg);
-      try {
-        await leader.call.lead(gatewayOf(svg, this.#config));
-        return;
-      } catch (error) {
-        await new Promise(setImmediate);
-        const isLost = this.#rdns.get(leader.name) !== leader;
-        if (!isLost || lost >= MOST_LOST) throw error;
-      }
-    }
-  }
-
-  /** The next one that answers comes first. */
-  #rotate(svg: Svg): void {
-    const next = svg.rdns.find((name) => this.#rdns.has(name));
-    if (next === undefined) return;
-    svg.rdns = [next, ...svg.rdns.filter((name) => name !== next)];
-    svg.term += 1;
-  }
-
-  /** One that comes back leads nothing: it may have been replaced. Where nobody could replace it, it leads again. */
-  #found(name: string, peer: Peer<RdnControlFunctions>): void {
-    // Whoever leads goes on leading until it is known what it leads.
-    if (!this.#recalled) return;
-    void this.#remember();
-    for (const svg of this.#svgs.values()) {
-      const [leader] = svg.rdns;
-      if (!svg.rdns.includes(name) || (leader !== name && leader !== undefined && this.#rdns.has(leader))) continue;
-      svg.rdns = [name, ...svg.rdns.filter((other) => other !== name)];
-      svg.term += 1;
-      this.#counters.takeovers += 1;
-      log('warn', 'takeover', { svg: svg.name, from: leader, to: name, term: svg.term });
-      void this.#remember();
-      void this.#lead(svg).catch((error: unknown) => log('error', 'takeover', { why: (error as Error).message }));
-      return;
-    }
-    void peer.call.lead(null).catch(() => undefined);
-  }
-
-  #lost(name: string, peer: Peer<RdnControlFunctions>): void {
-    if (this.#rdns.get(name) === peer) this.#rdns.delete(name);
-    if (this.#stopped || !this.#recalled) return;
-    for (const svg of this.#svgs.values()) {
-      if (svg.rdns[0] !== name) continue;
-      this.#rotate(svg);
-      if (svg.rdns[0] === name) continue;
-      this.#counters.takeovers += 1;
-      log('warn', 'takeover', { svg: svg.name, from: name, to: svg.rdns[0], term: svg.term });
-      void this.#remember();
-      void this.#lead(svg).catch((error: unknown) => log('error', 'takeover', { why: (error as Error).message }));
-    }
+    if (leader !== undefined && leader !== svg.rdns[0]) this.#leaders.handOver(svg, leader);
   }
 }
 

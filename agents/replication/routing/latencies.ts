@@ -1,5 +1,7 @@
 /** Measured latencies of the last while, and their quantiles: means would hide the tail that a spread sees. */
 
+import { mean, quantileSorted, sampleStandardDeviation } from 'simple-statistics';
+
 interface Series {
   /** Oldest first. */
   readonly values: { atMs: number; us: number }[];
@@ -30,8 +32,10 @@ export class Latencies {
   quantile(from: number, to: number, quantile: number, nowMs: number, withinMs = this.#windowMs): number | undefined {
     const values = this.#recent(`${from} ${to}`, nowMs, withinMs);
     if (values.length === 0) return undefined;
-    values.sort((a, b) => a - b);
-    return values[Math.min(values.length - 1, Math.floor(quantile * values.length))];
+    return quantileSorted(
+      values.sort((a, b) => a - b),
+      quantile,
+    );
   }
 
   /** Over the whole window, unless the last part of it says something else: a path that changed is believed soon, noise is not. */
@@ -79,13 +83,13 @@ export class Spreads {
     const spreads = this.#complete(consumers, nowMs, withinMs)
       .map((own) => Math.max(...own) - Math.min(...own))
       .sort((a, b) => a - b);
-    return spreads[Math.min(spreads.length - 1, Math.floor(quantile * spreads.length))];
+    return spreads.length === 0 ? undefined : quantileSorted(spreads, quantile);
   }
 
   /** Mean of messages' standard deviations. */
   deviation(consumers: readonly number[], nowMs: number, withinMs = this.#windowMs): number | undefined {
     const deviations = this.#complete(consumers, nowMs, withinMs).map(deviationOf);
-    return deviations.length === 0 ? undefined : deviations.reduce((sum, us) => sum + us, 0) / deviations.length;
+    return deviations.length === 0 ? undefined : mean(deviations);
   }
 
   #complete(consumers: readonly number[], nowMs: number, withinMs: number): number[][] {
@@ -100,7 +104,5 @@ export class Spreads {
 /** Standard deviation of a sample; Infinity where a member of it is. */
 export function deviationOf(values: readonly number[]): number {
   if (values.includes(Infinity)) return Infinity;
-  if (values.length < 2) return 0;
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, us) => sum + (us - mean) ** 2, 0) / (values.length - 1));
+  return values.length < 2 ? 0 : sampleStandardDeviation([...values]);
 }
