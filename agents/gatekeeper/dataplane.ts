@@ -1,16 +1,13 @@
 /** The kernel's part on one server: HTB tree, steering, logical switches; built, changed in place, and removed again. */
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { BatchChannel } from '../lib/batch.ts';
 import { OpenFlowSwitch, type Flow } from '../lib/openflow/index.ts';
 import { fatal } from '../lib/rpc.ts';
+import { run } from '../lib/run.ts';
 import type { AgentConfig, Vnic } from './config.ts';
 import { MAX_VNICS, removeTree, removeVnic, treeLines, vnicLines } from './egress.ts';
 import { Limiters, type LimitedVnic } from './limiters.ts';
 import { removeTable, steeringTable, steerVnic, unsteerVnic } from './steering.ts';
 import { flowChanges, logicalSwitches, PLAIN_SWITCH } from './switching.ts';
-
-const run = promisify(execFile);
 
 interface PluggedVnic extends LimitedVnic {
   readonly vnic: Vnic;
@@ -40,9 +37,9 @@ export class Dataplane {
   /** Replaces what a predecessor that was killed may have left (R4-16). */
   static async build(config: AgentConfig, ovsDir: string | null): Promise<Dataplane> {
     const plane = new Dataplane(config);
-    await feed('nft', ['-f', '-'], steeringTable(config.uplink.device, possiblePairs(config), config.counterTimeoutMs));
+    await run('nft', ['-f', '-'], steeringTable(config.uplink.device, possiblePairs(config), config.counterTimeoutMs));
     await clearTree(config);
-    await feed('tc', ['-batch', '-'], `${treeLines(config.uplink).join('\n')}\n`);
+    await run('tc', ['-batch', '-'], `${treeLines(config.uplink).join('\n')}\n`);
     for (const vnic of config.vnics) plane.#plug(vnic);
     plane.#flows = logicalSwitches(config.uplink.device, config.vnics, config.remotes);
     if (ovsDir !== null)
@@ -87,7 +84,7 @@ export class Dataplane {
   async remove(): Promise<void> {
     await Promise.all([this.#tc.close(), this.#nft.close()]);
     await clearTree(this.#config);
-    await feed('nft', ['-f', '-'], removeTable).catch(() => undefined);
+    await run('nft', ['-f', '-'], removeTable).catch(() => undefined);
     await this.#switch?.replace(PLAIN_SWITCH);
     this.#switch?.close();
   }
@@ -115,11 +112,6 @@ function possiblePairs({ vnics, remotes }: AgentConfig): number {
 }
 
 /** Where there is no tree there is nothing to clear. */
-const clearTree = ({ uplink }: AgentConfig): Promise<void> =>
-  feed('tc', ['-batch', '-'], `${removeTree(uplink).join('\n')}\n`).catch(() => undefined);
-
-async function feed(program: string, args: readonly string[], input: string): Promise<void> {
-  const child = run(program, [...args]);
-  child.child.stdin?.end(input);
-  await child;
+async function clearTree({ uplink }: AgentConfig): Promise<void> {
+  await run('tc', ['-batch', '-'], `${removeTree(uplink).join('\n')}\n`).catch(() => undefined);
 }

@@ -2,8 +2,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../../src/core/until.ts';
 import { fatal, log } from './rpc.ts';
+import { environment } from './run.ts';
 
 const STOP_MS = 3000;
 const WATCH_MS = 500;
@@ -28,11 +29,9 @@ const isAlive = (pid: number): boolean => {
 };
 
 async function end(pid: number): Promise<void> {
-  const deadline = performance.now() + STOP_MS;
   if (!isAlive(pid)) return;
   process.kill(pid, 'SIGTERM');
-  while (isAlive(pid) && performance.now() < deadline) await sleep(20);
-  if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  if (!(await until(() => !isAlive(pid), { withinMs: STOP_MS }))) process.kill(pid, 'SIGKILL');
 }
 
 /** What a predecessor of this agent left running. The name guards against a number that was used again. */
@@ -67,10 +66,7 @@ export async function startDaemon(
   }
   if (old !== undefined) await end(old);
   rmSync(file, { force: true });
-  const child: ChildProcess = spawn(program, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
-  });
+  const child: ChildProcess = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: environment() });
   let closing = false;
   let complaint = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {

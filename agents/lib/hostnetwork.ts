@@ -1,11 +1,6 @@
 /** What nodes change in their own network namespace, and put back when they stop. */
-import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { promisify } from 'node:util';
-
-const execute = promisify(execFile);
-const run = (program: string, args: readonly string[]) =>
-  execute(program, args, { env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` } });
+import { run } from './run.ts';
 
 /** Packets come and go by different ways, with sources that are elsewhere: direct return needs it (R3-12). */
 const ASYMMETRIC = {

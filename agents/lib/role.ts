@@ -2,7 +2,7 @@
 import { Refusal, type Agent, type AgentSetup, type AgentStatus } from './rpc.ts';
 
 /** What a node of any role does for the testbed. */
-export interface NodeRole {
+export interface NodeRole<Config = never> {
   counters(): Readonly<Record<string, number>>;
   /** What makes its work untrustworthy. */
   problem?(): string | undefined;
@@ -10,14 +10,16 @@ export interface NodeRole {
   request?(operation: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** All nodes have been configured. */
   ready?(): Promise<void>;
+  /** The configuration has changed. Absent: the role goes on as it was started, and changes by operations. */
+  update?(config: Config): void | Promise<void>;
 }
 
 export class RoleAgent<Config> implements Agent<Config> {
-  readonly #start: (setup: AgentSetup<Config>) => Promise<NodeRole>;
+  readonly #start: (setup: AgentSetup<Config>) => Promise<NodeRole<Config>>;
   #state: AgentStatus['state'] = 'idle';
-  #role: NodeRole | undefined;
+  #role: NodeRole<Config> | undefined;
 
-  constructor(start: (setup: AgentSetup<Config>) => Promise<NodeRole>) {
+  constructor(start: (setup: AgentSetup<Config>) => Promise<NodeRole<Config>>) {
     this.#start = start;
   }
 
@@ -31,9 +33,8 @@ export class RoleAgent<Config> implements Agent<Config> {
     this.#state = 'running';
   }
 
-  /** Such systems change by operations; who is there does not, and a host that is unplugged is noticed by its silence. */
-  async update(): Promise<void> {
-    // Nothing to adopt.
+  async update(config: Config): Promise<void> {
+    await this.#role?.update?.(config);
   }
 
   status(): AgentStatus {

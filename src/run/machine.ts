@@ -1,5 +1,5 @@
 /** What the figures were measured on: hardware, kernel, versions; and how busy it was meanwhile. */
-import { sleep } from '../core/context.ts';
+import { until } from '../core/until.ts';
 import type { LoadSample, MachineInfo } from '../evidence/records.ts';
 import type { FabricCapabilities } from '../fabric/capabilities.ts';
 import type { Host } from '../rig/hosts/host.ts';
@@ -81,13 +81,12 @@ export class LoadSampler {
 
   /** Waits until programs that have just been started are done with starting, at most `timeoutMs`. */
   async untilQuiet(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const deadline = performance.now() + timeoutMs;
     const fromMs = Date.now();
     const isQuiet = (machine: string) => {
       const own = this.#samples.filter((s) => s.machine === machine && s.atMs > fromMs).slice(-QUIET_SAMPLES);
       return own.length === QUIET_SAMPLES && own.every((s) => s.busy < QUIET);
     };
-    while (performance.now() < deadline && !this.#machines.every(isQuiet)) await sleep(SAMPLE_MS.here, signal);
+    await until(() => this.#machines.every(isQuiet), { withinMs: timeoutMs, everyMs: SAMPLE_MS.here, signal });
   }
 
   get current(): number {

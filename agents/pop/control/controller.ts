@@ -17,6 +17,7 @@ import {
 } from '../protocol.ts';
 import { nextAmounts, type Amounts, type PopState } from './law.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
+import { until } from '../../../src/core/until.ts';
 
 /** Intervals after which feedback is too old to decide by. */
 const STALE_INTERVALS = 3;
@@ -82,9 +83,7 @@ export class Controller {
 
   /** All PoPs have their first policies. */
   async ready(): Promise<void> {
-    const deadline = performance.now() + REACH_MS;
-    while (this.#managers.size < this.#config.pops.length && performance.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(() => this.#managers.size >= this.#config.pops.length, { withinMs: REACH_MS });
     await Promise.all(this.#greetings);
     // One that starts anew goes on where the PoPs are.
     if (this.#config.policies.length > 0 && this.#version === 0) await this.#turns.run(() => this.#set(this.#config.policies));

@@ -19,6 +19,7 @@ import {
 import { countOf, decode, drained, emptyTable, encode, isKept, nextDrainMs, retarget, withServers, type Table } from './table.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
+import { until } from '../../../src/core/until.ts';
 
 const NOBODY = '0.0.0.0';
 /** A server that reports itself unhealthy so often in a row is not used. */
@@ -105,8 +106,8 @@ export class Manager {
 
   /** Until the edge has its first table. */
   async ready(): Promise<void> {
-    while ((this.#units.get(this.#pop.edge)?.version ?? 0) === 0 || this.#servers.size < this.#pop.servers.length)
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    const isReady = (): boolean => (this.#units.get(this.#pop.edge)?.version ?? 0) > 0 && this.#servers.size >= this.#pop.servers.length;
+    await until(isReady, { withinMs: Infinity });
   }
 
   #forUnit(name: string): ManagerUnitFunctions {
@@ -176,17 +177,14 @@ export class Manager {
       log('warn', 'recalled', { version });
     }
     // Servers that were there are waited for: without them entries would lead nowhere.
-    const deadline = performance.now() + SERVERS_MS;
-    while (!this.#recalled && this.#servers.size < this.#pop.servers.length && performance.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => this.#recalled || this.#servers.size >= this.#pop.servers.length, { withinMs: SERVERS_MS });
     this.#recalled = true;
     this.#serversChanged();
   }
 
   /** What a predecessor knew is known, or its edge has been silent for long. */
   async #untilRecalled(): Promise<void> {
-    const deadline = performance.now() + RECALL_MS;
-    while (!this.#recalled && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => this.#recalled, { withinMs: RECALL_MS });
   }
 
   /** Servers of this PoP that have a service. */

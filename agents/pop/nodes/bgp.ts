@@ -1,10 +1,9 @@
 /** BIRD: what a BGP speaker of the lab says and hears (R3-1, R3-31). */
-import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { BgpSpeaker } from '../config.ts';
 import { startDaemon } from '../../lib/daemon.ts';
+import { run } from '../../lib/run.ts';
 
 /** Labs are small: a neighbour that is silent for three seconds is gone. */
 const HOLD_SECONDS = 3;
@@ -51,7 +50,7 @@ export async function startBgp(workDir: string, routerId: string, speaker: BgpSp
   const daemon = await startDaemon(workDir, 'bird', ['-f', '-c', config, '-s', socket, '-P', join(workDir, 'bird.pid')], { adopt: true });
   return {
     advertise: async (on) => {
-      await promisify(execFile)('/usr/sbin/birdc', ['-s', socket, on ? 'enable' : 'disable', 'anycast']);
+      await run('birdc', ['-s', socket, on ? 'enable' : 'disable', 'anycast']);
     },
     stop: () => daemon.stop(),
   };

@@ -1,13 +1,12 @@
 /** The kernel's packet scheduler that sends at a set time, where there is one: qdisc fq with SO_TXTIME. */
-import { execFile } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
-import { promisify } from 'node:util';
 import { log } from '../../lib/rpc.ts';
+import { run } from '../../lib/run.ts';
 
 /** All that a PPN holds is one flow to fq: its limits are the PPN's buffer, not the scheduler's. */
 const MOST_PACKETS = '100000';
 
-const tc = (...args: string[]) => promisify(execFile)('tc', ['qdisc', ...args]);
+const tc = (...args: string[]): Promise<string> => run('tc', ['qdisc', ...args]);
 
 /** Gives the interface of an address the qdisc fq. null: this kernel has none, and what is held stays in the packet loop. */
 export async function paceByKernel(address: string): Promise<{ stop(): Promise<void> } | null> {

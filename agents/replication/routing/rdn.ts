@@ -1,4 +1,5 @@
 /** Routing decisions node: gathers measurements, iterates, and sends directives where they change (R0 section 3.1). */
+import { until } from '../../../src/core/until.ts';
 import { CALL_TIMEOUT_MS, listen, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
@@ -192,15 +193,10 @@ export class Rdn {
 
   /** Until all pairs that a graph may use have been measured, or for a while. `all`: those of nodes that are still to come, too. */
   async #untilMeasured(gateway: Gateway, pairs: readonly Pair[], all: boolean, patienceMs: number): Promise<void> {
-    const deadline = performance.now() + patienceMs;
-    while (performance.now() < deadline && this.#gateway === gateway) {
-      if (
-        gateway.ppns.some((p) => this.#members.has(p)) &&
-        pairs.every(([from, to]) => (!all && (!this.#members.has(from) || !this.#members.has(to))) || this.#measured.isMeasured(from, to))
-      )
-        return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+    const isExpected = ([from, to]: Pair): boolean => all || (this.#members.has(from) && this.#members.has(to));
+    const isMeasured = (): boolean =>
+      gateway.ppns.some((p) => this.#members.has(p)) && pairs.every((pair) => !isExpected(pair) || this.#measured.isMeasured(...pair));
+    await until(() => this.#gateway !== gateway || isMeasured(), { withinMs: patienceMs, everyMs: POLL_MS });
   }
 
   /** R0-14: producer to PPN, PPN to PPN, PPN to consumer. */

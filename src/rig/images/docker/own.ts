@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync, openSync, c
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { sleep, type Context } from '../../../core/context.ts';
+import { type Context } from '../../../core/context.ts';
 import { NetrigError } from '../../../core/errors.ts';
+import { until } from '../../../core/until.ts';
 import { requirePrograms } from '../debian.ts';
 import { stateRoot } from '../../labs/journal.ts';
 import { Engine } from './engine.ts';
@@ -58,16 +59,15 @@ async function launch(ctx: Context): Promise<void> {
   child.on('error', () => undefined);
   child.unref();
   closeSync(log);
-  const deadline = performance.now() + START_TIMEOUT_MS;
-  while ((await engine.version()) === null) {
-    if (child.exitCode !== null || performance.now() > deadline)
-      throw new NetrigError(
-        'CAPABILITY_MISSING',
-        `the Docker Engine does not start: ${readFileSync(join(dir, 'dockerd.log'), 'utf8').trim().split('\n').slice(-2).join(' | ')}`,
-        { hint: 'this kernel may lack overlayfs or cgroups; use namespaces (carries: namespaces) here' },
-      );
-    await sleep(50, ctx.signal);
-  }
+  let answers = false;
+  const hasEnded = (): boolean => child.exitCode !== null;
+  await until(async () => (answers = (await engine.version()) !== null) || hasEnded(), { withinMs: START_TIMEOUT_MS, signal: ctx.signal });
+  if (!answers)
+    throw new NetrigError(
+      'CAPABILITY_MISSING',
+      `the Docker Engine does not start: ${readFileSync(join(dir, 'dockerd.log'), 'utf8').trim().split('\n').slice(-2).join(' | ')}`,
+      { hint: 'this kernel may lack overlayfs or cgroups; use namespaces (carries: namespaces) here' },
+    );
 }
 
 /** False: none was running. */
@@ -77,8 +77,7 @@ export async function stopOwnEngine(): Promise<boolean> {
     // They would outlive the engine, and nobody would know them.
     await new Engine(ownEngineSocket()).removeAll().catch(() => undefined);
     process.kill(pid, 'SIGTERM');
-    const deadline = performance.now() + STOP_TIMEOUT_MS;
-    while (pidOf(join(runDir(), 'docker.pid')) !== undefined && performance.now() < deadline) await sleep(50);
+    await until(() => pidOf(join(runDir(), 'docker.pid')) === undefined, { withinMs: STOP_TIMEOUT_MS });
   }
   const found = existsSync(runDir());
   // dockerd binds its data folder to itself, and leaves that when it is killed.
