@@ -1,29 +1,34 @@
 #!/bin/sh
 # Builds the native helpers, the testbed's and those of systems, and the bundle of the command line, into build/. X.flags beside X.c: what it is linked with.
-# Programs for the kernel (X.bpf.c) come first: others may contain them. Without clang those of such a system are left out.
+# Programs for the kernel (X.bpf.c) come first: others may contain them. A system that lacks a package to be built with is left out.
 set -e
 cd "$(dirname "$0")/.."
 mkdir -p build
-for source in agents/*/native/*.bpf.c; do
-  [ -e "$source" ] || continue
-  if ! command -v clang >/dev/null; then
-    echo "no clang: $source is not built (lab/setup.sh --with-$(echo "$source" | cut -d/ -f2))" >&2
+
+has_packages() { # LIST
+  command -v dpkg-query >/dev/null || return 0
+  [ ! -e "$1" ] || [ "$(xargs dpkg-query -W -f '${db:Status-Status}\n' < "$1" 2>/dev/null | grep -cx installed)" -eq "$(grep -c . "$1")" ]
+}
+
+shared=agents/lib/native
+for folder in native agents/*/native; do
+  [ "$folder" != "$shared" ] || continue
+  if ! has_packages "$folder/debian.txt"; then
+    system=$(echo "$folder" | cut -d/ -f2)
+    echo "$folder is not built: packages are missing (lab/setup.sh --with-$system)" >&2
     continue
   fi
-  clang -O2 -g -target bpf -Wall -Werror -I"/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "build/$(basename "$source" .c).o"
-done
-for source in native/*.c agents/*/native/*.c; do
-  case "$source" in *.bpf.c) continue ;; esac
-  [ -e "$source" ] || continue
-  flags=
-  if [ -e "${source%.c}.flags" ]; then
-    flags=$(cat "${source%.c}.flags")
-    needs=$(echo "$flags" | grep -o 'build/[^"\\]*' || true)
-    [ -z "$needs" ] || [ -e "$needs" ] || continue
-  fi
-  # Flags are words.
-  # shellcheck disable=SC2086
-  gcc -O2 -Wall -Wextra -Werror -o "build/$(basename "$source" .c)" "$source" $flags
+  for source in "$folder"/*.bpf.c; do
+    [ -e "$source" ] || continue
+    clang -O2 -g -target bpf -Wall -Werror -I"$shared" -I"/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "build/$(basename "$source" .c).o"
+  done
+  for source in "$folder"/*.c; do
+    case "$source" in *.bpf.c) continue ;; esac
+    flags=$(cat "${source%.c}.flags" 2>/dev/null || true)
+    # Flags are words.
+    # shellcheck disable=SC2086
+    gcc -O2 -Wall -Wextra -Werror -I"$shared" -o "build/$(basename "$source" .c)" "$source" $flags
+  done
 done
 # node-pcap, by the pinned Node and for it; npm's settings for another one would go before the option.
 if [ ! -e node_modules/pcap/build/Release/pcap_binding.node ]; then

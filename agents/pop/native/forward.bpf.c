@@ -11,20 +11,11 @@
  *
  * Inner packets are never changed. Nothing here decides how much goes where: that is in the slots.
  */
-#include <stddef.h>
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
+#include "frames.bpf.h"
 #include "forward.h"
 
-#define INLINE static __always_inline
-#define MAP(name, kind, size, k, v) struct { __uint(type, kind); __uint(max_entries, size); __type(key, k); __type(value, v); } name SEC(".maps")
 #define PREFIXES(name, v) struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, MAX_PREFIXES); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, struct prefix); __type(value, v); } name SEC(".maps")
 
 MAP(configuration, BPF_MAP_TYPE_ARRAY, 1, __u32, struct settings);
@@ -40,12 +31,6 @@ PREFIXES(tables, __u32);
 PREFIXES(barred, __u32);
 
 static const __u64 IDLE_NS = 60000000000ULL;
-/* As much as is ever read of a packet: an ICMP error in a first hop, and what it quotes. */
-enum { HEADERS_BYTES = 160 };
-
-/* linux/icmp.h and sys/socket.h need a C library. */
-enum { AF_INET = 2, ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
-struct icmp { __u8 type, code; __be16 checksum, unused, mtu; } __attribute__((packed));
 struct gue { __u8 words, protocol; __be16 flags; } __attribute__((packed));
 struct hop { __u8 kind, flags; __be16 slot; __be32 target, previous[MAX_PREVIOUS], handoff; } __attribute__((packed));
 struct gre { __be16 flags, protocol; } __attribute__((packed));
@@ -60,37 +45,10 @@ INLINE void count(__u32 which)
 	if (n) ++*n;
 }
 
-/* To a tick: flows are forgotten after minutes. */
-INLINE __u64 now_ns(void)
-{
-	return bpf_ktime_get_coarse_ns();
-}
-
 INLINE const struct settings *settings_now(void)
 {
 	__u32 zero = 0;
 	return bpf_map_lookup_elem(&configuration, &zero);
-}
-
-/* What of a frame lies in one piece. As compilers like to write this, the verifier does not recognise it. */
-INLINE void *piece(const struct __sk_buff *skb, void **end)
-{
-	void *start;
-	__asm__ volatile("%0 = *(u32 *)(%2 + %3)\n%1 = *(u32 *)(%2 + %4)" : "=&r"(start), "=r"(*end) : "r"(skb), "i"(offsetof(struct __sk_buff, data)), "i"(offsetof(struct __sk_buff, data_end)));
-	return start;
-}
-
-/* Bytes of a frame, without a helper where they can be had so: a call costs more than most of what is done here. */
-INLINE int get(struct __sk_buff *skb, __u32 at, void *to, __u32 size)
-{
-	void *end, *start = piece(skb, &end);
-	if (start + at + size > end) {
-		if (bpf_skb_pull_data(skb, skb->len < HEADERS_BYTES ? skb->len : HEADERS_BYTES) < 0) return -1;
-		start = piece(skb, &end);
-		if (start + at + size > end) return -1;
-	}
-	__builtin_memcpy(to, start + at, size);
-	return 0;
 }
 
 /* What is known of a packet: whose it is, and whether it begins a connection. */
@@ -164,16 +122,6 @@ INLINE __u32 packet_id(const struct settings *c, const struct flow *f)
 	return h;
 }
 
-INLINE __u16 header_sum(const struct iphdr *ip)
-{
-	const __u16 *half = (const __u16 *)ip;
-	__u32 sum = 0;
-	for (int i = 0; i < 10; i++) sum += half[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__u16)~sum;
-}
-
 /* DF stays unset: what fits was checked before, and paths between PoPs may still be narrower. */
 INLINE struct iphdr outer(__u32 from, __u32 to, __u8 protocol, __u32 length)
 {
@@ -232,10 +180,7 @@ INLINE int send_bare(struct __sk_buff *skb, __u32 server)
 	void *end, *start = piece(skb, &end);
 	struct iphdr *ip = start + ETH_HLEN;
 	if ((void *)(ip + 1) > end || ip->ttl <= 1 || !find_way(skb, server, &way) || way.ipv4_dst != server) return -1;
-	/* One hop less, and the header's sum one more (RFC 1624). */
-	__u32 sum = ip->check + (__u32)bpf_htons(0x0100);
-	ip->check = (__u16)(sum + (sum >= 0xffff));
-	ip->ttl--;
+	age(ip);
 	return leave(&way);
 }
 
