@@ -14,6 +14,8 @@ const CELLS: readonly (readonly [topology: string, cell: string, ...filter: stri
   ['gatekeeper-adversaries', 'provider-gatekeeper', 'gatekeeper', 'provider'],
   ['replication-direction', ''],
   ['pop-forms', 'gre', 'gre'],
+  ['hub-basics', ''],
+  ['hub-overlap', ''],
 ];
 
 for (const [topology, cell, ...filter] of CELLS) {

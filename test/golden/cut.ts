@@ -3,6 +3,8 @@ import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DATA_PORT } from '../../agents/replication/protocol.ts';
 import { DELIVERY_BYTES } from '../../agents/replication/records.ts';
+import { FLOW_BYTES, HEADER_BYTES } from '../../agents/hub/decision/wire.ts';
+import { dissect as dissectHub } from '../../agents/hub/results/frames.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
 import { macToNumber, emptyHeaders, readHeaders } from '../../src/capture/headers.ts';
 import { readCapture } from '../../src/capture/reader.ts';
@@ -18,7 +20,10 @@ const KEPT_EVENTS: Readonly<Record<string, readonly string[]>> = {
   gatekeeper: [],
   replication: ['deliveries', 'directives', 'iteration', 'resolve'],
   pop: ['connections', 'access', 'policies', 'tables', 'load'],
+  hub: ['probes'],
 };
+/** Ethernet, IPv4, UDP or the part of TCP that tells packets apart; of messages the header, the flow, and the place of a segment. */
+const [HUB_BYTES, HUB_MESSAGE_BYTES] = [14 + 20 + 14, 14 + 20 + 8 + HEADER_BYTES + FLOW_BYTES + 4];
 /** Of a capture with connections so many packets are kept, whole connections at a time. */
 const MOST_PACKETS = 8000;
 /** Ethernet, IPv4, UDP, struct header of agents/replication/native/packetloop.c. */
@@ -57,9 +62,20 @@ function cutCell(evidence: CellEvidence, into: string): void {
       ? wholeConnections(readFrames(from), evidence)
       : systems.includes('replication')
         ? thinned(readFrames(from), judgesMeasurement(evidence)).map((f) => ({ ...f, bytes: plain(f.bytes) }))
-        : binned(from, evidence);
+        : systems.includes('hub')
+          ? readFrames(from).map(withoutPayload)
+          : binned(from, evidence);
     writeFrames(join(into, record.file), frames);
   }
+}
+
+/** Headers, and of messages between AINs and DMNs what they are about; without the operations of actions. */
+function withoutPayload(frame: Frame): Frame {
+  const isMessage = dissectHub(frame.bytes, frame.length)?.message != null;
+  const bytes = Buffer.from(frame.bytes.subarray(0, isMessage ? HUB_MESSAGE_BYTES : HUB_BYTES));
+  // The checksum of IPv4.
+  bytes.fill(0, 24, 26);
+  return { ...frame, bytes };
 }
 
 /** Of the captured bytes, those that are random and decide nothing: identification, checksums, time of sending, tag. */

@@ -163,15 +163,16 @@ static int run_program(const char *name, const char *count, const char *hex)
 	return 0;
 }
 
-/* One line of JSON: a counter for each name, summed over processors. */
-static void print_counters(const char *map_name, const char *const names[], unsigned int count)
+/* One line of JSON: a counter for each name, from index `first` on, summed over processors. */
+static void print_counters(const char *map_name, unsigned int first, const char *const names[], unsigned int count)
 {
 	int processors = libbpf_num_possible_cpus();
 	unsigned long long values[processors > 0 ? processors : 1];
 	printf("{");
 	for (unsigned int i = 0; i < count; i++) {
+		unsigned int key = first + i;
 		unsigned long long sum = 0;
-		if (bpf_map_lookup_elem(map(map_name), &i, values) == 0) for (int p = 0; p < processors; p++) sum += values[p];
+		if (bpf_map_lookup_elem(map(map_name), &key, values) == 0) for (int p = 0; p < processors; p++) sum += values[p];
 		printf("%s\"%s\":%llu", i ? "," : "", names[i], sum);
 	}
 	printf("}\n");

@@ -100,7 +100,7 @@ static void counters(void)
 #define TEXT(counter) #counter,
 		COUNTERS(TEXT)
 	};
-	print_counters("counters", names, COUNTER_NUMBER);
+	print_counters("counters", 0, names, COUNTER_NUMBER);
 }
 
 static int obey(char *line, int *answered)

@@ -1,0 +1,80 @@
+/** Configuration of the traffic hub: as topologies write it, and as agents get it. */
+import { Type, type Static } from 'typebox';
+import { closed, duration, name, names, oneOrMany, opt, text } from '../../src/core/config/parts.ts';
+import type { Ain, Network } from './model.ts';
+
+const positive = (description: string) => Type.Integer({ minimum: 1, description });
+
+export const hubSchema = closed({
+  control: name('Node of the service control plane.'),
+  dmns: oneOrMany(names('Nodes of decision master nodes.')),
+  ains: Type.Record(Type.String(), closed({ zone: opt(text('Availability container (default: one for all).')) }), {
+    description: 'Action implementation nodes.',
+  }),
+  networks: Type.Record(
+    Type.String(),
+    closed({
+      gateway: name('Node of its gateway, which is on the network of the hub with its client VNI.'),
+      prefixes: Type.Array(Type.String(), { minItems: 1, description: 'Addresses of its resources, "192.168.1.0/24".' }),
+      hosts: opt(oneOrMany(names('Nodes of its hosts.'))),
+      kind: opt(
+        Type.Enum(['ivn', 'vpn', 'direct'], { description: 'How it arrives: a virtual network (default), by VPN, or by a direct link.' }),
+      ),
+      shard: opt(oneOrMany(names('AINs that have a branch for it (default: chosen by shuffle sharding).'))),
+    }),
+    { description: 'Isolated networks. They cannot reach each other before they are attached.' },
+  ),
+  'shard-size': opt(positive('K: AINs of each network (default 2, or all if there are fewer).')),
+  'shard-overlap': opt(Type.Integer({ minimum: 0, description: 'L: AINs that two networks share at most (default 1).' })),
+  idle: opt(duration('An action that is not used for so long is forgotten (default 60s).')),
+  verify: opt(duration('T: an action is asked for again after so long (default 60s).')),
+  'miss-rate': opt(positive('Packets a second of one network that an AIN asks DMNs about; more are dropped (default 20000).')),
+  segment: opt(
+    Type.Integer({ minimum: 16, maximum: 1400, description: 'Bytes of an action beyond which it goes in segments (default 1024).' }),
+  ),
+  setup: opt(
+    Type.Array(closed({ operation: text('Operation of the control plane.'), params: opt(Type.Record(Type.String(), Type.Unknown())) }), {
+      description: 'Operations of the hub’s owner before traffic starts, in their order.',
+    }),
+  ),
+});
+export type HubFile = Static<typeof hubSchema>;
+
+export const ROLES = ['control', 'dmn', 'ain', 'gateway', 'host'] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface NodeInfo {
+  readonly name: string;
+  readonly role: Role;
+  /** Where others of the hub reach it; of a host, its address in its own network. */
+  readonly address: string;
+  /** Of gateways and hosts. */
+  readonly network: string | null;
+}
+
+export interface Dmn {
+  readonly name: string;
+  readonly number: number;
+  readonly address: string;
+}
+
+export interface AgentConfig {
+  readonly self: NodeInfo;
+  readonly nodes: readonly NodeInfo[];
+  readonly ains: readonly Ain[];
+  readonly dmns: readonly Dmn[];
+  readonly networks: readonly Network[];
+  /** Device on the network of the hub; null: it is not on it. */
+  readonly device: string | null;
+  /** Of a host: the address of its gateway. */
+  readonly gateway: string | null;
+  readonly idleMs: number;
+  readonly verifyMs: number;
+  readonly missRate: number;
+  readonly segmentBytes: number;
+  readonly setup: readonly { readonly operation: string; readonly params: Readonly<Record<string, unknown>> }[];
+}
+
+/** TCP port of the control plane's channel, and of beacons. */
+export const CONTROL_PORT = 7800;
+export const BEACON_PORT = 7070;

@@ -1,0 +1,218 @@
+/** Operations of the control plane as changes of the metadata. Pure: what is refused changes nothing. */
+import type { Static } from 'typebox';
+import { formatPrefix, prefixOf, type Prefix } from '../../lib/prefix.ts';
+import type { Attachment, Domain, Mapping, Metadata, Network, Route } from '../model.ts';
+import { checkedPrefix, refuse, type CONTROL_OPERATIONS } from '../operations.ts';
+import { conflictsOf, mappingProblem, resolve, type Conflict } from './overlap.ts';
+
+type Params<O extends keyof typeof CONTROL_OPERATIONS> = Static<(typeof CONTROL_OPERATIONS)[O]>;
+
+/** A change, and the domains that it concerns; null: all. */
+export interface Edit<Answer> {
+  readonly metadata: Metadata;
+  readonly concerns: ReadonlySet<string> | null;
+  readonly answer: Answer;
+}
+
+export const networkOf = ({ networks }: Metadata, name: string): Network =>
+  networks.find((n) => n.name === name) ??
+  refuse('UnknownNetwork', `no isolated network "${name}"; there are: ${networks.map((n) => n.name).join(', ')}`);
+
+function domainOf({ domains }: Metadata, name: string | undefined): Domain {
+  const [only, ...more] = domains;
+  if (name === undefined) return only && more.length === 0 ? only : refuse('InvalidRequest', 'the hub has several routing domains: which?');
+  return (
+    domains.find((d) => d.name === name) ??
+    refuse('UnknownDomain', `no routing domain "${name}"; there are: ${domains.map((d) => d.name).join(', ') || 'none'}`)
+  );
+}
+
+export function createDomain(metadata: Metadata, { domain }: Params<'CreateVTHRoutingDomain'>): Edit<{ RoutingDomainID: string }> {
+  if (metadata.domains.some((d) => d.name === domain)) refuse('AlreadyExists', `a routing domain "${domain}" exists`);
+  const used = new Set(metadata.domains.map((d) => d.number));
+  const number =
+    Array.from({ length: 255 }, (_, i) => i + 1).find((n) => !used.has(n)) ?? refuse('NoCapacity', 'a hub has at most 255 domains');
+  const made: Domain = { name: domain, number, generation: metadata.version + 1 };
+  return {
+    metadata: { ...metadata, domains: [...metadata.domains, made] },
+    concerns: new Set([domain]),
+    answer: { RoutingDomainID: domain },
+  };
+}
+
+/** From now on overlaps are resolved with addresses of the pool. */
+export function automate(metadata: Metadata, { pool }: Params<'AutomateOverlappingAddressHandling'>): Edit<{ pool: readonly string[] }> {
+  const checked = pool.map(checkedPrefix);
+  return { metadata: { ...metadata, pool: checked }, concerns: new Set(), answer: { pool: checked } };
+}
+
+export interface AttachmentAnswer {
+  readonly network: string;
+  readonly state: Attachment['state'];
+  /** AddressOverlapDetected: what nothing resolves yet. */
+  readonly overlaps: readonly Conflict[];
+  readonly mappings: readonly Mapping[];
+}
+
+export function attach(
+  metadata: Metadata,
+  { network, domain, propagates, mappings = [] }: Params<'AttachIsolatedNetwork'>,
+  atMs: number,
+): Edit<AttachmentAnswer> {
+  networkOf(metadata, network);
+  if (metadata.attachments.some((a) => a.network === network)) refuse('AlreadyExists', `"${network}" is attached`);
+  const own = domainOf(metadata, domain);
+  const to = (propagates ?? [own.name]).map((name) => domainOf(metadata, name).name);
+  const attachment: Attachment = { network, domain: own.name, propagates: to, state: 'pending' };
+  const attached = { ...metadata, attachments: [...metadata.attachments, attachment] };
+  return settle(supplied(attached, network, mappings, atMs), network, atMs);
+}
+
+/** A client's mappings, if they can be used. */
+function supplied(metadata: Metadata, network: string, mappings: Params<'SupplyTranslationMapping'>['mappings'], atMs: number): Metadata {
+  return mappings.reduce((before: Metadata, { real, as, viewers }) => {
+    const mapping: Mapping = {
+      network,
+      real: checkedPrefix(real),
+      as: checkedPrefix(as),
+      viewers: viewers ? viewers.map((v) => networkOf(before, v).name) : null,
+      origin: 'client',
+      approved: true,
+      atMs,
+    };
+    const problem = mappingProblem(before, mapping);
+    if (problem !== undefined) refuse('InvalidMapping', problem);
+    return { ...before, mappings: [...before.mappings, mapping] };
+  }, metadata);
+}
+
+/** Pending attachments become attached where no address is ambiguous any more (the attach gate). */
+function settle(metadata: Metadata, network: string, atMs: number): Edit<AttachmentAnswer> {
+  const made = automatic(metadata, atMs);
+  const next = { ...metadata, mappings: [...metadata.mappings, ...made] };
+  const conflicts = conflictsOf(next);
+  const ofNetwork = (name: string): Conflict[] => conflicts.filter((c) => [c.network, c.other, c.viewer].includes(name));
+  // What is attached stays so: it is the later one that has to wait.
+  const attachments = next.attachments.map((a): Attachment => (ofNetwork(a.network).length === 0 ? { ...a, state: 'attached' } : a));
+  const { state } = attachmentOf({ ...next, attachments }, network);
+  return {
+    metadata: { ...next, attachments },
+    concerns: null,
+    answer: {
+      network,
+      state,
+      overlaps: ofNetwork(network),
+      mappings: next.mappings.filter((m) => m.network === network || made.includes(m)),
+    },
+  };
+}
+
+/** What the hub resolves by itself: nothing before it is told to. */
+const automatic = (metadata: Metadata, atMs: number): Mapping[] =>
+  metadata.pool.length === 0 ? [] : resolved(metadata, metadata.pool.map(prefixOf), atMs, true);
+
+function resolved(metadata: Metadata, pool: readonly Prefix[], atMs: number, approved: boolean): Mapping[] {
+  try {
+    return resolve(metadata, pool, atMs, approved);
+  } catch (error) {
+    if (error instanceof RangeError) return refuse('NoCapacity', error.message);
+    throw error;
+  }
+}
+
+const attachmentOf = ({ attachments }: Metadata, network: string): Attachment =>
+  attachments.find((a) => a.network === network) ?? refuse('NotAttached', `"${network}" is not attached`);
+
+export function supply(
+  metadata: Metadata,
+  { network, mappings }: Params<'SupplyTranslationMapping'>,
+  atMs: number,
+): Edit<AttachmentAnswer> {
+  attachmentOf(metadata, network);
+  return settle(supplied(metadata, network, mappings, atMs), network, atMs);
+}
+
+/** Option C of R1 section 3: the service proposes, the client approves. */
+export function propose(
+  metadata: Metadata,
+  { network, pool }: Params<'ProposeTranslationMapping'>,
+  atMs: number,
+): Edit<{ mappings: readonly Mapping[] }> {
+  attachmentOf(metadata, network);
+  const made = resolved(
+    metadata,
+    pool.map((p) => prefixOf(checkedPrefix(p))),
+    atMs,
+    false,
+  );
+  return { metadata: { ...metadata, mappings: [...metadata.mappings, ...made] }, concerns: new Set(), answer: { mappings: made } };
+}
+
+export function approve(metadata: Metadata, { network }: Params<'ApproveTranslationMapping'>, atMs: number): Edit<AttachmentAnswer> {
+  attachmentOf(metadata, network);
+  if (metadata.mappings.every((m) => m.approved)) refuse('NothingProposed', 'no mapping waits for approval');
+  const mappings = metadata.mappings.map((m) => ({ ...m, approved: true }));
+  return settle({ ...metadata, mappings }, network, atMs);
+}
+
+/** Its mappings go with it: nothing is seen under their addresses any more. */
+export function detach(metadata: Metadata, { network }: Params<'DetachIsolatedNetwork'>): Edit<{ network: string }> {
+  attachmentOf(metadata, network);
+  return {
+    metadata: {
+      ...metadata,
+      attachments: metadata.attachments.filter((a) => a.network !== network),
+      mappings: metadata.mappings.filter((m) => m.network !== network),
+    },
+    concerns: null,
+    answer: { network },
+  };
+}
+
+export interface ModifyAnswer {
+  readonly overlaps: readonly Conflict[];
+  readonly mappings: readonly Mapping[];
+}
+
+export function modify(
+  metadata: Metadata,
+  { addRoutes = [], removeRoutes = [], addPrefixes = [], removePrefixes = [] }: Params<'ModifyVTHConfig'>,
+  atMs: number,
+): Edit<ModifyAnswer> {
+  const same = (a: { domain?: string; prefix: string }, b: Route): boolean =>
+    domainOf(metadata, a.domain).name === b.domain && formatPrefix(prefixOf(checkedPrefix(a.prefix))) === formatPrefix(prefixOf(b.prefix));
+  for (const gone of removeRoutes) if (!metadata.routes.some((r) => same(gone, r))) refuse('UnknownRoute', `no route to ${gone.prefix}`);
+  const added = addRoutes.map(({ domain, prefix, to }): Route => ({
+    domain: domainOf(metadata, domain).name,
+    prefix: checkedPrefix(prefix),
+    to: to === undefined ? null : networkOf(metadata, to).name,
+  }));
+  // A route that is added again replaces the one before.
+  const kept = metadata.routes.filter((r) => ![...removeRoutes, ...added].some((g) => same(g, r)));
+  const networks = metadata.networks.map((n): Network => {
+    const gone = removePrefixes.filter((p) => networkOf(metadata, p.network).name === n.name).map((p) => p.prefix);
+    const more = addPrefixes.filter((p) => networkOf(metadata, p.network).name === n.name).map((p) => checkedPrefix(p.prefix));
+    return gone.length + more.length === 0 ? n : { ...n, prefixes: [...n.prefixes.filter((p) => !gone.includes(p)), ...more] };
+  });
+  const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks };
+  const prefixesChanged = addPrefixes.length + removePrefixes.length > 0;
+  const made = prefixesChanged ? automatic(changed, atMs) : [];
+  const next = { ...changed, mappings: [...changed.mappings, ...made] };
+  const overlaps = prefixesChanged ? conflictsOf(next) : [];
+  if (overlaps.length > 0) refuse('AddressOverlapDetected', overlaps.map((o) => `${o.range} of ${o.network} and ${o.other}`).join(', '));
+  return {
+    metadata: next,
+    concerns: prefixesChanged ? null : new Set([...added, ...removeRoutes].map((r) => domainOf(metadata, r.domain).name)),
+    answer: { overlaps, mappings: made },
+  };
+}
+
+/** As it is to be stored: the next version, and a new generation of every domain that is concerned. */
+export function versioned({ metadata, concerns }: Edit<unknown>): Metadata {
+  const version = metadata.version + 1;
+  return {
+    ...metadata,
+    version,
+    domains: metadata.domains.map((d) => (concerns === null || concerns.has(d.name) ? { ...d, generation: version } : d)),
+  };
+}

@@ -1,0 +1,148 @@
+/** Addresses that would be ambiguous, and mappings that make them unique (R1 section 3, overlap handling). Pure. */
+import { bitsOf, contains, formatPrefix, overlap, prefixOf, type Prefix } from '../../lib/prefix.ts';
+import type { Attachment, Mapping, Metadata, Network } from '../model.ts';
+
+/** Ranges that two networks have in common. */
+export interface Overlap {
+  readonly networks: readonly [string, string];
+  readonly range: string;
+}
+
+export function overlapsAmong(networks: readonly Network[]): Overlap[] {
+  return networks.flatMap((a, i) =>
+    networks.slice(i + 1).flatMap((b) =>
+      a.prefixes.flatMap((p) =>
+        b.prefixes.flatMap((q): Overlap[] => {
+          const common = overlap(prefixOf(p), prefixOf(q));
+          return common ? [{ networks: [a.name, b.name], range: formatPrefix(common) }] : [];
+        }),
+      ),
+    ),
+  );
+}
+
+/** A viewer that sees `network` under addresses that `other` (perhaps the viewer itself) has for it too. */
+export interface Conflict {
+  readonly viewer: string;
+  readonly network: string;
+  readonly other: string;
+  /** Of the network's own addresses: what has to be seen elsewhere. */
+  readonly real: string;
+  readonly range: string;
+}
+
+interface Seen {
+  readonly network: string;
+  readonly real: Prefix;
+  readonly as: Prefix;
+}
+
+/** In the order of attachments: of two networks that cannot be told apart, it is the later one that conflicts. */
+export function conflictsOf(metadata: Metadata): Conflict[] {
+  const networks = new Map(metadata.networks.map((n) => [n.name, n]));
+  return metadata.attachments.flatMap((viewer): Conflict[] => {
+    const own = networks.get(viewer.network);
+    if (!own) return [];
+    const taken: Seen[] = own.prefixes.map((p) => ({ network: own.name, real: prefixOf(p), as: prefixOf(p) }));
+    const conflicts: Conflict[] = [];
+    for (const other of metadata.attachments.filter((a) => isVisible(a, viewer))) {
+      const network = networks.get(other.network);
+      if (!network) continue;
+      for (const seen of seenBy(metadata, network, viewer.network)) {
+        const clash = taken.find((t) => t.network !== network.name && overlap(t.as, seen.as));
+        const range = clash && overlap(clash.as, seen.as);
+        if (clash && range)
+          conflicts.push({
+            viewer: viewer.network,
+            network: network.name,
+            other: clash.network,
+            real: formatPrefix(seen.real),
+            range: formatPrefix(range),
+          });
+        taken.push(seen);
+      }
+    }
+    return conflicts;
+  });
+}
+
+const isVisible = (other: Attachment, viewer: Attachment): boolean =>
+  other.network !== viewer.network && other.propagates.includes(viewer.domain);
+
+function seenBy({ mappings }: Metadata, network: Network, viewer: string): Seen[] {
+  const own = mappings.filter((m) => m.network === network.name && m.approved && (m.viewers === null || m.viewers.includes(viewer)));
+  const stand = own.map((m) => ({ network: network.name, real: prefixOf(m.real), as: prefixOf(m.as) }));
+  const bare = network.prefixes
+    .map(prefixOf)
+    .filter((p) => !stand.some((s) => contains(s.real, p) && s.real.length <= p.length))
+    .map((p) => ({ network: network.name, real: p, as: p }));
+  return [...stand, ...bare];
+}
+
+/** A prefix of the pool that nothing in the hub has. undefined: the pool is exhausted. */
+function freePrefix(metadata: Metadata, pool: readonly Prefix[], like: Prefix): Prefix | undefined {
+  const taken = [...metadata.networks.flatMap((n) => n.prefixes), ...metadata.mappings.map((m) => m.as)].map(prefixOf);
+  for (const range of pool) {
+    if (range.family !== like.family || range.length > like.length) continue;
+    const step = 1n << BigInt(bitsOf(like.family) - like.length);
+    const end = range.value + (1n << BigInt(bitsOf(range.family) - range.length));
+    for (let value = range.value; value < end; value += step) {
+      const prefix: Prefix = { family: like.family, length: like.length, value };
+      const clash = taken.find((t) => overlap(t, prefix));
+      if (!clash) return prefix;
+      // A wide range that is taken is passed at once.
+      const past = clash.value + (1n << BigInt(bitsOf(clash.family) - clash.length));
+      if (past - step > value) value = ((past - range.value + step - 1n) / step) * step + range.value - step;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Mappings that leave no conflict: the later network of each pair is seen under addresses of the pool, by everybody where
+ * another network is in its way, and by one viewer where it is the viewer's own addresses. An Error: the pool is exhausted.
+ */
+export function resolve(metadata: Metadata, pool: readonly Prefix[], atMs: number, approved: boolean): Mapping[] {
+  const made: Mapping[] = [];
+  let next = metadata;
+  for (;;) {
+    const [conflict] = conflictsOf({ ...next, mappings: next.mappings.map((m) => ({ ...m, approved: true })) });
+    if (!conflict) return made;
+    const as = freePrefix(next, pool, prefixOf(conflict.real));
+    if (!as) throw new RangeError(`no range of the pool is free for ${conflict.real} of ${conflict.network}`);
+    const isOwn = conflict.other === conflict.viewer;
+    const later = !isOwn || isLater(metadata, conflict.network, conflict.viewer);
+    const mapping: Mapping = {
+      network: conflict.network,
+      real: conflict.real,
+      as: formatPrefix(as),
+      viewers: later ? null : [conflict.viewer],
+      origin: 'service',
+      approved,
+      atMs,
+    };
+    made.push(mapping);
+    next = { ...next, mappings: [...next.mappings, mapping] };
+  }
+}
+
+const isLater = ({ attachments }: Metadata, a: string, b: string): boolean =>
+  attachments.findIndex((x) => x.network === a) > attachments.findIndex((x) => x.network === b);
+
+/** Why a mapping cannot be used; undefined: it can. */
+export function mappingProblem(
+  metadata: Metadata,
+  { network: name, real, as }: Pick<Mapping, 'network' | 'real' | 'as'>,
+): string | undefined {
+  const [from, to] = [prefixOf(real), prefixOf(as)];
+  const network = metadata.networks.find((n) => n.name === name);
+  if (!network?.prefixes.map(prefixOf).some((p) => contains(p, from) && p.length <= from.length)) return `${real} is not of ${name}`;
+  if (from.family !== to.family || from.length !== to.length) return `${real} and ${as} are not of one size`;
+  for (const other of metadata.networks)
+    for (const p of other.prefixes) if (overlap(prefixOf(p), to)) return `${as} overlaps ${p} of ${other.name}`;
+  for (const other of metadata.mappings)
+    if (overlap(prefixOf(other.as), to)) return `${as} overlaps ${other.as}, as which ${other.network} is seen`;
+  for (const other of metadata.mappings)
+    if (other.network === name && overlap(prefixOf(other.real), from)) return `${real} is seen as ${other.as} already`;
+  return undefined;
+}

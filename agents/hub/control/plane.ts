@@ -1,0 +1,171 @@
+/** The service control plane: typed operations change the metadata, and are done when all nodes follow it (R1 section 5). */
+import { SerialQueue } from '../../../src/core/serial.ts';
+import { until } from '../../../src/core/until.ts';
+import { listen, type Peer } from '../../lib/channel.ts';
+import { validated } from '../../lib/params.ts';
+import { fatal, log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
+import type { NodeRole } from '../../lib/role.ts';
+import { CONTROL_PORT, type AgentConfig, type NodeInfo } from '../config.ts';
+import { EMPTY, type Metadata } from '../model.ts';
+import { CONTROL_OPERATIONS, refuse } from '../operations.ts';
+import type { FollowerFunctions } from '../protocol.ts';
+import { approve, attach, automate, createDomain, detach, modify, networkOf, propose, supply, versioned, type Edit } from './edit.ts';
+import { overlapsAmong } from './overlap.ts';
+import { HubStore } from './store.ts';
+
+/** Nodes that follow, when the agents start; and after a change. */
+const START_MS = 60_000;
+/** Those that decide know a mapping before anything is asked under it, and networks have routes to it last. */
+const ORDER = ['dmn', 'ain', 'gateway'] as const;
+
+type Operation = keyof typeof CONTROL_OPERATIONS;
+
+export class ControlPlane {
+  readonly #config: AgentConfig;
+  readonly #store: HubStore;
+  readonly #followers = new Map<string, Peer<FollowerFunctions>>();
+  readonly #turns = new SerialQueue();
+  readonly #counters = { requests: 0, refused: 0, versions: 0 };
+  #server: { close(): void } | undefined;
+
+  constructor(config: AgentConfig, store: HubStore) {
+    this.#config = config;
+    this.#store = store;
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    const { version, networks, attachments, mappings } = this.#store.metadata;
+    const sizes = { networks: networks.length, attachments: attachments.length, mappings: mappings.length };
+    return { ...this.#counters, version, followers: this.#followers.size, ...sizes };
+  }
+
+  async start(secret: string): Promise<void> {
+    if (this.#store.metadata.version === 0)
+      await this.#store.put(versioned({ metadata: { ...EMPTY, networks: this.#config.networks }, concerns: null, answer: null }));
+    const isExpected = (name: string): boolean => this.#expected().some((n) => n.name === name);
+    this.#server = await listen<FollowerFunctions>({
+      address: this.#config.self.address,
+      port: CONTROL_PORT,
+      secret,
+      serve: (name) => (isExpected(name) ? {} : undefined),
+      onPeer: (peer) => {
+        this.#followers.set(peer.name, peer);
+        void peer.closed.then(() => {
+          if (this.#followers.get(peer.name) === peer) this.#followers.delete(peer.name);
+        });
+        void this.#turns.run(() => peer.call.apply(this.#store.metadata)).catch((error: unknown) => this.#complain(peer.name, error));
+      },
+    });
+  }
+
+  async ready(): Promise<void> {
+    const all = this.#expected().length;
+    if (!(await until(() => this.#followers.size === all, { withinMs: START_MS })))
+      throw new Error(`${this.#followers.size} of ${all} nodes follow the control plane`);
+    await this.#turns.run(() => this.#publish(this.#store.metadata));
+    // The owner's operations are done once, however often this process starts.
+    if (this.#store.metadata.domains.length > 0) return;
+    for (const { operation, params } of this.#config.setup) {
+      const answer = await this.request(operation, params);
+      log('info', 'answer', { operation, answer });
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#server?.close();
+    await this.#store.remove();
+  }
+
+  async request(name: string, params: unknown): Promise<unknown> {
+    this.#counters.requests += 1;
+    try {
+      if (!Object.hasOwn(CONTROL_OPERATIONS, name)) refuse('UnknownOperation', `operations: ${Object.keys(CONTROL_OPERATIONS).join(', ')}`);
+      const operation = name as Operation;
+      const valid = validated(CONTROL_OPERATIONS[operation], params);
+      const answer = await this.#turns.run(() => this.#perform(operation, valid));
+      log('info', 'operation', { operation, version: this.#store.metadata.version });
+      return answer;
+    } catch (error) {
+      if (error instanceof Refusal) this.#counters.refused += 1;
+      throw error;
+    }
+  }
+
+  #perform(operation: Operation, valid: object): unknown {
+    const { metadata } = this.#store;
+    const now = Date.now();
+    // Each was checked against its own schema.
+    const params = valid as never;
+    switch (operation) {
+      case 'CreateVTHRoutingDomain':
+        return this.#commit(createDomain(metadata, params));
+      case 'AttachIsolatedNetwork':
+        return this.#commit(attach(metadata, params, now));
+      case 'DetachIsolatedNetwork':
+        return this.#commit(detach(metadata, params));
+      case 'ModifyVTHConfig':
+        return this.#commit(modify(metadata, params, now));
+      case 'SupplyTranslationMapping':
+        return this.#commit(supply(metadata, params, now));
+      case 'ProposeTranslationMapping':
+        return this.#commit(propose(metadata, params, now));
+      case 'ApproveTranslationMapping':
+        return this.#commit(approve(metadata, params, now));
+      case 'AutomateOverlappingAddressHandling':
+        return this.#commit(automate(metadata, params));
+      case 'DetectAddressOverlaps': {
+        const { networks } = valid as { networks?: string[] };
+        const among = networks ? networks.map((n) => networkOf(metadata, n)) : metadata.networks;
+        return { CurrentOverlappedRanges: overlapsAmong(among) };
+      }
+      case 'ShowTranslationMappingsInUse':
+        return { mappings: metadata.mappings.filter((m) => m.approved) };
+      case 'DescribeVTHConfig':
+        return this.#describe(metadata);
+    }
+  }
+
+  /** Stored, then followed by all: only then is it done. */
+  async #commit<Answer>(edit: Edit<Answer>): Promise<Answer> {
+    await this.#store.put(versioned(edit));
+    this.#counters.versions += 1;
+    await this.#publish(this.#store.metadata);
+    return edit.answer;
+  }
+
+  async #publish(metadata: Metadata): Promise<void> {
+    for (const role of ORDER) {
+      const names = this.#config.nodes.filter((n) => n.role === role).map((n) => n.name);
+      const peers = names.flatMap((name) => this.#followers.get(name) ?? []);
+      await Promise.all(peers.map((peer) => peer.call.apply(metadata).catch((error: unknown) => this.#complain(peer.name, error))));
+    }
+  }
+
+  /** One that cannot follow is cut off: it comes back, and begins with what rules then. */
+  #complain(name: string, error: unknown): void {
+    log('warn', 'does not follow', { node: name, why: (error as Error).message });
+    this.#followers.get(name)?.close();
+  }
+
+  #expected(): NodeInfo[] {
+    return this.#config.nodes.filter((n) => ORDER.some((role) => role === n.role));
+  }
+
+  #describe({ version, domains, attachments, routes, networks }: Metadata): object {
+    const layer = (role: NodeInfo['role']) =>
+      this.#config.nodes.filter((n) => n.role === role && this.#followers.has(n.name)).map((n) => n.name);
+    return { version, domains, attachments, routes, networks, ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
+  }
+}
+
+export async function startControl({ config, secret, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
+  const store = await HubStore.open(workDir, (why) => fatal('database lost', why));
+  const plane = new ControlPlane(config, store);
+  await plane.start(secret);
+  return {
+    counters: () => plane.counters,
+    ready: () => plane.ready(),
+    request: (operation, params) => plane.request(operation, params),
+    stop: () => plane.stop(),
+  };
+}

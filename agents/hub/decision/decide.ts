@@ -1,0 +1,38 @@
+/** A flow and what the hub knows become an action: the list of operations that its AIN executes (R1 section 3). Pure. */
+import { branchMac, UNATTACHED, type Ain } from '../model.ts';
+import { deliveringAin } from './path.ts';
+import { judge, type Views } from './view.ts';
+import type { Flow, Op } from './wire.ts';
+
+export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, flow: Flow): Op[] {
+  const view = views.byNumber.get(flow.network);
+  // Its attachment is a change, and with each the actions of domain 0 are renewed.
+  if (!view)
+    return [
+      { op: 'drop', reason: 'no-route' },
+      { op: 'valid', domain: UNATTACHED, generation: views.version },
+    ];
+  const valid: Op = { op: 'valid', domain: view.domain.number, generation: view.domain.generation };
+  const verdict = judge(views, view, flow.source, flow.destination);
+  if (verdict.kind === 'drop') return [{ op: 'drop', reason: verdict.reason }, valid];
+  const { to, source, destination } = verdict;
+  const by = deliveringAin(at, to, ains, hashOf(flow));
+  if (!by) return [{ op: 'drop', reason: 'no-route' }, valid];
+  return [
+    { op: 'hop' },
+    ...(source ? [{ op: 'source' as const, address: source }] : []),
+    ...(destination ? [{ op: 'destination' as const, address: destination }] : []),
+    by === at
+      ? { op: 'output', to: to.gateway, from: branchMac(at.number, to.number), network: to.number }
+      : { op: 'output', to: branchMac(by.number, to.number), from: at.mac, network: 0 },
+    valid,
+  ];
+}
+
+/** The same for all packets of a flow, and no other. */
+function hashOf({ protocol, sourcePort, destinationPort, source, destination }: Flow): number {
+  let h = 0x811c9dc5;
+  for (const word of [protocol, sourcePort, destinationPort, Number(source.value & 0xffffffffn), Number(destination.value & 0xffffffffn)])
+    h = Math.imul(h ^ word, 0x01000193);
+  return h >>> 0;
+}

@@ -1,0 +1,102 @@
+/** What every network sees of the others: the hub's metadata, compiled for decisions and for the networks' own routes. Pure. */
+import { contains, mapped, overlap, prefixOf, PrefixTable, type Address, type Prefix } from '../../lib/prefix.ts';
+import type { Domain, Mapping, Metadata, Network } from '../model.ts';
+
+export interface Translation {
+  readonly real: Prefix;
+  readonly as: Prefix;
+}
+
+/** Where packets of a network to a prefix go. `to` null: nowhere. */
+export interface Way {
+  readonly to: Network | null;
+  readonly translation: Translation | null;
+}
+
+export interface View {
+  readonly network: Network;
+  readonly domain: Domain;
+  readonly own: readonly Prefix[];
+  readonly ways: PrefixTable<Way>;
+}
+
+export interface Views {
+  readonly version: number;
+  /** By the network's number; those that are attached. */
+  readonly byNumber: ReadonlyMap<number, View>;
+  readonly byName: ReadonlyMap<string, View>;
+  /** Addresses of `of` as `viewer` sees them. */
+  translations(of: string, viewer: string): readonly Translation[];
+}
+
+export function viewsOf(metadata: Metadata): Views {
+  const networks = new Map(metadata.networks.map((n) => [n.name, n]));
+  const domains = new Map(metadata.domains.map((d) => [d.name, d]));
+  const attached = metadata.attachments.filter((a) => a.state === 'attached');
+  const inUse = Map.groupBy(
+    metadata.mappings.filter((m) => m.approved),
+    (m) => m.network,
+  );
+  const cache = new Map<string, readonly Translation[]>();
+  const translations = (of: string, viewer: string): readonly Translation[] => {
+    const key = `${of} ${viewer}`;
+    let found = cache.get(key);
+    if (!found) cache.set(key, (found = (inUse.get(of) ?? []).filter((m) => isSeenBy(m, viewer)).map(translationOf)));
+    return found;
+  };
+  const views = attached.flatMap((attachment): View[] => {
+    const [network, domain] = [networks.get(attachment.network), domains.get(attachment.domain)];
+    if (!network || !domain) return [];
+    const own = network.prefixes.map(prefixOf);
+    const ways = new PrefixTable<Way>();
+    const others = attached.filter((a) => a.network !== network.name && a.propagates.includes(domain.name));
+    for (const other of others.flatMap((a) => networks.get(a.network) ?? [])) {
+      const seen = translations(other.name, network.name);
+      for (const prefix of other.prefixes.map(prefixOf)) {
+        // What the network has itself it never reaches elsewhere under the same address.
+        if (seen.some((t) => contains(t.real, prefix) && t.real.length <= prefix.length) || own.some((o) => overlap(o, prefix))) continue;
+        ways.set(prefix, { to: other, translation: null });
+      }
+      for (const translation of seen) ways.set(translation.as, { to: other, translation });
+    }
+    for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
+      const target = to === null ? null : networks.get(to);
+      if (target === undefined || target?.name === network.name) continue;
+      ways.set(prefixOf(prefix), { to: target, translation: null });
+    }
+    return [{ network, domain, own, ways }];
+  });
+  return {
+    version: metadata.version,
+    byNumber: new Map(views.map((v) => [v.network.number, v])),
+    byName: new Map(views.map((v) => [v.network.name, v])),
+    translations,
+  };
+}
+
+const isSeenBy = ({ viewers }: Mapping, viewer: string): boolean => viewers === null || viewers.includes(viewer);
+const translationOf = ({ real, as }: Mapping): Translation => ({ real: prefixOf(real), as: prefixOf(as) });
+
+export type Verdict =
+  | { readonly kind: 'send'; readonly to: Network; readonly source: Address | null; readonly destination: Address | null }
+  | { readonly kind: 'drop'; readonly reason: 'no-route' | 'denied' };
+
+const DENIED: Verdict = { kind: 'drop', reason: 'denied' };
+
+/** Where a packet of a network goes, and the addresses that it has there; null: as they are. */
+export function judge(views: Views, view: View, source: Address, destination: Address): Verdict {
+  // Nobody sends under another network's addresses.
+  if (!view.own.some((p) => contains(p, source))) return DENIED;
+  const way = view.ways.find(destination)?.value;
+  if (!way?.to) return { kind: 'drop', reason: 'no-route' };
+  const { to, translation } = way;
+  const stand = views.translations(view.network.name, to.name).find((t) => contains(t.real, source));
+  // Its receiver has this address itself, and could not answer.
+  if (!stand && views.byName.get(to.name)?.own.some((p) => contains(p, source))) return DENIED;
+  return {
+    kind: 'send',
+    to,
+    source: stand ? mapped(source, stand.real, stand.as) : null,
+    destination: translation ? mapped(destination, translation.as, translation.real) : null,
+  };
+}

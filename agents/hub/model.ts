@@ -1,0 +1,89 @@
+/** What a hub knows: networks, domains, attachments, routes and translation mappings, as its store has them (R1 sections 2 and 3). */
+import { Type } from 'typebox';
+import type { Described } from '../../src/core/readonly.ts';
+
+const prefix = Type.String();
+
+/** An isolated network, and where it meets the hub. */
+const network = Type.Object({
+  name: Type.String(),
+  /** From 1: what AINs know it by. */
+  number: Type.Integer({ minimum: 1, maximum: 1023 }),
+  kind: Type.Enum(['ivn', 'vpn', 'direct']),
+  /** Addresses of its resources. */
+  prefixes: Type.Array(prefix),
+  /** MAC address of its client VNI, which is at its gateway. */
+  gateway: Type.String(),
+  /** AINs that have a branch for it: its shard, by name. */
+  shard: Type.Array(Type.String()),
+});
+export type Network = Described<typeof network>;
+
+/** Number of the domain of networks that are in none. Its generation is the metadata's version. */
+export const UNATTACHED = 0;
+
+const domain = Type.Object({
+  name: Type.String(),
+  number: Type.Integer({ minimum: 1, maximum: 255 }),
+  /** Version of the last change that concerned it: actions that follow from an earlier one rule no more. */
+  generation: Type.Integer({ minimum: 1 }),
+});
+export type Domain = Described<typeof domain>;
+
+/** A network's traffic is routed by the domain that it is associated with; the domains that it propagates to have routes to it. */
+const attachment = Type.Object({
+  network: Type.String(),
+  domain: Type.String(),
+  propagates: Type.Array(Type.String()),
+  /** pending: it waits for a mapping; nothing passes. */
+  state: Type.Enum(['pending', 'attached']),
+});
+export type Attachment = Described<typeof attachment>;
+
+/** A route that somebody has declared. `to` null: packets are dropped. */
+const route = Type.Object({ domain: Type.String(), prefix, to: Type.Union([Type.String(), Type.Null()]) });
+export type Route = Described<typeof route>;
+
+/** Addresses of a network as others see them: `real` and `as` are of one length, address by address. */
+const mapping = Type.Object({
+  network: Type.String(),
+  real: prefix,
+  as: prefix,
+  /** Networks that see it so; null: all. */
+  viewers: Type.Union([Type.Array(Type.String()), Type.Null()]),
+  origin: Type.Enum(['client', 'service']),
+  /** Not in use before it is approved. */
+  approved: Type.Boolean(),
+  /** Milliseconds since the epoch when it was generated. */
+  atMs: Type.Number(),
+});
+export type Mapping = Described<typeof mapping>;
+
+export const metadata = Type.Object({
+  /** Grows with every change. */
+  version: Type.Integer({ minimum: 0 }),
+  networks: Type.Array(network),
+  domains: Type.Array(domain),
+  attachments: Type.Array(attachment),
+  routes: Type.Array(route),
+  mappings: Type.Array(mapping),
+  /** Addresses that the hub may give to networks that overlap; empty: it resolves no overlap by itself. */
+  pool: Type.Array(prefix),
+});
+export type Metadata = Described<typeof metadata>;
+
+export const EMPTY: Metadata = { version: 0, networks: [], domains: [], attachments: [], routes: [], mappings: [], pool: [] };
+
+/** An action implementation node, as those that decide know it. */
+export interface Ain {
+  readonly name: string;
+  readonly number: number;
+  /** Availability container. */
+  readonly zone: string;
+  /** Address of its device on the hub's network. */
+  readonly mac: string;
+}
+
+/** Address of a network's branch at an AIN: "hu", the AIN, the network. */
+export const branchMac = (ain: number, network: number): string =>
+  [0x02, 0x68, 0x75, ain, network >> 8, network & 0xff].map((byte) => byte.toString(16).padStart(2, '0')).join(':');

@@ -1,0 +1,281 @@
+/*
+ * The fast path of an action implementation node (AIN; R1 section 2), where frames come in (tc, direct action).
+ *
+ * A frame to a branch's address comes from that branch's client VNI, or from another AIN that has translated it already. From
+ * a client: the packet's flow has an action in the cache, which is executed, or it goes to the tap whose other end asks a
+ * decision master node (DMN). What comes back by the tap has its action in the cache by then. From another AIN: it is delivered.
+ *
+ * Nothing here decides: an action is a list of changes and where the packet goes.
+ */
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include "frames.bpf.h"
+#include "action.h"
+
+MAP(configuration, BPF_MAP_TYPE_ARRAY, 1, __u32, struct settings);
+MAP(actions, BPF_MAP_TYPE_LRU_HASH, DEFAULT_ACTIONS, struct flow, struct action);
+MAP(groups, BPF_MAP_TYPE_LRU_HASH, MAX_GROUPS, struct flow, struct group);
+/* By the address of the branch. */
+struct mac { __u8 bytes[6]; };
+MAP(branches, BPF_MAP_TYPE_HASH, MAX_BRANCHES, struct mac, struct branch);
+/* Other AINs of the cell. */
+MAP(peers, BPF_MAP_TYPE_HASH, MAX_PEERS, struct mac, __u32);
+/* Least generation of metadata that an action of a domain may follow from. */
+MAP(domains, BPF_MAP_TYPE_ARRAY, MAX_DOMAINS, __u32, __u32);
+MAP(tallies, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_NETWORKS * TALLY_NUMBER, __u32, __u64);
+struct bucket { struct bpf_spin_lock lock; __u32 tokens; __u64 filled_ns; };
+MAP(buckets, BPF_MAP_TYPE_ARRAY, MAX_NETWORKS, __u32, struct bucket);
+
+enum { AF_INET6 = 10, NEXTHDR_FRAGMENT = 44, TOUCH_NS = 10000000 };
+
+INLINE int is_same(const __u8 *a, const __u8 *b)
+{
+	int other = 0;
+	for (int i = 0; i < 6; i++) other |= a[i] ^ b[i];
+	return !other;
+}
+
+INLINE void tally(__u32 network, enum tally which, __u64 by)
+{
+	__u32 key = (network & (MAX_NETWORKS - 1)) * TALLY_NUMBER + which;
+	__u64 *n = bpf_map_lookup_elem(&tallies, &key);
+	if (n) *n += by;
+}
+
+INLINE int drop(__u32 network, enum tally which)
+{
+	tally(network, which, 1);
+	return TC_ACT_SHOT;
+}
+
+/* Offset of the transport header, or 0: it is no packet that has a flow. */
+INLINE __u32 see(struct __sk_buff *skb, struct flow *f)
+{
+	__u32 at;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+		if (get(skb, ETH_HLEN, &ip, sizeof ip) < 0 || ip.version != 4 || ip.ihl != 5) return 0;
+		f->family = 4;
+		f->protocol = ip.protocol;
+		__builtin_memcpy(f->source, &ip.saddr, 4);
+		__builtin_memcpy(f->destination, &ip.daddr, 4);
+		at = ETH_HLEN + sizeof ip;
+		if (ip.frag_off & bpf_htons(0x1fff)) {
+			f->part = FRAGMENT;
+			return at;
+		}
+	} else {
+		struct ipv6hdr ip;
+		if (get(skb, ETH_HLEN, &ip, sizeof ip) < 0 || ip.version != 6) return 0;
+		f->family = 6;
+		f->protocol = ip.nexthdr;
+		__builtin_memcpy(f->source, &ip.saddr, 16);
+		__builtin_memcpy(f->destination, &ip.daddr, 16);
+		at = ETH_HLEN + sizeof ip;
+		if (ip.nexthdr == NEXTHDR_FRAGMENT) {
+			struct { __u8 next, reserved; __be16 offset; __be32 id; } fragment;
+			if (get(skb, at, &fragment, sizeof fragment) < 0) return 0;
+			f->protocol = fragment.next;
+			at += sizeof fragment;
+			if (fragment.offset & bpf_htons(0xfff8)) {
+				f->part = FRAGMENT;
+				return at;
+			}
+		}
+	}
+	if (f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP) {
+		struct { __be16 source, destination; } ports;
+		if (get(skb, at, &ports, sizeof ports) < 0) return 0;
+		f->source_port = ports.source;
+		f->destination_port = ports.destination;
+	} else if (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMPV6) {
+		struct { __u8 type, code; __be16 sum, id; } icmp;
+		if (get(skb, at, &icmp, sizeof icmp) < 0) return 0;
+		f->destination_port = bpf_htons((__u16)(icmp.type << 8 | icmp.code));
+		/* Echo, request and reply. */
+		if (icmp.type == 8 || icmp.type == 0 || icmp.type == 128 || icmp.type == 129) f->source_port = icmp.id;
+	}
+	return at;
+}
+
+/* Offset of a checksum that covers addresses; 0: the protocol has none. */
+INLINE __u32 sum_at(const struct flow *f, __u32 at)
+{
+	if (f->part == FRAGMENT) return 0;
+	switch (f->protocol) {
+	case IPPROTO_TCP: return at + offsetof(struct tcphdr, check);
+	case IPPROTO_UDP: return at + offsetof(struct udphdr, check);
+	case IPPROTO_ICMPV6: return at + 2;
+	default: return 0;
+	}
+}
+
+INLINE int put_address(struct __sk_buff *skb, const struct flow *f, __u32 sum, const __u8 *was, const __u8 *is, __u32 at4, __u32 at6)
+{
+	__u32 size = f->family == 4 ? 4 : 16;
+	/* UDP's 0 says that there is no checksum. */
+	__u64 mangled = f->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	if (f->family == 4) {
+		__u32 before, after;
+		__builtin_memcpy(&before, was, 4);
+		__builtin_memcpy(&after, is, 4);
+		if (sum && bpf_l4_csum_replace(skb, sum, before, after, mangled | BPF_F_PSEUDO_HDR | 4) < 0) return -1;
+		if (bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), before, after, 4) < 0) return -1;
+		return bpf_skb_store_bytes(skb, ETH_HLEN + at4, is, 4, 0);
+	}
+	__s64 difference = bpf_csum_diff((__be32 *)was, size, (__be32 *)is, size, 0);
+	if (sum && bpf_l4_csum_replace(skb, sum, 0, (__u64)difference, mangled | BPF_F_PSEUDO_HDR) < 0) return -1;
+	return bpf_skb_store_bytes(skb, ETH_HLEN + at6, is, 16, 0);
+}
+
+INLINE int put_port(struct __sk_buff *skb, const struct flow *f, __u32 sum, __u32 at, __be16 was, __be16 is)
+{
+	if (f->part == FRAGMENT || (f->protocol != IPPROTO_TCP && f->protocol != IPPROTO_UDP)) return 0;
+	__u64 mangled = f->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	if (sum && bpf_l4_csum_replace(skb, sum, was, is, mangled | 2) < 0) return -1;
+	return bpf_skb_store_bytes(skb, at, &is, sizeof is, 0);
+}
+
+/* One hop less. -1: it has none left. */
+INLINE int one_hop_less(struct __sk_buff *skb, const struct flow *f)
+{
+	void *end, *start = piece(skb, &end);
+	if (f->family == 4) {
+		struct iphdr *ip = start + ETH_HLEN;
+		if ((void *)(ip + 1) > end || ip->ttl <= 1) return -1;
+		age(ip);
+		return 0;
+	}
+	struct ipv6hdr *ip = start + ETH_HLEN;
+	if ((void *)(ip + 1) > end || ip->hop_limit <= 1) return -1;
+	ip->hop_limit--;
+	return 0;
+}
+
+INLINE int address_frame(struct __sk_buff *skb, const struct output *o)
+{
+	return bpf_skb_store_bytes(skb, 0, o->to, 12, 0);
+}
+
+INLINE void count_output(struct __sk_buff *skb, __u32 from, const struct output *o)
+{
+	if (o->network) {
+		tally(o->network, TALLY_out, 1);
+		tally(o->network, TALLY_outBytes, skb->len - ETH_HLEN);
+	} else {
+		tally(from, TALLY_handed, 1);
+	}
+}
+
+static __noinline int replicate(struct __sk_buff *skb, const struct flow *f, const struct settings *c, __u32 count)
+{
+	if (!f || !c) return 0;
+	struct group *group = bpf_map_lookup_elem(&groups, f);
+	if (!group) return 0;
+	for (__u32 i = 0; i < MAX_REPLICAS; i++) {
+		if (i >= count) break;
+		struct output o = group->outputs[i];
+		if (address_frame(skb, &o) < 0) return 0;
+		count_output(skb, f->network, &o);
+		bpf_clone_redirect(skb, c->hub, 0);
+	}
+	return 0;
+}
+
+INLINE int execute(struct __sk_buff *skb, const struct settings *c, const struct flow *f, __u32 at, struct action *a)
+{
+	__u32 sum = sum_at(f, at), does = a->does;
+	struct output output = a->output;
+	__u32 replicas = a->replicas;
+	if (does & DROP) return drop(f->network, a->output.network == REASON_NO_ROUTE ? TALLY_noRoute : TALLY_denied);
+	if (one_hop_less(skb, f) < 0) return drop(f->network, TALLY_expired);
+	if (does & SET_SOURCE && put_address(skb, f, sum, f->source, a->source, offsetof(struct iphdr, saddr), offsetof(struct ipv6hdr, saddr)) < 0) return drop(f->network, TALLY_failed);
+	if (does & SET_DESTINATION && put_address(skb, f, sum, f->destination, a->destination, offsetof(struct iphdr, daddr), offsetof(struct ipv6hdr, daddr)) < 0) return drop(f->network, TALLY_failed);
+	if (does & SET_SOURCE_PORT && put_port(skb, f, sum, at, f->source_port, a->source_port) < 0) return drop(f->network, TALLY_failed);
+	if (does & SET_DESTINATION_PORT && put_port(skb, f, sum, at + 2, f->destination_port, a->destination_port) < 0) return drop(f->network, TALLY_failed);
+	if (does & REPLICATE) replicate(skb, f, c, replicas);
+	if (address_frame(skb, &output) < 0) return drop(f->network, TALLY_failed);
+	count_output(skb, f->network, &output);
+	return bpf_redirect(c->hub, 0);
+}
+
+/* Misses of a network are bounded: a flood of new flows takes no other network's decisions. */
+INLINE int may_ask(const struct settings *c, __u32 network)
+{
+	__u32 key = network & (MAX_NETWORKS - 1);
+	struct bucket *b = bpf_map_lookup_elem(&buckets, &key);
+	int allowed = 0;
+	if (!b) return 0;
+	__u64 now = bpf_ktime_get_ns();
+	bpf_spin_lock(&b->lock);
+	__u64 since = now - b->filled_ns;
+	__u64 more = since > 1000000000ULL ? c->miss_burst : since * c->miss_rate / 1000000000ULL;
+	if (more > 0) {
+		__u64 tokens = b->tokens + more;
+		b->tokens = tokens > c->miss_burst ? c->miss_burst : (__u32)tokens;
+		b->filled_ns = now;
+	}
+	if (b->tokens > 0) {
+		b->tokens--;
+		allowed = 1;
+	}
+	bpf_spin_unlock(&b->lock);
+	return allowed;
+}
+
+/* From another AIN, which has done all but this. */
+INLINE int deliver(struct __sk_buff *skb, const struct settings *c, const struct branch *b)
+{
+	struct output o = { .network = b->network };
+	__builtin_memcpy(o.to, b->gateway, sizeof o.to);
+	__builtin_memcpy(o.from, b->address, sizeof o.from);
+	if (address_frame(skb, &o) < 0) return drop(b->network, TALLY_failed);
+	count_output(skb, b->network, &o);
+	return bpf_redirect(c->hub, 0);
+}
+
+SEC("tc") int hub_in(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	const struct settings *c = bpf_map_lookup_elem(&configuration, &zero);
+	struct { struct mac to, from; } addresses;
+	if (!c || get(skb, 0, &addresses, sizeof addresses) < 0) return TC_ACT_OK;
+	struct branch *b = bpf_map_lookup_elem(&branches, &addresses.to);
+	if (!b) return TC_ACT_OK;
+	__u32 network = b->network;
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)) return TC_ACT_SHOT;
+	int returned = skb->ifindex == c->misses;
+	if (!returned && !is_same(addresses.from.bytes, b->gateway)) {
+		if (bpf_map_lookup_elem(&peers, &addresses.from)) return deliver(skb, c, b);
+		return drop(network, TALLY_strangers);
+	}
+	if (!returned) {
+		tally(network, TALLY_in, 1);
+		tally(network, TALLY_inBytes, skb->len - ETH_HLEN);
+	}
+	struct flow f = { .network = network };
+	__u32 at = see(skb, &f);
+	if (!at) return drop(network, TALLY_failed);
+	struct action *a = bpf_map_lookup_elem(&actions, &f);
+	if (a) {
+		__u32 domain = a->domain & (MAX_DOMAINS - 1);
+		__u32 *least = bpf_map_lookup_elem(&domains, &domain);
+		__u64 now = now_ns();
+		/* Signed: the loader's clock is finer than the one that is read here. */
+		__s64 made = (__s64)(now - a->made_ns), used = (__s64)(now - a->used_ns);
+		if (least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
+			/* A line of memory that is written for every packet is one that processors fight for. */
+			if (used > TOUCH_NS) a->used_ns = now;
+			if (!returned) tally(network, TALLY_hits, 1);
+			return execute(skb, c, &f, at, a);
+		}
+	}
+	/* Its action went while it was on its way: its sender sends it again. */
+	if (returned) return drop(network, TALLY_unresolved);
+	if (!may_ask(c, network)) return drop(network, TALLY_shed);
+	tally(network, TALLY_misses, 1);
+	return bpf_redirect(c->misses, 0);
+}
+
+char LICENSE[] SEC("license") = "GPL";

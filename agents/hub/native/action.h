@@ -1,0 +1,67 @@
+/* What the action implementation node's program (action.bpf.c) and its loader (ain.c) agree on. */
+#pragma once
+
+enum {
+	/* Networks of a hub are numbered from 1; domains from 0. */
+	MAX_NETWORKS = 1024, MAX_DOMAINS = 256, MAX_BRANCHES = 1024, MAX_PEERS = 256, MAX_REPLICAS = 32, MAX_GROUPS = 1024,
+	/* Flows that are remembered when the loader is told nothing else. */
+	DEFAULT_ACTIONS = 1 << 17
+};
+
+/* What an action does. */
+enum { SET_SOURCE = 1, SET_DESTINATION = 2, SET_SOURCE_PORT = 4, SET_DESTINATION_PORT = 8, DROP = 16, REPLICATE = 32 };
+/* What of a packet has no ports: a fragment that is not the first. */
+enum { WHOLE, FRAGMENT };
+
+/* The key of the cache. Addresses and ports are in network order; an IPv4 address has the first four bytes. */
+struct flow {
+	/* The client VNI that it came from. */
+	unsigned int network;
+	unsigned char family, protocol, part, reserved;
+	/* Of ICMP echo: identifier, and type and code. Of what has none: 0. */
+	unsigned short source_port, destination_port;
+	unsigned char source[16], destination[16];
+};
+
+/* Where a packet leaves. network 0: to another AIN, which delivers it. */
+struct output {
+	unsigned char to[6], from[6];
+	unsigned int network;
+};
+
+struct action {
+	/* made: when a DMN last said so. */
+	unsigned long long used_ns, made_ns;
+	/* Of the metadata that it follows from: older than its domain's, it rules no more. */
+	unsigned int domain, generation;
+	unsigned short does, replicas, source_port, destination_port;
+	unsigned char source[16], destination[16];
+	struct output output;
+};
+
+/* Further copies of a packet. */
+struct group {
+	struct output outputs[MAX_REPLICAS];
+};
+
+/* A client VNI at this AIN: frames to its branch's address came from the network, or go there. */
+struct branch {
+	unsigned int network;
+	unsigned char gateway[6], address[6];
+};
+
+struct settings {
+	/* Devices: of the hub's network, and the tap that misses go to. */
+	unsigned int hub, misses;
+	/* Without use, and without a DMN's word, an action is none after so long. */
+	unsigned long long idle_ns, verify_ns;
+	/* Misses of one network: tokens a second, and at most at once. */
+	unsigned int miss_rate, miss_burst;
+};
+
+/* Of each network. in: from it; out: to it; handed: to another AIN. noRoute, denied: dropped, for want of a route or by a policy. */
+#define TALLIES(X) X(in) X(inBytes) X(out) X(outBytes) X(handed) X(hits) X(misses) X(shed) X(noRoute) X(denied) X(strangers) X(expired) X(unresolved) X(failed)
+#define TALLY(name) TALLY_##name,
+enum tally { TALLIES(TALLY) TALLY_NUMBER };
+#undef TALLY
+enum { REASON_NO_ROUTE, REASON_DENIED };

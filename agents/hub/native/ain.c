@@ -1,0 +1,721 @@
+/*
+ * ain: loads the fast path of an action implementation node (action.bpf.c) into the kernel of its network namespace, and
+ * goes to decision master nodes (DMNs) with what misses its cache (R1 section 2, E1 to E6). It decides nothing, and keeps no
+ * packet: a packet that misses goes to a DMN as it is, and comes back after its action.
+ *
+ * usage: ain
+ *
+ * Commands, one a line, each answered with "ok" or "E why", in their order:
+ *   settings NUMBER KEY PORT IDLE_MS VERIFY_MS RATE BURST    own number; key of the cell, hexadecimal; own UDP port
+ *   attach DEVICE                                            the device of the hub's network
+ *   branch MAC NETWORK GATEWAY | unbranch MAC                a client VNI: its address here, its network's, its gateway's
+ *   peer MAC                                                 another AIN of the cell
+ *   dmn NUMBER ADDRESS PORT | nodmn NUMBER
+ *   domain NUMBER GENERATION                                 actions that follow from older metadata rule no more
+ *   action FLOW OPERATIONS                                   an action as a DMN would send it, hexadecimal
+ *   flush                                                    forgets all actions
+ *   counters | tally NETWORK | dump                          answered with JSON
+ *   run COUNT HEX                                            runs the program on a frame: "ok ACTION NANOSECONDS HEX"
+ *   detach
+ * At the end of stdin the program stays in the kernel, and cached flows go on: whoever commanded may have died.
+ *
+ * Messages to and from DMNs (decision/wire.ts): u8 'H', u8 type, u8 tries, u8 0, u32 sender, u64 session, u64 number, payload, 16
+ * bytes of HMAC-SHA-256. The session is random, the number counts queries; an answer repeats both, and is heard once.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include "action.h"
+#include "programs.h"
+
+enum { QUERY = 1, ACTION, PACKET, PROBE, PROBED };
+enum { HEADER_BYTES = 24, TAG_BYTES = 16, FLOW_BYTES = sizeof(struct flow), MAX_FRAME = 9216, MAX_MESSAGE = MAX_FRAME + 256 };
+enum { MAX_DMNS = 32, WINDOW = 4096, MAX_ACTION_BYTES = 4096, REASSEMBLIES = 64, MAX_TRIES = 3 };
+/* A DMN that answers none of so many probes in a row is asked no more until it answers one. */
+enum { PROBE_MS = 100, MISSED_PROBES = 3 };
+/* Switches forget addresses after minutes. */
+enum { ANNOUNCE_PROBES = 100 };
+/* Operations of an action. */
+enum { OP_HOP = 1, OP_SOURCE, OP_DESTINATION, OP_SOURCE_PORT, OP_DESTINATION_PORT, OP_OUTPUT, OP_REPLICA, OP_DROP, OP_VALID };
+
+static struct { unsigned int number; unsigned char key[32]; } self;
+static struct settings settings;
+static uint64_t session, asked, probe_round;
+static int tap_fd = -1, wire_fd = -1, frame_fd = -1;
+
+static struct dmn { unsigned int number, missed; int used; struct sockaddr_in address; uint64_t version; } dmns[MAX_DMNS];
+static struct branch branches[MAX_BRANCHES];
+static unsigned int branch_count;
+static unsigned char own_address[6];
+static unsigned char peer_addresses[MAX_PEERS][6];
+static unsigned int peer_count;
+
+/* Answers that have been heard: the last WINDOW queries, a bit each, by kind. */
+static unsigned char heard[2][WINDOW];
+static uint64_t heard_number[2][WINDOW];
+
+/* Actions of several segments, as far as they have come. */
+static struct partial { uint64_t number; unsigned int total, got; unsigned char bytes[MAX_ACTION_BYTES]; } partials[REASSEMBLIES];
+
+#define COUNTERS(X) X(queries) X(answers) X(installed) X(returned) X(repeated) X(undecided) X(forged) X(stale) X(malformed) X(segments) X(probes) X(unasked)
+#define NAME(c) COUNT_##c,
+enum { COUNTERS(NAME) COUNT_NUMBER };
+static unsigned long long counts[COUNT_NUMBER];
+
+static uint64_t now_monotonic(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+static void put32(unsigned char *at, uint32_t v) { v = htonl(v); memcpy(at, &v, 4); }
+static void put64(unsigned char *at, uint64_t v) { put32(at, (uint32_t)(v >> 32)); put32(at + 4, (uint32_t)v); }
+static uint32_t get32(const unsigned char *at) { uint32_t v; memcpy(&v, at, 4); return ntohl(v); }
+static uint64_t get64(const unsigned char *at) { return (uint64_t)get32(at) << 32 | get32(at + 4); }
+static uint16_t get16(const unsigned char *at) { return (uint16_t)(at[0] << 8 | at[1]); }
+
+static void tag_of(const unsigned char *message, size_t length, unsigned char tag[TAG_BYTES])
+{
+	unsigned char full[32];
+	unsigned int size = sizeof full;
+	HMAC(EVP_sha256(), self.key, sizeof self.key, message, length, full, &size);
+	memcpy(tag, full, TAG_BYTES);
+}
+
+/* Builds the header before `length` bytes of payload, and the tag after it. */
+static void send_message(const struct dmn *to, unsigned char type, unsigned char tries, uint64_t number, unsigned char *message, size_t length)
+{
+	message[0] = 'H';
+	message[1] = type;
+	message[2] = tries;
+	message[3] = 0;
+	put32(message + 4, self.number);
+	put64(message + 8, session);
+	put64(message + 16, number);
+	tag_of(message, HEADER_BYTES + length, message + HEADER_BYTES + length);
+	if (sendto(wire_fd, message, HEADER_BYTES + length + TAG_BYTES, 0, (const struct sockaddr *)&to->address, sizeof to->address) < 0) counts[COUNT_unasked]++;
+}
+
+static uint32_t hash_flow(const struct flow *f)
+{
+	/* FNV-1a. */
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < sizeof *f; i++) h = (h ^ ((const unsigned char *)f)[i]) * 16777619u;
+	return h;
+}
+
+/* By the flow, of those that answer probes: the one with the highest weight, so that a loss moves only its own flows. */
+static const struct dmn *dmn_for(const struct flow *f)
+{
+	const struct dmn *best = NULL;
+	uint32_t most = 0, h = hash_flow(f);
+	for (int i = 0; i < MAX_DMNS; i++) {
+		const struct dmn *d = &dmns[i];
+		if (!d->used || d->missed >= MISSED_PROBES) continue;
+		uint32_t weight = (h ^ (d->number * 2654435769u)) * 2246822519u;
+		weight ^= weight >> 15;
+		if (!best || weight > most) best = d, most = weight;
+	}
+	return best;
+}
+
+static const struct branch *branch_at(const unsigned char address[6])
+{
+	for (unsigned int i = 0; i < branch_count; i++) if (!memcmp(branches[i].address, address, 6)) return &branches[i];
+	return NULL;
+}
+
+/* As the program in the kernel reads it. 0: it has no flow. */
+static int flow_of(const unsigned char *packet, size_t length, uint32_t network, struct flow *f)
+{
+	size_t at;
+	memset(f, 0, sizeof *f);
+	f->network = network;
+	if (length >= 20 && packet[0] == 0x45) {
+		f->family = 4;
+		f->protocol = packet[9];
+		memcpy(f->source, packet + 12, 4);
+		memcpy(f->destination, packet + 16, 4);
+		at = 20;
+		if (get16(packet + 6) & 0x1fff) return f->part = FRAGMENT, 1;
+	} else if (length >= 40 && packet[0] >> 4 == 6) {
+		f->family = 6;
+		f->protocol = packet[6];
+		memcpy(f->source, packet + 8, 16);
+		memcpy(f->destination, packet + 24, 16);
+		at = 40;
+		if (f->protocol == 44) {
+			if (length < 48) return 0;
+			f->protocol = packet[40];
+			at = 48;
+			if (get16(packet + 42) & 0xfff8) return f->part = FRAGMENT, 1;
+		}
+	} else {
+		return 0;
+	}
+	if (f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP) {
+		if (length < at + 4) return 0;
+		memcpy(&f->source_port, packet + at, 2);
+		memcpy(&f->destination_port, packet + at + 2, 2);
+	} else if (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMPV6) {
+		if (length < at + 6) return 0;
+		unsigned char type = packet[at];
+		memcpy(&f->destination_port, packet + at, 2);
+		if (type == 8 || type == 0 || type == 128 || type == 129) memcpy(&f->source_port, packet + at + 4, 2);
+	}
+	return 1;
+}
+
+/* E1, E2: the packet is the query. */
+static void ask(const unsigned char *frame, size_t length, uint32_t network, unsigned char tries)
+{
+	static unsigned char message[MAX_MESSAGE];
+	struct flow f;
+	if (length < 14 || !flow_of(frame + 14, length - 14, network, &f)) return;
+	const struct dmn *dmn = dmn_for(&f);
+	if (!dmn) {
+		counts[COUNT_unasked]++;
+		return;
+	}
+	memcpy(message + HEADER_BYTES, &f, FLOW_BYTES);
+	memcpy(message + HEADER_BYTES + FLOW_BYTES, frame + 14, length - 14);
+	counts[COUNT_queries]++;
+	send_message(dmn, QUERY, tries, ++asked, message, FLOW_BYTES + length - 14);
+}
+
+static void missed(void)
+{
+	static unsigned char frame[MAX_FRAME];
+	for (;;) {
+		ssize_t length = read(tap_fd, frame, sizeof frame);
+		if (length <= 14) return;
+		const struct branch *b = branch_at(frame);
+		if (b) ask(frame, (size_t)length, b->network, 0);
+	}
+}
+
+/* An answer is heard once, and only to a query that was asked not long ago. `kind` 0: action, 1: packet. */
+static int is_new(int kind, uint64_t number)
+{
+	size_t slot = number % WINDOW;
+	if (number == 0 || number > asked || asked - number >= WINDOW) return 0;
+	return heard_number[kind][slot] != number || !heard[kind][slot];
+}
+
+static void mark(int kind, uint64_t number)
+{
+	heard_number[kind][number % WINDOW] = number;
+	heard[kind][number % WINDOW] = 1;
+}
+
+static int is_own(const unsigned char address[6])
+{
+	return !memcmp(address, own_address, 6) || branch_at(address);
+}
+
+/* Where a packet may go: to the network's own gateway from its branch here, or to a branch of another AIN from this AIN's own address. */
+static int read_output(const unsigned char *at, struct output *o)
+{
+	memcpy(o->to, at, 6);
+	memcpy(o->from, at + 6, 6);
+	o->network = get32(at + 12);
+	if (o->network >= MAX_NETWORKS || !is_own(o->from)) return -1;
+	if (o->network == 0) return memcmp(o->from, own_address, 6) ? -1 : 0;
+	const struct branch *b = branch_at(o->from);
+	return b && b->network == o->network && !memcmp(b->gateway, o->to, 6) ? 0 : -1;
+}
+
+/* A list of operations becomes an action, if each of them is one that an AIN knows, and may do. */
+static int compile_action(const struct flow *f, const unsigned char *at, size_t length, struct action *a, struct group *g)
+{
+	size_t address = f->family == 4 ? 4 : 16;
+	int outputs = 0, valid = 0;
+	memset(a, 0, sizeof *a);
+	while (length >= 2) {
+		unsigned char op = at[0];
+		size_t size = at[1];
+		at += 2;
+		length -= 2;
+		if (size > length) return -1;
+		switch (op) {
+		case OP_HOP:
+			if (size != 0) return -1;
+			break;
+		case OP_SOURCE: case OP_DESTINATION:
+			if (size != address) return -1;
+			memcpy(op == OP_SOURCE ? a->source : a->destination, at, size);
+			a->does |= op == OP_SOURCE ? SET_SOURCE : SET_DESTINATION;
+			break;
+		case OP_SOURCE_PORT: case OP_DESTINATION_PORT:
+			if (size != 2) return -1;
+			memcpy(op == OP_SOURCE_PORT ? &a->source_port : &a->destination_port, at, 2);
+			a->does |= op == OP_SOURCE_PORT ? SET_SOURCE_PORT : SET_DESTINATION_PORT;
+			break;
+		case OP_OUTPUT:
+			if (size != 16 || outputs++ || read_output(at, &a->output) < 0) return -1;
+			break;
+		case OP_REPLICA:
+			if (size != 16 || a->replicas >= MAX_REPLICAS || read_output(at, &g->outputs[a->replicas]) < 0) return -1;
+			a->replicas++;
+			a->does |= REPLICATE;
+			break;
+		case OP_DROP:
+			if (size != 1 || outputs++) return -1;
+			a->does |= DROP;
+			a->output.network = at[0];
+			break;
+		case OP_VALID:
+			if (size != 8 || (a->domain = get32(at)) >= MAX_DOMAINS) return -1;
+			a->generation = get32(at + 4);
+			valid = 1;
+			break;
+		default:
+			return -1;
+		}
+		at += size;
+		length -= size;
+	}
+	return length == 0 && outputs == 1 && valid ? 0 : -1;
+}
+
+/* E4, E5. -1: it is no action that this AIN may execute. */
+static int install(const struct flow *f, const unsigned char *ops, size_t length)
+{
+	struct action a;
+	struct group g = { 0 };
+	if (compile_action(f, ops, length, &a, &g) < 0) {
+		counts[COUNT_malformed]++;
+		return errno = EINVAL, refuse("action");
+	}
+	a.made_ns = a.used_ns = now_monotonic();
+	if (a.replicas && bpf_map_update_elem(map("groups"), f, &g, BPF_ANY) < 0) return refuse("groups");
+	if (bpf_map_update_elem(map("actions"), f, &a, BPF_ANY) < 0) return refuse("actions");
+	counts[COUNT_installed]++;
+	return 0;
+}
+
+/* payload: flow, u16 bytes in all, u16 offset, bytes. */
+static void hear_action(uint64_t number, const unsigned char *payload, size_t length)
+{
+	struct flow f;
+	if (length < FLOW_BYTES + 4) {
+		counts[COUNT_malformed]++;
+		return;
+	}
+	memcpy(&f, payload, FLOW_BYTES);
+	unsigned int total = get16(payload + FLOW_BYTES), offset = get16(payload + FLOW_BYTES + 2);
+	const unsigned char *bytes = payload + FLOW_BYTES + 4;
+	size_t size = length - FLOW_BYTES - 4;
+	if (total > MAX_ACTION_BYTES || offset + size > total || size == 0) {
+		counts[COUNT_malformed]++;
+		return;
+	}
+	if (offset == 0 && size == total) {
+		mark(0, number);
+		install(&f, bytes, size);
+		return;
+	}
+	/* Segments come in their order, or the packet is asked for again. */
+	counts[COUNT_segments]++;
+	struct partial *p = &partials[number % REASSEMBLIES];
+	if (offset == 0) *p = (struct partial){ .number = number, .total = total };
+	if (p->number != number || p->total != total || p->got != offset) return;
+	memcpy(p->bytes + offset, bytes, size);
+	p->got += (unsigned int)size;
+	if (p->got < total) return;
+	mark(0, number);
+	install(&f, p->bytes, total);
+}
+
+/* E6: the packet finds its action cached. */
+static void hear_packet(uint64_t number, unsigned char tries, const unsigned char *payload, size_t length)
+{
+	static unsigned char frame[MAX_FRAME];
+	struct flow f;
+	struct action a;
+	if (length < FLOW_BYTES + 20 || length - FLOW_BYTES + 14 > sizeof frame) {
+		counts[COUNT_malformed]++;
+		return;
+	}
+	memcpy(&f, payload, FLOW_BYTES);
+	mark(1, number);
+	const struct branch *b = NULL;
+	for (unsigned int i = 0; i < branch_count && !b; i++) if (branches[i].network == f.network) b = &branches[i];
+	if (!b) return;
+	memcpy(frame, b->address, 6);
+	memcpy(frame + 6, b->gateway, 6);
+	frame[12] = f.family == 4 ? 0x08 : 0x86;
+	frame[13] = f.family == 4 ? 0x00 : 0xdd;
+	memcpy(frame + 14, payload + FLOW_BYTES, length - FLOW_BYTES);
+	if (bpf_map_lookup_elem(map("actions"), &f, &a) < 0) {
+		/* The action was lost, or pushed out: the packet is the query once more. */
+		if (tries + 1 >= MAX_TRIES) {
+			counts[COUNT_undecided]++;
+			return;
+		}
+		counts[COUNT_repeated]++;
+		ask(frame, length - FLOW_BYTES + 14, f.network, (unsigned char)(tries + 1));
+		return;
+	}
+	counts[COUNT_returned]++;
+	if (write(tap_fd, frame, length - FLOW_BYTES + 14) < 0) counts[COUNT_undecided]++;
+}
+
+static struct dmn *dmn_of(unsigned int number)
+{
+	for (int i = 0; i < MAX_DMNS; i++) if (dmns[i].used && dmns[i].number == number) return &dmns[i];
+	return NULL;
+}
+
+static void hear(void)
+{
+	static unsigned char message[MAX_MESSAGE];
+	for (;;) {
+		unsigned char tag[TAG_BYTES];
+		ssize_t got = recv(wire_fd, message, sizeof message, MSG_DONTWAIT);
+		if (got < 0) return;
+		size_t length = (size_t)got;
+		if (length < HEADER_BYTES + TAG_BYTES || message[0] != 'H') {
+			counts[COUNT_forged]++;
+			continue;
+		}
+		length -= TAG_BYTES;
+		tag_of(message, length, tag);
+		struct dmn *dmn = dmn_of(get32(message + 4));
+		if (CRYPTO_memcmp(tag, message + length, TAG_BYTES) || !dmn) {
+			counts[COUNT_forged]++;
+			continue;
+		}
+		uint64_t number = get64(message + 16);
+		const unsigned char *payload = message + HEADER_BYTES;
+		size_t size = length - HEADER_BYTES;
+		if (get64(message + 8) != session) {
+			counts[COUNT_stale]++;
+			continue;
+		}
+		switch (message[1]) {
+		case ACTION:
+			if (!is_new(0, number)) counts[COUNT_stale]++;
+			else hear_action(number, payload, size);
+			break;
+		case PACKET:
+			counts[COUNT_answers]++;
+			if (!is_new(1, number)) counts[COUNT_stale]++;
+			else hear_packet(number, message[2], payload, size);
+			break;
+		case PROBED:
+			/* Only the answer to the last probe, or the one before it, says that the DMN is there. */
+			if (size != 8 || number + 1 < probe_round || number > probe_round) break;
+			dmn->missed = 0;
+			dmn->version = get64(payload);
+			break;
+		default:
+			counts[COUNT_malformed]++;
+		}
+	}
+}
+
+/* Switches learn where a branch is from a frame of its own, as they do of a host that says hello; else they flood what is sent to it. */
+static void announce(const struct branch *b)
+{
+	unsigned char frame[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)settings.hub, .sll_halen = 6 };
+	if (frame_fd < 0 && (frame_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) < 0) return;
+	memcpy(frame + 6, b->address, 6);
+	/* IEEE 802's number for local experiments: nobody reads it. */
+	frame[12] = 0x88;
+	frame[13] = 0xb5;
+	sendto(frame_fd, frame, sizeof frame, 0, (struct sockaddr *)&to, sizeof to);
+}
+
+static void probe(void)
+{
+	unsigned char message[HEADER_BYTES + TAG_BYTES];
+	if (probe_round++ % ANNOUNCE_PROBES == 0) for (unsigned int i = 0; i < branch_count; i++) announce(&branches[i]);
+	for (int i = 0; i < MAX_DMNS; i++) {
+		if (!dmns[i].used) continue;
+		if (dmns[i].missed < MISSED_PROBES) dmns[i].missed++;
+		counts[COUNT_probes]++;
+		send_message(&dmns[i], PROBE, 0, probe_round, message, 0);
+	}
+}
+
+static int mac_of(const char *text, unsigned char mac[6])
+{
+	char end;
+	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5], &end) == 6 ? 0 : (errno = EINVAL, refuse(text));
+}
+
+static int open_wire(unsigned short port)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int never = IP_PMTUDISC_DONT, room = 4 << 20;
+	wire_fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (wire_fd < 0) return refuse("socket");
+	/* A query is longer than the packet in it: it is fragmented, so that packets of full size have queries too. */
+	setsockopt(wire_fd, IPPROTO_IP, IP_MTU_DISCOVER, &never, sizeof never);
+	setsockopt(wire_fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+	return bind(wire_fd, (struct sockaddr *)&any, sizeof any) < 0 ? refuse("port") : 0;
+}
+
+static int open_tap(void)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	strcpy(request.ifr_name, "misses");
+	tap_fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (tap_fd < 0 || ioctl(tap_fd, TUNSETIFF, &request) < 0) return refuse("tap");
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct ifreq up = request;
+	up.ifr_mtu = MAX_FRAME - 14;
+	int failed = ioctl(fd, SIOCSIFMTU, &up) < 0;
+	up = request;
+	failed = failed || ioctl(fd, SIOCGIFFLAGS, &up) < 0;
+	up.ifr_flags |= IFF_UP | IFF_NOARP;
+	failed = failed || ioctl(fd, SIOCSIFFLAGS, &up) < 0;
+	close(fd);
+	settings.misses = if_nametoindex("misses");
+	return failed ? refuse("tap") : 0;
+}
+
+static int put_settings(void)
+{
+	unsigned int zero = 0;
+	return set_entry("configuration", &zero, &settings, 1);
+}
+
+static int bytes_of(const char *hex, unsigned char *to, size_t most)
+{
+	size_t length = strlen(hex) / 2;
+	if (length > most) return errno = E2BIG, refuse("bytes");
+	for (size_t i = 0; i < length; i++) if (sscanf(hex + 2 * i, "%2hhx", &to[i]) != 1) return errno = EINVAL, refuse("bytes");
+	return (int)length;
+}
+
+static int configure(char **w)
+{
+	self.number = (unsigned int)strtoul(w[0], NULL, 10);
+	if (bytes_of(w[1], self.key, sizeof self.key) != sizeof self.key) return errno = EINVAL, refuse("key");
+	settings.idle_ns = strtoull(w[3], NULL, 10) * 1000000;
+	settings.verify_ns = strtoull(w[4], NULL, 10) * 1000000;
+	settings.miss_rate = (unsigned int)strtoul(w[5], NULL, 10);
+	settings.miss_burst = (unsigned int)strtoul(w[6], NULL, 10);
+	if (wire_fd < 0 && (open_wire((unsigned short)strtoul(w[2], NULL, 10)) < 0 || open_tap() < 0)) return -1;
+	return put_settings();
+}
+
+static int attach(const char *device)
+{
+	struct ifreq request = { 0 };
+	settings.hub = if_nametoindex(device);
+	if (!settings.hub) return refuse(device);
+	strncpy(request.ifr_name, device, IFNAMSIZ - 1);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int failed = ioctl(fd, SIOCGIFHWADDR, &request) < 0;
+	memcpy(own_address, request.ifr_hwaddr.sa_data, 6);
+	/* Branches have addresses of their own, which a NIC would not let through. */
+	failed = failed || ioctl(fd, SIOCGIFFLAGS, &request) < 0;
+	request.ifr_flags |= IFF_PROMISC;
+	failed = failed || ioctl(fd, SIOCSIFFLAGS, &request) < 0;
+	close(fd);
+	if (failed) return refuse(device);
+	return put_settings() < 0 || attach_program("misses", "hub_in", INCOMING) < 0 || attach_program(device, "hub_in", INCOMING) < 0 ? -1 : 0;
+}
+
+static int add_branch(char **w)
+{
+	struct branch b = { .network = (unsigned int)strtoul(w[1], NULL, 10) };
+	if (mac_of(w[0], b.address) < 0 || mac_of(w[2], b.gateway) < 0) return -1;
+	if (b.network == 0 || b.network >= MAX_NETWORKS || branch_count == MAX_BRANCHES) return errno = ERANGE, refuse("branch");
+	struct branch *known = (struct branch *)branch_at(b.address);
+	*(known ? known : &branches[branch_count++]) = b;
+	announce(&b);
+	return set_entry("branches", b.address, &b, 1);
+}
+
+static int remove_branch(const char *text)
+{
+	unsigned char address[6];
+	if (mac_of(text, address) < 0) return -1;
+	for (unsigned int i = 0; i < branch_count; i++) {
+		if (memcmp(branches[i].address, address, 6)) continue;
+		branches[i] = branches[--branch_count];
+		break;
+	}
+	return set_entry("branches", address, NULL, 0);
+}
+
+static int add_peer(const char *text)
+{
+	unsigned int one = 1;
+	if (peer_count == MAX_PEERS) return errno = ERANGE, refuse("peer");
+	if (mac_of(text, peer_addresses[peer_count]) < 0) return -1;
+	return set_entry("peers", peer_addresses[peer_count++], &one, 1);
+}
+
+static int add_dmn(char **w)
+{
+	unsigned int number = (unsigned int)strtoul(w[0], NULL, 10);
+	struct dmn *d = dmn_of(number);
+	for (int i = 0; i < MAX_DMNS && !d; i++) if (!dmns[i].used) d = &dmns[i];
+	if (!d) return errno = ERANGE, refuse("dmn");
+	*d = (struct dmn){ .used = 1, .number = number, .address = { .sin_family = AF_INET, .sin_port = htons((unsigned short)strtoul(w[2], NULL, 10)) } };
+	if (inet_pton(AF_INET, w[1], &d->address.sin_addr) != 1) return d->used = 0, errno = EINVAL, refuse(w[1]);
+	return 0;
+}
+
+static int remove_dmn(const char *text)
+{
+	struct dmn *d = dmn_of((unsigned int)strtoul(text, NULL, 10));
+	if (d) d->used = 0;
+	return 0;
+}
+
+static int set_domain(char **w)
+{
+	unsigned int domain = (unsigned int)strtoul(w[0], NULL, 10), generation = (unsigned int)strtoul(w[1], NULL, 10);
+	if (domain >= MAX_DOMAINS) return errno = ERANGE, refuse("domain");
+	return set_entry("domains", &domain, &generation, 1);
+}
+
+static int put_action(char **w)
+{
+	struct flow f;
+	unsigned char ops[MAX_ACTION_BYTES];
+	int length = bytes_of(w[1], ops, sizeof ops);
+	if (length < 0 || bytes_of(w[0], (unsigned char *)&f, sizeof f) != sizeof f) return errno = EINVAL, refuse("action");
+	return install(&f, ops, (size_t)length);
+}
+
+static int flush(void)
+{
+	struct flow key, next;
+	int fd = map("actions"), more = bpf_map_get_next_key(fd, NULL, &next) == 0;
+	while (more) {
+		key = next;
+		more = bpf_map_get_next_key(fd, &key, &next) == 0;
+		bpf_map_delete_elem(fd, &key);
+	}
+	return 0;
+}
+
+static void own_counters(void)
+{
+	static const char *const names[] = {
+#define TEXT(c) #c,
+		COUNTERS(TEXT)
+	};
+	unsigned int alive = 0;
+	for (int i = 0; i < MAX_DMNS; i++) alive += dmns[i].used && dmns[i].missed < MISSED_PROBES;
+	printf("{\"dmnsAlive\":%u", alive);
+	for (unsigned int i = 0; i < COUNT_NUMBER; i++) printf(",\"%s\":%llu", names[i], counts[i]);
+	printf("}\n");
+}
+
+static void tally_of(unsigned int network)
+{
+	static const char *const names[] = {
+#define TALLY_TEXT(t) #t,
+		TALLIES(TALLY_TEXT)
+	};
+	print_counters("tallies", (network & (MAX_NETWORKS - 1)) * TALLY_NUMBER, names, TALLY_NUMBER);
+}
+
+/* Health of DMNs, and how fresh what they follow is (R1-15, R1-22). */
+static void dump(void)
+{
+	const char *between = "";
+	printf("[");
+	for (int i = 0; i < MAX_DMNS; i++) {
+		if (!dmns[i].used) continue;
+		printf("%s{\"dmn\":%u,\"alive\":%s,\"version\":%llu}", between, dmns[i].number, dmns[i].missed < MISSED_PROBES ? "true" : "false", (unsigned long long)dmns[i].version);
+		between = ",";
+	}
+	printf("]\n");
+}
+
+static int obey(char *line, int *answered)
+{
+	static const struct { const char *name; int words; } known[] = { { "settings", 7 }, { "attach", 1 }, { "branch", 3 }, { "unbranch", 1 }, { "peer", 1 }, { "dmn", 3 }, { "nodmn", 1 }, { "domain", 2 }, { "flush", 0 }, { "counters", 0 }, { "tally", 1 }, { "dump", 0 }, { "run", 2 }, { "action", 2 }, { "detach", 0 } };
+	char *w[8] = { 0 }, *command = strtok(line, " ");
+	size_t which = 0;
+	while (which < sizeof known / sizeof *known && (!command || strcmp(command, known[which].name))) which++;
+	if (which == sizeof known / sizeof *known) return errno = EINVAL, refuse("unknown command");
+	for (int i = 0; i < known[which].words; i++) if (!(w[i] = strtok(NULL, " "))) return errno = EINVAL, refuse("incomplete command");
+	switch (which) {
+	case 0: return configure(w);
+	case 1: return attach(w[0]);
+	case 2: return add_branch(w);
+	case 3: return remove_branch(w[0]);
+	case 4: return add_peer(w[0]);
+	case 5: return add_dmn(w);
+	case 6: return remove_dmn(w[0]);
+	case 7: return set_domain(w);
+	case 8: return flush();
+	case 9: own_counters(); *answered = 1; return 0;
+	case 10: tally_of((unsigned int)strtoul(w[0], NULL, 10)); *answered = 1; return 0;
+	case 11: dump(); *answered = 1; return 0;
+	case 12: if (run_program("hub_in", w[0], w[1]) < 0) return -1; *answered = 1; return 0;
+	case 13: return put_action(w);
+	default: detach_programs(); return 0;
+	}
+}
+
+/* Whole lines of what has come on stdin. 0: it has ended. */
+static int commands(void)
+{
+	static char text[65536];
+	static size_t length;
+	ssize_t got = read(STDIN_FILENO, text + length, sizeof text - 1 - length);
+	if (got <= 0) return 0;
+	length += (size_t)got;
+	text[length] = 0;
+	char *line = text, *end;
+	while ((end = strchr(line, '\n'))) {
+		int answered = 0;
+		*end = 0;
+		if (obey(line, &answered) < 0) printf("E %s\n", why);
+		else if (!answered) printf("ok\n");
+		line = end + 1;
+	}
+	fflush(stdout);
+	length -= (size_t)(line - text);
+	memmove(text, line, length);
+	/* A line that fills the buffer is none of ours. */
+	return length < sizeof text - 1;
+}
+
+int main(void)
+{
+	uint64_t probed = 0;
+	signal(SIGPIPE, SIG_IGN);
+	if (getrandom(&session, sizeof session, 0) != sizeof session || load_programs("action") < 0) {
+		fprintf(stderr, "ain: %s\n", why);
+		return 1;
+	}
+	printf("ready\n");
+	fflush(stdout);
+	for (;;) {
+		struct pollfd ready[] = { { STDIN_FILENO, POLLIN, 0 }, { tap_fd, POLLIN, 0 }, { wire_fd, POLLIN, 0 } };
+		if (poll(ready, 3, PROBE_MS) < 0 && errno != EINTR) return 1;
+		if (ready[1].revents & POLLIN) missed();
+		if (ready[2].revents & POLLIN) hear();
+		if (ready[0].revents && !commands()) return 0;
+		uint64_t now = now_monotonic();
+		if (wire_fd >= 0 && now - probed >= PROBE_MS * 1000000ULL) {
+			probe();
+			probed = now;
+		}
+	}
+}

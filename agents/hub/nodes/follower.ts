@@ -1,0 +1,46 @@
+/** A node that follows the control plane: what changes is applied in its order, one after the other. */
+import { conform } from '../../../src/core/json.ts';
+import { SerialQueue } from '../../../src/core/serial.ts';
+import { connect } from '../../lib/channel.ts';
+import { log } from '../../lib/rpc.ts';
+import { CONTROL_PORT, type AgentConfig } from '../config.ts';
+import { metadata as metadataSchema, type Metadata } from '../model.ts';
+import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
+
+export class Follower {
+  readonly #turns = new SerialQueue();
+  readonly #link: { close(): void };
+  #version = 0;
+
+  /** `apply` resolves when the metadata rules here. */
+  constructor({ self, nodes }: AgentConfig, secret: string, apply: (metadata: Metadata) => void | Promise<void>) {
+    const control = nodes.find((n) => n.role === 'control')!;
+    const local: FollowerFunctions = {
+      apply: (sent) =>
+        this.#turns.run(async () => {
+          const metadata = conform(metadataSchema, sent);
+          if (metadata.version < this.#version) return;
+          await apply(metadata);
+          this.#version = metadata.version;
+          log('info', 'follows', { version: metadata.version });
+        }),
+    };
+    this.#link = connect<ControlFunctions>({
+      address: control.address,
+      port: CONTROL_PORT,
+      secret,
+      self: self.name,
+      peer: control.name,
+      local,
+      onPeer: () => undefined,
+    });
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  stop(): void {
+    this.#link.close();
+  }
+}

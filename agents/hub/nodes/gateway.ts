@@ -1,0 +1,61 @@
+/** Gateway of an isolated network, with its client VNI: routes that the hub propagates lead to the network's branches (R1-26). */
+import { HostNetwork } from '../../lib/hostnetwork.ts';
+import { formatPrefix } from '../../lib/prefix.ts';
+import type { NodeRole } from '../../lib/role.ts';
+import type { AgentSetup } from '../../lib/rpc.ts';
+import { run } from '../../lib/run.ts';
+import type { AgentConfig } from '../config.ts';
+import { viewsOf } from '../decision/view.ts';
+import { branchMac, type Ain } from '../model.ts';
+import { Follower } from './follower.ts';
+
+/** Where a branch is reached from its network's gateway: nobody else knows the address, and nothing answers for it. */
+const branchAddress = (ain: Ain): string => `169.254.75.${ain.number}`;
+
+/** Routes carry this number (rtnetlink's protocol), so that the hub's own are told from others. */
+const PROTOCOL = '75';
+
+export async function startGateway({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
+  const { self, device, networks, ains } = config;
+  const own = networks.find((n) => n.name === self.network)!;
+  const shard = own.shard.flatMap((name) => ains.find((a) => a.name === name) ?? []);
+  const network = new HostNetwork();
+  network.forwardAsymmetrically([device!]);
+  // A flow stays with one AIN; flows are spread over all of the shard (R1-10, R1-17).
+  network.setSysctls({ 'net.ipv4.fib_multipath_hash_policy': 1 });
+  for (const ain of shard)
+    await run('ip', [
+      'neigh',
+      'replace',
+      branchAddress(ain),
+      'lladdr',
+      branchMac(ain.number, own.number),
+      'nud',
+      'permanent',
+      'dev',
+      device!,
+    ]);
+  const hops = shard.flatMap((ain) => ['nexthop', 'via', branchAddress(ain), 'dev', device!, 'onlink']);
+
+  let routes: readonly string[] = [];
+  const follow = async (wanted: readonly string[]): Promise<void> => {
+    const lines = [
+      ...routes.filter((r) => !wanted.includes(r)).map((r) => `route delete ${r} proto ${PROTOCOL}`),
+      ...wanted.filter((r) => !routes.includes(r)).map((r) => ['route', 'replace', r, 'proto', PROTOCOL, ...hops].join(' ')),
+    ];
+    if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+    routes = wanted;
+  };
+  const follower = new Follower(config, secret, (metadata) => {
+    const view = viewsOf(metadata).byName.get(own.name);
+    return follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : []);
+  });
+  return {
+    counters: () => ({ routes: routes.length, version: follower.version }),
+    stop: async () => {
+      follower.stop();
+      await follow([]).catch(() => undefined);
+      await network.stop();
+    },
+  };
+}

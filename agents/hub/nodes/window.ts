@@ -1,0 +1,25 @@
+/** Queries of AINs that were heard: each is answered once (RFC 4303's anti-replay window, for each sender). */
+
+const SIZE = 4096n;
+
+interface Seen {
+  session: bigint;
+  highest: bigint;
+  readonly heard: BigUint64Array;
+}
+
+export class Window {
+  readonly #senders = new Map<number, Seen>();
+
+  /** Not heard before. A new session begins a new window: its sender has started anew. */
+  isNew(sender: number, session: bigint, number: bigint): boolean {
+    let seen = this.#senders.get(sender);
+    if (seen?.session !== session) this.#senders.set(sender, (seen = { session, highest: 0n, heard: new BigUint64Array(Number(SIZE)) }));
+    if (number === 0n || number + SIZE <= seen.highest) return false;
+    const slot = Number(number % SIZE);
+    if (seen.heard[slot] === number) return false;
+    seen.heard[slot] = number;
+    if (number > seen.highest) seen.highest = number;
+    return true;
+  }
+}

@@ -1,0 +1,77 @@
+/** What a hub's nodes may be asked for: parameters, and how they are checked (R1 section 5). */
+import { Type, type TSchema } from 'typebox';
+import { closed, duration, opt, pattern, text } from '../../src/core/config/parts.ts';
+import { parsePrefix } from '../lib/prefix.ts';
+import { Refusal } from '../lib/rpc.ts';
+import type { Role } from './config.ts';
+
+const prefix = pattern('^[0-9a-fA-F:.]{2,39}(/[0-9]{1,3})?$', 'a prefix such as "192.168.1.0/24"', 'Addresses.');
+const network = text('Isolated network.');
+const domain = text('Routing domain.');
+const mapping = closed({ real: prefix, as: prefix, viewers: opt(Type.Array(text('Networks that see it so (default: all).'))) });
+const route = closed({ domain: opt(domain), prefix, to: opt(text('Isolated network; absent: packets are dropped.')) });
+
+export const CONTROL_OPERATIONS = {
+  CreateVTHRoutingDomain: closed({ domain }),
+  /** Without `domain`, the hub's only one. With an overlap that nothing resolves, the answer says which, and nothing passes. */
+  AttachIsolatedNetwork: closed({
+    network,
+    domain: opt(domain),
+    /** Domains that get routes to it (default: its own). */
+    propagates: opt(Type.Array(domain)),
+    mappings: opt(Type.Array(mapping)),
+  }),
+  DetachIsolatedNetwork: closed({ network }),
+  /** Routes and prefixes; complete when all nodes follow it. */
+  ModifyVTHConfig: closed({
+    addRoutes: opt(Type.Array(route)),
+    removeRoutes: opt(Type.Array(closed({ domain: opt(domain), prefix }))),
+    addPrefixes: opt(Type.Array(closed({ network, prefix }))),
+    removePrefixes: opt(Type.Array(closed({ network, prefix }))),
+  }),
+  DescribeVTHConfig: closed({}),
+  DetectAddressOverlaps: closed({ networks: opt(Type.Array(network)) }),
+  /** From now on the hub resolves overlaps itself, with addresses of the pool. */
+  AutomateOverlappingAddressHandling: closed({ pool: Type.Array(prefix, { minItems: 1 }) }),
+  /** The hub's own proposal for what is pending; not in use before it is approved. */
+  ProposeTranslationMapping: closed({ network, pool: Type.Array(prefix, { minItems: 1 }) }),
+  ApproveTranslationMapping: closed({ network }),
+  /** The client's own. */
+  SupplyTranslationMapping: closed({ network, mappings: Type.Array(mapping, { minItems: 1 }) }),
+  ShowTranslationMappingsInUse: closed({}),
+} as const;
+
+export const HOST_OPERATIONS = {
+  /** Asks the beacons at an address who they are, so often and so far apart. */
+  Probe: closed({
+    to: text('Address, or the name of a host, which stands for its own address.'),
+    protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Default udp.' })),
+    count: opt(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    every: opt(duration('From one to the next (default 10ms).')),
+    bytes: opt(Type.Integer({ minimum: 16, maximum: 1472, description: 'Of a datagram (default 32).' })),
+    /** A new connection or source port for each (default), or one for all. */
+    flow: opt(Type.Enum(['new', 'same'])),
+    pause: opt(duration('After the first, before the second (default: none).')),
+  }),
+} as const;
+
+export const AIN_OPERATIONS = {
+  /** Forgets all actions: any of them can be had again. */
+  Flush: closed({}),
+  /** What it counts of each network. */
+  GetMetrics: closed({}),
+} as const;
+
+export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>> = {
+  control: CONTROL_OPERATIONS,
+  host: HOST_OPERATIONS,
+  ain: AIN_OPERATIONS,
+};
+
+export const refuse = (code: string, message: string): never => {
+  throw new Refusal(code, message);
+};
+
+/** The prefix in its usual form, or a refusal: InvalidRequest. */
+export const checkedPrefix = (value: string): string =>
+  parsePrefix(value) ? value : refuse('InvalidRequest', `"${value}" is no prefix: an address with no bits beyond its length`);

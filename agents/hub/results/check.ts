@@ -1,0 +1,173 @@
+/** traffic-hub: who answered whom, and what the wire shows of decisions, paths and translations (R1 section 8). */
+import { Type } from 'typebox';
+import { missing, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
+import { needsCapture, needsKeys } from '../../../src/checks/problems.ts';
+import { names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
+import { expandAll } from '../../../src/core/config/ranges.ts';
+import { parseFraction } from '../../../src/core/units.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import { isRequest } from '../../../src/evidence/events.ts';
+import type { PhaseRecord } from '../../../src/evidence/records.ts';
+import type { KeysOf } from '../../../src/topology/checks.ts';
+import { framesAt, type SeenFrame } from './frames.ts';
+import { early, handedOver, largestAction, passages, sourcesOf } from './measures.ts';
+import { probesOf } from './probes.ts';
+
+const METRICS = {
+  answered: 'Probes that anybody answered (R1-1).',
+  unanswered: 'Probes that the host that is meant did not answer (R1-2, R1-43).',
+  astray: 'Probes that another host answered than the one that is meant (R1-29, R1-38).',
+  altered: 'Answers whose data are not what was sent (R1-4).',
+  latency: 'Until the answer, a quantile; what nobody answered took for ever.',
+  queries: 'Queries to decision master nodes, at captures of theirs (R1-3, R1-36).',
+  early: 'Packets that came back before their action, at captures of decision master nodes (R1-4).',
+  'action-bytes': 'The longest action, at captures of decision master nodes (R1-5).',
+  segments: 'Segments that actions of more than one had (R1-5).',
+  handed: 'Packets that one AIN handed to another, at a capture (R1-9).',
+  delay: 'Through an AIN, from one frame to the next of the same packet at its capture, a quantile (R1-51).',
+  sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
+  late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
+} as const;
+type Metric = keyof typeof METRICS;
+
+const keys = {
+  metric: Type.Enum(Object.keys(METRICS) as Metric[], {
+    description: Object.entries(METRICS)
+      .map(([name, what]) => `${name}: ${what}`)
+      .join(' '),
+  }),
+  hosts: opt(oneOrMany(names('Hosts that ask (default: all).'))),
+  asked: opt(oneOrMany(text('What they ask: address, or name of a host (default: all).'))),
+  by: opt(text('Host that is meant (default: the one that is asked by its name).')),
+  protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Only of this protocol.' })),
+  capture: opt(oneOrMany(text('Capture points, "node:interface".'))),
+  packet: opt(Type.Enum(['first', 'later'], { description: 'delay: of flows, the first packets, or all others (default: all).' })),
+  port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources: only to this port.' })),
+  destination: opt(text('handed, late: only to this address.')),
+  operation: opt(text('late: operation.')),
+  quantile: opt(percent('Quantile (default 50%).')),
+};
+type Keys = KeysOf<typeof keys>;
+
+const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
+  queries: ['capture'],
+  early: ['capture'],
+  'action-bytes': ['capture'],
+  segments: ['capture'],
+  handed: ['capture'],
+  delay: ['capture'],
+  sources: ['capture', 'port'],
+  late: ['capture', 'destination', 'operation'],
+};
+const DURATIONS: readonly Metric[] = ['latency', 'delay'];
+const many = (value: string | readonly string[] | undefined): readonly string[] | undefined =>
+  value === undefined ? undefined : typeof value === 'string' ? [value] : value;
+
+const exact = (value: number, detail?: string): Figures => ({ kind: 'exact', value, ...(detail === undefined ? {} : { detail }) });
+
+const trafficHub: Check<Keys> = {
+  name: 'traffic-hub',
+  keys,
+  unit: ({ metric }) => (DURATIONS.includes(metric) ? 'durationUs' : 'count'),
+  problems(target, lab) {
+    return [
+      ...needsKeys(target, target.metric, NEEDS[target.metric] ?? []),
+      ...(many(target.capture) ?? []).flatMap((at) => needsCapture(at, lab)),
+    ];
+  },
+  figures(target, evidence, phase, window) {
+    return target.capture === undefined ? ofProbes(target, evidence, phase, window) : ofFrames(target, evidence, phase, window);
+  },
+};
+
+function ofProbes(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
+  const hosts = target.hosts === undefined ? undefined : expandAll(target.hosts);
+  const asked = many(target.asked);
+  const probes = probesOf(evidence, phase).filter(
+    (p) =>
+      p.atUs >= fromUs &&
+      p.atUs < toUs &&
+      (hosts?.includes(p.from) ?? true) &&
+      (asked?.includes(p.to) ?? true) &&
+      (target.protocol === undefined || p.protocol === target.protocol),
+  );
+  if (probes.length === 0) return missing('no host asked');
+  const meant = (p: { to: string }): string => target.by ?? p.to;
+  switch (target.metric) {
+    case 'answered':
+      return exact(probes.filter((p) => p.by !== null).length);
+    case 'unanswered':
+      return exact(probes.filter((p) => p.by !== meant(p)).length, `of ${probes.length}`);
+    case 'astray': {
+      const wrong = probes.filter((p) => p.by !== null && p.by !== meant(p));
+      const answered = probes.filter((p) => p.by !== null);
+      if (answered.length === 0) return missing('nobody answered');
+      return exact(wrong.length, wrong[0] && `${wrong[0].by} answered ${wrong[0].from}`);
+    }
+    case 'altered': {
+      const answered = probes.filter((p) => p.by !== null);
+      return answered.length === 0 ? missing('nobody answered') : exact(answered.filter((p) => !p.intact).length);
+    }
+    default:
+      return { kind: 'quantile', values: probes.map((p) => p.us), quantile: parseFraction(target.quantile ?? '50%') };
+  }
+}
+
+function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
+  const frames: (readonly SeenFrame[])[] = [];
+  for (const at of many(target.capture) ?? []) {
+    const found = framesAt(evidence, at, phase);
+    if (typeof found === 'string') return missing(found);
+    frames.push(found.filter((f) => f.atUs >= fromUs && f.atUs < toUs));
+  }
+  const all = frames.flat();
+  const messages = all.flatMap((f) => (f.message ? [{ ...f.message, atUs: f.atUs }] : []));
+  const ofMessages = (count: () => Figures): Figures =>
+    messages.length === 0 ? missing('no message between AINs and DMNs was captured') : count();
+  switch (target.metric) {
+    case 'queries':
+      return ofMessages(() => exact(messages.filter((m) => m.type === 'query').length));
+    case 'early':
+      return ofMessages(() => (messages.some((m) => m.type === 'packet') ? exact(early(messages)) : missing('no packet came back')));
+    case 'action-bytes':
+      return ofMessages(() => exact(largestAction(messages)));
+    case 'segments':
+      return ofMessages(() => exact(messages.filter((m) => m.segment && m.segment.offset > 0).length));
+    case 'handed':
+      return all.length === 0
+        ? missing('no packet was captured')
+        : exact(
+            handedOver(
+              target.destination === undefined ? all : all.filter((f) => f.destination === target.destination),
+              ainDevices(evidence),
+            ),
+          );
+    case 'delay': {
+      const values = frames.flatMap((own) => passages(own, target.packet));
+      return values.length === 0
+        ? missing('no packet passed')
+        : { kind: 'quantile', values, quantile: parseFraction(target.quantile ?? '50%') };
+    }
+    case 'sources': {
+      const found = sourcesOf(all, target.port ?? 0);
+      return found.length === 0 ? missing('no packet was captured') : exact(found.length, found.join(', '));
+    }
+    default: {
+      const done = (evidence.events[phase.phase] ?? []).filter((e) => isRequest(e) && e.action.operation === target.operation).at(-1);
+      if (!done) return missing(`no ${target.operation} in this phase`);
+      const afterUs = done.beganUs + done.tookUs;
+      if (all.length === 0) return missing('no packet was captured');
+      const late = all.filter((f) => f.atUs > afterUs && f.destination === target.destination);
+      return exact(late.length, late[0] && `the last ${((late.at(-1)!.atUs - afterUs) / 1000).toFixed(1)} ms after it`);
+    }
+  }
+}
+
+/** Addresses of AINs' devices, as the topology gives them. */
+function ainDevices({ lab }: CellEvidence): ReadonlySet<string> {
+  const config = lab.systems.find((s) => s.name === 'hub')?.config as { ains?: object } | undefined;
+  const ains = Object.keys(config?.ains ?? {});
+  return new Set(lab.fabric.nodes.filter((n) => ains.includes(n.name)).flatMap((n) => n.interfaces.map((i) => i.mac)));
+}
+
+export const checks: readonly Check<Keys>[] = [trafficHub];

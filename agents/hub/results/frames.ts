@@ -1,0 +1,110 @@
+/** Captures of a lab with a hub, frame by frame: packets of networks, and what AINs and DMNs say to each other. */
+import { join } from 'node:path';
+import { ipToText } from '../../../src/capture/headers.ts';
+import { readCapture } from '../../../src/capture/reader.ts';
+import { defectOf, startNsIn } from '../../../src/evidence/captures.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import type { PhaseRecord } from '../../../src/evidence/records.ts';
+import { macText } from '../../lib/mac.ts';
+import { AIN_PORT, DMN_PORT, HEADER_BYTES, MESSAGES, readFlow, type Flow } from '../decision/wire.ts';
+
+const [ETHERNET, IPV4, UDP, TCP, ICMP] = [14, 20, 17, 6, 1];
+
+/** Between an AIN and a DMN. */
+export interface Message {
+  readonly type: keyof typeof MESSAGES;
+  readonly sender: number;
+  /** Of the query that it is, or answers. */
+  readonly query: string;
+  /** null: it has none. */
+  readonly flow: Flow | null;
+  /** Of an action: bytes of the whole, and where these begin. */
+  readonly segment: { readonly total: number; readonly offset: number } | null;
+}
+
+/** An IPv4 packet, as a frame carried it. */
+export interface SeenFrame {
+  readonly atUs: number;
+  readonly from: string;
+  readonly to: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** The same at every place that a packet passes, and of no other packet near it. */
+  readonly identity: string;
+  readonly ttl: number;
+  /** Of IP, on the wire. */
+  readonly bytes: number;
+  readonly message: Message | null;
+}
+
+const known = new WeakMap<CellEvidence, Map<string, readonly SeenFrame[]>>();
+
+/** Frames of a capture point in the order of time, from the start of a phase. A text says why there are none. */
+export function framesAt(evidence: CellEvidence, at: string, phase: PhaseRecord): readonly SeenFrame[] | string {
+  const record = evidence.captures.find((c) => c.at === at);
+  if (!record) return `no capture at ${at}`;
+  const defect = defectOf(record);
+  if (defect !== undefined) return `the capture at ${at} is incomplete: ${defect}`;
+  let captures = known.get(evidence);
+  if (!captures) known.set(evidence, (captures = new Map<string, readonly SeenFrame[]>()));
+  const key = `${at} ${phase.phase}`;
+  let frames = captures.get(key);
+  if (!frames) {
+    const startNs = startNsIn(record, phase);
+    const read: SeenFrame[] = [];
+    readCapture(join(evidence.folder, record.file), ({ data, offset, captured, length, seconds, nanoseconds }) => {
+      const atUs = Number(BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds) - startNs) / 1000;
+      const frame = dissect(data.subarray(offset, offset + captured), length);
+      if (frame) read.push({ ...frame, atUs });
+    });
+    captures.set(key, (frames = read));
+  }
+  return frames.length === 0 ? `the capture at ${at} holds no packet` : frames;
+}
+
+/** undefined: no IPv4, or less than a header of it. */
+export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> | undefined {
+  if (frame.length < ETHERNET + IPV4 || frame.readUInt16BE(12) !== 0x0800) return undefined;
+  const ip = frame.subarray(ETHERNET);
+  const header = ((ip[0] as number) & 0x0f) * 4;
+  if (header < IPV4 || ip.length < header) return undefined;
+  const protocol = ip[9] as number;
+  const isFirst = (ip.readUInt16BE(6) & 0x1fff) === 0;
+  const carried = ip.subarray(header);
+  const hasPorts = isFirst && (protocol === UDP || protocol === TCP) && carried.length >= 4;
+  const [sourcePort, destinationPort] = hasPorts ? [carried.readUInt16BE(0), carried.readUInt16BE(2)] : [0, 0];
+  return {
+    to: macText(frame, 0),
+    from: macText(frame, 6),
+    source: ipToText(ip.readUInt32BE(12)),
+    destination: ipToText(ip.readUInt32BE(16)),
+    protocol,
+    sourcePort,
+    destinationPort,
+    identity: `${protocol} ${ip.readUInt16BE(4)} ${sourcePort} ${destinationPort} ${protocol === ICMP ? carried.toString('hex', 0, 8) : protocol === TCP ? carried.toString('hex', 4, 14) : ''}`,
+    ttl: ip[8] as number,
+    bytes: length - ETHERNET,
+    message: protocol === UDP && isFirst && isOfHub(sourcePort, destinationPort) ? messageOf(carried.subarray(8)) : null,
+  };
+}
+
+const isOfHub = (sourcePort: number, destinationPort: number): boolean =>
+  (sourcePort === AIN_PORT && destinationPort === DMN_PORT) || (sourcePort === DMN_PORT && destinationPort === AIN_PORT);
+
+function messageOf(b: Buffer): Message | null {
+  const type = (Object.keys(MESSAGES) as (keyof typeof MESSAGES)[]).find((name) => MESSAGES[name] === b[1]);
+  if (b.length < HEADER_BYTES || type === undefined) return null;
+  const payload = b.subarray(HEADER_BYTES);
+  const flow = type === 'query' || type === 'action' || type === 'packet' ? (readFlow(payload) ?? null) : null;
+  const place = payload.subarray(44, 48);
+  return {
+    type,
+    sender: b.readUInt32BE(4),
+    query: b.toString('hex', 8, HEADER_BYTES),
+    flow,
+    segment: type === 'action' && place.length === 4 ? { total: place.readUInt16BE(0), offset: place.readUInt16BE(2) } : null,
+  };
+}

@@ -1,0 +1,47 @@
+/** What captures say of a hub's decisions and paths. Pure. */
+import type { Message, SeenFrame } from './frames.ts';
+
+/** Addresses of branches begin so (model.ts). */
+const BRANCH = '02:68:75:';
+const isBranch = (mac: string): boolean => mac.startsWith(BRANCH);
+
+/** From one AIN to a branch of another. `ains`: addresses of AINs' own devices. */
+export const handedOver = (frames: readonly SeenFrame[], ains: ReadonlySet<string>): number =>
+  frames.filter((f) => isBranch(f.to) && ains.has(f.from)).length;
+
+/** Packets that came back before all of their action had. */
+export function early(messages: readonly (Message & { readonly atUs: number })[]): number {
+  const got = new Map<string, number>();
+  let count = 0;
+  for (const { type, query, segment, flow } of messages) {
+    if (type === 'action' && segment) got.set(query, (got.get(query) ?? 0) + 1);
+    else if (type === 'packet' && flow && !got.has(query)) count += 1;
+  }
+  return count;
+}
+
+export const largestAction = (messages: readonly Message[]): number => Math.max(0, ...messages.map((m) => m.segment?.total ?? 0));
+
+/** Microseconds that packets were in an AIN: from the frame that came to one of its branches to the next of the same packet. */
+export function passages(frames: readonly SeenFrame[], which: 'first' | 'later' | undefined): number[] {
+  const came = new Map<string, SeenFrame>();
+  const flows = new Set<string>();
+  const values: number[] = [];
+  for (const frame of frames) {
+    if (frame.message) continue;
+    const inside = came.get(frame.identity);
+    if (inside && frame.from !== inside.from) {
+      came.delete(frame.identity);
+      const flow = `${inside.source} ${inside.destination} ${inside.protocol} ${inside.sourcePort} ${inside.destinationPort}`;
+      const isFirst = !flows.has(flow);
+      flows.add(flow);
+      if (which === undefined || (which === 'first') === isFirst) values.push(frame.atUs - inside.atUs);
+    } else if (isBranch(frame.to)) came.set(frame.identity, frame);
+  }
+  return values;
+}
+
+/** Source addresses of packets to a port, each once. */
+export const sourcesOf = (frames: readonly SeenFrame[], port: number): string[] => [
+  ...new Set(frames.filter((f) => f.destinationPort === port).map((f) => f.source)),
+];

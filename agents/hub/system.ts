@@ -1,0 +1,149 @@
+/** The traffic hub as the testbed sees it: schema, admission, and what each node's agent is told. Pure. */
+import { expandAll } from '../../src/core/config/ranges.ts';
+import { parseDurationUs } from '../../src/core/units.ts';
+import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
+import { requestProblems } from '../../src/systems/operations.ts';
+import type { Lab, LabNode } from '../../src/topology/model.ts';
+import { parsePrefix } from '../lib/prefix.ts';
+import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role } from './config.ts';
+import type { Ain, Network } from './model.ts';
+import { CONTROL_OPERATIONS, OPERATIONS } from './operations.ts';
+import { shuffleShards } from './shards.ts';
+
+/** A branch's address has a byte for its AIN. */
+const MOST_AINS = 255;
+const DEFAULT_SHARD = 2;
+const DEFAULT_OVERLAP = 1;
+
+export const system: SystemDefinition<HubFile> = {
+  name: 'hub',
+  configSchema: hubSchema,
+  entry: new URL('./main.ts', import.meta.url),
+  checks: new URL('./results/check.ts', import.meta.url),
+  fixed: Object.keys(hubSchema.properties),
+  realtime: false,
+  requests(config, lab, on, node, operation, params) {
+    const role = nodesOf(config, lab, on).find((n) => n.name === node)?.role;
+    return requestProblems(role === undefined ? {} : (OPERATIONS[role] ?? {}), operation, params);
+  },
+  plan(config, lab, on) {
+    const problems: SystemProblem[] = [];
+    const nodes = nodesOf(config, lab, on, problems);
+    if (problems.length > 0) return { agents: [], problems };
+    const hub = segmentOf(lab, config.control);
+    for (const { name, role } of nodes)
+      if (role !== 'host' && deviceOn(lab, name, hub) === undefined)
+        problems.push({
+          path: pathOf(config, name),
+          message: `"${name}" is not on the network of the hub`,
+          hint: `that of ${config.control}`,
+        });
+    const ains = ainsOf(config, lab, hub);
+    if (ains.length > MOST_AINS) problems.push({ path: ['ains'], message: `${ains.length} AINs, of at most ${MOST_AINS}` });
+    for (const [name, { prefixes }] of Object.entries(config.networks))
+      prefixes.forEach((prefix, i) => {
+        if (!parsePrefix(prefix))
+          problems.push({
+            path: ['networks', name, 'prefixes', i],
+            message: `"${prefix}" is no prefix`,
+            hint: 'for example 192.168.1.0/24',
+          });
+      });
+    const networks = networksOf(config, lab, hub, ains, problems);
+    for (const [i, { operation, params }] of (config.setup ?? []).entries())
+      problems.push(...requestProblems(CONTROL_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })));
+    if (problems.length > 0) return { agents: [], problems };
+    const dmns = nodes.filter((n) => n.role === 'dmn').map(({ name, address }, i): Dmn => ({ name, address, number: i + 1 }));
+    const common = {
+      nodes,
+      ains,
+      dmns,
+      networks,
+      idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
+      verifyMs: parseDurationUs(config.verify ?? '60s') / 1000,
+      missRate: config['miss-rate'] ?? 20_000,
+      segmentBytes: config.segment ?? 1024,
+    };
+    const agents = nodes.map((self): AgentSpec => {
+      const own: AgentConfig = {
+        ...common,
+        self,
+        device: self.role === 'host' ? null : (deviceOn(lab, self.name, hub)?.name ?? null),
+        gateway: self.role === 'host' ? gatewayOf(config, lab, self) : null,
+        setup: self.role === 'control' ? (config.setup ?? []).map(({ operation, params = {} }) => ({ operation, params })) : [],
+      };
+      return { node: self.name, config: own };
+    });
+    return { agents, problems };
+  },
+};
+
+const nodeOf = (lab: Lab, name: string): LabNode | undefined => lab.fabric.nodes.find((n) => n.name === name);
+const segmentOf = (lab: Lab, name: string): number | undefined =>
+  nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0)?.segment;
+const deviceOn = (lab: Lab, name: string, segment: number | undefined): LabNode['interfaces'][number] | undefined =>
+  nodeOf(lab, name)?.interfaces.find((i) => i.segment === segment && i.addresses.length > 0);
+
+const pathOf = (config: HubFile, name: string): (string | number)[] => {
+  const network = Object.entries(config.networks).find(([, n]) => n.gateway === name)?.[0];
+  if (network !== undefined) return ['networks', network, 'gateway'];
+  return name in config.ains ? ['ains', name] : ['dmns'];
+};
+
+/** Every node with its role, and where others reach it. */
+export function nodesOf(config: HubFile, lab: Lab, on: readonly string[], problems: SystemProblem[] = []): NodeInfo[] {
+  const hub = segmentOf(lab, config.control);
+  const roles: readonly [Role, (string | number)[], readonly string[], string | null][] = [
+    ['control', ['control'], [config.control], null],
+    ['dmn', ['dmns'], expandAll(config.dmns), null],
+    ['ain', ['ains'], Object.keys(config.ains), null],
+    ...Object.entries(config.networks).flatMap(([network, n]): [Role, (string | number)[], readonly string[], string][] => [
+      ['gateway', ['networks', network, 'gateway'], [n.gateway], network],
+      ['host', ['networks', network, 'hosts'], expandAll(n.hosts ?? []), network],
+    ]),
+  ];
+  const nodes: NodeInfo[] = [];
+  for (const [role, path, names, network] of roles) {
+    for (const name of names) {
+      const itf = role === 'host' ? nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0) : deviceOn(lab, name, hub);
+      const address = itf?.addresses[0]?.split('/')[0];
+      if (!on.includes(name)) problems.push({ path, message: `no agent runs on "${name}"`, hint: 'name it in systems.hub.on' });
+      else if (nodes.some((n) => n.name === name)) problems.push({ path, message: `"${name}" has two roles`, hint: 'a node has one' });
+      else if (address === undefined)
+        problems.push({ path, message: `"${name}" has no address${role === 'host' ? '' : ' on the network of the hub'}` });
+      else nodes.push({ name, role, address, network });
+    }
+  }
+  return nodes;
+}
+
+const ainsOf = ({ ains }: HubFile, lab: Lab, hub: number | undefined): Ain[] =>
+  Object.entries(ains).map(([name, { zone = 'zone' }], i) => ({ name, number: i + 1, zone, mac: deviceOn(lab, name, hub)?.mac ?? '' }));
+
+function networksOf(config: HubFile, lab: Lab, hub: number | undefined, ains: readonly Ain[], problems: SystemProblem[]): Network[] {
+  const entries = Object.entries(config.networks);
+  const size = Math.min(config['shard-size'] ?? DEFAULT_SHARD, ains.length);
+  const most = config['shard-overlap'] ?? Math.max(DEFAULT_OVERLAP, 2 * size - ains.length);
+  const chosen = shuffleShards(entries.filter(([, n]) => n.shard === undefined).length, ains.length, size, most);
+  if (!chosen)
+    problems.push({
+      path: ['shard-overlap'],
+      message: `there are not ${entries.length} sets of ${size} of ${ains.length} AINs that share at most ${most}`,
+      hint: 'more AINs, a smaller shard-size, or a larger shard-overlap',
+    });
+  let next = 0;
+  return entries.map(([name, { gateway, prefixes, kind = 'ivn', shard }], i): Network => {
+    const named = shard === undefined ? undefined : expandAll(shard);
+    for (const ain of named ?? [])
+      if (!ains.some((a) => a.name === ain)) problems.push({ path: ['networks', name, 'shard'], message: `"${ain}" is no AIN` });
+    const own = named ?? (chosen?.[next++] ?? []).flatMap((at) => ains[at]?.name ?? []);
+    return { name, number: i + 1, kind, prefixes, gateway: deviceOn(lab, gateway, hub)?.mac ?? '', shard: own };
+  });
+}
+
+/** Its network's gateway, as the host reaches it. */
+function gatewayOf(config: HubFile, lab: Lab, { name, network }: NodeInfo): string | null {
+  const gateway = network === null ? undefined : config.networks[network]?.gateway;
+  const segment = segmentOf(lab, name);
+  return (gateway === undefined ? undefined : deviceOn(lab, gateway, segment)?.addresses[0]?.split('/')[0]) ?? null;
+}

@@ -1,0 +1,80 @@
+/** Hosts that are not answered, or by others; packets that go other ways, to others, later, or by more decisions than they need. */
+import { dissect } from '../../../agents/hub/results/frames.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import type { Frame } from '../../support/pcap.ts';
+import { captures, logs, of, type Spoil } from './spoil.ts';
+
+interface Row {
+  readonly to: string;
+  readonly by: string | null;
+  readonly us: number | null;
+  readonly intact: boolean;
+}
+const probes = (e: CellEvidence, folder: string, change: (row: Row) => Row): CellEvidence =>
+  logs(folder, e, (line) => (line['event'] === 'probes' ? [{ ...line, probes: (line['probes'] as Row[]).map(change) }] : [line]));
+
+const SECOND = 1e9;
+const later = (frame: Frame, ns: number): Frame => {
+  const at = frame.nanoseconds + ns;
+  return { ...frame, seconds: frame.seconds + Math.floor(at / SECOND), nanoseconds: at % SECOND };
+};
+const inOrder = (frames: readonly Frame[]): Frame[] => [...frames].sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds);
+const messageType = (f: Frame): string | undefined => dissect(f.bytes, f.length)?.message?.type;
+const rewritten = (f: Frame, change: (bytes: Buffer) => void): Frame => {
+  const bytes = Buffer.from(f.bytes);
+  change(bytes);
+  return { ...f, bytes };
+};
+/** Of an IPv4 header behind an Ethernet header. */
+const SOURCE = 14 + 12;
+const BRANCH = '026875';
+
+export const hub: readonly Spoil[] = of('hub', [
+  { name: 'nobody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: null, us: null, intact: false })) },
+  { name: 'everybody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: row.by ?? row.to, us: row.us ?? 100 })) },
+  { name: 'a stranger answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: 'stranger', us: 100 })) },
+  { name: 'answers are damaged', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, intact: false })) },
+  {
+    name: 'every query is asked twice',
+    spoil: (e, folder) => captures(folder, e, (frames) => frames.flatMap((f) => (messageType(f) === 'query' ? [f, f] : [f]))),
+  },
+  { name: 'nothing is asked', spoil: (e, folder) => captures(folder, e, (frames) => frames.filter((f) => messageType(f) !== 'query')) },
+  {
+    name: 'actions come late',
+    spoil: (e, folder) => captures(folder, e, (frames) => inOrder(frames.map((f) => (messageType(f) === 'action' ? later(f, 5e6) : f)))),
+  },
+  {
+    name: 'actions come in one piece',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) => frames.filter((f) => (dissect(f.bytes, f.length)?.message?.segment?.offset ?? 0) === 0)),
+  },
+  {
+    name: 'packets stay in AINs',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) =>
+        inOrder(frames.map((f) => (f.bytes.toString('hex', 0, 3) === BRANCH || messageType(f) !== undefined ? f : later(f, 50e6)))),
+      ),
+  },
+  {
+    name: 'packets are handed over',
+    spoil: (e, folder) => {
+      const { mac = '' } = e.lab.fabric.nodes.find((n) => n.name === 'a2')?.interfaces[0] ?? {};
+      return captures(folder, e, (frames) =>
+        frames.map((f) => rewritten(f, (b) => b.write(`${BRANCH}010001${mac.replaceAll(':', '')}`, 0, 'hex'))),
+      );
+    },
+  },
+  {
+    name: 'packets are not handed over',
+    spoil: (e, folder) => captures(folder, e, (frames) => frames.map((f) => rewritten(f, (b) => b.fill(0x06, 6, 12)))),
+  },
+  {
+    name: 'every packet has a source of its own',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) => frames.map((f, i) => rewritten(f, (b) => b.length > SOURCE + 4 && b.writeUInt32BE(i, SOURCE)))),
+  },
+  {
+    name: 'packets go on for two seconds',
+    spoil: (e, folder) => captures(folder, e, (frames) => inOrder([...frames, ...frames.map((f) => later(f, 2 * SECOND))])),
+  },
+]);

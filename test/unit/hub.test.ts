@@ -1,0 +1,363 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import test from 'ava';
+import { decide } from '../../agents/hub/decision/decide.ts';
+import { deliveringAin } from '../../agents/hub/decision/path.ts';
+import { judge, viewsOf } from '../../agents/hub/decision/view.ts';
+import { actionPayloads, dataKey, encodeOps, MESSAGES, readFlow, seal, unseal, type Flow } from '../../agents/hub/decision/wire.ts';
+import {
+  approve,
+  attach,
+  automate,
+  createDomain,
+  detach,
+  modify,
+  propose,
+  supply,
+  versioned,
+  type Edit,
+} from '../../agents/hub/control/edit.ts';
+import { conflictsOf, overlapsAmong } from '../../agents/hub/control/overlap.ts';
+import { transactionOf } from '../../agents/hub/control/store.ts';
+import { branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
+import { Window } from '../../agents/hub/nodes/window.ts';
+import { shuffleShards } from '../../agents/hub/shards.ts';
+import {
+  addressBytes,
+  addressFromBytes,
+  contains,
+  formatAddress,
+  formatPrefix,
+  mapped,
+  network,
+  overlap,
+  parseAddress,
+  parsePrefix,
+  prefixOf,
+  PrefixTable,
+  type Address,
+  type Prefix,
+} from '../../agents/lib/prefix.ts';
+import { Refusal } from '../../agents/lib/rpc.ts';
+
+const address = (text: string): Address => parseAddress(text)!;
+const anyAddress = fc.oneof(
+  fc.bigInt({ min: 0n, max: (1n << 32n) - 1n }).map((value): Address => ({ family: 4, value })),
+  fc.bigInt({ min: 0n, max: (1n << 128n) - 1n }).map((value): Address => ({ family: 6, value })),
+);
+const anyPrefix = fc.tuple(anyAddress, fc.nat(32)).map(([a, length]): Prefix => network(a, length));
+
+test('prefix: addresses survive bytes and text; IPv6 as in RFC 5952', () => {
+  fc.assert(fc.property(anyAddress, (a) => assert.deepEqual(parseAddress(formatAddress(a)), a)));
+  fc.assert(fc.property(anyAddress, (a) => assert.deepEqual(addressFromBytes(addressBytes(a)), a)));
+  assert.equal(formatAddress(address('2001:db8:0:0:1:0:0:1')), '2001:db8::1:0:0:1');
+  assert.equal(formatAddress(address('0:0:0:0:0:0:0:0')), '::');
+});
+
+test('prefix: bits beyond the length, lengths that are none, and words are refused', () => {
+  for (const text of ['192.168.1.1/24', '10.0.0.0/33', '10.0.0/8', '10.0.0.0/08', '10.0.0.0/-1', '2001:db8::/129', 'x', '', '10.0.0.0/8/8'])
+    assert.equal(parsePrefix(text), undefined, text);
+  fc.assert(fc.property(anyPrefix, (p) => assert.deepEqual(parsePrefix(formatPrefix(p)), p)));
+});
+
+test('prefix: overlap is what both contain; mapping one to one and back', () => {
+  fc.assert(
+    fc.property(anyPrefix, anyPrefix, (a, b) => {
+      const common = overlap(a, b);
+      assert.deepEqual(overlap(b, a)?.length, common?.length);
+      if (common) assert.ok(contains(a, common) && contains(b, common));
+    }),
+  );
+  const [from, to] = [prefixOf('192.168.1.0/24'), prefixOf('12.7.1.0/24')];
+  assert.equal(formatAddress(mapped(address('192.168.1.77'), from, to)), '12.7.1.77');
+  assert.equal(formatAddress(mapped(mapped(address('192.168.1.77'), from, to), to, from)), '192.168.1.77');
+});
+
+test('R1-7 the longest prefix decides: as by comparing all', () => {
+  fc.assert(
+    fc.property(fc.array(anyPrefix, { maxLength: 30 }), anyAddress, (prefixes, a) => {
+      const table = new PrefixTable<number>();
+      prefixes.forEach((p, i) => table.set(p, i));
+      const best = prefixes.filter((p) => contains(p, a)).sort((x, y) => y.length - x.length)[0];
+      assert.equal(table.find(a)?.prefix.length, best?.length);
+    }),
+  );
+});
+
+const named = (name: string, number: number, prefixes: readonly string[], shard: readonly string[] = ['a1']): Network => ({
+  name,
+  number,
+  kind: 'ivn',
+  prefixes,
+  gateway: `02:00:00:00:00:0${number}`,
+  shard,
+});
+const S = named('S', 1, ['172.16.5.0/24'], ['a1', 'a2']);
+const B = named('B', 2, ['192.168.1.0/24'], ['a1']);
+const C = named('C', 3, ['192.168.1.0/24'], ['a3']);
+const AINS: readonly Ain[] = [
+  { name: 'a1', number: 1, zone: 'x', mac: '02:00:00:00:01:01' },
+  { name: 'a2', number: 2, zone: 'x', mac: '02:00:00:00:01:02' },
+  { name: 'a3', number: 3, zone: 'y', mac: '02:00:00:00:01:03' },
+];
+const ains = new Map(AINS.map((a) => [a.name, a]));
+
+/** One change after the other, as the control plane makes them. */
+const changed = (start: Metadata, ...edits: readonly ((m: Metadata) => Edit<unknown>)[]): Metadata =>
+  edits.reduce((m, edit) => versioned(edit(m)), start);
+const start: Metadata = { ...EMPTY, networks: [S, B, C] };
+const main = (m: Metadata) => createDomain(m, { domain: 'main' });
+const join =
+  (name: string, mappings: { real: string; as: string; viewers?: string[] }[] = []) =>
+  (m: Metadata) =>
+    attach(m, { network: name, mappings }, 5);
+const code = (work: () => unknown): string => {
+  try {
+    work();
+    return 'done';
+  } catch (error) {
+    return error instanceof Refusal ? error.code : String(error);
+  }
+};
+const sees = (m: Metadata, from: Network, source: string, destination: string): string => {
+  const views = viewsOf(m);
+  const view = views.byName.get(from.name);
+  if (!view) return 'not attached';
+  const verdict = judge(views, view, address(source), address(destination));
+  if (verdict.kind === 'drop') return verdict.reason;
+  return `${verdict.to.name} ${formatAddress(verdict.source ?? address(source))} ${formatAddress(verdict.destination ?? address(destination))}`;
+};
+
+test('R1-29, R1-30 the two networks of FIG. 27 and their server: who sees whom as what', () => {
+  const m = changed(start, main, join('S'), join('B'), join('C', [{ real: '192.168.1.0/24', as: '12.7.1.0/24' }]), (x) =>
+    supply(x, { network: 'B', mappings: [{ real: '192.168.1.0/24', as: '12.8.1.0/24', viewers: ['C'] }] }, 6),
+  );
+  assert.deepEqual(
+    m.attachments.map((a) => a.state),
+    ['attached', 'attached', 'attached'],
+  );
+  assert.equal(sees(m, B, '192.168.1.1', '172.16.5.5'), 'S 192.168.1.1 172.16.5.5');
+  assert.equal(sees(m, C, '192.168.1.1', '172.16.5.5'), 'S 12.7.1.1 172.16.5.5');
+  assert.equal(sees(m, S, '172.16.5.5', '12.7.1.1'), 'C 172.16.5.5 192.168.1.1');
+  assert.equal(sees(m, S, '172.16.5.5', '192.168.1.1'), 'B 172.16.5.5 192.168.1.1');
+  assert.equal(sees(m, B, '192.168.1.1', '12.7.1.2'), 'C 12.8.1.1 192.168.1.2');
+  assert.equal(sees(m, C, '192.168.1.2', '12.8.1.1'), 'B 12.7.1.2 192.168.1.1');
+  assert.equal(sees(m, B, '192.168.1.1', '192.168.1.2'), 'no-route');
+  assert.equal(sees(m, B, '10.0.0.1', '172.16.5.5'), 'denied');
+});
+
+test('R1-32 what overlaps is attached when, and only when, mappings leave no address ambiguous', () => {
+  const pending = changed(start, main, join('S'), join('B'), join('C'));
+  assert.deepEqual(
+    pending.attachments.map((a) => a.state),
+    ['attached', 'attached', 'pending'],
+  );
+  assert.equal(sees(pending, C, '192.168.1.1', '172.16.5.5'), 'not attached');
+  const proposed = versioned(propose(pending, { network: 'C', pool: ['12.9.0.0/16'] }, 7));
+  assert.equal(sees(proposed, C, '192.168.1.1', '172.16.5.5'), 'not attached');
+  const approved = versioned(approve(proposed, { network: 'C' }, 8));
+  assert.equal(sees(approved, C, '192.168.1.1', '172.16.5.5'), 'S 12.9.0.1 172.16.5.5');
+});
+
+test('R1-33 mappings that cannot be used are refused: not its own, of another size, in use, of somebody else', () => {
+  const m = changed(start, main, join('S'), join('B'), join('C'));
+  const with_ = (real: string, as: string) => code(() => supply(m, { network: 'C', mappings: [{ real, as }] }, 1));
+  assert.equal(with_('10.0.0.0/24', '12.7.1.0/24'), 'InvalidMapping');
+  assert.equal(with_('192.168.1.0/24', '12.7.0.0/16'), 'InvalidMapping');
+  assert.equal(with_('192.168.1.0/24', '172.16.5.0/24'), 'InvalidMapping');
+  assert.equal(with_('192.168.1.0/24', '12.7.1.9/24'), 'InvalidRequest');
+  assert.equal(
+    code(() => attach(m, { network: 'X' }, 1)),
+    'UnknownNetwork',
+  );
+  assert.equal(
+    code(() => attach(m, { network: 'B' }, 1)),
+    'AlreadyExists',
+  );
+  assert.equal(
+    code(() => detach(changed(start, main), { network: 'B' })),
+    'NotAttached',
+  );
+});
+
+test('R1-34 a range that comes later is resolved where the hub may, and refused where it may not', () => {
+  const m = changed(start, main, join('S'), join('B'));
+  const add = (x: Metadata) => modify(x, { addPrefixes: [{ network: 'S', prefix: '192.168.1.128/25' }] }, 9);
+  assert.equal(
+    code(() => add(m)),
+    'AddressOverlapDetected',
+  );
+  const automatic = versioned(automate(m, { pool: ['12.10.0.0/16'] }));
+  const { metadata, answer } = add(automatic);
+  assert.deepEqual(conflictsOf(metadata), []);
+  assert.equal(answer.mappings.length, 2);
+  assert.equal(sees(versioned(add(automatic)), B, '192.168.1.200', '172.16.5.5').split(' ')[0], 'S');
+});
+
+test('R1-31 overlaps are found to one address, and no others', () => {
+  const one = named('one', 4, ['10.0.0.0/30', '10.1.0.7/32']);
+  const two = named('two', 5, ['10.0.0.3/32', '10.1.0.8/32']);
+  assert.deepEqual(overlapsAmong([one, two]), [{ networks: ['one', 'two'], range: '10.0.0.3/32' }]);
+  // Prefixes of a small space, against every address of it.
+  const small = fc
+    .tuple(fc.nat(255), fc.integer({ min: 24, max: 32 }))
+    .map(([low, length]) => formatPrefix(network(address(`10.0.0.${low}`), length)));
+  fc.assert(
+    fc.property(fc.array(small, { minLength: 1, maxLength: 4 }), fc.array(small, { minLength: 1, maxLength: 4 }), (p, q) => {
+      const found = overlapsAmong([named('p', 1, p), named('q', 2, q)]).map((o) => prefixOf(o.range));
+      for (let low = 0; low < 256; low++) {
+        const a = address(`10.0.0.${low}`);
+        const isIn = (list: readonly string[]) => list.some((x) => contains(prefixOf(x), a));
+        assert.equal(
+          found.some((f) => contains(f, a)),
+          isIn(p) && isIn(q),
+        );
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('whatever networks are attached: what two reach each other by leads back, and no address is ambiguous', () => {
+  const space = fc.constantFrom('10.1.0.0/24', '10.1.0.0/25', '10.1.0.128/25', '10.2.0.0/24', '10.1.0.7/32');
+  const many = fc.array(fc.uniqueArray(space, { minLength: 1, maxLength: 2 }), { minLength: 2, maxLength: 5 });
+  fc.assert(
+    fc.property(many, (sets) => {
+      const networks = sets
+        .map((prefixes, i) => named(`n${i}`, i + 1, prefixes))
+        // A network does not overlap itself.
+        .filter((n) => n.prefixes.length === 1 || !overlap(prefixOf(n.prefixes[0]!), prefixOf(n.prefixes[1]!)));
+      const m = changed({ ...EMPTY, networks }, main, (x) => automate(x, { pool: ['12.0.0.0/8'] }), ...networks.map((n) => join(n.name)));
+      assert.deepEqual(
+        m.attachments.map((a) => a.state),
+        networks.map(() => 'attached'),
+      );
+      const views = viewsOf(m);
+      for (const view of views.byName.values()) {
+        const ways = [...view.ways];
+        ways.forEach(({ prefix }, i) => {
+          for (const own of view.own) assert.equal(overlap(own, prefix), undefined);
+          for (const { prefix: other } of ways.slice(i + 1)) assert.equal(overlap(other, prefix), undefined);
+        });
+        for (const { prefix } of ways) {
+          const source = view.own[0]!;
+          const there = judge(views, view, source, prefix);
+          assert.ok(there.kind === 'send');
+          // The answer's addresses are the packet's, turned round: they lead to where it came from, as it was.
+          const back = judge(views, views.byName.get(there.to.name)!, there.destination ?? prefix, there.source ?? source);
+          assert.ok(back.kind === 'send' && back.to.name === view.network.name);
+          assert.equal((back.destination ?? there.source ?? source).value, source.value);
+          assert.equal((back.source ?? there.destination ?? prefix).value, prefix.value);
+        }
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+const flow = (network: number, source: string, destination: string): Flow => ({
+  network,
+  family: 4,
+  protocol: 17,
+  isFragment: false,
+  sourcePort: 1000,
+  destinationPort: 2000,
+  source: address(source),
+  destination: address(destination),
+});
+
+test('R1-9 the AIN itself, then one of its availability container, then one elsewhere', () => {
+  const [a1, , a3] = AINS as [Ain, Ain, Ain];
+  assert.equal(deliveringAin(a1, S, ains, 7), a1);
+  assert.equal(deliveringAin(a1, named('t', 9, [], ['a2', 'a3']), ains, 7)?.name, 'a2');
+  assert.equal(deliveringAin(a1, C, ains, 7), a3);
+  assert.equal(deliveringAin(a1, named('t', 9, [], []), ains, 7), undefined);
+});
+
+test('an action delivers from the own branch, hands over to the branch of another AIN, or drops with its reason', () => {
+  const views = viewsOf(changed(start, main, join('S'), join('B'), join('C', [{ real: '192.168.1.0/24', as: '12.7.1.0/24' }])));
+  const [a1] = AINS as [Ain];
+  const output = (ops: ReturnType<typeof decide>) => ops.find((o) => o.op === 'output');
+  assert.deepEqual(output(decide(views, ains, a1, flow(2, '192.168.1.1', '172.16.5.5'))), {
+    op: 'output',
+    to: S.gateway,
+    from: branchMac(1, 1),
+    network: 1,
+  });
+  assert.equal(decide(views, ains, a1, flow(3, '192.168.1.1', '172.16.5.5'))[0]?.op, 'drop');
+  assert.deepEqual(decide(views, ains, a1, flow(2, '192.168.1.1', '8.8.8.8'))[0], { op: 'drop', reason: 'no-route' });
+  assert.deepEqual(decide(views, ains, a1, flow(99, '192.168.1.1', '8.8.8.8')), [
+    { op: 'drop', reason: 'no-route' },
+    { op: 'valid', domain: 0, generation: views.version },
+  ]);
+});
+
+test('R1-18 messages of another cell, changed, cut or turned round are none', () => {
+  const [key, other] = [dataKey('12'.repeat(32), 'one'), dataKey('12'.repeat(32), 'two')];
+  const header = { type: MESSAGES.query, tries: 0, sender: 3, session: 5n, number: 7n };
+  const message = seal(key, header, Buffer.from('packet'));
+  assert.deepEqual(unseal(key, message), { header, payload: Buffer.from('packet') });
+  assert.equal(unseal(other, message), undefined);
+  for (let i = 0; i < message.length; i++) {
+    const damaged = Buffer.from(message);
+    damaged[i] = (damaged[i] as number) ^ 1;
+    assert.equal(unseal(key, damaged), undefined);
+    assert.equal(unseal(key, message.subarray(0, i)), undefined);
+  }
+});
+
+test('a query is answered once; a new session begins anew', () => {
+  const window = new Window();
+  assert.ok(window.isNew(1, 5n, 1n) && window.isNew(1, 5n, 3n) && window.isNew(1, 5n, 2n));
+  assert.ok(!window.isNew(1, 5n, 2n) && !window.isNew(1, 5n, 0n));
+  assert.ok(window.isNew(2, 5n, 2n) && window.isNew(1, 6n, 2n));
+  assert.ok(window.isNew(1, 6n, 10_000n) && !window.isNew(1, 6n, 3n));
+});
+
+test('R1-5 a long action goes in segments that make it up', () => {
+  const ops = encodeOps([
+    { op: 'hop' },
+    ...Array.from({ length: 8 }, () => ({ op: 'replica' as const, to: '02:00:00:00:00:01', from: '02:00:00:00:00:02', network: 4 })),
+  ]);
+  const payloads = actionPayloads(Buffer.alloc(44), ops, 50);
+  assert.equal(payloads.length, Math.ceil(ops.length / 50));
+  assert.deepEqual(Buffer.concat(payloads.map((p) => p.subarray(48))), ops);
+  assert.ok(payloads.every((p, i) => p.readUInt16BE(44) === ops.length && p.readUInt16BE(46) === 50 * i));
+});
+
+test('a flow that is cut or of no family is none', () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => void readFlow(Buffer.from(bytes))));
+  assert.equal(readFlow(Buffer.alloc(44)), undefined);
+  assert.equal(readFlow(Buffer.alloc(10)), undefined);
+});
+
+test('R1-17 shards have K nodes, any two share at most L; where there are not so many, none', () => {
+  const shards = shuffleShards(4, 6, 3, 1)!;
+  assert.equal(shards.length, 4);
+  for (const [i, a] of shards.entries()) {
+    assert.equal(new Set(a).size, 3);
+    for (const b of shards.slice(i + 1)) assert.ok(a.filter((x) => b.includes(x)).length <= 1);
+  }
+  assert.equal(shuffleShards(5, 6, 3, 1), undefined);
+  assert.equal(shuffleShards(2, 4, 3, 1), undefined);
+  assert.equal(shuffleShards(4, 4, 3, 2)?.length, 4);
+});
+
+test('the store: a change is one transaction, which fails where the metadata was changed by somebody else', () => {
+  const before = versioned(createDomain(start, { domain: 'main' }));
+  const after = versioned(attach(before, { network: 'S' }, 1));
+  const operations = transactionOf(before, after);
+  assert.deepEqual(operations[0], {
+    op: 'wait',
+    timeout: 0,
+    table: 'hub',
+    where: [],
+    columns: ['version'],
+    until: '==',
+    rows: [{ version: before.version }],
+  });
+  assert.deepEqual(
+    operations.slice(2).map((o) => `${o.op} ${(o as { table: string }).table}`),
+    ['delete domains', 'insert domains', 'insert attachments'],
+  );
+});
