@@ -60,12 +60,16 @@ export function callsOverLines<Remote extends object>(options: CallsOptions): Ca
     serialize: (message) => JSON.stringify(message, (_, value: unknown) => (value instanceof Error ? plain(value) : value)),
     bind: 'functions',
     // What every object has is no function of the interface.
-    resolver: (name, found) => (name in Object.prototype ? undefined : (found as (...args: unknown[]) => unknown)),
+    resolver: (name, found) => (name in Object.prototype ? undefined : found),
     timeout: timeoutMs,
   });
 }
 
-const plain = (error: Error): PlainError => ({ ...error, name: error.name, message: error.message });
+const plain = (error: Error): PlainError => ({
+  name: error.name,
+  message: error.message,
+  ...(error instanceof Refusal ? { code: error.code } : {}),
+});
 
 /** By hand: it stands before every message of agents whose start and whose milliseconds count. */
 function parse(line: string): Message | undefined {

@@ -1,4 +1,4 @@
-/** Between two nodes of one machine, shaped: two veth pairs that meet in the link-emulation namespace, which their nodes cannot reach into. */
+/** Between two nodes of one machine, shaped: two veth pairs that meet in the link-emulation namespace, out of the nodes' reach. */
 import type { CableInput, LinkKind } from './kind.ts';
 import { emulationDevices, endInNode, inEmulation, shapedPassage, type LinkSite, type Side } from './site.ts';
 

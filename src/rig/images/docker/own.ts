@@ -59,10 +59,9 @@ async function launch(ctx: Context): Promise<void> {
   child.on('error', () => undefined);
   child.unref();
   closeSync(log);
-  let answers = false;
-  const hasEnded = (): boolean => child.exitCode !== null;
-  await until(async () => (answers = (await engine.version()) !== null) || hasEnded(), { withinMs: START_TIMEOUT_MS, signal: ctx.signal });
-  if (!answers)
+  const answers = async (): Promise<boolean> => (await engine.version()) !== null;
+  await until(async () => child.exitCode !== null || (await answers()), { withinMs: START_TIMEOUT_MS, signal: ctx.signal });
+  if (!(await answers()))
     throw new NetrigError(
       'CAPABILITY_MISSING',
       `the Docker Engine does not start: ${readFileSync(join(dir, 'dockerd.log'), 'utf8').trim().split('\n').slice(-2).join(' | ')}`,
