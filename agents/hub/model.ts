@@ -69,10 +69,12 @@ export const metadata = Type.Object({
   mappings: Type.Array(mapping),
   /** Addresses that the hub may give to networks that overlap; empty: it resolves no overlap by itself. */
   pool: Type.Array(prefix),
+  /** AINs that the control plane cannot reach: nothing is sent to them. */
+  lost: Type.Array(Type.String()),
 });
 export type Metadata = Described<typeof metadata>;
 
-export const EMPTY: Metadata = { version: 0, networks: [], domains: [], attachments: [], routes: [], mappings: [], pool: [] };
+export const EMPTY: Metadata = { version: 0, networks: [], domains: [], attachments: [], routes: [], mappings: [], pool: [], lost: [] };
 
 /** An action implementation node, as those that decide know it. */
 export interface Ain {

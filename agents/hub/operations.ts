@@ -62,10 +62,16 @@ export const AIN_OPERATIONS = {
   GetMetrics: closed({}),
 } as const;
 
+export const GATEWAY_OPERATIONS = {
+  /** Those that the hub has given it, as its kernel has them. */
+  GetRoutes: closed({}),
+} as const;
+
 export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>> = {
   control: CONTROL_OPERATIONS,
   host: HOST_OPERATIONS,
   ain: AIN_OPERATIONS,
+  gateway: GATEWAY_OPERATIONS,
 };
 
 export const refuse = (code: string, message: string): never => {

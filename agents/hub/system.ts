@@ -19,6 +19,7 @@ export const system: SystemDefinition<HubFile> = {
   name: 'hub',
   configSchema: hubSchema,
   entry: new URL('./main.ts', import.meta.url),
+  page: new URL('./results/page.ts', import.meta.url),
   checks: new URL('./results/check.ts', import.meta.url),
   fixed: Object.keys(hubSchema.properties),
   realtime: false,
@@ -124,7 +125,8 @@ function networksOf(config: HubFile, lab: Lab, hub: number | undefined, ains: re
   const entries = Object.entries(config.networks);
   const size = Math.min(config['shard-size'] ?? DEFAULT_SHARD, ains.length);
   const most = config['shard-overlap'] ?? Math.max(DEFAULT_OVERLAP, 2 * size - ains.length);
-  const chosen = shuffleShards(entries.filter(([, n]) => n.shard === undefined).length, ains.length, size, most);
+  const zones = ains.map((a) => a.zone);
+  const chosen = shuffleShards(entries.filter(([, n]) => n.shard === undefined).length, ains.length, size, most, zones);
   if (!chosen)
     problems.push({
       path: ['shard-overlap'],

@@ -124,3 +124,44 @@ export function sparkline(samples: readonly number[], limit: number, description
     description,
   );
 }
+
+export interface Distribution {
+  readonly series: string;
+  /** Microseconds; those that never came are not drawn, and keep the curve below 100 %. */
+  readonly values: readonly number[];
+}
+
+/** Points of a curve: more are not seen. */
+const MOST_POINTS = 300;
+
+/** Share of values up to a duration, on a logarithmic scale. */
+export function cumulative(distributions: readonly Distribution[], label: string, description: string): string {
+  const points = distributions.flatMap(({ series, values }) => {
+    const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
+    const step = Math.max(1, Math.floor(sorted.length / MOST_POINTS));
+    return [...sorted.keys()]
+      .filter((i) => i % step === 0 || i === sorted.length - 1)
+      .map((i) => ({ series, us: Math.max(1, sorted[i]!), share: (100 * (i + 1)) / values.length }));
+  });
+  return render(
+    {
+      width: 480,
+      height: 260,
+      marginLeft: 44,
+      marginBottom: 36,
+      marginTop: 20,
+      marginRight: 12,
+      x: { label, type: 'log', tickFormat: microseconds as never, ticks: 5, grid: true },
+      y: { label: '% of them', domain: [0, 100], grid: true },
+      color: colourScale(distributions.map((d) => d.series)),
+      marks: [
+        Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+        Plot.line(points, { x: 'us', y: 'share', stroke: 'series', strokeWidth: 1.7, curve: 'step-after' }),
+      ],
+    },
+    description,
+  );
+}
+
+/** "12 ms", for the ticks of an axis. */
+export const microseconds = (us: number): string => (us >= 1e6 ? `${us / 1e6} s` : us >= 1000 ? `${us / 1000} ms` : `${us} µs`);

@@ -7,7 +7,7 @@ import { encodeOps, writeFlow, type Flow, type Op } from '../../agents/hub/decis
 import { branchMac } from '../../agents/hub/model.ts';
 import { FastPath } from '../../agents/hub/nodes/ain.ts';
 import { macBytes } from '../../agents/lib/openflow/bytes.ts';
-import { addressBytes, parseAddress, type Address } from '../../agents/lib/prefix.ts';
+import { addressBytes, addressFromBytes, formatAddress, parseAddress, type Address } from '../../agents/lib/prefix.ts';
 import { BUILD_DIR } from '../../src/core/paths.ts';
 
 const [OK, SHOT, REDIRECT] = [0, 2, 7];
@@ -159,6 +159,42 @@ for (const [name, sent, translated] of [
     assert.equal(action, REDIRECT);
     const [was, is] = [read(before), read(frame)];
     assert.deepEqual(is, { ...was, to: OTHER.replaceAll(':', ''), source: 'translated', ttl: 63 });
+  });
+}
+
+for (const [name, error, quoted, stand] of [
+  ['IPv4', V4, { source: '172.16.5.5', destination: '192.168.1.77' }, '12.7.1.1'],
+  ['IPv6', V6, { source: '2001:db8:5::5', destination: '2001:db8::77' }, '2001:db8:7::1'],
+] as const) {
+  rig(`an ICMP error over ${name}: what it quotes is what its receiver sent, and its checksums are right`, async (path) => {
+    const isV4 = name === 'IPv4';
+    const protocol = isV4 ? ICMP : ICMPV6;
+    const [type, header] = isV4 ? [3, 20] : [1, 40];
+    const inner = frameOf({ ...quoted, ...PORTS, protocol: UDP }).subarray(14);
+    const outer = frameOf({ ...error, protocol }).subarray(0, 14 + header);
+    const carried = Buffer.concat([Buffer.from([type, 1, 0, 0, 0, 0, 0, 0]), inner]);
+    const [source, destination] = [addressBytes(address(error.source)), addressBytes(address(error.destination))];
+    carried.writeUInt16BE(~sum(...(isV4 ? [carried] : [pseudo(source, destination, protocol, carried.length), carried])) & 0xffff, 2);
+    if (isV4) {
+      outer.writeUInt16BE(header + carried.length, 14 + 2);
+      outer.writeUInt16BE(0, 14 + 10);
+      outer.writeUInt16BE(~sum(outer.subarray(14)) & 0xffff, 14 + 10);
+    } else outer.writeUInt16BE(carried.length, 14 + 4);
+    const before = Buffer.concat([outer, carried]);
+    assert.deepEqual(read(before).sums, [true, true]);
+    const flow = { ...flowOf({ ...error, protocol }), sourcePort: 0, destinationPort: (type << 8) | 1 };
+    await path.install(writeFlow(flow), encodeOps([{ op: 'hop' }, { op: 'source', address: address(stand) }, TO, VALID]));
+    const { action, frame } = await path.run(before);
+    assert.equal(action, REDIRECT);
+    assert.deepEqual(read(frame).sums, [true, true]);
+    const after = frame.subarray(14 + header + 8);
+    const at = isV4 ? 12 : 8;
+    const size = isV4 ? 4 : 16;
+    const addressesOf = (ip: Buffer) =>
+      [ip.subarray(at, at + size), ip.subarray(at + size, at + 2 * size)].map((b) => formatAddress(addressFromBytes(b)));
+    assert.deepEqual(addressesOf(after), [quoted.source, isV4 ? '12.7.1.77' : '2001:db8:7::77']);
+    if (isV4) assert.equal(sum(after.subarray(0, 20)), 0xffff);
+    assert.ok(after.subarray(header).equals(inner.subarray(header)));
   });
 }
 

@@ -272,6 +272,9 @@ test('R1-9 the AIN itself, then one of its availability container, then one else
   assert.equal(deliveringAin(a1, named('t', 9, [], ['a2', 'a3']), ains, 7)?.name, 'a2');
   assert.equal(deliveringAin(a1, C, ains, 7), a3);
   assert.equal(deliveringAin(a1, named('t', 9, [], []), ains, 7), undefined);
+  // R1-21: what cannot be reached delivers nothing.
+  assert.equal(deliveringAin(a1, named('t', 9, [], ['a2', 'a3']), ains, 7, new Set(['a2']))?.name, 'a3');
+  assert.equal(deliveringAin(a1, C, ains, 7, new Set(['a3'])), undefined);
 });
 
 test('an action delivers from the own branch, hands over to the branch of another AIN, or drops with its reason', () => {
@@ -341,6 +344,8 @@ test('R1-17 shards have K nodes, any two share at most L; where there are not so
   assert.equal(shuffleShards(5, 6, 3, 1), undefined);
   assert.equal(shuffleShards(2, 4, 3, 1), undefined);
   assert.equal(shuffleShards(4, 4, 3, 2)?.length, 4);
+  const zones = ['x', 'x', 'y', 'y'];
+  for (const shard of shuffleShards(8, 4, 2, 2, zones)!) assert.equal(new Set(shard.map((x) => zones[x])).size, 2);
 });
 
 test('the store: a change is one transaction, which fails where the metadata was changed by somebody else', () => {

@@ -18,6 +18,9 @@ const START_MS = 60_000;
 /** Those that decide know a mapping before anything is asked under it, and networks have routes to it last. */
 const ORDER = ['dmn', 'ain', 'gateway'] as const;
 
+/** A node that says nothing for so long is gone. */
+const SILENCE_MS = 600;
+
 type Operation = keyof typeof CONTROL_OPERATIONS;
 
 export class ControlPlane {
@@ -27,6 +30,7 @@ export class ControlPlane {
   readonly #turns = new SerialQueue();
   readonly #counters = { requests: 0, refused: 0, versions: 0 };
   #server: { close(): void } | undefined;
+  #stopped = false;
 
   constructor(config: AgentConfig, store: HubStore) {
     this.#config = config;
@@ -47,13 +51,21 @@ export class ControlPlane {
       address: this.#config.self.address,
       port: CONTROL_PORT,
       secret,
+      silenceMs: SILENCE_MS,
       serve: (name) => (isExpected(name) ? {} : undefined),
       onPeer: (peer) => {
         this.#followers.set(peer.name, peer);
         void peer.closed.then(() => {
-          if (this.#followers.get(peer.name) === peer) this.#followers.delete(peer.name);
+          if (this.#followers.get(peer.name) !== peer) return;
+          this.#followers.delete(peer.name);
+          void this.#turns.run(() => this.#notice(peer.name, true));
         });
-        void this.#turns.run(() => peer.call.apply(this.#store.metadata)).catch((error: unknown) => this.#complain(peer.name, error));
+        void this.#turns
+          .run(async () => {
+            await peer.call.apply(this.#store.metadata);
+            await this.#notice(peer.name, false);
+          })
+          .catch((error: unknown) => this.#complain(peer.name, error));
       },
     });
   }
@@ -72,6 +84,7 @@ export class ControlPlane {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#server?.close();
     await this.#store.remove();
   }
@@ -123,6 +136,16 @@ export class ControlPlane {
       case 'DescribeVTHConfig':
         return this.#describe(metadata);
     }
+  }
+
+  /** An AIN that is lost gets nothing any more, from gateways and from other AINs, until it is there again (R1-21). */
+  async #notice(name: string, isLost: boolean): Promise<void> {
+    const { metadata } = this.#store;
+    const isAin = this.#config.nodes.some((n) => n.name === name && n.role === 'ain');
+    if (this.#stopped || !isAin || metadata.lost.includes(name) === isLost) return;
+    log('warn', isLost ? 'lost' : 'found', { ain: name });
+    const lost = isLost ? [...metadata.lost, name] : metadata.lost.filter((other) => other !== name);
+    await this.#commit({ metadata: { ...metadata, lost }, concerns: new Set(), answer: null });
   }
 
   /** Stored, then followed by all: only then is it done. */

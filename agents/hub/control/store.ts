@@ -37,7 +37,7 @@ const SCHEMA: DatabaseSchema = {
   name: 'Hub',
   version: '1.0.0',
   tables: {
-    hub: { columns: { version: integer, pool: texts }, isRoot: true, maxRows: 1 },
+    hub: { columns: { version: integer, pool: texts, lost: texts }, isRoot: true, maxRows: 1 },
     ...Object.fromEntries(NAMES.map((name) => [name, { columns: TABLES[name].columns, isRoot: true, indexes: [TABLES[name].key] }])),
   },
 };
@@ -72,7 +72,7 @@ const without = (entry: Readonly<Record<string, unknown>>, column: string): Reco
 export function transactionOf(before: Metadata, after: Metadata): Operation[] {
   const operations: Operation[] = [
     { op: 'wait', timeout: 0, table: 'hub', where: [], columns: ['version'], until: '==', rows: [{ version: before.version }] },
-    { op: 'update', table: 'hub', where: [], row: { version: after.version, pool: setOf(...after.pool) } },
+    { op: 'update', table: 'hub', where: [], row: { version: after.version, pool: setOf(...after.pool), lost: setOf(...after.lost) } },
   ];
   for (const table of NAMES) {
     const [was, is] = [rowsOf(before, table), rowsOf(after, table)];
@@ -107,7 +107,12 @@ export class HubStore {
     for (const table of NAMES) all.push({ op: 'select', table, where: [], columns: Object.keys(TABLES[table].columns) });
     const [hubs, ...tables] = await client.transact(all);
     const row = hubs?.rows?.[0] ?? {};
-    const found: Record<string, unknown> = { ...EMPTY, version: row['version'] ?? 0, pool: listOf(row['pool'] ?? setOf()) };
+    const found: Record<string, unknown> = {
+      ...EMPTY,
+      version: row['version'] ?? 0,
+      pool: listOf(row['pool'] ?? setOf()),
+      lost: listOf(row['lost'] ?? setOf()),
+    };
     NAMES.forEach((table, i) => {
       const rows = [...(tables[i]?.rows ?? [])];
       if (table === 'attachments') rows.sort((a, b) => Number(a['position']) - Number(b['position']));

@@ -16,7 +16,7 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
   const verdict = judge(views, view, flow.source, flow.destination);
   if (verdict.kind === 'drop') return [{ op: 'drop', reason: verdict.reason }, valid];
   const { to, source, destination } = verdict;
-  const by = deliveringAin(at, to, ains, hashOf(flow));
+  const by = deliveringAin(at, to, ains, hashOf(flow), views.lost);
   if (!by) return [{ op: 'drop', reason: 'no-route' }, valid];
   return [
     { op: 'hop' },

@@ -22,6 +22,8 @@ export interface View {
 
 export interface Views {
   readonly version: number;
+  /** AINs that cannot be reached. */
+  readonly lost: ReadonlySet<string>;
   /** By the network's number; those that are attached. */
   readonly byNumber: ReadonlyMap<number, View>;
   readonly byName: ReadonlyMap<string, View>;
@@ -68,6 +70,7 @@ export function viewsOf(metadata: Metadata): Views {
   });
   return {
     version: metadata.version,
+    lost: new Set(metadata.lost),
     byNumber: new Map(views.map((v) => [v.network.number, v])),
     byName: new Map(views.map((v) => [v.network.name, v])),
     translations,

@@ -137,6 +137,48 @@ INLINE int put_port(struct __sk_buff *skb, const struct flow *f, __u32 sum, __u3
 	return bpf_skb_store_bytes(skb, at, &is, sizeof is, 0);
 }
 
+/* By what bits one address differs from another: of a mapping of prefixes, it is the same for all of their addresses. */
+INLINE void shift(__u8 *address, const __u8 *was, const __u8 *is, __u32 size)
+{
+	for (__u32 i = 0; i < size; i++) address[i] ^= was[i] ^ is[i];
+}
+
+INLINE int is_error(const struct flow *f)
+{
+	__u8 type = bpf_ntohs(f->destination_port) >> 8;
+	if (f->part == FRAGMENT) return 0;
+	if (f->protocol == IPPROTO_ICMP) return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+	return f->protocol == IPPROTO_ICMPV6 && type >= 1 && type <= 4;
+}
+
+/*
+ * The packet that an ICMP error quotes went the other way: its source is the error's destination, its destination is of the network
+ * that the error comes from. The checksum of an IPv4 header makes up for its addresses, so that the error's own stays right.
+ */
+INLINE int put_quoted(struct __sk_buff *skb, const struct flow *f, __u32 at, const struct action *a)
+{
+	const __u8 *source = a->does & SET_SOURCE ? a->source : f->source, *destination = a->does & SET_DESTINATION ? a->destination : f->destination;
+	__u32 quoted = at + sizeof(struct icmp);
+	if (f->family == 4) {
+		struct iphdr was, is;
+		if (get(skb, quoted, &was, sizeof was) < 0) return 0;
+		is = was;
+		shift((__u8 *)&is.saddr, f->destination, destination, 4);
+		shift((__u8 *)&is.daddr, f->source, source, 4);
+		is.check = 0;
+		is.check = was.ihl == 5 ? header_sum(&is) : was.check;
+		return bpf_skb_store_bytes(skb, quoted, &is, sizeof is, 0);
+	}
+	struct ipv6hdr was, is;
+	if (get(skb, quoted, &was, sizeof was) < 0) return 0;
+	is = was;
+	shift((__u8 *)&is.saddr, f->destination, destination, 16);
+	shift((__u8 *)&is.daddr, f->source, source, 16);
+	__s64 difference = bpf_csum_diff((__be32 *)&was.saddr, 32, (__be32 *)&is.saddr, 32, 0);
+	if (bpf_l4_csum_replace(skb, at + 2, 0, (__u64)difference, 0) < 0) return -1;
+	return bpf_skb_store_bytes(skb, quoted, &is, sizeof is, 0);
+}
+
 /* One hop less. -1: it has none left. */
 INLINE int one_hop_less(struct __sk_buff *skb, const struct flow *f)
 {
@@ -192,6 +234,7 @@ INLINE int execute(struct __sk_buff *skb, const struct settings *c, const struct
 	if (one_hop_less(skb, f) < 0) return drop(f->network, TALLY_expired);
 	if (does & SET_SOURCE && put_address(skb, f, sum, f->source, a->source, offsetof(struct iphdr, saddr), offsetof(struct ipv6hdr, saddr)) < 0) return drop(f->network, TALLY_failed);
 	if (does & SET_DESTINATION && put_address(skb, f, sum, f->destination, a->destination, offsetof(struct iphdr, daddr), offsetof(struct ipv6hdr, daddr)) < 0) return drop(f->network, TALLY_failed);
+	if (does & (SET_SOURCE | SET_DESTINATION) && is_error(f) && put_quoted(skb, f, at, a) < 0) return drop(f->network, TALLY_failed);
 	if (does & SET_SOURCE_PORT && put_port(skb, f, sum, at, f->source_port, a->source_port) < 0) return drop(f->network, TALLY_failed);
 	if (does & SET_DESTINATION_PORT && put_port(skb, f, sum, at + 2, f->destination_port, a->destination_port) < 0) return drop(f->network, TALLY_failed);
 	if (does & REPLICATE) replicate(skb, f, c, replicas);

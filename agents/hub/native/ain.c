@@ -14,6 +14,7 @@
  *   domain NUMBER GENERATION                                 actions that follow from older metadata rule no more
  *   action FLOW OPERATIONS                                   an action as a DMN would send it, hexadecimal
  *   flush                                                    forgets all actions
+ *   forget AIN                                               forgets those that hand packets to this AIN
  *   counters | tally NETWORK | dump                          answered with JSON
  *   run COUNT HEX                                            runs the program on a frame: "ok ACTION NANOSECONDS HEX"
  *   detach
@@ -598,13 +599,17 @@ static int put_action(char **w)
 	return install(&f, ops, (size_t)length);
 }
 
-static int flush(void)
+/* `ain` 0: all. Addresses of branches begin with "hu" and the number of their AIN (model.ts). */
+static int forget(unsigned int ain)
 {
+	const unsigned char branch[4] = { 0x02, 0x68, 0x75, (unsigned char)ain };
 	struct flow key, next;
+	struct action a;
 	int fd = map("actions"), more = bpf_map_get_next_key(fd, NULL, &next) == 0;
 	while (more) {
 		key = next;
 		more = bpf_map_get_next_key(fd, &key, &next) == 0;
+		if (ain && (bpf_map_lookup_elem(fd, &key, &a) < 0 || memcmp(a.output.to, branch, sizeof branch))) continue;
 		bpf_map_delete_elem(fd, &key);
 	}
 	return 0;
@@ -647,7 +652,7 @@ static void dump(void)
 
 static int obey(char *line, int *answered)
 {
-	static const struct { const char *name; int words; } known[] = { { "settings", 7 }, { "attach", 1 }, { "branch", 3 }, { "unbranch", 1 }, { "peer", 1 }, { "dmn", 3 }, { "nodmn", 1 }, { "domain", 2 }, { "flush", 0 }, { "counters", 0 }, { "tally", 1 }, { "dump", 0 }, { "run", 2 }, { "action", 2 }, { "detach", 0 } };
+	static const struct { const char *name; int words; } known[] = { { "settings", 7 }, { "attach", 1 }, { "branch", 3 }, { "unbranch", 1 }, { "peer", 1 }, { "dmn", 3 }, { "nodmn", 1 }, { "domain", 2 }, { "flush", 0 }, { "counters", 0 }, { "tally", 1 }, { "dump", 0 }, { "run", 2 }, { "action", 2 }, { "forget", 1 }, { "detach", 0 } };
 	char *w[8] = { 0 }, *command = strtok(line, " ");
 	size_t which = 0;
 	while (which < sizeof known / sizeof *known && (!command || strcmp(command, known[which].name))) which++;
@@ -662,12 +667,13 @@ static int obey(char *line, int *answered)
 	case 5: return add_dmn(w);
 	case 6: return remove_dmn(w[0]);
 	case 7: return set_domain(w);
-	case 8: return flush();
+	case 8: return forget(0);
 	case 9: own_counters(); *answered = 1; return 0;
 	case 10: tally_of((unsigned int)strtoul(w[0], NULL, 10)); *answered = 1; return 0;
 	case 11: dump(); *answered = 1; return 0;
 	case 12: if (run_program("hub_in", w[0], w[1]) < 0) return -1; *answered = 1; return 0;
 	case 13: return put_action(w);
+	case 14: return forget((unsigned int)strtoul(w[0], NULL, 10));
 	default: detach_programs(); return 0;
 	}
 }

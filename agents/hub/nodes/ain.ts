@@ -86,7 +86,10 @@ export async function startAin({ config, secret, nativeDir }: AgentSetup<AgentCo
     if (shard.includes(self.name)) await path.ask('branch', branchMac(own.number, number), number, gateway);
 
   const generations = new Map<number, number>();
-  const follower = new Follower(config, secret, async ({ version, domains }: Metadata) => {
+  let gone: readonly string[] = [];
+  const follower = new Follower(config, secret, async ({ version, domains, lost }: Metadata) => {
+    for (const { name, number } of ains) if (lost.includes(name) && !gone.includes(name)) await path.ask('forget', number);
+    gone = lost;
     for (const [number, generation] of [[UNATTACHED, version] as const, ...domains.map((d) => [d.number, d.generation] as const)]) {
       if (generations.get(number) === generation) continue;
       await path.ask('domain', number, generation);

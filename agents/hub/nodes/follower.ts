@@ -7,6 +7,9 @@ import { CONTROL_PORT, type AgentConfig } from '../config.ts';
 import { metadata as metadataSchema, type Metadata } from '../model.ts';
 import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
 
+/** What says nothing for so long is gone. */
+const SILENCE_MS = 600;
+
 export class Follower {
   readonly #turns = new SerialQueue();
   readonly #link: { close(): void };
@@ -32,6 +35,7 @@ export class Follower {
       self: self.name,
       peer: control.name,
       local,
+      silenceMs: SILENCE_MS,
       onPeer: () => undefined,
     });
   }

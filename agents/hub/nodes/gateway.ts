@@ -1,4 +1,6 @@
 /** Gateway of an isolated network, with its client VNI: routes that the hub propagates lead to the network's branches (R1-26). */
+import { Type } from 'typebox';
+import { parseJson } from '../../../src/core/json.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { formatPrefix } from '../../lib/prefix.ts';
 import type { NodeRole } from '../../lib/role.ts';
@@ -7,10 +9,13 @@ import { run } from '../../lib/run.ts';
 import type { AgentConfig } from '../config.ts';
 import { viewsOf } from '../decision/view.ts';
 import { branchMac, type Ain } from '../model.ts';
+import { refuse } from '../operations.ts';
 import { Follower } from './follower.ts';
 
 /** Where a branch is reached from its network's gateway: nobody else knows the address, and nothing answers for it. */
 const branchAddress = (ain: Ain): string => `169.254.75.${ain.number}`;
+
+const kernelRoutes = Type.Array(Type.Object({ dst: Type.String() }));
 
 /** Routes carry this number (rtnetlink's protocol), so that the hub's own are told from others. */
 const PROTOCOL = '75';
@@ -35,26 +40,39 @@ export async function startGateway({ config, secret }: AgentSetup<AgentConfig>):
       'dev',
       device!,
     ]);
-  const hops = shard.flatMap((ain) => ['nexthop', 'via', branchAddress(ain), 'dev', device!, 'onlink']);
+  /** Where none of the shard can be reached, all are tried. */
+  const hopsOf = (lost: readonly string[]): string => {
+    const there = shard.filter((ain) => !lost.includes(ain.name));
+    return (there.length > 0 ? there : shard).map((ain) => `nexthop via ${branchAddress(ain)} dev ${device!} onlink`).join(' ');
+  };
 
   let routes: readonly string[] = [];
-  const follow = async (wanted: readonly string[]): Promise<void> => {
+  let hops = hopsOf([]);
+  const follow = async (wanted: readonly string[], lost: readonly string[]): Promise<void> => {
+    const before = hops;
+    hops = hopsOf(lost);
     const lines = [
       ...routes.filter((r) => !wanted.includes(r)).map((r) => `route delete ${r} proto ${PROTOCOL}`),
-      ...wanted.filter((r) => !routes.includes(r)).map((r) => ['route', 'replace', r, 'proto', PROTOCOL, ...hops].join(' ')),
+      ...wanted.filter((r) => hops !== before || !routes.includes(r)).map((r) => `route replace ${r} proto ${PROTOCOL} ${hops}`),
     ];
     if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
     routes = wanted;
   };
+  const installed = async (): Promise<string[]> =>
+    parseJson(kernelRoutes, (await run('ip', ['-json', 'route', 'show', 'proto', PROTOCOL])) || '[]')
+      .map((r) => r.dst)
+      .sort();
   const follower = new Follower(config, secret, (metadata) => {
     const view = viewsOf(metadata).byName.get(own.name);
-    return follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : []);
+    return follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [], metadata.lost);
   });
   return {
+    request: async (operation) =>
+      operation === 'GetRoutes' ? { routes: await installed() } : refuse('UnknownOperation', 'operations: GetRoutes'),
     counters: () => ({ routes: routes.length, version: follower.version }),
     stop: async () => {
       follower.stop();
-      await follow([]).catch(() => undefined);
+      await follow([], []).catch(() => undefined);
       await network.stop();
     },
   };

@@ -4,13 +4,14 @@ import { missing, type Check, type Figures, type Window } from '../../../src/che
 import { needsCapture, needsKeys } from '../../../src/checks/problems.ts';
 import { names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
 import { expandAll } from '../../../src/core/config/ranges.ts';
+import { conform } from '../../../src/core/json.ts';
 import { parseFraction } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
 import { framesAt, type SeenFrame } from './frames.ts';
-import { early, handedOver, largestAction, passages, sourcesOf } from './measures.ts';
+import { crossed, early, handedOver, outageUs, largestAction, passages, sourcesOf } from './measures.ts';
 import { probesOf } from './probes.ts';
 
 const METRICS = {
@@ -18,6 +19,7 @@ const METRICS = {
   unanswered: 'Probes that the host that is meant did not answer (R1-2, R1-43).',
   astray: 'Probes that another host answered than the one that is meant (R1-29, R1-38).',
   altered: 'Answers whose data are not what was sent (R1-4).',
+  outage: 'From the first probe that nobody answered to the last (R1-21).',
   latency: 'Until the answer, a quantile; what nobody answered took for ever.',
   queries: 'Queries to decision master nodes, at captures of theirs (R1-3, R1-36).',
   early: 'Packets that came back before their action, at captures of decision master nodes (R1-4).',
@@ -25,6 +27,7 @@ const METRICS = {
   segments: 'Segments that actions of more than one had (R1-5).',
   handed: 'Packets that one AIN handed to another, at a capture (R1-9).',
   delay: 'Through an AIN, from one frame to the next of the same packet at its capture, a quantile (R1-51).',
+  miscounted: 'Packets by which GetMetrics of AINs, last less first, differ from the frames at the capture, which is of a gateway (R1-48).',
   sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
   late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
 } as const;
@@ -45,6 +48,7 @@ const keys = {
   port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources: only to this port.' })),
   destination: opt(text('handed, late: only to this address.')),
   operation: opt(text('late: operation.')),
+  network: opt(text('miscounted: isolated network.')),
   quantile: opt(percent('Quantile (default 50%).')),
 };
 type Keys = KeysOf<typeof keys>;
@@ -56,10 +60,11 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   segments: ['capture'],
   handed: ['capture'],
   delay: ['capture'],
+  miscounted: ['capture', 'network'],
   sources: ['capture', 'port'],
   late: ['capture', 'destination', 'operation'],
 };
-const DURATIONS: readonly Metric[] = ['latency', 'delay'];
+const DURATIONS: readonly Metric[] = ['latency', 'delay', 'outage'];
 const many = (value: string | readonly string[] | undefined): readonly string[] | undefined =>
   value === undefined ? undefined : typeof value === 'string' ? [value] : value;
 
@@ -104,6 +109,8 @@ function ofProbes(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
       if (answered.length === 0) return missing('nobody answered');
       return exact(wrong.length, wrong[0] && `${wrong[0].by} answered ${wrong[0].from}`);
     }
+    case 'outage':
+      return probes.some((p) => p.by !== null) ? exact(outageUs(probes)) : missing('nobody answered');
     case 'altered': {
       const answered = probes.filter((p) => p.by !== null);
       return answered.length === 0 ? missing('nobody answered') : exact(answered.filter((p) => !p.intact).length);
@@ -143,10 +150,20 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
             ),
           );
     case 'delay': {
-      const values = frames.flatMap((own) => passages(own, target.packet));
+      const values = frames.flatMap((own) => passages(own, target.packet, ainDevices(evidence)));
       return values.length === 0
         ? missing('no packet passed')
         : { kind: 'quantile', values, quantile: parseFraction(target.quantile ?? '50%') };
+    }
+    case 'miscounted': {
+      const told = metricsOf(evidence, phase, target.network ?? '');
+      if (!told) return missing('GetMetrics was not answered twice');
+      const seen = crossed(all, gatewayOf(evidence, many(target.capture)?.[0] ?? ''));
+      if (seen.in + seen.out === 0) return missing('no packet was captured');
+      return exact(
+        Math.abs(told.in - seen.in) + Math.abs(told.out - seen.out),
+        `in ${told.in}, captured ${seen.in}; out ${told.out}, captured ${seen.out}`,
+      );
     }
     case 'sources': {
       const found = sourcesOf(all, target.port ?? 0);
@@ -162,6 +179,32 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
     }
   }
 }
+
+const tallies = Type.Record(Type.String(), Type.Record(Type.String(), Type.Number()));
+
+/** What AINs counted of a network from their first answer of the phase to their last. undefined: one of them answered less than twice. */
+function metricsOf(evidence: CellEvidence, phase: PhaseRecord, network: string): { readonly in: number; readonly out: number } | undefined {
+  const answers = (evidence.events[phase.phase] ?? []).flatMap((e) =>
+    isRequest(e) && e.action.operation === 'GetMetrics' && e.outcome.state === 'done'
+      ? [{ node: e.action.node, of: conform(tallies, e.outcome.answer)[network] }]
+      : [],
+  );
+  const sum = { in: 0, out: 0 };
+  const byNode = [...Map.groupBy(answers, (a) => a.node).values()];
+  for (const own of byNode) {
+    const [first, last] = [own[0]?.of, own.at(-1)?.of];
+    if (own.length < 2 || !first || !last) return undefined;
+    sum.in += (last['in'] ?? 0) - (first['in'] ?? 0);
+    sum.out += (last['out'] ?? 0) - (first['out'] ?? 0);
+  }
+  return byNode.length === 0 ? undefined : sum;
+}
+
+/** Address of the device that a capture is at. */
+const gatewayOf = ({ lab }: CellEvidence, at: string): string => {
+  const [node, name] = at.split(':');
+  return lab.fabric.nodes.find((n) => n.name === node)?.interfaces.find((i) => i.name === name)?.mac ?? '';
+};
 
 /** Addresses of AINs' devices, as the topology gives them. */
 function ainDevices({ lab }: CellEvidence): ReadonlySet<string> {

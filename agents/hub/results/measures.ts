@@ -1,5 +1,6 @@
 /** What captures say of a hub's decisions and paths. Pure. */
 import type { Message, SeenFrame } from './frames.ts';
+import type { Probe } from './probes.ts';
 
 /** Addresses of branches begin so (model.ts). */
 const BRANCH = '02:68:75:';
@@ -22,8 +23,11 @@ export function early(messages: readonly (Message & { readonly atUs: number })[]
 
 export const largestAction = (messages: readonly Message[]): number => Math.max(0, ...messages.map((m) => m.segment?.total ?? 0));
 
-/** Microseconds that packets were in an AIN: from the frame that came to one of its branches to the next of the same packet. */
-export function passages(frames: readonly SeenFrame[], which: 'first' | 'later' | undefined): number[] {
+/**
+ * Microseconds that packets were in an AIN: from the frame that came to one of its branches to the next of the same packet.
+ * What another AIN hands over needs no decision, and is left out.
+ */
+export function passages(frames: readonly SeenFrame[], which: 'first' | 'later' | undefined, ains: ReadonlySet<string>): number[] {
   const came = new Map<string, SeenFrame>();
   const flows = new Set<string>();
   const values: number[] = [];
@@ -36,12 +40,26 @@ export function passages(frames: readonly SeenFrame[], which: 'first' | 'later' 
       const isFirst = !flows.has(flow);
       flows.add(flow);
       if (which === undefined || (which === 'first') === isFirst) values.push(frame.atUs - inside.atUs);
-    } else if (isBranch(frame.to)) came.set(frame.identity, frame);
+    } else if (isBranch(frame.to) && !ains.has(frame.from)) came.set(frame.identity, frame);
   }
   return values;
+}
+
+/** Frames between a gateway and branches, by the direction. */
+export function crossed(frames: readonly SeenFrame[], gateway: string): { readonly in: number; readonly out: number } {
+  return {
+    in: frames.filter((f) => f.from === gateway && isBranch(f.to)).length,
+    out: frames.filter((f) => f.to === gateway && isBranch(f.from)).length,
+  };
 }
 
 /** Source addresses of packets to a port, each once. */
 export const sourcesOf = (frames: readonly SeenFrame[], port: number): string[] => [
   ...new Set(frames.filter((f) => f.destinationPort === port).map((f) => f.source)),
 ];
+
+/** Every flow has its own way: some are answered while others are not. */
+export function outageUs(probes: readonly Probe[]): number {
+  const unanswered = probes.filter((p) => p.by === null).map((p) => p.atUs);
+  return unanswered.length === 0 ? 0 : Math.max(...unanswered) - Math.min(...unanswered);
+}

@@ -1,0 +1,118 @@
+/** The hub's part of the report: who reached whom, what a decision costs, what was translated, and what every node counted. */
+import { html } from 'htm/preact';
+import type { VNode } from 'preact';
+import { Type } from 'typebox';
+import { quantileOf } from '../../../src/checks/statistics.ts';
+import { conform } from '../../../src/core/json.ts';
+import { formatDurationUs } from '../../../src/core/units.ts';
+import { isRequest } from '../../../src/evidence/events.ts';
+import { cumulative } from '../../../src/report/charts.ts';
+import type { JudgedRun } from '../../../src/report/judge.ts';
+import { key, raw, type ReportPage } from '../../../src/report/page.ts';
+import { partsOf, type Part } from '../../../src/report/parts.ts';
+import { metadata } from '../model.ts';
+import { framesAt } from './frames.ts';
+import { passages } from './measures.ts';
+import { probesOf, type Probe } from './probes.ts';
+
+export const page: ReportPage = {
+  async sections(run) {
+    const parts = partsOf(run);
+    return [reached(parts), decisions(parts), translated(parts), counted(run)].filter((section) => section !== null);
+  },
+};
+
+/** "100", or how many of them; who else answered. */
+function answersOf(probes: readonly Probe[]): { readonly text: string; readonly class: string } {
+  const by = Map.groupBy(
+    probes.filter((p) => p.by !== null),
+    (p) => p.by as string,
+  );
+  const answered = probes.filter((p) => p.by !== null).length;
+  if (answered === 0) return { text: `none of ${probes.length}`, class: 'soft' };
+  const count = answered === probes.length ? String(answered) : `${answered} of ${probes.length}`;
+  return { text: `${count} by ${[...by.keys()].join(', ')}`, class: 'figure' };
+}
+
+function reached(parts: readonly Part[]): VNode | null {
+  const asked = parts.map((part) => ({ part, probes: probesOf(part.evidence, part.phase) })).filter(({ probes }) => probes.length > 0);
+  if (asked.length === 0) return null;
+  return html`<section><h2>Who reached whom</h2>
+    <p class="soft">Probes of hosts, and the hosts whose beacons answered; first repeat. A host asks an address, or another host by the address that it has in its own network.</p>
+    ${asked.map(({ part, probes }) => {
+      const hosts = [...new Set(probes.map((p) => p.from))].sort();
+      const targets = [...new Set(probes.map((p) => p.to))].sort();
+      return html`<h3>${part.name}</h3><div class="scroll"><table><thead><tr><th scope="col">from</th>${targets.map((to) => html`<th scope="col">to ${to}</th>`)}</tr></thead>
+        <tbody>${hosts.map(
+          (from) =>
+            html`<tr><td>${from}</td>${targets.map((to) => {
+              const own = probes.filter((p) => p.from === from && p.to === to);
+              if (own.length === 0) return html`<td></td>`;
+              const { text, class: kind } = answersOf(own);
+              return html`<td class=${kind}>${text}</td>`;
+            })}</tr>`,
+        )}</tbody></table></div>`;
+    })}</section>`;
+}
+
+const KINDS = ['first', 'later'] as const;
+
+/** R1-51: from the captures of AINs. */
+function decisions(parts: readonly Part[]): VNode | null {
+  const values = new Map(KINDS.map((kind) => [kind, [] as number[]]));
+  for (const { evidence, phase } of parts) {
+    const config = evidence.lab.systems.find((s) => s.name === 'hub')?.config as { ains?: object } | undefined;
+    const ains = Object.keys(config?.ains ?? {});
+    const devices = new Set(evidence.lab.fabric.nodes.filter((n) => ains.includes(n.name)).flatMap((n) => n.interfaces.map((i) => i.mac)));
+    for (const { at } of evidence.captures.filter((c) => ains.includes(c.at.split(':')[0] ?? ''))) {
+      const frames = framesAt(evidence, at, phase);
+      if (typeof frames === 'string') continue;
+      const own = frames.filter((f) => f.atUs >= 0 && f.atUs < phase.durationUs);
+      for (const kind of KINDS) values.get(kind)?.push(...passages(own, kind, devices));
+    }
+  }
+  const series = [...values].filter(([, list]) => list.length > 0).map(([name, list]) => ({ series: `${name} packets`, values: list }));
+  if (series.length === 0) return null;
+  const figure = (list: readonly number[], at: number): string => formatDurationUs(quantileOf(list, at));
+  return html`<section><h2>First packets and later ones</h2>
+    <p class="soft">Time in an action implementation node, from one frame of a packet to the next at its captures, all phases. First packets of flows wait for a decision.</p>
+    <div class="scroll"><table><thead><tr><th scope="col"></th><th scope="col">packets</th><th scope="col">half</th><th scope="col">99 %</th></tr></thead>
+      <tbody>${series.map((s) => html`<tr><td>${s.series}</td><td class="figure">${s.values.length}</td><td class="figure">${figure(s.values, 0.5)}</td><td class="figure">${figure(s.values, 0.99)}</td></tr>`)}</tbody></table></div>
+    ${key(series.map((s) => s.series))}
+    <figure><figcaption>Time in a node</figcaption>${raw(cumulative(series, 'time', 'Distribution of the time that first and later packets spend in action implementation nodes'))}</figure></section>`;
+}
+
+const answer = Type.Object({ mappings: metadata.properties.mappings });
+
+/** As the hub itself told, last. */
+function translated(parts: readonly Part[]): VNode | null {
+  const told = parts.flatMap(({ name, evidence, phase }) =>
+    (evidence.events[phase.phase] ?? []).flatMap((event) => {
+      if (!isRequest(event) || event.action.operation !== 'ShowTranslationMappingsInUse' || event.outcome.state !== 'done') return [];
+      return [{ name, mappings: conform(answer, event.outcome.answer).mappings }];
+    }),
+  );
+  const last = told.at(-1);
+  if (!last || last.mappings.length === 0) return null;
+  return html`<section><h2>Translation</h2>
+    <p class="soft">Mappings in use, as the control plane told in ${last.name}.</p>
+    <div class="scroll"><table><thead><tr><th scope="col">network</th><th scope="col">its addresses</th><th scope="col">are seen as</th><th scope="col">by</th><th scope="col">from</th></tr></thead>
+      <tbody>${last.mappings.map((m) => html`<tr><td>${m.network}</td><td class="figure">${m.real}</td><td class="figure">${m.as}</td><td>${m.viewers?.join(', ') ?? 'all'}</td><td>${m.origin}</td></tr>`)}</tbody></table></div></section>`;
+}
+
+const COUNTERS = ['queries', 'installed', 'returned', 'repeated', 'undecided', 'decided', 'forged', 'stale'] as const;
+
+function counted({ cells }: JudgedRun): VNode | null {
+  const rows = [...cells].flatMap(([cell, [evidence]]) =>
+    (evidence?.agents ?? [])
+      .filter((a) => a.system === 'hub' && (a.counters['queries'] ?? 0) > 0)
+      .map(
+        (a) =>
+          html`<tr><td>${[cell, a.node].filter(Boolean).join(' ')}</td>${COUNTERS.map((c) => html`<td class="figure">${a.counters[c] ?? '–'}</td>`)}<td class="figure">${a.cpuSeconds.toFixed(2)} s</td></tr>`,
+      ),
+  );
+  if (rows.length === 0) return null;
+  return html`<section><h2>Decisions</h2>
+    <p class="soft">What nodes counted: of action implementation nodes (a) queries, actions installed and packets returned; of decision master nodes (d) queries and decisions.</p>
+    <div class="scroll"><table><thead><tr><th scope="col">node</th>${COUNTERS.map((c) => html`<th scope="col">${c}</th>`)}<th scope="col">CPU</th></tr></thead><tbody>${rows}</tbody></table></div></section>`;
+}
