@@ -6,7 +6,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 
 export const RECORDINGS = join(import.meta.dirname, 'recordings');
 const ENDING = '.tar.zst';
-const LEVEL = 15;
+const LEVEL = 19;
 /** 128 MiB: captures of one run are alike. */
 const WINDOW_LOG = 27;
 const MOST_BYTES = 1 << 30;

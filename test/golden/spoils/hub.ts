@@ -1,8 +1,10 @@
 /** Hosts that are not answered, or by others; packets that go other ways, to others, later, or by more decisions than they need. */
+import { join } from 'node:path';
 import { dissect } from '../../../agents/hub/results/frames.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { Frame } from '../../support/pcap.ts';
-import { captures, logs, of, type Spoil } from './spoil.ts';
+import { readFrames } from '../frames.ts';
+import { answers, captures, flows, logs, of, reworded, type Spoil } from './spoil.ts';
 
 interface Row {
   readonly to: string;
@@ -34,6 +36,34 @@ export const hub: readonly Spoil[] = of('hub', [
   { name: 'everybody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: row.by ?? row.to, us: row.us ?? 100 })) },
   { name: 'a stranger answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: 'stranger', us: 100 })) },
   { name: 'answers are damaged', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, intact: false })) },
+  {
+    name: 'now and then nobody answers',
+    spoil: (e, folder) => {
+      let i = 0;
+      return probes(e, folder, (row) => (i++ % 25 === 0 ? { ...row, by: null, us: null, intact: false } : row));
+    },
+  },
+  {
+    name: 'what one decision node is asked, all are asked',
+    spoil: (e, folder) => {
+      const points = e.captures.filter((c) => /^d[0-9]+:/.test(c.at));
+      const all = inOrder(points.flatMap((c) => readFrames(join(folder, c.file))));
+      return captures(folder, e, (frames, at) => (points.some((c) => c.at === at) ? all : frames));
+    },
+  },
+  {
+    name: 'metrics are twice what they are',
+    spoil: (e) => answers(e, 'GetMetrics', (answer) => reworded(answer, /"in":([0-9]+)/g, (count) => `"in":${2 * Number(count)}`)),
+  },
+  {
+    name: 'every other phase is slow',
+    spoil: (e) =>
+      flows(e, (f, phase) =>
+        phase % 2 === 0
+          ? f
+          : { ...f, receivedBytes: f.receivedBytes / 2, intervals: f.intervals.map((i) => ({ ...i, rateBps: i.rateBps / 2 })) },
+      ),
+  },
   {
     name: 'every query is asked twice',
     spoil: (e, folder) => captures(folder, e, (frames) => frames.flatMap((f) => (messageType(f) === 'query' ? [f, f] : [f]))),
