@@ -29,9 +29,8 @@ export async function startDatabase(dir: string, schema: DatabaseSchema): Promis
     await run('ovsdb-tool', ['create', file, text]);
   }
   // A socket in a folder that only root can enter: nobody on the network speaks to the database.
-  const daemon = await startDaemon(dir, 'ovsdb-server', [file, `--remote=punix:${socket}`, '--log-file=/dev/null', '-vconsole:warn'], {
-    adopt: true,
-  });
+  const options = [`--remote=punix:${socket}`, `--unixctl=${join(dir, 'ctl.sock')}`, '--log-file=/dev/null', '-vconsole:warn'];
+  const daemon = await startDaemon(dir, 'ovsdb-server', [file, ...options], { adopt: true });
   if (!(await until(() => existsSync(socket), { withinMs: START_MS }))) throw new Error('ovsdb-server does not start');
   return { socket, daemon };
 }

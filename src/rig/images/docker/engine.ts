@@ -1,5 +1,5 @@
 /** The Docker Engine of this machine: containers of labs, and commands in them. Images come from `netrig image build`. */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { PassThrough, Writable, type Duplex } from 'node:stream';
 import Docker from 'dockerode';
 import { sleep } from '../../../core/context.ts';
@@ -10,11 +10,18 @@ import type { ContainerSpec } from '../../labs/steps.ts';
 
 /** What a node may do in its own network: addresses, nftables, tc; and real-time priority where the kernel grants it to containers. */
 const CAPABILITIES = ['NET_ADMIN', 'SYS_NICE'];
+/** Where packets of a tap or tunnel device are read; absent where the kernel has none. */
+const TUN = '/dev/net/tun';
 /**
- * Beside: kernel settings, and programs for the kernel. Not Docker's own "privileged", which wants every device and
+ * Beside: kernel settings, programs for the kernel, taps. Not Docker's own "privileged", which wants every device and
  * right that there is.
  */
-const PRIVILEGED = { CapAdd: [...CAPABILITIES, 'SYS_ADMIN'], ReadonlyPaths: [], MaskedPaths: [] };
+const PRIVILEGED = {
+  CapAdd: [...CAPABILITIES, 'SYS_ADMIN'],
+  ReadonlyPaths: [],
+  MaskedPaths: [],
+  Devices: existsSync(TUN) ? [{ PathOnHost: TUN, PathInContainer: TUN, CgroupPermissions: 'rw' }] : [],
+};
 const PID_POLL_MS = 5;
 const HEAD_BYTES = 500;
 /** How runc says it, with exit status 126 or 127. */
