@@ -28,6 +28,7 @@ export const hubSchema = closed({
   'shard-overlap': opt(Type.Integer({ minimum: 0, description: 'L: AINs that two networks share at most (default 1).' })),
   idle: opt(duration('An action that is not used for so long is forgotten (default 60s).')),
   verify: opt(duration('T: an action is asked for again after so long (default 60s).')),
+  silence: opt(duration('A node that the control plane has not heard of for so long is lost (default 600ms).')),
   'miss-rate': opt(positive('Packets a second of one network that an AIN asks DMNs about; more are dropped (default 20000).')),
   segment: opt(
     Type.Integer({ minimum: 16, maximum: 1400, description: 'Bytes of an action beyond which it goes in segments (default 1024).' }),
@@ -70,6 +71,7 @@ export interface AgentConfig {
   readonly gateway: string | null;
   readonly idleMs: number;
   readonly verifyMs: number;
+  readonly silenceMs: number;
   readonly missRate: number;
   readonly segmentBytes: number;
   readonly setup: readonly { readonly operation: string; readonly params: Readonly<Record<string, unknown>> }[];

@@ -62,6 +62,7 @@ export const system: SystemDefinition<HubFile> = {
       networks,
       idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
       verifyMs: parseDurationUs(config.verify ?? '60s') / 1000,
+      silenceMs: parseDurationUs(config.silence ?? '600ms') / 1000,
       missRate: config['miss-rate'] ?? 20_000,
       segmentBytes: config.segment ?? 1024,
     };

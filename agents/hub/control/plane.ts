@@ -14,12 +14,9 @@ import { overlapsAmong } from './overlap.ts';
 import { HubStore } from './store.ts';
 
 /** Nodes that follow, when the agents start; and after a change. */
-const START_MS = 60_000;
+const START_MS = 170_000;
 /** Those that decide know a mapping before anything is asked under it, and networks have routes to it last. */
 const ORDER = ['dmn', 'ain', 'gateway'] as const;
-
-/** A node that says nothing for so long is gone. */
-const SILENCE_MS = 600;
 
 type Operation = keyof typeof CONTROL_OPERATIONS;
 
@@ -51,7 +48,7 @@ export class ControlPlane {
       address: this.#config.self.address,
       port: CONTROL_PORT,
       secret,
-      silenceMs: SILENCE_MS,
+      silenceMs: this.#config.silenceMs,
       serve: (name) => (isExpected(name) ? {} : undefined),
       onPeer: (peer) => {
         this.#followers.set(peer.name, peer);

@@ -7,16 +7,13 @@ import { CONTROL_PORT, type AgentConfig } from '../config.ts';
 import { metadata as metadataSchema, type Metadata } from '../model.ts';
 import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
 
-/** What says nothing for so long is gone. */
-const SILENCE_MS = 600;
-
 export class Follower {
   readonly #turns = new SerialQueue();
   readonly #link: { close(): void };
   #version = 0;
 
   /** `apply` resolves when the metadata rules here. */
-  constructor({ self, nodes }: AgentConfig, secret: string, apply: (metadata: Metadata) => void | Promise<void>) {
+  constructor({ self, nodes, silenceMs }: AgentConfig, secret: string, apply: (metadata: Metadata) => void | Promise<void>) {
     const control = nodes.find((n) => n.role === 'control')!;
     const local: FollowerFunctions = {
       apply: (sent) =>
@@ -35,7 +32,7 @@ export class Follower {
       self: self.name,
       peer: control.name,
       local,
-      silenceMs: SILENCE_MS,
+      silenceMs,
       onPeer: () => undefined,
     });
   }
