@@ -71,10 +71,22 @@ export const metadata = Type.Object({
   pool: Type.Array(prefix),
   /** AINs that the control plane cannot reach: nothing is sent to them. */
   lost: Type.Array(Type.String()),
+  /** Operations of the owner's that are done, of those that the configuration begins with. */
+  setup: Type.Integer({ minimum: 0 }),
 });
 export type Metadata = Described<typeof metadata>;
 
-export const EMPTY: Metadata = { version: 0, networks: [], domains: [], attachments: [], routes: [], mappings: [], pool: [], lost: [] };
+export const EMPTY: Metadata = {
+  version: 0,
+  networks: [],
+  domains: [],
+  attachments: [],
+  routes: [],
+  mappings: [],
+  pool: [],
+  lost: [],
+  setup: 0,
+};
 
 /** An action implementation node, as those that decide know it. */
 export interface Ain {

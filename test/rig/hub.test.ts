@@ -275,6 +275,8 @@ rig('what an AIN does not know, or may not do, is no action', async (path) => {
   await refused(encodeOps([{ op: 'source', address: address('2001:db8::1') }, TO, VALID]));
   await refused(encodeOps([{ op: 'output', to: GATEWAY, from: FAR, network: 2 }, VALID]));
   await refused(encodeOps([{ op: 'output', to: OTHER, from: GATEWAY, network: 2 }, VALID]));
+  // To another AIN it hands packets at one of its branches, not to a gateway.
+  await refused(encodeOps([{ op: 'output', to: OTHER, from: '00:00:00:00:00:00', network: 0 }, VALID]));
   await refused(encodeOps([...Array.from({ length: 33 }, (): Op => ({ ...TO, op: 'replica' })), TO, VALID]));
   assert.equal((await path.counters())['installed'], 0);
 });

@@ -17,7 +17,7 @@ import {
   versioned,
   type Edit,
 } from '../../agents/hub/control/edit.ts';
-import { conflictsOf, overlapsAmong } from '../../agents/hub/control/overlap.ts';
+import { conflictsOf, overlapsAmong, resolve } from '../../agents/hub/control/overlap.ts';
 import { transactionOf } from '../../agents/hub/control/store.ts';
 import { branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
 import { Window } from '../../agents/hub/nodes/window.ts';
@@ -194,6 +194,47 @@ test('R1-34 a range that comes later is resolved where the hub may, and refused 
   assert.equal(sees(versioned(add(automatic)), B, '192.168.1.200', '172.16.5.5').split(' ')[0], 'S');
 });
 
+test('what waits is attached as soon as what it waits for goes', () => {
+  const m = changed(start, main, join('S'), join('B'), join('C'), (x) => detach(x, { network: 'B' }));
+  assert.deepEqual(
+    m.attachments.map((a) => [a.network, a.state]),
+    [
+      ['S', 'attached'],
+      ['C', 'attached'],
+    ],
+  );
+});
+
+test('a stand-in that becomes a real range is refused, and a search for mappings ends', () => {
+  const m = changed(start, main, (x) => automate(x, { pool: ['12.0.0.0/8'] }), join('S'), join('B'), join('C'));
+  const [mapping] = m.mappings;
+  assert.equal(
+    code(() => modify(m, { addPrefixes: [{ network: 'S', prefix: mapping!.as }] }, 1)),
+    'AddressOverlapDetected',
+  );
+  const clashing: Metadata = {
+    ...m,
+    networks: m.networks.map((n) => (n.name === 'S' ? { ...n, prefixes: [...n.prefixes, mapping!.as] } : n)),
+  };
+  assert.throws(() => resolve(clashing, [prefixOf('12.0.0.0/8')], 1, true), RangeError);
+});
+
+test('R1-8 a route leads to no network that is not attached, and never to what a network has itself', () => {
+  const route = (x: Metadata) => modify(x, { addRoutes: [{ prefix: '198.51.100.0/24', to: 'B' }, { prefix: '172.16.5.0/24' }] }, 1);
+  const m = changed(start, main, join('S'), join('B'), route);
+  assert.equal(sees(m, S, '172.16.5.5', '198.51.100.1').split(' ')[0], 'B');
+  assert.equal(viewsOf(m).byName.get('S')!.ways.find(address('172.16.5.9')), undefined);
+  assert.equal(
+    sees(
+      changed(m, (x) => detach(x, { network: 'B' })),
+      S,
+      '172.16.5.5',
+      '198.51.100.1',
+    ),
+    'no-route',
+  );
+});
+
 test('R1-31 overlaps are found to one address, and no others', () => {
   const one = named('one', 4, ['10.0.0.0/30', '10.1.0.7/32']);
   const two = named('two', 5, ['10.0.0.3/32', '10.1.0.8/32']);
@@ -314,6 +355,8 @@ test('a query is answered once; a new session begins anew', () => {
   assert.ok(window.isNew(1, 5n, 1n) && window.isNew(1, 5n, 3n) && window.isNew(1, 5n, 2n));
   assert.ok(!window.isNew(1, 5n, 2n) && !window.isNew(1, 5n, 0n));
   assert.ok(window.isNew(2, 5n, 2n) && window.isNew(1, 6n, 2n));
+  // A session that is over does not come back.
+  assert.ok(!window.isNew(1, 5n, 9n));
   assert.ok(window.isNew(1, 6n, 10_000n) && !window.isNew(1, 6n, 3n));
 });
 

@@ -1,6 +1,6 @@
 /** Operations of the control plane as changes of the metadata. Pure: what is refused changes nothing. */
 import type { Static } from 'typebox';
-import { formatPrefix, prefixOf, type Prefix } from '../../lib/prefix.ts';
+import { formatPrefix, overlap, prefixOf, type Prefix } from '../../lib/prefix.ts';
 import type { Attachment, Domain, Mapping, Metadata, Network, Route } from '../model.ts';
 import { checkedPrefix, refuse, type CONTROL_OPERATIONS } from '../operations.ts';
 import { conflictsOf, mappingProblem, resolve, type Conflict } from './overlap.ts';
@@ -68,6 +68,14 @@ export function attach(
   return settle(supplied(attached, network, mappings, atMs), network, atMs);
 }
 
+/** Pending attachments become attached where no address is ambiguous any more. What is attached stays so: the later one has to wait. */
+function released(metadata: Metadata): Metadata {
+  const conflicts = conflictsOf(metadata);
+  const waits = (name: string): boolean => conflicts.some((c) => [c.network, c.other, c.viewer].includes(name));
+  const attachments = metadata.attachments.map((a): Attachment => (waits(a.network) ? a : { ...a, state: 'attached' }));
+  return { ...metadata, attachments };
+}
+
 /** A client's mappings, if they can be used. */
 function supplied(metadata: Metadata, network: string, mappings: Params<'SupplyTranslationMapping'>['mappings'], atMs: number): Metadata {
   return mappings.reduce((before: Metadata, { real, as, viewers }) => {
@@ -86,22 +94,18 @@ function supplied(metadata: Metadata, network: string, mappings: Params<'SupplyT
   }, metadata);
 }
 
-/** Pending attachments become attached where no address is ambiguous any more (the attach gate). */
+/** The attach gate. */
 function settle(metadata: Metadata, network: string, atMs: number): Edit<AttachmentAnswer> {
   const made = automatic(metadata, atMs);
   const next = { ...metadata, mappings: [...metadata.mappings, ...made] };
-  const conflicts = conflictsOf(next);
-  const ofNetwork = (name: string): Conflict[] => conflicts.filter((c) => [c.network, c.other, c.viewer].includes(name));
-  // What is attached stays so: it is the later one that has to wait.
-  const attachments = next.attachments.map((a): Attachment => (ofNetwork(a.network).length === 0 ? { ...a, state: 'attached' } : a));
-  const { state } = attachmentOf({ ...next, attachments }, network);
+  const settled = released(next);
   return {
-    metadata: { ...next, attachments },
+    metadata: settled,
     concerns: null,
     answer: {
       network,
-      state,
-      overlaps: ofNetwork(network),
+      state: attachmentOf(settled, network).state,
+      overlaps: conflictsOf(settled).filter((c) => [c.network, c.other, c.viewer].includes(network)),
       mappings: next.mappings.filter((m) => m.network === network || made.includes(m)),
     },
   };
@@ -151,7 +155,8 @@ export function propose(
 export function approve(metadata: Metadata, { network }: Params<'ApproveTranslationMapping'>, atMs: number): Edit<AttachmentAnswer> {
   attachmentOf(metadata, network);
   if (metadata.mappings.every((m) => m.approved)) refuse('NothingProposed', 'no mapping waits for approval');
-  const mappings = metadata.mappings.map((m) => ({ ...m, approved: true }));
+  const isMeant = (m: Mapping): boolean => m.network === network || (m.viewers?.includes(network) ?? false);
+  const mappings = metadata.mappings.map((m) => (isMeant(m) ? { ...m, approved: true } : m));
   return settle({ ...metadata, mappings }, network, atMs);
 }
 
@@ -159,11 +164,11 @@ export function approve(metadata: Metadata, { network }: Params<'ApproveTranslat
 export function detach(metadata: Metadata, { network }: Params<'DetachIsolatedNetwork'>): Edit<{ network: string }> {
   attachmentOf(metadata, network);
   return {
-    metadata: {
+    metadata: released({
       ...metadata,
       attachments: metadata.attachments.filter((a) => a.network !== network),
       mappings: metadata.mappings.filter((m) => m.network !== network),
-    },
+    }),
     concerns: null,
     answer: { network },
   };
@@ -194,11 +199,18 @@ export function modify(
     const more = addPrefixes.filter((p) => networkOf(metadata, p.network).name === n.name).map((p) => checkedPrefix(p.prefix));
     return gone.length + more.length === 0 ? n : { ...n, prefixes: [...n.prefixes.filter((p) => !gone.includes(p)), ...more] };
   });
-  const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks };
   const prefixesChanged = addPrefixes.length + removePrefixes.length > 0;
+  for (const { prefix } of addPrefixes)
+    for (const m of metadata.mappings)
+      if (overlap(prefixOf(prefix), prefixOf(m.as)))
+        refuse('AddressOverlapDetected', `${prefix} overlaps ${m.as}, as which ${m.network} is seen`);
+  // What a network has no more is not seen under any address.
+  const isOwned = (m: Mapping): boolean => networks.some((n) => n.name === m.network && n.prefixes.includes(m.real));
+  const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks, mappings: metadata.mappings.filter(isOwned) };
   const made = prefixesChanged ? automatic(changed, atMs) : [];
-  const next = { ...changed, mappings: [...changed.mappings, ...made] };
-  const overlaps = prefixesChanged ? conflictsOf(next) : [];
+  const next = released({ ...changed, mappings: [...changed.mappings, ...made] });
+  const isWaiting = (name: string): boolean => next.attachments.some((a) => a.network === name && a.state === 'pending');
+  const overlaps = prefixesChanged ? conflictsOf(next).filter((c) => ![c.network, c.other, c.viewer].some(isWaiting)) : [];
   if (overlaps.length > 0) refuse('AddressOverlapDetected', overlaps.map((o) => `${o.range} of ${o.network} and ${o.other}`).join(', '));
   return {
     metadata: next,

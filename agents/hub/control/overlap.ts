@@ -104,10 +104,15 @@ function freePrefix(metadata: Metadata, pool: readonly Prefix[], like: Prefix): 
  */
 export function resolve(metadata: Metadata, pool: readonly Prefix[], atMs: number, approved: boolean): Mapping[] {
   const made: Mapping[] = [];
+  const tried = new Set<string>();
   let next = metadata;
   for (;;) {
     const [conflict] = conflictsOf({ ...next, mappings: next.mappings.map((m) => ({ ...m, approved: true })) });
     if (!conflict) return made;
+    // A mapping that leaves its conflict is in the way of another one.
+    const key = `${conflict.viewer} ${conflict.network} ${conflict.real}`;
+    if (tried.has(key)) throw new RangeError(`no mapping makes ${conflict.real} of ${conflict.network} unique for ${conflict.viewer}`);
+    tried.add(key);
     const as = freePrefix(next, pool, prefixOf(conflict.real));
     if (!as) throw new RangeError(`no range of the pool is free for ${conflict.real} of ${conflict.network}`);
     const isOwn = conflict.other === conflict.viewer;
@@ -136,7 +141,8 @@ export function mappingProblem(
 ): string | undefined {
   const [from, to] = [prefixOf(real), prefixOf(as)];
   const network = metadata.networks.find((n) => n.name === name);
-  if (!network?.prefixes.map(prefixOf).some((p) => contains(p, from) && p.length <= from.length)) return `${real} is not of ${name}`;
+  if (!network?.prefixes.map(prefixOf).some((p) => p.value === from.value && p.length === from.length && p.family === from.family))
+    return `${real} is no prefix of ${name}: a mapping is of a whole one`;
   if (from.family !== to.family || from.length !== to.length) return `${real} and ${as} are not of one size`;
   for (const other of metadata.networks)
     for (const p of other.prefixes) if (overlap(prefixOf(p), to)) return `${as} overlaps ${p} of ${other.name}`;

@@ -15,6 +15,8 @@ import { HubStore } from './store.ts';
 
 /** Nodes that follow, when the agents start; and after a change. */
 const START_MS = 170_000;
+/** After a restart, nodes connect again within a few times the silence after which they are lost. */
+const ABSENT_SILENCES = 5;
 /** Those that decide know a mapping before anything is asked under it, and networks have routes to it last. */
 const ORDER = ['dmn', 'ain', 'gateway'] as const;
 
@@ -28,10 +30,13 @@ export class ControlPlane {
   readonly #counters = { requests: 0, refused: 0, versions: 0 };
   #server: { close(): void } | undefined;
   #stopped = false;
+  #setup: number;
+  #absence: NodeJS.Timeout | undefined;
 
   constructor(config: AgentConfig, store: HubStore) {
     this.#config = config;
     this.#store = store;
+    this.#setup = store.metadata.setup;
   }
 
   get counters(): Readonly<Record<string, number>> {
@@ -41,8 +46,11 @@ export class ControlPlane {
   }
 
   async start(secret: string): Promise<void> {
-    if (this.#store.metadata.version === 0)
+    const isFirst = this.#store.metadata.version === 0;
+    if (isFirst)
       await this.#store.put(versioned({ metadata: { ...EMPTY, networks: this.#config.networks }, concerns: null, answer: null }));
+    // Nobody told of what was lost while this process was not there.
+    if (!isFirst) this.#absence = setTimeout(() => void this.#noticeAbsent(), ABSENT_SILENCES * this.#config.silenceMs);
     const isExpected = (name: string): boolean => this.#expected().some((n) => n.name === name);
     this.#server = await listen<FollowerFunctions>({
       address: this.#config.self.address,
@@ -55,26 +63,30 @@ export class ControlPlane {
         void peer.closed.then(() => {
           if (this.#followers.get(peer.name) !== peer) return;
           this.#followers.delete(peer.name);
-          void this.#turns.run(() => this.#notice(peer.name, true));
+          void this.#turns.run(() => this.#notice(peer.name, true)).catch((error: unknown) => this.#complain(peer, error));
         });
         void this.#turns
           .run(async () => {
             await peer.call.apply(this.#store.metadata);
             await this.#notice(peer.name, false);
           })
-          .catch((error: unknown) => this.#complain(peer.name, error));
+          .catch((error: unknown) => this.#complain(peer, error));
       },
     });
   }
 
   async ready(): Promise<void> {
-    const all = this.#expected().length;
-    if (!(await until(() => this.#followers.size === all, { withinMs: START_MS })))
-      throw new Error(`${this.#followers.size} of ${all} nodes follow the control plane`);
+    const absent = (): string[] => {
+      const { lost } = this.#store.metadata;
+      return this.#expected().flatMap(({ name }) => (this.#followers.has(name) || lost.includes(name) ? [] : [name]));
+    };
+    if (!(await until(() => absent().length === 0, { withinMs: START_MS })))
+      throw new Error(`${absent().join(', ')} do not follow the control plane`);
     await this.#turns.run(() => this.#publish(this.#store.metadata));
     // The owner's operations are done once, however often this process starts.
-    if (this.#store.metadata.domains.length > 0) return;
-    for (const { operation, params } of this.#config.setup) {
+    for (const [i, { operation, params }] of this.#config.setup.entries()) {
+      if (i < this.#store.metadata.setup) continue;
+      this.#setup = i + 1;
       const answer = await this.request(operation, params);
       log('info', 'answer', { operation, answer });
     }
@@ -82,6 +94,7 @@ export class ControlPlane {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#absence);
     this.#server?.close();
     await this.#store.remove();
   }
@@ -135,6 +148,14 @@ export class ControlPlane {
     }
   }
 
+  async #noticeAbsent(): Promise<void> {
+    const ains = this.#config.ains.map((a) => a.name).filter((name) => !this.#followers.has(name));
+    for (const name of ains)
+      await this.#turns
+        .run(() => this.#notice(name, true))
+        .catch((error: unknown) => log('error', 'lost', { why: (error as Error).message }));
+  }
+
   /** An AIN that is lost gets nothing any more, from gateways and from other AINs, until it is there again (R1-21). */
   async #notice(name: string, isLost: boolean): Promise<void> {
     const { metadata } = this.#store;
@@ -147,7 +168,7 @@ export class ControlPlane {
 
   /** Stored, then followed by all: only then is it done. */
   async #commit<Answer>(edit: Edit<Answer>): Promise<Answer> {
-    await this.#store.put(versioned(edit));
+    await this.#store.put({ ...versioned(edit), setup: this.#setup });
     this.#counters.versions += 1;
     await this.#publish(this.#store.metadata);
     return edit.answer;
@@ -157,14 +178,14 @@ export class ControlPlane {
     for (const role of ORDER) {
       const names = this.#config.nodes.filter((n) => n.role === role).map((n) => n.name);
       const peers = names.flatMap((name) => this.#followers.get(name) ?? []);
-      await Promise.all(peers.map((peer) => peer.call.apply(metadata).catch((error: unknown) => this.#complain(peer.name, error))));
+      await Promise.all(peers.map((peer) => peer.call.apply(metadata).catch((error: unknown) => this.#complain(peer, error))));
     }
   }
 
   /** One that cannot follow is cut off: it comes back, and begins with what rules then. */
-  #complain(name: string, error: unknown): void {
-    log('warn', 'does not follow', { node: name, why: (error as Error).message });
-    this.#followers.get(name)?.close();
+  #complain(peer: Peer<FollowerFunctions>, error: unknown): void {
+    log('warn', 'does not follow', { node: peer.name, why: (error as Error).message });
+    peer.close();
   }
 
   #expected(): NodeInfo[] {

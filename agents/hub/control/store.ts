@@ -37,7 +37,7 @@ const SCHEMA: DatabaseSchema = {
   name: 'Hub',
   version: '1.0.0',
   tables: {
-    hub: { columns: { version: integer, pool: texts, lost: texts }, isRoot: true, maxRows: 1 },
+    hub: { columns: { version: integer, pool: texts, lost: texts, setup: integer }, isRoot: true, maxRows: 1 },
     ...Object.fromEntries(NAMES.map((name) => [name, { columns: TABLES[name].columns, isRoot: true, indexes: [TABLES[name].key] }])),
   },
 };
@@ -72,7 +72,12 @@ const without = (entry: Readonly<Record<string, unknown>>, column: string): Reco
 export function transactionOf(before: Metadata, after: Metadata): Operation[] {
   const operations: Operation[] = [
     { op: 'wait', timeout: 0, table: 'hub', where: [], columns: ['version'], until: '==', rows: [{ version: before.version }] },
-    { op: 'update', table: 'hub', where: [], row: { version: after.version, pool: setOf(...after.pool), lost: setOf(...after.lost) } },
+    {
+      op: 'update',
+      table: 'hub',
+      where: [],
+      row: { version: after.version, pool: setOf(...after.pool), lost: setOf(...after.lost), setup: after.setup },
+    },
   ];
   for (const table of NAMES) {
     const [was, is] = [rowsOf(before, table), rowsOf(after, table)];
@@ -112,6 +117,7 @@ export class HubStore {
       version: row['version'] ?? 0,
       pool: listOf(row['pool'] ?? setOf()),
       lost: listOf(row['lost'] ?? setOf()),
+      setup: row['setup'] ?? 0,
     };
     NAMES.forEach((table, i) => {
       const rows = [...(tables[i]?.rows ?? [])];

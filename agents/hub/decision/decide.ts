@@ -13,11 +13,13 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
       { op: 'valid', domain: UNATTACHED, generation: views.version },
     ];
   const valid: Op = { op: 'valid', domain: view.domain.number, generation: view.domain.generation };
+  // Until the next change, whatever it concerns.
+  const untilThen: Op = { op: 'valid', domain: UNATTACHED, generation: views.version };
   const verdict = judge(views, view, flow.source, flow.destination);
   if (verdict.kind === 'drop') return [{ op: 'drop', reason: verdict.reason }, valid];
   const { to, source, destination } = verdict;
   const by = deliveringAin(at, to, ains, hashOf(flow), views.lost);
-  if (!by) return [{ op: 'drop', reason: 'no-route' }, valid];
+  if (!by) return [{ op: 'drop', reason: 'no-route' }, untilThen];
   return [
     { op: 'hop' },
     ...(source ? [{ op: 'source' as const, address: source }] : []),

@@ -62,8 +62,9 @@ export function viewsOf(metadata: Metadata): Views {
       for (const translation of seen) ways.set(translation.as, { to: other, translation });
     }
     for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
-      const target = to === null ? null : networks.get(to);
-      if (target === undefined || target?.name === network.name) continue;
+      // What a network has itself is never elsewhere, and what is not attached gets nothing.
+      if (to === network.name || own.some((o) => overlap(o, prefixOf(prefix))?.length === prefixOf(prefix).length)) continue;
+      const target = attached.some((a) => a.network === to) ? (networks.get(to ?? '') ?? null) : null;
       ways.set(prefixOf(prefix), { to: target, translation: null });
     }
     return [{ network, domain, own, ways }];

@@ -27,7 +27,7 @@ MAP(tallies, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_NETWORKS * TALLY_NUMBER, __u32, __u6
 struct bucket { struct bpf_spin_lock lock; __u32 tokens; __u64 filled_ns; };
 MAP(buckets, BPF_MAP_TYPE_ARRAY, MAX_NETWORKS, __u32, struct bucket);
 
-enum { AF_INET6 = 10, NEXTHDR_FRAGMENT = 44, TOUCH_NS = 10000000 };
+enum { AF_INET6 = 10, NEXTHDR_HOP = 0, NEXTHDR_ROUTING = 43, NEXTHDR_FRAGMENT = 44, NEXTHDR_DEST = 60, TOUCH_NS = 10000000 };
 
 INLINE int is_same(const __u8 *a, const __u8 *b)
 {
@@ -73,6 +73,8 @@ INLINE __u32 see(struct __sk_buff *skb, struct flow *f)
 		__builtin_memcpy(f->source, &ip.saddr, 16);
 		__builtin_memcpy(f->destination, &ip.daddr, 16);
 		at = ETH_HLEN + sizeof ip;
+		/* Options before the transport header are not read, as those of IPv4. */
+		if (ip.nexthdr == NEXTHDR_HOP || ip.nexthdr == NEXTHDR_ROUTING || ip.nexthdr == NEXTHDR_DEST) return 0;
 		if (ip.nexthdr == NEXTHDR_FRAGMENT) {
 			struct { __u8 next, reserved; __be16 offset; __be32 id; } fragment;
 			if (get(skb, at, &fragment, sizeof fragment) < 0) return 0;
@@ -252,12 +254,15 @@ INLINE int may_ask(const struct settings *c, __u32 network)
 	if (!b) return 0;
 	__u64 now = bpf_ktime_get_ns();
 	bpf_spin_lock(&b->lock);
-	__u64 since = now - b->filled_ns;
-	__u64 more = since > 1000000000ULL ? c->miss_burst : since * c->miss_rate / 1000000000ULL;
-	if (more > 0) {
-		__u64 tokens = b->tokens + more;
-		b->tokens = tokens > c->miss_burst ? c->miss_burst : (__u32)tokens;
+	/* Another processor may have read the clock later, and come first. */
+	__u64 since = now > b->filled_ns ? now - b->filled_ns : 0;
+	if (since > 1000000000ULL) {
+		b->tokens = c->miss_burst;
 		b->filled_ns = now;
+	} else if (c->miss_rate && since * c->miss_rate >= 1000000000ULL) {
+		__u64 more = since * c->miss_rate / 1000000000ULL, tokens = b->tokens + more;
+		b->tokens = tokens > c->miss_burst ? c->miss_burst : (__u32)tokens;
+		b->filled_ns += more * 1000000000ULL / c->miss_rate;
 	}
 	if (b->tokens > 0) {
 		b->tokens--;

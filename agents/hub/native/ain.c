@@ -42,7 +42,7 @@
 
 enum { QUERY = 1, ACTION, PACKET, PROBE, PROBED };
 enum { HEADER_BYTES = 24, TAG_BYTES = 16, FLOW_BYTES = sizeof(struct flow), MAX_FRAME = 9216, MAX_MESSAGE = MAX_FRAME + 256 };
-enum { MAX_DMNS = 32, WINDOW = 4096, MAX_ACTION_BYTES = 4096, REASSEMBLIES = 64, MAX_TRIES = 3 };
+enum { MAX_MESSAGES_A_TURN = 64, MAX_DMNS = 32, WINDOW = 4096, MAX_ACTION_BYTES = 4096, REASSEMBLIES = 64, MAX_TRIES = 3 };
 /* A DMN that answers none of so many probes in a row is asked no more until it answers one. */
 enum { PROBE_MS = 100, MISSED_PROBES = 3 };
 /* Switches forget addresses after minutes. */
@@ -53,6 +53,8 @@ enum { OP_HOP = 1, OP_SOURCE, OP_DESTINATION, OP_SOURCE_PORT, OP_DESTINATION_POR
 static struct { unsigned int number; unsigned char key[32]; } self;
 static struct settings settings;
 static uint64_t session, asked, probe_round;
+/* Least generations of domains, and the highest of them. */
+static unsigned int generations[MAX_DOMAINS], newest;
 static int tap_fd = -1, wire_fd = -1, frame_fd = -1;
 
 static struct dmn { unsigned int number, missed; int used; struct sockaddr_in address; uint64_t version; } dmns[MAX_DMNS];
@@ -117,14 +119,19 @@ static uint32_t hash_flow(const struct flow *f)
 	return h;
 }
 
-/* By the flow, of those that answer probes: the one with the highest weight, so that a loss moves only its own flows. */
+/*
+ * By the flow, of those that answer probes and follow the metadata that rules here (if there are none, of all that answer): the one
+ * with the highest weight, so that a loss moves only its own flows.
+ */
 static const struct dmn *dmn_for(const struct flow *f)
 {
 	const struct dmn *best = NULL;
 	uint32_t most = 0, h = hash_flow(f);
+	int fresh = 0;
+	for (int i = 0; i < MAX_DMNS; i++) fresh |= dmns[i].used && dmns[i].missed < MISSED_PROBES && dmns[i].version >= newest;
 	for (int i = 0; i < MAX_DMNS; i++) {
 		const struct dmn *d = &dmns[i];
-		if (!d->used || d->missed >= MISSED_PROBES) continue;
+		if (!d->used || d->missed >= MISSED_PROBES || (fresh && d->version < newest)) continue;
 		uint32_t weight = (h ^ (d->number * 2654435769u)) * 2246822519u;
 		weight ^= weight >> 15;
 		if (!best || weight > most) best = d, most = weight;
@@ -157,6 +164,7 @@ static int flow_of(const unsigned char *packet, size_t length, uint32_t network,
 		memcpy(f->source, packet + 8, 16);
 		memcpy(f->destination, packet + 24, 16);
 		at = 40;
+		if (f->protocol == 0 || f->protocol == 43 || f->protocol == 60) return 0;
 		if (f->protocol == 44) {
 			if (length < 48) return 0;
 			f->protocol = packet[40];
@@ -199,7 +207,7 @@ static void ask(const unsigned char *frame, size_t length, uint32_t network, uns
 static void missed(void)
 {
 	static unsigned char frame[MAX_FRAME];
-	for (;;) {
+	for (int turn = 0; turn < MAX_MESSAGES_A_TURN; turn++) {
 		ssize_t length = read(tap_fd, frame, sizeof frame);
 		if (length <= 14) return;
 		const struct branch *b = branch_at(frame);
@@ -233,7 +241,8 @@ static int read_output(const unsigned char *at, struct output *o)
 	memcpy(o->from, at + 6, 6);
 	o->network = get32(at + 12);
 	if (o->network >= MAX_NETWORKS || !is_own(o->from)) return -1;
-	if (o->network == 0) return memcmp(o->from, own_address, 6) ? -1 : 0;
+	/* Addresses of branches begin with "hu" (model.ts). */
+	if (o->network == 0) return memcmp(o->from, own_address, 6) || memcmp(o->to, "\x02hu", 3) || branch_at(o->to) ? -1 : 0;
 	const struct branch *b = branch_at(o->from);
 	return b && b->network == o->network && !memcmp(b->gateway, o->to, 6) ? 0 : -1;
 }
@@ -360,8 +369,9 @@ static void hear_packet(uint64_t number, unsigned char tries, const unsigned cha
 	frame[12] = f.family == 4 ? 0x08 : 0x86;
 	frame[13] = f.family == 4 ? 0x00 : 0xdd;
 	memcpy(frame + 14, payload + FLOW_BYTES, length - FLOW_BYTES);
-	if (bpf_map_lookup_elem(map("actions"), &f, &a) < 0) {
-		/* The action was lost, or pushed out: the packet is the query once more. */
+	uint64_t now = now_monotonic();
+	if (bpf_map_lookup_elem(map("actions"), &f, &a) < 0 || a.generation < generations[a.domain % MAX_DOMAINS] || now - a.made_ns >= settings.verify_ns || now - a.used_ns >= settings.idle_ns) {
+		/* The action was lost, pushed out, or of older metadata: the packet is the query once more. */
 		if (tries + 1 >= MAX_TRIES) {
 			counts[COUNT_undecided]++;
 			return;
@@ -383,9 +393,12 @@ static struct dmn *dmn_of(unsigned int number)
 static void hear(void)
 {
 	static unsigned char message[MAX_MESSAGE];
-	for (;;) {
+	/* A turn each: a flood of messages keeps neither commands nor probes from their turn. */
+	for (int turn = 0; turn < MAX_MESSAGES_A_TURN; turn++) {
 		unsigned char tag[TAG_BYTES];
-		ssize_t got = recv(wire_fd, message, sizeof message, MSG_DONTWAIT);
+		struct sockaddr_in from;
+		socklen_t from_length = sizeof from;
+		ssize_t got = recvfrom(wire_fd, message, sizeof message, MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
 		if (got < 0) return;
 		size_t length = (size_t)got;
 		if (length < HEADER_BYTES + TAG_BYTES || message[0] != 'H') {
@@ -393,9 +406,13 @@ static void hear(void)
 			continue;
 		}
 		length -= TAG_BYTES;
-		tag_of(message, length, tag);
 		struct dmn *dmn = dmn_of(get32(message + 4));
-		if (CRYPTO_memcmp(tag, message + length, TAG_BYTES) || !dmn) {
+		if (!dmn || dmn->address.sin_addr.s_addr != from.sin_addr.s_addr) {
+			counts[COUNT_forged]++;
+			continue;
+		}
+		tag_of(message, length, tag);
+		if (CRYPTO_memcmp(tag, message + length, TAG_BYTES)) {
 			counts[COUNT_forged]++;
 			continue;
 		}
@@ -587,6 +604,8 @@ static int set_domain(char **w)
 {
 	unsigned int domain = (unsigned int)strtoul(w[0], NULL, 10), generation = (unsigned int)strtoul(w[1], NULL, 10);
 	if (domain >= MAX_DOMAINS) return errno = ERANGE, refuse("domain");
+	generations[domain] = generation;
+	if (generation > newest) newest = generation;
 	return set_entry("domains", &domain, &generation, 1);
 }
 

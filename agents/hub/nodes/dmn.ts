@@ -44,7 +44,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
   const query = (to: RemoteInfo, header: Header, payload: Buffer): void => {
     const at = byNumber.get(header.sender);
     const flow = readFlow(payload);
-    if (!at || !flow) {
+    if (!at || !flow || addresses.get(to.address) !== at.name) {
       counters.malformed += 1;
       return;
     }

@@ -46,22 +46,21 @@ export async function startGateway({ config, secret }: AgentSetup<AgentConfig>):
     return (there.length > 0 ? there : shard).map((ain) => `nexthop via ${branchAddress(ain)} dev ${device!} onlink`).join(' ');
   };
 
+  const installed = async (): Promise<string[]> =>
+    parseJson(kernelRoutes, (await run('ip', ['-json', 'route', 'show', 'proto', PROTOCOL])) || '[]')
+      .map(({ dst }) => (dst === 'default' ? '0.0.0.0/0' : dst.includes('/') ? dst : `${dst}/32`))
+      .sort();
   let routes: readonly string[] = [];
-  let hops = hopsOf([]);
+  /** From what the kernel has: a predecessor may have left routes, and a device that was down has lost them. */
   const follow = async (wanted: readonly string[], lost: readonly string[]): Promise<void> => {
-    const before = hops;
-    hops = hopsOf(lost);
+    const hops = hopsOf(lost);
     const lines = [
-      ...routes.filter((r) => !wanted.includes(r)).map((r) => `route delete ${r} proto ${PROTOCOL}`),
-      ...wanted.filter((r) => hops !== before || !routes.includes(r)).map((r) => `route replace ${r} proto ${PROTOCOL} ${hops}`),
+      ...(await installed()).filter((r) => !wanted.includes(r)).map((r) => `route delete ${r} proto ${PROTOCOL}`),
+      ...wanted.map((r) => `route replace ${r} proto ${PROTOCOL} ${hops}`),
     ];
     if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
     routes = wanted;
   };
-  const installed = async (): Promise<string[]> =>
-    parseJson(kernelRoutes, (await run('ip', ['-json', 'route', 'show', 'proto', PROTOCOL])) || '[]')
-      .map((r) => r.dst)
-      .sort();
   const follower = new Follower(config, secret, (metadata) => {
     const view = viewsOf(metadata).byName.get(own.name);
     return follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [], metadata.lost);
