@@ -106,13 +106,26 @@ export function labState(...labs: readonly string[]): Record<string, unknown> {
 }
 
 /** Everything that any lab could leave on a machine. Only where no other lab is. */
-export const machineState = (): Record<string, unknown> => ({
+export const machineState = (): Record<string, unknown> => ({ ...traces(), ...ownNetwork() });
+
+/** The same, but for what other labs have, which may come and go meanwhile. */
+export function stateBesideOthers(lab: string): Record<string, unknown> {
+  const isOther = (text: string): boolean => /nr\.(\+probe|[^+])/.test(text) && !text.includes(`nr.${lab}`);
+  const { namespaces, mounts, state } = traces();
+  return {
+    namespaces: namespaces.filter((name) => !isOther(name)),
+    state: state.filter((name) => name.startsWith('+') || name === lab),
+    mounts: mounts.filter((line) => !isOther(line)),
+    ...ownNetwork(),
+  };
+}
+
+const traces = () => ({
   namespaces: entries('/run/netns'),
   state: entries('/run/netrig'),
   mounts: readFileSync('/proc/mounts', 'utf8')
     .split('\n')
     .filter((line) => line.includes('nr.')),
-  ...ownNetwork(),
 });
 
 /** The machine's own namespace. Counters and clocks are left out. */
