@@ -1,5 +1,6 @@
 /** What the fabric can build on: probed, never assumed. */
 import type { Host } from '../rig/hosts/host.ts';
+import { probeNamespace } from '../rig/labs/probes.ts';
 
 export interface FabricCapabilities {
   /** Kernel datapath of Open vSwitch; false: userspace datapath. */
@@ -10,7 +11,7 @@ export interface FabricCapabilities {
 
 /** Tries both in a namespace that is gone afterwards. */
 export async function probeFabric(machine: Host): Promise<FabricCapabilities> {
-  const probe = `nr.+probe.${process.pid}`;
+  const probe = probeNamespace('probe');
   try {
     await machine.exec(['ip', 'netns', 'add', probe]);
     const netem = await machine.exec(['tc', '-n', probe, 'qdisc', 'add', 'dev', 'lo', 'root', 'netem', 'delay', '1ms'], {

@@ -4,6 +4,7 @@ import { hasLibpcap } from '../capture/libpcap/index.ts';
 import { helpers, systemPackages } from '../core/paths.ts';
 import { probeFabric } from '../fabric/capabilities.ts';
 import type { Machine } from '../rig/machines/machine.ts';
+import { probeNamespace } from '../rig/labs/probes.ts';
 import { describeMachine } from './machine.ts';
 
 export interface Finding {
@@ -129,7 +130,7 @@ async function findPrograms(machine: Machine, programs: readonly string[]): Prom
 
 async function kernelFindings(machine: Machine): Promise<Finding[]> {
   const fabric = await probeFabric(machine);
-  const probe = `nr.+doctor.${process.pid}`;
+  const probe = probeNamespace('doctor');
   const feature = async (argv: readonly string[]) => (await machine.exec(argv, { allowFailure: true })).exitCode === 0;
   await machine.exec(['ip', 'netns', 'add', probe]);
   try {

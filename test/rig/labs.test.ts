@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { probeNamespace, sweepProbes } from '../../src/rig/labs/probes.ts';
 import { labState, netrig, scratch, smallLab, startNetrig } from '../support/netrig.ts';
 
 const files = scratch();
@@ -120,6 +121,20 @@ topology:
   assert.equal(status, 4);
   assert.match(stderr, /LINK_OUT_OF_TOLERANCE.*a:e -> b:e: rate (19|20)\S*Mbit, declared 50Mbit/s);
   assert.deepEqual(labState('t-refused'), clean);
+});
+
+test('a probe that was killed is in nobody’s way, also of a process with its number, and is swept away', async () => {
+  const left = [`nr.+probe.${process.pid}`, `nr.+probe.${process.pid}.1`];
+  for (const name of left) execFileSync('ip', ['netns', 'add', name]);
+  const own = probeNamespace('probe');
+  execFileSync('ip', ['netns', 'add', own]);
+  try {
+    const swept = await sweepProbes();
+    for (const name of left) assert.ok(swept.includes(name), name);
+    assert.ok(!swept.includes(own), 'one whose process lives stays');
+  } finally {
+    execFileSync('ip', ['netns', 'del', own]);
+  }
 });
 
 test('a failing step names itself, and nothing is left', () => {

@@ -66,7 +66,7 @@ export function addDeploy(program: Command): void {
           ])),
         );
       }
-      const { sweepProbes } = await import('../../rig/labs/teardown.ts');
+      const { sweepProbes } = await import('../../rig/labs/probes.ts');
       for (const probe of await sweepProbes()) process.stdout.write(`removed ${probe}\n`);
       const failure = joinFailures(attempts);
       if (failure) throw failure;

@@ -64,16 +64,6 @@ async function giveBack(borrowed: readonly BorrowedNic[]): Promise<void> {
   }
 }
 
-/** Removes namespaces of capability probes whose process is gone; returns their names. */
-export async function sweepProbes(): Promise<string[]> {
-  const dead = (existsSync(NETNS_DIR) ? readdirSync(NETNS_DIR) : []).filter((name) => {
-    const pid = /^nr\.\+[a-z]+\.(\d+)$/.exec(name)?.[1];
-    return pid !== undefined && !existsSync(`/proc/${pid}`);
-  });
-  for (const name of dead) await new LocalHost().exec(['ip', 'netns', 'del', name], { allowFailure: true });
-  return dead;
-}
-
 async function killLabProcesses(lab: string, namespaces: readonly string[]): Promise<void> {
   const inside = async () => {
     const pids = new Set(taggedProcesses(lab));
