@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { netrig, stateBesideOthers } from '../support/netrig.ts';
+import { netrig, rigState } from '../support/netrig.ts';
 import { containersImpossible, spreadLab, testRig, verdictsOf, vmsImpossible, type TestRig } from '../support/rigs.ts';
 
 const TIMEOUT_MS = 300_000;
@@ -28,7 +28,7 @@ for (const [what, base, impossible] of kinds) {
   if (impossible) process.stdout.write(`${what} cannot run here: ${impossible}\n`);
   (impossible ? test.skip : test)(`a lab of ${what}, from up to down`, (t) => {
     const dir = mkdtempSync(join(tmpdir(), `netrig-${base}-`));
-    const clean = stateBesideOthers(`t-smoke-${base}`);
+    const clean = rigState(`t-smoke-${base}`);
     const rig: TestRig = testRig(dir, base, `t-smoke-${base}`);
     t.teardown(() => {
       netrig(['destroy', `t-smoke-${base}`, '--force'], {}, TIMEOUT_MS);
@@ -52,6 +52,6 @@ for (const [what, base, impossible] of kinds) {
       ['pass'],
     );
     assert.equal(rig.down().status, 0);
-    assert.deepEqual(stateBesideOthers(`t-smoke-${base}`), clean);
+    assert.deepEqual(rigState(`t-smoke-${base}`), clean);
   });
 }

@@ -91,42 +91,33 @@ const SYSCTLS = [
 
 const entries = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).sort() : []);
 
-/** What labs of these names have left, and what no lab may change. Other labs may stand beside them. */
-export function labState(...labs: readonly string[]): Record<string, unknown> {
-  const isOwn = (namespace: string): boolean => labs.some((lab) => namespace.startsWith(`nr.${lab}.`));
+/** What netrig has made on the machine: all of it, or what `isOwn` says of a lab, or of what is no lab's ("+engine"). */
+function traces(isOwn?: (owner: string) => boolean) {
+  const own = (text: string): boolean => !isOwn || isOwn(/nr\.([^.\s]+)/.exec(text)?.[1] ?? '');
   return {
-    namespaces: entries('/run/netns').filter(isOwn),
-    state: entries('/run/netrig').filter((name) => labs.includes(name)),
+    namespaces: entries('/run/netns').filter(own),
+    state: entries('/run/netrig').filter((name) => isOwn?.(name) ?? true),
     mounts: readFileSync('/proc/mounts', 'utf8')
       .split('\n')
-      .filter((line) => labs.some((lab) => line.includes(`nr.${lab}.`))),
-    processes: labs.flatMap((lab) => labProcesses(lab).map((p) => p.command)),
-    ...ownNetwork(),
+      .filter((line) => line.includes('nr.') && own(line)),
   };
 }
+
+/** What labs of these names have left, and what no lab may change. Other labs may stand beside them. */
+export const labState = (...labs: readonly string[]): Record<string, unknown> => ({
+  ...traces((owner) => labs.includes(owner)),
+  processes: labs.flatMap((lab) => labProcesses(lab).map((p) => p.command)),
+  ...ownNetwork(),
+});
+
+/** What a rig and its lab have left. Other labs may stand beside them. */
+export const rigState = (lab: string): Record<string, unknown> => ({
+  ...traces((owner) => owner === lab || (owner.startsWith('+') && owner !== '+probe' && owner !== '+doctor')),
+  ...ownNetwork(),
+});
 
 /** Everything that any lab could leave on a machine. Only where no other lab is. */
 export const machineState = (): Record<string, unknown> => ({ ...traces(), ...ownNetwork() });
-
-/** The same, but for what other labs have, which may come and go meanwhile. */
-export function stateBesideOthers(lab: string): Record<string, unknown> {
-  const isOther = (text: string): boolean => /nr\.(\+probe|[^+])/.test(text) && !text.includes(`nr.${lab}`);
-  const { namespaces, mounts, state } = traces();
-  return {
-    namespaces: namespaces.filter((name) => !isOther(name)),
-    state: state.filter((name) => name.startsWith('+') || name === lab),
-    mounts: mounts.filter((line) => !isOther(line)),
-    ...ownNetwork(),
-  };
-}
-
-const traces = () => ({
-  namespaces: entries('/run/netns'),
-  state: entries('/run/netrig'),
-  mounts: readFileSync('/proc/mounts', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes('nr.')),
-});
 
 /** The machine's own namespace. Counters and clocks are left out. */
 function ownNetwork(): Record<string, unknown> {

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
+import * as core from '../../src/core/until.ts';
 
 const PATIENCE_MS = 60_000;
 
 /** Waits for what must come true; how long it takes decides nothing. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!condition()) {
-    if (performance.now() > deadline) assert.fail(`it did not happen within ${PATIENCE_MS / 1000} s: ${what}`);
-    await sleep(20);
-  }
+  if (!(await core.until(condition, { withinMs: PATIENCE_MS }))) assert.fail(`it did not happen within ${PATIENCE_MS / 1000} s: ${what}`);
 }
