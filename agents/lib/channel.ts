@@ -2,10 +2,10 @@
  * How the agents of one system talk to each other: typed calls both ways over TLS with a pre-shared key (RFC 4279), so
  * that only agents of the same run can connect or listen in. A peer that is silent for too long is gone.
  */
-import { createHmac } from 'node:crypto';
 import { connect as connectTls, createServer, type Server, type TLSSocket } from 'node:tls';
 import { callsOverLines, type Calls } from '../../src/core/calls.ts';
 import { log } from './rpc.ts';
+import { derivedKey } from './secret.ts';
 
 const HEARTBEAT_MS = 200;
 /** Unless options say otherwise. */
@@ -15,8 +15,6 @@ const RECONNECT_MS = 200;
 export const CALL_TIMEOUT_MS = 15_000;
 /** Forward secrecy: the key of a run that is known later opens nothing. */
 const TLS = { ciphers: 'ECDHE-PSK-CHACHA20-POLY1305', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
-
-const keyOf = (secret: string): Buffer => createHmac('sha256', Buffer.from(secret, 'hex')).update('channel').digest();
 
 export interface Peer<Remote extends object> {
   readonly name: string;
@@ -93,7 +91,7 @@ export async function listen<Remote extends object>({
       ...TLS,
       pskCallback: (socket, identity) => {
         names.set(socket, identity);
-        return keyOf(secret);
+        return derivedKey(secret, 'channel');
       },
     },
     (socket) => {
@@ -156,7 +154,7 @@ export function connect<Remote extends object>({
       ...TLS,
       host: address,
       port,
-      pskCallback: () => ({ psk: keyOf(secret), identity: self }),
+      pskCallback: () => ({ psk: derivedKey(secret, 'channel'), identity: self }),
       checkServerIdentity: () => undefined,
     });
     current = socket;

@@ -1,6 +1,6 @@
 /** IPv4 and IPv6 addresses and prefixes as numbers: parsed, compared, mapped one to one, and looked up by longest match. Pure. */
 import { isIP } from 'node:net';
-import { ipBytes } from './openflow/bytes.ts';
+import { ipBytes } from './bytes.ts';
 
 export type Family = 4 | 6;
 export interface Address {

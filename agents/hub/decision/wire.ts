@@ -1,7 +1,8 @@
 /** What AINs and DMNs say to each other, byte by byte (native/ain.c has the same). Pure but for the clockless HMAC. */
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { addressBytes, addressFromBytes, type Address, type Family } from '../../lib/prefix.ts';
-import { macBytes } from '../../lib/openflow/bytes.ts';
+import { macBytes } from '../../lib/bytes.ts';
+import { derivedKey } from '../../lib/secret.ts';
 
 /** UDP port of DMNs, and of AINs. */
 export const DMN_PORT = 7801;
@@ -17,8 +18,7 @@ const MAGIC = 0x48;
 export const SEGMENT_BYTES = 1024;
 
 /** Key of a cell's data, from the secret of its run. A KeyObject: with a Buffer every message costs five times as much. */
-export const dataKey = (secret: string, cell: string): KeyObject =>
-  createSecretKey(createHmac('sha256', Buffer.from(secret, 'hex')).update(`hub data ${cell}`).digest());
+export const dataKey = (secret: string, cell: string): KeyObject => createSecretKey(derivedKey(secret, `hub data ${cell}`));
 
 export interface Header {
   readonly type: number;

@@ -2,7 +2,7 @@
  * What is done with a packet. Sources: OpenFlow Switch Specification 1.4.0, section 7.2.5; copying, connection tracking
  * and translation are Open vSwitch's (ovs-actions(7), include/openflow/nicira-ext.h).
  */
-import { ipBytes, padded, u16, u32, zeros } from './bytes.ts';
+import { ipBytes, padded, u16, u32, zeros } from '../bytes.ts';
 import { bitsOf, headerOf, valueTlv, type Field, type FieldValue } from './fields.ts';
 
 /** Ports that every switch has. */

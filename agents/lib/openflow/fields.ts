@@ -2,7 +2,7 @@
  * Fields of packets that flows match, and that actions set and copy, as OXM TLVs. Sources: OpenFlow Switch Specification
  * 1.4.0, section 7.2.2; registers, conntrack and tunnels are Open vSwitch's (ovs-fields(7)).
  */
-import { ipBytes, macBytes, prefixBytes, u16, u32, u64, zeros } from './bytes.ts';
+import { ipBytes, macBytes, prefixBytes, u16, u32, u64, zeros } from '../bytes.ts';
 
 const [BASIC, NICIRA] = [0x8000, 0x0001];
 

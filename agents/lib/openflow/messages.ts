@@ -1,6 +1,6 @@
 /** Messages of OpenFlow 1.4, which has bundles: changes that a switch makes all at once. Source: its specification, section 7. Pure. */
 import { actionBytes, PORTS, type Action, type SpecialPort } from './actions.ts';
-import { padded, u16, u32, u64, zeros } from './bytes.ts';
+import { padded, u16, u32, u64, zeros } from '../bytes.ts';
 import { matchBytes, type Match } from './fields.ts';
 
 export const VERSION = 5;

@@ -1,8 +1,8 @@
 /** The packet loop of a node: agents/replication/native/packetloop.c, commanded and listened to over its pipes. */
-import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { Helper } from '../../lib/helper.ts';
 import { log } from '../../lib/rpc.ts';
+import { derivedKey } from '../../lib/secret.ts';
 import { DATA_PORT, type Aim, type Directive, type LoopStatistics, type NodeId } from '../protocol.ts';
 
 export interface LoopEvents {
@@ -49,7 +49,7 @@ export class PacketLoop {
       command: [join(nativeDir, 'packetloop'), kind, String(self.id), self.bind, String(DATA_PORT)],
       onLine: (line) => loop.#hear(line),
     });
-    loop.#say(`key ${createHmac('sha256', Buffer.from(secret, 'hex')).update('data').digest('hex').slice(0, 32)}`);
+    loop.#say(`key ${derivedKey(secret, 'data').toString('hex', 0, 16)}`);
     return loop;
   }
 
