@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import test from 'ava';
 import { encodeOps, writeFlow, type Flow, type Op } from '../../agents/hub/decision/wire.ts';
 import { branchMac } from '../../agents/hub/model.ts';
-import { FastPath } from '../../agents/hub/nodes/ain.ts';
-import { macBytes } from '../../agents/lib/openflow/bytes.ts';
+import { startFastPath } from '../../agents/hub/nodes/ain.ts';
+import type { CommandHelper, TestRun } from '../../agents/lib/commandhelper.ts';
+import { macBytes } from '../../agents/lib/bytes.ts';
 import { addressBytes, addressFromBytes, formatAddress, parseAddress, type Address } from '../../agents/lib/prefix.ts';
 import { BUILD_DIR } from '../../src/core/paths.ts';
 
@@ -116,14 +117,19 @@ const flowOf = ({ source, destination, protocol, sourcePort = 0, destinationPort
   source: address(source),
   destination: address(destination),
 });
+/** An action as a DMN would send it. */
+const install = (path: CommandHelper, flow: Buffer, ops: Buffer): Promise<string> =>
+  path.ask('action', flow.toString('hex'), ops.toString('hex'));
+const run = (path: CommandHelper, frame: Buffer, count = 1): Promise<TestRun> => path.testRun(['run', count], frame);
+
 const VALID: Op = { op: 'valid', domain: 1, generation: 5 };
 const TO: Op = { op: 'output', to: OTHER, from: FAR, network: 2 };
 
 const skip = existsSync(join(BUILD_DIR, 'ain')) ? false : 'not built: lab/setup.sh --with-hub';
-const rig = (title: string, work: (path: FastPath) => Promise<void>): void =>
+const rig = (title: string, work: (path: CommandHelper) => Promise<void>): void =>
   (skip ? test.skip : test)(title, async () => {
     // A network namespace of its own: it makes a tap.
-    const path = await FastPath.start(BUILD_DIR, ['unshare', '--net']);
+    const path = await startFastPath(BUILD_DIR, ['unshare', '--net']);
     try {
       await path.ask('settings', 1, 'ab'.repeat(32), 7802, 60_000, 60_000, 100_000, 10_000);
       await path.ask('branch', BRANCH, 1, GATEWAY);
@@ -154,8 +160,8 @@ for (const [name, sent, translated] of [
   rig(`R1-29 ${name}: the source is another, all checksums are right, one hop less, and nothing else changes`, async (path) => {
     const before = frameOf(sent);
     assert.deepEqual(read(before).sums, [true, true]);
-    await path.install(writeFlow(flowOf(sent)), encodeOps([{ op: 'hop' }, { op: 'source', address: address(translated) }, TO, VALID]));
-    const { action, frame } = await path.run(before);
+    await install(path, writeFlow(flowOf(sent)), encodeOps([{ op: 'hop' }, { op: 'source', address: address(translated) }, TO, VALID]));
+    const { action, frame } = await run(path, before);
     assert.equal(action, REDIRECT);
     const [was, is] = [read(before), read(frame)];
     assert.deepEqual(is, { ...was, to: OTHER.replaceAll(':', ''), source: 'translated', ttl: 63 });
@@ -183,8 +189,8 @@ for (const [name, error, quoted, stand] of [
     const before = Buffer.concat([outer, carried]);
     assert.deepEqual(read(before).sums, [true, true]);
     const flow = { ...flowOf({ ...error, protocol }), sourcePort: 0, destinationPort: (type << 8) | 1 };
-    await path.install(writeFlow(flow), encodeOps([{ op: 'hop' }, { op: 'source', address: address(stand) }, TO, VALID]));
-    const { action, frame } = await path.run(before);
+    await install(path, writeFlow(flow), encodeOps([{ op: 'hop' }, { op: 'source', address: address(stand) }, TO, VALID]));
+    const { action, frame } = await run(path, before);
     assert.equal(action, REDIRECT);
     assert.deepEqual(read(frame).sums, [true, true]);
     const after = frame.subarray(14 + header + 8);
@@ -209,26 +215,26 @@ rig('both addresses and both ports; UDP without a checksum stays without', async
     TO,
     VALID,
   ];
-  await path.install(writeFlow(flowOf(sent)), encodeOps(ops));
-  const { frame } = await path.run(frameOf(sent));
+  await install(path, writeFlow(flowOf(sent)), encodeOps(ops));
+  const { frame } = await run(path, frameOf(sent));
   const { ports, destination } = read(frame);
   assert.deepEqual([ports, destination, frame.readUInt16BE(14 + 20 + 6)], [[1, 2], '0a000009', 0]);
   const summed = { ...sent, noSum: false };
-  assert.deepEqual(read((await path.run(frameOf(summed))).frame).sums, [true, true]);
+  assert.deepEqual(read((await run(path, frameOf(summed))).frame).sums, [true, true]);
 });
 
 rig(
   'from anybody but its gateway a branch takes nothing; what another AIN hands over is delivered; the rest is the kernel’s',
   async (path) => {
     const sent = { ...V4, ...PORTS, protocol: UDP };
-    await path.install(writeFlow(flowOf(sent)), encodeOps([{ op: 'hop' }, TO, VALID]));
-    assert.equal((await path.run(frameOf({ ...sent, from: OTHER }))).action, SHOT);
-    assert.equal((await path.run(frameOf({ ...sent, to: '02:00:00:00:00:ff' }))).action, OK);
-    const handed = await path.run(frameOf({ ...sent, to: FAR, from: PEER }));
+    await install(path, writeFlow(flowOf(sent)), encodeOps([{ op: 'hop' }, TO, VALID]));
+    assert.equal((await run(path, frameOf({ ...sent, from: OTHER }))).action, SHOT);
+    assert.equal((await run(path, frameOf({ ...sent, to: '02:00:00:00:00:ff' }))).action, OK);
+    const handed = await run(path, frameOf({ ...sent, to: FAR, from: PEER }));
     assert.equal(handed.action, REDIRECT);
     assert.equal(handed.frame.toString('hex', 0, 12), (OTHER + FAR).replaceAll(':', ''));
-    const { strangers } = await path.tally(1);
-    const { out } = await path.tally(2);
+    const { strangers } = await path.counts('tally', 1);
+    const { out } = await path.counts('tally', 2);
     assert.deepEqual([strangers, out], [1, 1]);
   },
 );
@@ -236,37 +242,38 @@ rig(
 rig('an action of older metadata, a hop too many, and a drop with its reason', async (path) => {
   const sent = { ...V4, ...PORTS, protocol: UDP };
   const flow = writeFlow(flowOf(sent));
-  await path.install(flow, encodeOps([{ op: 'hop' }, TO, VALID]));
-  assert.equal((await path.run(frameOf({ ...sent, ttl: 1 }))).action, SHOT);
+  await install(path, flow, encodeOps([{ op: 'hop' }, TO, VALID]));
+  assert.equal((await run(path, frameOf({ ...sent, ttl: 1 }))).action, SHOT);
   await path.ask('domain', 1, 6);
-  const missed = await path.run(frameOf(sent));
+  const missed = await run(path, frameOf(sent));
   assert.equal(missed.action, REDIRECT);
   assert.ok(missed.frame.equals(frameOf(sent)), 'it goes to a DMN as it came');
   for (const reason of ['no-route', 'denied'] as const) {
-    await path.install(
+    await install(
+      path,
       flow,
       encodeOps([
         { op: 'drop', reason },
         { ...VALID, generation: 6 },
       ]),
     );
-    assert.equal((await path.run(frameOf(sent))).action, SHOT);
+    assert.equal((await run(path, frameOf(sent))).action, SHOT);
   }
-  const { misses, expired, noRoute, denied } = await path.tally(1);
+  const { misses, expired, noRoute, denied } = await path.counts('tally', 1);
   assert.deepEqual([misses, expired, noRoute, denied], [1, 1, 1, 1]);
 });
 
 rig('a flood of new flows of one network is bounded, and takes nothing from another', async (path) => {
   await path.ask('settings', 1, 'ab'.repeat(32), 7802, 60_000, 60_000, 1, 10);
-  await path.run(frameOf({ ...V4, ...PORTS, protocol: UDP }), 100);
-  const { misses, shed } = await path.tally(1);
+  await run(path, frameOf({ ...V4, ...PORTS, protocol: UDP }), 100);
+  const { misses, shed } = await path.counts('tally', 1);
   assert.ok((misses ?? 0) <= 12 && (misses ?? 0) + (shed ?? 0) === 100, `${misses} asked, ${shed} dropped`);
-  assert.equal((await path.run(frameOf({ ...V4, ...PORTS, protocol: UDP, to: FAR, from: OTHER }))).action, REDIRECT);
+  assert.equal((await run(path, frameOf({ ...V4, ...PORTS, protocol: UDP, to: FAR, from: OTHER }))).action, REDIRECT);
 });
 
 rig('what an AIN does not know, or may not do, is no action', async (path) => {
   const flow = writeFlow(flowOf({ ...V4, ...PORTS, protocol: UDP }));
-  const refused = async (ops: Buffer) => assert.rejects(path.install(flow, ops), /action: Invalid argument/);
+  const refused = async (ops: Buffer) => assert.rejects(install(path, flow, ops), /action: Invalid argument/);
   await refused(Buffer.from([99, 0]));
   await refused(Buffer.from([6, 16, 1]));
   await refused(encodeOps([TO]));
@@ -278,5 +285,5 @@ rig('what an AIN does not know, or may not do, is no action', async (path) => {
   // To another AIN it hands packets at one of its branches, not to a gateway.
   await refused(encodeOps([{ op: 'output', to: OTHER, from: '00:00:00:00:00:00', network: 0 }, VALID]));
   await refused(encodeOps([...Array.from({ length: 33 }, (): Op => ({ ...TO, op: 'replica' })), TO, VALID]));
-  assert.equal((await path.counters())['installed'], 0);
+  assert.equal((await path.counts('counters'))['installed'], 0);
 });

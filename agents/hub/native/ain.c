@@ -26,7 +26,6 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -38,7 +37,9 @@
 #include <sys/random.h>
 #include <time.h>
 #include "action.h"
-#include "programs.h"
+#include "commands.h"
+#include "flow.h"
+#include "operations.h"
 
 enum { QUERY = 1, ACTION, PACKET, PROBE, PROBED };
 enum { HEADER_BYTES = 24, TAG_BYTES = 16, FLOW_BYTES = sizeof(struct flow), MAX_FRAME = 9216, MAX_MESSAGE = MAX_FRAME + 256 };
@@ -47,26 +48,17 @@ enum { MAX_MESSAGES_A_TURN = 64, MAX_DMNS = 32, WINDOW = 4096, MAX_ACTION_BYTES 
 enum { PROBE_MS = 100, MISSED_PROBES = 3 };
 /* Switches forget addresses after minutes. */
 enum { ANNOUNCE_PROBES = 100 };
-/* Operations of an action. */
-enum { OP_HOP = 1, OP_SOURCE, OP_DESTINATION, OP_SOURCE_PORT, OP_DESTINATION_PORT, OP_OUTPUT, OP_REPLICA, OP_DROP, OP_VALID };
-
 static struct { unsigned int number; unsigned char key[32]; } self;
 static struct settings settings;
 static uint64_t session, asked, probe_round;
 /* Least generations of domains, and the highest of them. */
 static unsigned int generations[MAX_DOMAINS], newest;
-static int tap_fd = -1, wire_fd = -1, frame_fd = -1;
+static int tap_fd = -1, wire_fd = -1;
 
 static struct dmn { unsigned int number, missed; int used; struct sockaddr_in address; uint64_t version; } dmns[MAX_DMNS];
-static struct branch branches[MAX_BRANCHES];
-static unsigned int branch_count;
-static unsigned char own_address[6];
-static unsigned char peer_addresses[MAX_PEERS][6];
-static unsigned int peer_count;
 
-/* Answers that have been heard: the last WINDOW queries, a bit each, by kind. */
-static unsigned char heard[2][WINDOW];
-static uint64_t heard_number[2][WINDOW];
+/* Answers that have been heard, of the last WINDOW queries, by kind. Queries are numbered from 1. */
+static uint64_t heard[2][WINDOW];
 
 /* Actions of several segments, as far as they have come. */
 static struct partial { uint64_t number; unsigned int total, got; unsigned char bytes[MAX_ACTION_BYTES]; } partials[REASSEMBLIES];
@@ -82,12 +74,6 @@ static uint64_t now_monotonic(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
 }
-
-static void put32(unsigned char *at, uint32_t v) { v = htonl(v); memcpy(at, &v, 4); }
-static void put64(unsigned char *at, uint64_t v) { put32(at, (uint32_t)(v >> 32)); put32(at + 4, (uint32_t)v); }
-static uint32_t get32(const unsigned char *at) { uint32_t v; memcpy(&v, at, 4); return ntohl(v); }
-static uint64_t get64(const unsigned char *at) { return (uint64_t)get32(at) << 32 | get32(at + 4); }
-static uint16_t get16(const unsigned char *at) { return (uint16_t)(at[0] << 8 | at[1]); }
 
 static void tag_of(const unsigned char *message, size_t length, unsigned char tag[TAG_BYTES])
 {
@@ -111,14 +97,6 @@ static void send_message(const struct dmn *to, unsigned char type, unsigned char
 	if (sendto(wire_fd, message, HEADER_BYTES + length + TAG_BYTES, 0, (const struct sockaddr *)&to->address, sizeof to->address) < 0) counts[COUNT_unasked]++;
 }
 
-static uint32_t hash_flow(const struct flow *f)
-{
-	/* FNV-1a. */
-	uint32_t h = 2166136261u;
-	for (size_t i = 0; i < sizeof *f; i++) h = (h ^ ((const unsigned char *)f)[i]) * 16777619u;
-	return h;
-}
-
 /*
  * By the flow, of those that answer probes and follow the metadata that rules here (if there are none, of all that answer): the one
  * with the highest weight, so that a loss moves only its own flows.
@@ -137,54 +115,6 @@ static const struct dmn *dmn_for(const struct flow *f)
 		if (!best || weight > most) best = d, most = weight;
 	}
 	return best;
-}
-
-static const struct branch *branch_at(const unsigned char address[6])
-{
-	for (unsigned int i = 0; i < branch_count; i++) if (!memcmp(branches[i].address, address, 6)) return &branches[i];
-	return NULL;
-}
-
-/* As the program in the kernel reads it. 0: it has no flow. */
-static int flow_of(const unsigned char *packet, size_t length, uint32_t network, struct flow *f)
-{
-	size_t at;
-	memset(f, 0, sizeof *f);
-	f->network = network;
-	if (length >= 20 && packet[0] == 0x45) {
-		f->family = 4;
-		f->protocol = packet[9];
-		memcpy(f->source, packet + 12, 4);
-		memcpy(f->destination, packet + 16, 4);
-		at = 20;
-		if (get16(packet + 6) & 0x1fff) return f->part = FRAGMENT, 1;
-	} else if (length >= 40 && packet[0] >> 4 == 6) {
-		f->family = 6;
-		f->protocol = packet[6];
-		memcpy(f->source, packet + 8, 16);
-		memcpy(f->destination, packet + 24, 16);
-		at = 40;
-		if (f->protocol == 0 || f->protocol == 43 || f->protocol == 60) return 0;
-		if (f->protocol == 44) {
-			if (length < 48) return 0;
-			f->protocol = packet[40];
-			at = 48;
-			if (get16(packet + 42) & 0xfff8) return f->part = FRAGMENT, 1;
-		}
-	} else {
-		return 0;
-	}
-	if (f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP) {
-		if (length < at + 4) return 0;
-		memcpy(&f->source_port, packet + at, 2);
-		memcpy(&f->destination_port, packet + at + 2, 2);
-	} else if (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMPV6) {
-		if (length < at + 6) return 0;
-		unsigned char type = packet[at];
-		memcpy(&f->destination_port, packet + at, 2);
-		if (type == 8 || type == 0 || type == 128 || type == 129) memcpy(&f->source_port, packet + at + 4, 2);
-	}
-	return 1;
 }
 
 /* E1, E2: the packet is the query. */
@@ -218,86 +148,12 @@ static void missed(void)
 /* An answer is heard once, and only to a query that was asked not long ago. `kind` 0: action, 1: packet. */
 static int is_new(int kind, uint64_t number)
 {
-	size_t slot = number % WINDOW;
-	if (number == 0 || number > asked || asked - number >= WINDOW) return 0;
-	return heard_number[kind][slot] != number || !heard[kind][slot];
+	return number > 0 && number <= asked && asked - number < WINDOW && heard[kind][number % WINDOW] != number;
 }
 
 static void mark(int kind, uint64_t number)
 {
-	heard_number[kind][number % WINDOW] = number;
-	heard[kind][number % WINDOW] = 1;
-}
-
-static int is_own(const unsigned char address[6])
-{
-	return !memcmp(address, own_address, 6) || branch_at(address);
-}
-
-/* Where a packet may go: to the network's own gateway from its branch here, or to a branch of another AIN from this AIN's own address. */
-static int read_output(const unsigned char *at, struct output *o)
-{
-	memcpy(o->to, at, 6);
-	memcpy(o->from, at + 6, 6);
-	o->network = get32(at + 12);
-	if (o->network >= MAX_NETWORKS || !is_own(o->from)) return -1;
-	/* Addresses of branches begin with "hu" (model.ts). */
-	if (o->network == 0) return memcmp(o->from, own_address, 6) || memcmp(o->to, "\x02hu", 3) || branch_at(o->to) ? -1 : 0;
-	const struct branch *b = branch_at(o->from);
-	return b && b->network == o->network && !memcmp(b->gateway, o->to, 6) ? 0 : -1;
-}
-
-/* A list of operations becomes an action, if each of them is one that an AIN knows, and may do. */
-static int compile_action(const struct flow *f, const unsigned char *at, size_t length, struct action *a, struct group *g)
-{
-	size_t address = f->family == 4 ? 4 : 16;
-	int outputs = 0, valid = 0;
-	memset(a, 0, sizeof *a);
-	while (length >= 2) {
-		unsigned char op = at[0];
-		size_t size = at[1];
-		at += 2;
-		length -= 2;
-		if (size > length) return -1;
-		switch (op) {
-		case OP_HOP:
-			if (size != 0) return -1;
-			break;
-		case OP_SOURCE: case OP_DESTINATION:
-			if (size != address) return -1;
-			memcpy(op == OP_SOURCE ? a->source : a->destination, at, size);
-			a->does |= op == OP_SOURCE ? SET_SOURCE : SET_DESTINATION;
-			break;
-		case OP_SOURCE_PORT: case OP_DESTINATION_PORT:
-			if (size != 2) return -1;
-			memcpy(op == OP_SOURCE_PORT ? &a->source_port : &a->destination_port, at, 2);
-			a->does |= op == OP_SOURCE_PORT ? SET_SOURCE_PORT : SET_DESTINATION_PORT;
-			break;
-		case OP_OUTPUT:
-			if (size != 16 || outputs++ || read_output(at, &a->output) < 0) return -1;
-			break;
-		case OP_REPLICA:
-			if (size != 16 || a->replicas >= MAX_REPLICAS || read_output(at, &g->outputs[a->replicas]) < 0) return -1;
-			a->replicas++;
-			a->does |= REPLICATE;
-			break;
-		case OP_DROP:
-			if (size != 1 || outputs++) return -1;
-			a->does |= DROP;
-			a->output.network = at[0];
-			break;
-		case OP_VALID:
-			if (size != 8 || (a->domain = get32(at)) >= MAX_DOMAINS) return -1;
-			a->generation = get32(at + 4);
-			valid = 1;
-			break;
-		default:
-			return -1;
-		}
-		at += size;
-		length -= size;
-	}
-	return length == 0 && outputs == 1 && valid ? 0 : -1;
+	heard[kind][number % WINDOW] = number;
 }
 
 /* E4, E5. -1: it is no action that this AIN may execute. */
@@ -445,35 +301,16 @@ static void hear(void)
 	}
 }
 
-/* Switches learn where a branch is from a frame of its own, as they do of a host that says hello; else they flood what is sent to it. */
-static void announce(const struct branch *b)
-{
-	unsigned char frame[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)settings.hub, .sll_halen = 6 };
-	if (frame_fd < 0 && (frame_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) < 0) return;
-	memcpy(frame + 6, b->address, 6);
-	/* IEEE 802's number for local experiments: nobody reads it. */
-	frame[12] = 0x88;
-	frame[13] = 0xb5;
-	sendto(frame_fd, frame, sizeof frame, 0, (struct sockaddr *)&to, sizeof to);
-}
-
 static void probe(void)
 {
 	unsigned char message[HEADER_BYTES + TAG_BYTES];
-	if (probe_round++ % ANNOUNCE_PROBES == 0) for (unsigned int i = 0; i < branch_count; i++) announce(&branches[i]);
+	if (probe_round++ % ANNOUNCE_PROBES == 0) for (unsigned int i = 0; i < branch_count; i++) announce(settings.hub, &branches[i]);
 	for (int i = 0; i < MAX_DMNS; i++) {
 		if (!dmns[i].used) continue;
 		if (dmns[i].missed < MISSED_PROBES) dmns[i].missed++;
 		counts[COUNT_probes]++;
 		send_message(&dmns[i], PROBE, 0, probe_round, message, 0);
 	}
-}
-
-static int mac_of(const char *text, unsigned char mac[6])
-{
-	char end;
-	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5], &end) == 6 ? 0 : (errno = EINVAL, refuse(text));
 }
 
 static int open_wire(unsigned short port)
@@ -551,35 +388,10 @@ static int attach(const char *device)
 	return put_settings() < 0 || attach_program("misses", "hub_in", INCOMING) < 0 || attach_program(device, "hub_in", INCOMING) < 0 ? -1 : 0;
 }
 
-static int add_branch(char **w)
-{
-	struct branch b = { .network = (unsigned int)strtoul(w[1], NULL, 10) };
-	if (mac_of(w[0], b.address) < 0 || mac_of(w[2], b.gateway) < 0) return -1;
-	if (b.network == 0 || b.network >= MAX_NETWORKS || branch_count == MAX_BRANCHES) return errno = ERANGE, refuse("branch");
-	struct branch *known = (struct branch *)branch_at(b.address);
-	*(known ? known : &branches[branch_count++]) = b;
-	announce(&b);
-	return set_entry("branches", b.address, &b, 1);
-}
-
-static int remove_branch(const char *text)
-{
-	unsigned char address[6];
-	if (mac_of(text, address) < 0) return -1;
-	for (unsigned int i = 0; i < branch_count; i++) {
-		if (memcmp(branches[i].address, address, 6)) continue;
-		branches[i] = branches[--branch_count];
-		break;
-	}
-	return set_entry("branches", address, NULL, 0);
-}
-
 static int add_peer(const char *text)
 {
-	unsigned int one = 1;
-	if (peer_count == MAX_PEERS) return errno = ERANGE, refuse("peer");
-	if (mac_of(text, peer_addresses[peer_count]) < 0) return -1;
-	return set_entry("peers", peer_addresses[peer_count++], &one, 1);
+	unsigned char address[6];
+	return mac_of(text, address) < 0 ? -1 : set_entry("peers", address, &(unsigned int){ 1 }, 1);
 }
 
 static int add_dmn(char **w)
@@ -671,16 +483,13 @@ static void dump(void)
 
 static int obey(char *line, int *answered)
 {
-	static const struct { const char *name; int words; } known[] = { { "settings", 7 }, { "attach", 1 }, { "branch", 3 }, { "unbranch", 1 }, { "peer", 1 }, { "dmn", 3 }, { "nodmn", 1 }, { "domain", 2 }, { "flush", 0 }, { "counters", 0 }, { "tally", 1 }, { "dump", 0 }, { "run", 2 }, { "action", 2 }, { "forget", 1 }, { "detach", 0 } };
-	char *w[8] = { 0 }, *command = strtok(line, " ");
-	size_t which = 0;
-	while (which < sizeof known / sizeof *known && (!command || strcmp(command, known[which].name))) which++;
-	if (which == sizeof known / sizeof *known) return errno = EINVAL, refuse("unknown command");
-	for (int i = 0; i < known[which].words; i++) if (!(w[i] = strtok(NULL, " "))) return errno = EINVAL, refuse("incomplete command");
-	switch (which) {
+	static const struct command known[] = { { "settings", 7 }, { "attach", 1 }, { "branch", 3 }, { "unbranch", 1 }, { "peer", 1 }, { "dmn", 3 }, { "nodmn", 1 }, { "domain", 2 }, { "flush", 0 }, { "counters", 0 }, { "tally", 1 }, { "dump", 0 }, { "run", 2 }, { "action", 2 }, { "forget", 1 }, { "detach", 0 } };
+	char *w[8] = { 0 };
+	switch (read_command(line, known, sizeof known / sizeof *known, w)) {
+	case -1: return -1;
 	case 0: return configure(w);
 	case 1: return attach(w[0]);
-	case 2: return add_branch(w);
+	case 2: return add_branch(settings.hub, w);
 	case 3: return remove_branch(w[0]);
 	case 4: return add_peer(w[0]);
 	case 5: return add_dmn(w);

@@ -23,7 +23,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include "forward.h"
-#include "programs.h"
+#include "commands.h"
 
 enum { SETS = 2, SET_SLOTS = MAX_TABLES * MAX_SLOTS };
 
@@ -105,15 +105,12 @@ static void counters(void)
 
 static int obey(char *line, int *answered)
 {
-	static const struct { const char *name; int words; } known[] = { { "settings", 10 }, { "attach", 2 }, { "peer", 2 }, { "threat", 2 }, { "table", 2 }, { "slot", 8 }, { "commit", 1 }, { "counters", 0 }, { "detach", 0 }, { "run", 3 }, { "own", 2 }, { "dump", 1 } };
-	char *w[11] = { 0 }, *command = strtok(line, " ");
+	static const struct command known[] = { { "settings", 10 }, { "attach", 2 }, { "peer", 2 }, { "threat", 2 }, { "table", 2 }, { "slot", 8 }, { "commit", 1 }, { "counters", 0 }, { "detach", 0 }, { "run", 3 }, { "own", 2 }, { "dump", 1 } };
+	char *w[11] = { 0 };
 	struct prefix prefix;
 	unsigned int number;
-	size_t which = 0;
-	while (which < sizeof known / sizeof *known && (!command || strcmp(command, known[which].name))) which++;
-	if (which == sizeof known / sizeof *known) return errno = EINVAL, refuse("unknown command");
-	for (int i = 0; i < known[which].words; i++) if (!(w[i] = strtok(NULL, " "))) return errno = EINVAL, refuse("incomplete command");
-	switch (which) {
+	switch (read_command(line, known, sizeof known / sizeof *known, w)) {
+	case -1: return -1;
 	case 0: return configure(w);
 	case 1: return attach_program(w[0], w[1], strcmp(w[1], "server_out") ? INCOMING : OUTGOING);
 	case 2: return address_of(w[0], &number) < 0 ? -1 : set_entry("peers", &number, &(unsigned int){ 1 }, !strcmp(w[1], "on"));
