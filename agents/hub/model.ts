@@ -98,6 +98,11 @@ export interface Ain {
   readonly mac: string;
 }
 
-/** Address of a network's branch at an AIN: "hu", the AIN, the network. */
+/** Addresses of branches begin so: "hu" (native/ain.c). */
+const BRANCHES = '02:68:75';
+
+/** Address of a network's branch at an AIN. */
 export const branchMac = (ain: number, network: number): string =>
-  [0x02, 0x68, 0x75, ain, network >> 8, network & 0xff].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  [BRANCHES, ...[ain, network >> 8, network & 0xff].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
+
+export const isBranch = (mac: string): boolean => mac.startsWith(BRANCHES);

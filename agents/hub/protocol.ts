@@ -1,4 +1,7 @@
-/** What the nodes of a hub call at each other (lib/channel.ts). */
+/** What the nodes of a hub call at each other (lib/channel.ts), and what hosts log. */
+import { Type } from 'typebox';
+import { nullable } from '../../src/core/config/parts.ts';
+import type { Described } from '../../src/core/readonly.ts';
 import type { Metadata } from './model.ts';
 
 /** Of DMNs, AINs and gateways, for the control plane. */
@@ -9,3 +12,17 @@ export interface FollowerFunctions {
 
 /** Of the control plane, for those that follow it. */
 export type ControlFunctions = Record<string, never>;
+
+/** One probe of a host, as its log has it (event "probes"). */
+export const probeRow = Type.Object({
+  to: Type.String(),
+  protocol: Type.Enum(['tcp', 'udp']),
+  sentMs: Type.Number(),
+  /** Host that answered; null: nobody did. */
+  by: nullable(Type.String()),
+  /** Until the answer. */
+  us: nullable(Type.Number()),
+  /** What came back is what was sent. */
+  intact: Type.Boolean(),
+});
+export type ProbeRow = Described<typeof probeRow>;

@@ -1,6 +1,7 @@
 /** Addresses that would be ambiguous, and mappings that make them unique (R1 section 3, overlap handling). Pure. */
-import { bitsOf, contains, formatPrefix, overlap, prefixOf, type Prefix } from '../../lib/prefix.ts';
+import { bitsOf, formatPrefix, overlap, prefixOf, type Prefix } from '../../lib/prefix.ts';
 import type { Attachment, Mapping, Metadata, Network } from '../model.ts';
+import { translationsFor, untranslated, type Translation } from '../seen.ts';
 
 /** Ranges that two networks have in common. */
 export interface Overlap {
@@ -31,10 +32,8 @@ export interface Conflict {
   readonly range: string;
 }
 
-interface Seen {
+interface Seen extends Translation {
   readonly network: string;
-  readonly real: Prefix;
-  readonly as: Prefix;
 }
 
 /** In the order of attachments: of two networks that cannot be told apart, it is the later one that conflicts. */
@@ -70,13 +69,9 @@ const isVisible = (other: Attachment, viewer: Attachment): boolean =>
   other.network !== viewer.network && other.propagates.includes(viewer.domain);
 
 function seenBy({ mappings }: Metadata, network: Network, viewer: string): Seen[] {
-  const own = mappings.filter((m) => m.network === network.name && m.approved && (m.viewers === null || m.viewers.includes(viewer)));
-  const stand = own.map((m) => ({ network: network.name, real: prefixOf(m.real), as: prefixOf(m.as) }));
-  const bare = network.prefixes
-    .map(prefixOf)
-    .filter((p) => !stand.some((s) => contains(s.real, p) && s.real.length <= p.length))
-    .map((p) => ({ network: network.name, real: p, as: p }));
-  return [...stand, ...bare];
+  const translations = translationsFor(mappings, network.name, viewer);
+  const bare = untranslated(network, translations).map((p) => ({ real: p, as: p }));
+  return [...translations, ...bare].map((seen) => ({ network: network.name, ...seen }));
 }
 
 /** A prefix of the pool that nothing in the hub has. undefined: the pool is exhausted. */

@@ -1,11 +1,7 @@
 /** What every network sees of the others: the hub's metadata, compiled for decisions and for the networks' own routes. Pure. */
 import { contains, mapped, overlap, prefixOf, PrefixTable, type Address, type Prefix } from '../../lib/prefix.ts';
-import type { Domain, Mapping, Metadata, Network } from '../model.ts';
-
-export interface Translation {
-  readonly real: Prefix;
-  readonly as: Prefix;
-}
+import type { Domain, Metadata, Network } from '../model.ts';
+import { translationsFor, untranslated, type Translation } from '../seen.ts';
 
 /** Where packets of a network to a prefix go. `to` null: nowhere. */
 export interface Way {
@@ -35,15 +31,11 @@ export function viewsOf(metadata: Metadata): Views {
   const networks = new Map(metadata.networks.map((n) => [n.name, n]));
   const domains = new Map(metadata.domains.map((d) => [d.name, d]));
   const attached = metadata.attachments.filter((a) => a.state === 'attached');
-  const inUse = Map.groupBy(
-    metadata.mappings.filter((m) => m.approved),
-    (m) => m.network,
-  );
   const cache = new Map<string, readonly Translation[]>();
   const translations = (of: string, viewer: string): readonly Translation[] => {
     const key = `${of} ${viewer}`;
     let found = cache.get(key);
-    if (!found) cache.set(key, (found = (inUse.get(of) ?? []).filter((m) => isSeenBy(m, viewer)).map(translationOf)));
+    if (!found) cache.set(key, (found = translationsFor(metadata.mappings, of, viewer)));
     return found;
   };
   const views = attached.flatMap((attachment): View[] => {
@@ -54,11 +46,9 @@ export function viewsOf(metadata: Metadata): Views {
     const others = attached.filter((a) => a.network !== network.name && a.propagates.includes(domain.name));
     for (const other of others.flatMap((a) => networks.get(a.network) ?? [])) {
       const seen = translations(other.name, network.name);
-      for (const prefix of other.prefixes.map(prefixOf)) {
-        // What the network has itself it never reaches elsewhere under the same address.
-        if (seen.some((t) => contains(t.real, prefix) && t.real.length <= prefix.length) || own.some((o) => overlap(o, prefix))) continue;
-        ways.set(prefix, { to: other, translation: null });
-      }
+      // What the network has itself it never reaches elsewhere under the same address.
+      for (const prefix of untranslated(other, seen))
+        if (!own.some((o) => overlap(o, prefix))) ways.set(prefix, { to: other, translation: null });
       for (const translation of seen) ways.set(translation.as, { to: other, translation });
     }
     for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
@@ -77,9 +67,6 @@ export function viewsOf(metadata: Metadata): Views {
     translations,
   };
 }
-
-const isSeenBy = ({ viewers }: Mapping, viewer: string): boolean => viewers === null || viewers.includes(viewer);
-const translationOf = ({ real, as }: Mapping): Translation => ({ real: prefixOf(real), as: prefixOf(as) });
 
 export type Verdict =
   | { readonly kind: 'send'; readonly to: Network; readonly source: Address | null; readonly destination: Address | null }

@@ -9,20 +9,12 @@ import type { NodeRole } from '../../lib/role.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { BEACON_PORT, type AgentConfig } from '../config.ts';
 import { HOST_OPERATIONS, refuse } from '../operations.ts';
+import type { ProbeRow } from '../protocol.ts';
 
 /** What does not answer within this is not reached. */
 const ANSWER_MS = 1000;
 
-/** One probe, as it is logged. `by` null: nobody answered. `us`: until the answer. */
-export interface ProbeRow {
-  readonly to: string;
-  readonly protocol: 'tcp' | 'udp';
-  readonly sentMs: number;
-  readonly by: string | null;
-  readonly us: number | null;
-  /** A datagram came back as it was sent. */
-  readonly intact: boolean;
-}
+type Answer = Pick<ProbeRow, 'by' | 'us' | 'intact'>;
 
 /** Answers a datagram with its own name and the datagram's first bytes; a connection with its name. */
 function beacons(name: string): { stop(): void; counters: { asked: number } } {
@@ -51,7 +43,7 @@ function beacons(name: string): { stop(): void; counters: { asked: number } } {
 
 const nowUs = (): number => performance.now() * 1000;
 
-function askTcp(to: string): Promise<{ by: string | null; us: number | null; intact: boolean }> {
+function askTcp(to: string): Promise<Answer> {
   const startUs = nowUs();
   return new Promise((resolve) => {
     let text = '';
@@ -81,7 +73,7 @@ class UdpProber {
     this.#socket.on('error', () => undefined);
   }
 
-  ask(to: string, bytes: number): Promise<{ by: string | null; us: number | null; intact: boolean }> {
+  ask(to: string, bytes: number): Promise<Answer> {
     const number = ++this.#next;
     const sent = Buffer.alloc(bytes, number & 0xff);
     sent.writeUInt32BE(number);

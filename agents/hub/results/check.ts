@@ -10,6 +10,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
+import { ainDevices } from './ains.ts';
 import { framesAt, type SeenFrame } from './frames.ts';
 import { crossed, early, handedOver, outageUs, largestAction, passages, sourcesOf } from './measures.ts';
 import { probesOf } from './probes.ts';
@@ -205,12 +206,5 @@ const gatewayOf = ({ lab }: CellEvidence, at: string): string => {
   const [node, name] = at.split(':');
   return lab.fabric.nodes.find((n) => n.name === node)?.interfaces.find((i) => i.name === name)?.mac ?? '';
 };
-
-/** Addresses of AINs' devices, as the topology gives them. */
-function ainDevices({ lab }: CellEvidence): ReadonlySet<string> {
-  const config = lab.systems.find((s) => s.name === 'hub')?.config as { ains?: object } | undefined;
-  const ains = Object.keys(config?.ains ?? {});
-  return new Set(lab.fabric.nodes.filter((n) => ains.includes(n.name)).flatMap((n) => n.interfaces.map((i) => i.mac)));
-}
 
 export const checks: readonly Check<Keys>[] = [trafficHub];

@@ -1,10 +1,7 @@
 /** What captures say of a hub's decisions and paths. Pure. */
+import { isBranch } from '../model.ts';
 import type { Message, SeenFrame } from './frames.ts';
 import type { Probe } from './probes.ts';
-
-/** Addresses of branches begin so (model.ts). */
-const BRANCH = '02:68:75:';
-const isBranch = (mac: string): boolean => mac.startsWith(BRANCH);
 
 /** From one AIN to a branch of another. `ains`: addresses of AINs' own devices. */
 export const handedOver = (frames: readonly SeenFrame[], ains: ReadonlySet<string>): number =>

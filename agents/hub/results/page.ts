@@ -11,6 +11,7 @@ import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { partsOf, type Part } from '../../../src/report/parts.ts';
 import { metadata } from '../model.ts';
+import { ainDevices, ainsOf } from './ains.ts';
 import { framesAt } from './frames.ts';
 import { passages } from './measures.ts';
 import { probesOf, type Probe } from './probes.ts';
@@ -61,9 +62,7 @@ const KINDS = ['first', 'later'] as const;
 function decisions(parts: readonly Part[]): VNode | null {
   const values = new Map(KINDS.map((kind) => [kind, [] as number[]]));
   for (const { evidence, phase } of parts) {
-    const config = evidence.lab.systems.find((s) => s.name === 'hub')?.config as { ains?: object } | undefined;
-    const ains = Object.keys(config?.ains ?? {});
-    const devices = new Set(evidence.lab.fabric.nodes.filter((n) => ains.includes(n.name)).flatMap((n) => n.interfaces.map((i) => i.mac)));
+    const [ains, devices] = [ainsOf(evidence), ainDevices(evidence)];
     for (const { at } of evidence.captures.filter((c) => ains.includes(c.at.split(':')[0] ?? ''))) {
       const frames = framesAt(evidence, at, phase);
       if (typeof frames === 'string') continue;

@@ -1,35 +1,20 @@
 /** What hosts asked, and who answered: their own logs. Beacons name their host, so that an answer cannot be somebody else's. */
 import { Type } from 'typebox';
-import { nullable } from '../../../src/core/config/parts.ts';
 import { conform } from '../../../src/core/json.ts';
 import { agentLog, logAheadMs } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
 import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
+import { probeRow, type ProbeRow } from '../protocol.ts';
 
-const rows = Type.Array(
-  Type.Object({
-    to: Type.String(),
-    protocol: Type.Enum(['tcp', 'udp']),
-    sentMs: Type.Number(),
-    by: nullable(Type.String()),
-    us: nullable(Type.Number()),
-    intact: Type.Boolean(),
-  }),
-);
+const rows = Type.Array(probeRow);
 
-export interface Probe {
+export interface Probe extends Omit<ProbeRow, 'sentMs' | 'us'> {
   readonly from: string;
-  readonly to: string;
-  readonly protocol: 'tcp' | 'udp';
   readonly atUs: number;
-  /** Host that answered; null: nobody did. */
-  readonly by: string | null;
   /** Until the answer; Infinity: there was none. */
   readonly us: number;
-  /** What came back is what was sent. */
-  readonly intact: boolean;
 }
 
 /** In the order of time, from the start of the phase. */

@@ -1,19 +1,16 @@
 /** Hosts that are not answered, or by others; packets that go other ways, to others, later, or by more decisions than they need. */
 import { join } from 'node:path';
+import { branchMac, isBranch } from '../../../agents/hub/model.ts';
+import type { ProbeRow } from '../../../agents/hub/protocol.ts';
 import { dissect } from '../../../agents/hub/results/frames.ts';
+import { macText } from '../../../agents/lib/mac.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { readFrames } from '../frames.ts';
 import { answers, captures, flows, logs, of, reworded, type Spoil } from './spoil.ts';
 
-interface Row {
-  readonly to: string;
-  readonly by: string | null;
-  readonly us: number | null;
-  readonly intact: boolean;
-}
-const probes = (e: CellEvidence, folder: string, change: (row: Row) => Row): CellEvidence =>
-  logs(folder, e, (line) => (line['event'] === 'probes' ? [{ ...line, probes: (line['probes'] as Row[]).map(change) }] : [line]));
+const probes = (e: CellEvidence, folder: string, change: (row: ProbeRow) => ProbeRow): CellEvidence =>
+  logs(folder, e, (line) => (line['event'] === 'probes' ? [{ ...line, probes: (line['probes'] as ProbeRow[]).map(change) }] : [line]));
 
 const SECOND = 1e9;
 const later = (frame: Frame, ns: number): Frame => {
@@ -29,7 +26,6 @@ const rewritten = (f: Frame, change: (bytes: Buffer) => void): Frame => {
 };
 /** Of an IPv4 header behind an Ethernet header. */
 const SOURCE = 14 + 12;
-const BRANCH = '026875';
 
 export const hub: readonly Spoil[] = of('hub', [
   { name: 'nobody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: null, us: null, intact: false })) },
@@ -82,7 +78,7 @@ export const hub: readonly Spoil[] = of('hub', [
     name: 'packets stay in AINs',
     spoil: (e, folder) =>
       captures(folder, e, (frames) =>
-        inOrder(frames.map((f) => (f.bytes.toString('hex', 0, 3) === BRANCH || messageType(f) !== undefined ? f : later(f, 50e6)))),
+        inOrder(frames.map((f) => (isBranch(macText(f.bytes, 0)) || messageType(f) !== undefined ? f : later(f, 50e6)))),
       ),
   },
   {
@@ -90,7 +86,7 @@ export const hub: readonly Spoil[] = of('hub', [
     spoil: (e, folder) => {
       const { mac = '' } = e.lab.fabric.nodes.find((n) => n.name === 'a2')?.interfaces[0] ?? {};
       return captures(folder, e, (frames) =>
-        frames.map((f) => rewritten(f, (b) => b.write(`${BRANCH}010001${mac.replaceAll(':', '')}`, 0, 'hex'))),
+        frames.map((f) => rewritten(f, (b) => b.write(`${branchMac(1, 1)}${mac}`.replaceAll(':', ''), 0, 'hex'))),
       );
     },
   },
