@@ -114,6 +114,8 @@ export type Op =
   | { readonly op: 'source-port' | 'destination-port'; readonly port: number }
   | ({ readonly op: 'output' | 'replica' } & Output)
   | { readonly op: 'drop'; readonly reason: 'no-route' | 'denied' }
+  /** Every packet of the flow is asked for: the action is only for those that come back. */
+  | { readonly op: 'ask' }
   | { readonly op: 'valid'; readonly domain: number; readonly generation: number };
 
 const OPS: Record<Op['op'], number> = {
@@ -126,12 +128,14 @@ const OPS: Record<Op['op'], number> = {
   replica: 7,
   drop: 8,
   valid: 9,
+  ask: 10,
 };
 const REASONS = { 'no-route': 0, denied: 1 } as const;
 
 function operand(op: Op): Buffer {
   switch (op.op) {
     case 'hop':
+    case 'ask':
       return Buffer.alloc(0);
     case 'source':
     case 'destination':

@@ -8,8 +8,8 @@ enum {
 	DEFAULT_ACTIONS = 1 << 17
 };
 
-/* What an action does. */
-enum { SET_SOURCE = 1, SET_DESTINATION = 2, SET_SOURCE_PORT = 4, SET_DESTINATION_PORT = 8, DROP = 16, REPLICATE = 32 };
+/* What an action does. ASK: only to packets that come back from a DMN, which sees every packet of the flow. */
+enum { SET_SOURCE = 1, SET_DESTINATION = 2, SET_SOURCE_PORT = 4, SET_DESTINATION_PORT = 8, DROP = 16, REPLICATE = 32, ASK = 64 };
 /* What of a packet has no ports: a fragment that is not the first. */
 enum { WHOLE, FRAGMENT };
 

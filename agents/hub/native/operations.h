@@ -2,7 +2,7 @@
 #pragma once
 #include "branches.h"
 
-enum { OP_HOP = 1, OP_SOURCE, OP_DESTINATION, OP_SOURCE_PORT, OP_DESTINATION_PORT, OP_OUTPUT, OP_REPLICA, OP_DROP, OP_VALID };
+enum { OP_HOP = 1, OP_SOURCE, OP_DESTINATION, OP_SOURCE_PORT, OP_DESTINATION_PORT, OP_OUTPUT, OP_REPLICA, OP_DROP, OP_VALID, OP_ASK };
 
 static int is_own(const unsigned char address[6])
 {
@@ -60,6 +60,10 @@ static int compile_action(const struct flow *f, const unsigned char *at, size_t 
 			if (size != 1 || outputs++) return -1;
 			a->does |= DROP;
 			a->output.network = at[0];
+			break;
+		case OP_ASK:
+			if (size != 0) return -1;
+			a->does |= ASK;
 			break;
 		case OP_VALID:
 			if (size != 8 || (a->domain = get32(at)) >= MAX_DOMAINS) return -1;
