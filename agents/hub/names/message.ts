@@ -1,0 +1,184 @@
+/** DNS messages (RFC 1035): addresses in an answer become what its asker sees, in place. Pure. */
+import { addressBytes, addressFromBytes, type Address } from '../../lib/prefix.ts';
+
+/** What an address of an answer is for its asker: itself, another one, or nothing that can be told. */
+export type Seen = 'same' | 'ambiguous' | Address;
+
+export type Outcome =
+  /** No address in it changes: it passes as it is, byte for byte. */
+  | { readonly kind: 'same' }
+  | { readonly kind: 'changed'; readonly message: Buffer }
+  /** An address of it cannot be told, or its signatures cannot be taken out. */
+  | { readonly kind: 'ambiguous' }
+  | { readonly kind: 'malformed' };
+
+const HEADER_BYTES = 12;
+const [A, AAAA, RRSIG, SVCB, HTTPS] = [1, 28, 46, 64, 65];
+/** Of service bindings (RFC 9460): hints of addresses, and their bytes. */
+const HINTS: ReadonlyMap<number, number> = new Map([
+  [4, 4],
+  [6, 16],
+]);
+/** Types whose data may have compressed names (RFC 3597 section 4): bytes before the first name, and the number of names. */
+const COMPRESSED: ReadonlyMap<number, readonly [number, number]> = new Map([
+  [2, [0, 1]], // NS
+  [5, [0, 1]], // CNAME
+  [6, [0, 2]], // SOA
+  [12, [0, 1]], // PTR
+  [15, [2, 1]], // MX
+  [17, [0, 2]], // RP
+  [18, [2, 1]], // AFSDB
+  [21, [2, 1]], // RT
+  [33, [6, 1]], // SRV
+  [39, [0, 1]], // DNAME
+]);
+const FLAGS = { response: 0x8000, truncated: 0x0200, authentic: 0x0020 } as const;
+const SERVER_FAILURE = 2;
+
+interface Resource {
+  readonly start: number;
+  readonly end: number;
+  /** 1: answer, 2: authority, 3: additional. */
+  readonly section: number;
+  readonly type: number;
+  readonly ttlAt: number;
+  readonly dataAt: number;
+}
+
+class Malformed extends Error {}
+
+/** Where a name ends, and where in it a pointer is. It is not followed: what does not end with the message is none. */
+function passName(m: Buffer, from: number, pointers: number[]): number {
+  let at = from;
+  for (;;) {
+    const length = m[at];
+    if (length === undefined) throw new Malformed();
+    if (length === 0) return at + 1;
+    if (length >= 0xc0) {
+      // It leads back (RFC 1035 section 4.1.4).
+      if (at + 2 > m.length || (m.readUInt16BE(at) & 0x3fff) >= at) throw new Malformed();
+      pointers.push(at);
+      return at + 2;
+    }
+    if (length > 63 || at - from > 255) throw new Malformed();
+    at += 1 + length;
+  }
+}
+
+interface Parsed {
+  readonly questionsEnd: number;
+  readonly resources: readonly Resource[];
+  readonly pointers: readonly number[];
+}
+
+function parse(m: Buffer): Parsed {
+  if (m.length < HEADER_BYTES) throw new Malformed();
+  const pointers: number[] = [];
+  let at = HEADER_BYTES;
+  for (let i = m.readUInt16BE(4); i > 0; i--) at = passName(m, at, pointers) + 4;
+  const questionsEnd = at;
+  const resources: Resource[] = [];
+  for (let section = 1; section <= 3; section++) {
+    for (let i = m.readUInt16BE(4 + 2 * section); i > 0; i--) {
+      const start = at;
+      const fixed = passName(m, at, pointers);
+      if (fixed + 10 > m.length) throw new Malformed();
+      const [type, dataAt] = [m.readUInt16BE(fixed), fixed + 10];
+      at = dataAt + m.readUInt16BE(fixed + 8);
+      if (at > m.length) throw new Malformed();
+      const [skip, names] = COMPRESSED.get(type) ?? [0, 0];
+      let name = dataAt + skip;
+      for (let n = 0; n < names; n++) {
+        name = passName(m, name, pointers);
+        if (name > at) throw new Malformed();
+      }
+      resources.push({ start, end: at, section, type, ttlAt: fixed + 4, dataAt });
+    }
+  }
+  if (questionsEnd > m.length) throw new Malformed();
+  return { questionsEnd, resources, pointers };
+}
+
+/** Where addresses are in the data of a record, and their bytes. */
+function addressesOf(m: Buffer, { type, dataAt, end }: Resource): readonly (readonly [number, number])[] {
+  if (type === A || type === AAAA) {
+    const size = type === A ? 4 : 16;
+    if (end - dataAt !== size) throw new Malformed();
+    return [[dataAt, size]];
+  }
+  if (type !== SVCB && type !== HTTPS) return [];
+  const found: [number, number][] = [];
+  let at = passName(m, dataAt + 2, []);
+  while (at < end) {
+    if (at + 4 > end) throw new Malformed();
+    const [key, length] = [m.readUInt16BE(at), m.readUInt16BE(at + 2)];
+    const size = HINTS.get(key);
+    at += 4;
+    if (at + length > end || (size !== undefined && length % size !== 0)) throw new Malformed();
+    if (size !== undefined) for (let a = at; a < at + length; a += size) found.push([a, size]);
+    at += length;
+  }
+  return found;
+}
+
+/**
+ * An answer as its asker must see it. Records that change live `ttlSeconds` at most. Signatures of what changes are taken out, and
+ * nothing says any more that the answer is authentic: it is no bogus one, but one without signatures.
+ */
+export function translateAnswer(message: Buffer, seen: (address: Address) => Seen, ttlSeconds: number): Outcome {
+  try {
+    if (message.length < HEADER_BYTES) return { kind: 'malformed' };
+    if (!(message.readUInt16BE(2) & FLAGS.response)) return { kind: 'same' };
+    const parsed = parse(message);
+    const changed = Buffer.from(message);
+    const types = new Set<number>();
+    for (const resource of parsed.resources) {
+      for (const [at, size] of addressesOf(message, resource)) {
+        const is = seen(addressFromBytes(message.subarray(at, at + size)));
+        if (is === 'ambiguous') return { kind: 'ambiguous' };
+        if (is === 'same') continue;
+        addressBytes(is).copy(changed, at);
+        changed.writeUInt32BE(Math.min(message.readUInt32BE(resource.ttlAt), ttlSeconds), resource.ttlAt);
+        types.add(resource.type);
+      }
+    }
+    if (types.size === 0) return { kind: 'same' };
+    changed.writeUInt16BE(message.readUInt16BE(2) & ~FLAGS.authentic, 2);
+    const signatures = parsed.resources.filter(
+      (r) => r.type === RRSIG && r.end - r.dataAt >= 2 && types.has(message.readUInt16BE(r.dataAt)),
+    );
+    return without(changed, parsed, signatures);
+  } catch (error) {
+    if (error instanceof Malformed || error instanceof RangeError) return { kind: 'malformed' };
+    throw error;
+  }
+}
+
+/** Without records; names that point behind them point there still. */
+function without(m: Buffer, { pointers }: Parsed, gone: readonly Resource[]): Outcome {
+  const isIn = (at: number): boolean => gone.some((r) => at >= r.start && at < r.end);
+  for (const at of pointers) {
+    const target = m.readUInt16BE(at) & 0x3fff;
+    if (isIn(at)) continue;
+    if (isIn(target)) return { kind: 'ambiguous' };
+    const removed = gone.filter((r) => r.end <= target).reduce((sum, r) => sum + r.end - r.start, 0);
+    m.writeUInt16BE(0xc000 | (target - removed), at);
+  }
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (const { start, end, section } of gone) {
+    parts.push(m.subarray(from, start));
+    from = end;
+    m.writeUInt16BE(m.readUInt16BE(4 + 2 * section) - 1, 4 + 2 * section);
+  }
+  return { kind: 'changed', message: Buffer.concat([...parts, m.subarray(from)]) };
+}
+
+/** What an asker gets for an answer that would mislead it: its question, and SERVFAIL. */
+export function failure(message: Buffer): Buffer {
+  const { questionsEnd } = parse(message);
+  const failed = Buffer.from(message.subarray(0, questionsEnd));
+  failed.writeUInt16BE((message.readUInt16BE(2) & ~(FLAGS.truncated | FLAGS.authentic | 0x0f)) | SERVER_FAILURE, 2);
+  failed.fill(0, 6, HEADER_BYTES);
+  return failed;
+}
