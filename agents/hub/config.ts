@@ -1,6 +1,6 @@
 /** Configuration of the traffic hub: as topologies write it, and as agents get it. */
 import { Type, type Static } from 'typebox';
-import { closed, duration, name, names, oneOrMany, opt, text } from '../../src/core/config/parts.ts';
+import { closed, duration, name, names, oneOrMany, opt, pattern, text } from '../../src/core/config/parts.ts';
 import type { Ain, Network } from './model.ts';
 
 const positive = (description: string) => Type.Integer({ minimum: 1, description });
@@ -17,6 +17,13 @@ export const hubSchema = closed({
       gateway: name('Node of its gateway, which is on the network of the hub with its client VNI.'),
       prefixes: Type.Array(Type.String(), { minItems: 1, description: 'Addresses of its resources, "192.168.1.0/24".' }),
       hosts: opt(oneOrMany(names('Nodes of its hosts.'))),
+      names: opt(
+        closed({
+          server: name('One of its hosts, which runs BIND.'),
+          zone: pattern('^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$', 'a domain name', 'Its zone, "b.example".'),
+          records: Type.Array(pattern('^[^\\n\\r$]{1,500}$', 'a line', 'Records as in a zone file, "www A 192.168.1.1".')),
+        }),
+      ),
       kind: opt(
         Type.Enum(['ivn', 'vpn', 'direct'], { description: 'How it arrives: a virtual network (default), by VPN, or by a direct link.' }),
       ),
@@ -69,6 +76,8 @@ export interface AgentConfig {
   readonly device: string | null;
   /** Of a host: the address of its gateway. */
   readonly gateway: string | null;
+  /** Of a host that is its network's name server. */
+  readonly nameServer: { readonly zone: string; readonly records: readonly string[] } | null;
   readonly idleMs: number;
   readonly verifyMs: number;
   readonly silenceMs: number;

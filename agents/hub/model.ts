@@ -69,6 +69,8 @@ export const metadata = Type.Object({
   mappings: Type.Array(mapping),
   /** Addresses that the hub may give to networks that overlap; empty: it resolves no overlap by itself. */
   pool: Type.Array(prefix),
+  /** Networks that get answers of other networks' name servers translated. */
+  names: Type.Array(Type.String()),
   /** AINs that the control plane cannot reach: nothing is sent to them. */
   lost: Type.Array(Type.String()),
   /** Operations of the owner's that are done, of those that the configuration begins with. */
@@ -84,6 +86,7 @@ export const EMPTY: Metadata = {
   routes: [],
   mappings: [],
   pool: [],
+  names: [],
   lost: [],
   setup: 0,
 };

@@ -39,6 +39,8 @@ export const CONTROL_OPERATIONS = {
   /** The client's own. */
   SupplyTranslationMapping: closed({ network, mappings: Type.Array(mapping, { minItems: 1 }) }),
   ShowTranslationMappingsInUse: closed({}),
+  /** Mode C: answers of other networks' name servers have addresses that these networks reach. */
+  InterceptDNSResponsesAtVTH: closed({ networks: Type.Array(network, { minItems: 1 }), stop: opt(Type.Boolean()) }),
 } as const;
 
 export const HOST_OPERATIONS = {
@@ -52,6 +54,13 @@ export const HOST_OPERATIONS = {
     /** A new connection or source port for each (default), or one for all. */
     flow: opt(Type.Enum(['new', 'same'])),
     pause: opt(duration('After the first, before the second (default: none).')),
+  }),
+  /** Asks a name server with dig, and the beacon at every address of the answer who it is. */
+  Resolve: closed({
+    name: pattern('^[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})$', 'a domain name', 'What is asked.'),
+    type: opt(Type.Enum(['A', 'AAAA', 'MX', 'SRV', 'HTTPS'], { description: 'Default A.' })),
+    server: text('Address of the name server.'),
+    dnssec: opt(Type.Boolean({ description: 'Asks for signatures.' })),
   }),
 } as const;
 

@@ -8,6 +8,8 @@ import type { Metadata } from './model.ts';
 export interface FollowerFunctions {
   /** Resolves when it rules there. */
   apply(metadata: Metadata): Promise<void>;
+  /** It rules everywhere: networks have their routes. */
+  settled(version: number): void;
 }
 
 /** Of the control plane, for those that follow it. */

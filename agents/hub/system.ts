@@ -50,6 +50,9 @@ export const system: SystemDefinition<HubFile> = {
             hint: 'for example 192.168.1.0/24',
           });
       });
+    for (const [name, { names, hosts }] of Object.entries(config.networks))
+      if (names && !expandAll(hosts ?? []).includes(names.server))
+        problems.push({ path: ['networks', name, 'names', 'server'], message: `"${names.server}" is no host of ${name}` });
     const networks = networksOf(config, lab, hub, ains, problems);
     for (const [i, { operation, params }] of (config.setup ?? []).entries())
       problems.push(...requestProblems(CONTROL_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })));
@@ -72,6 +75,7 @@ export const system: SystemDefinition<HubFile> = {
         self,
         device: self.role === 'host' ? null : (deviceOn(lab, self.name, hub)?.name ?? null),
         gateway: self.role === 'host' ? gatewayOf(config, lab, self) : null,
+        nameServer: self.role === 'host' ? nameServerOf(config, self) : null,
         setup: self.role === 'control' ? (config.setup ?? []).map(({ operation, params = {} }) => ({ operation, params })) : [],
       };
       return { node: self.name, config: own };
@@ -143,6 +147,11 @@ function networksOf(config: HubFile, lab: Lab, hub: number | undefined, ains: re
     return { name, number: i + 1, kind, prefixes, gateway: deviceOn(lab, gateway, hub)?.mac ?? '', shard: own };
   });
 }
+
+const nameServerOf = ({ networks }: HubFile, { name, network }: NodeInfo): AgentConfig['nameServer'] => {
+  const names = networks[network ?? '']?.names;
+  return names?.server === name ? { zone: names.zone, records: names.records } : null;
+};
 
 /** Its network's gateway, as the host reaches it. */
 function gatewayOf(config: HubFile, lab: Lab, { name, network }: NodeInfo): string | null {

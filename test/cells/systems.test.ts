@@ -16,6 +16,7 @@ const CELLS: readonly (readonly [topology: string, cell: string, ...filter: stri
   ['pop-forms', 'gre', 'gre'],
   ['hub-basics', ''],
   ['hub-overlap', ''],
+  ['hub-dns', ''],
 ];
 
 for (const [topology, cell, ...filter] of CELLS) {

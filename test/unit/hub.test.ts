@@ -321,16 +321,16 @@ test('R1-9 the AIN itself, then one of its availability container, then one else
 test('an action delivers from the own branch, hands over to the branch of another AIN, or drops with its reason', () => {
   const views = viewsOf(changed(start, main, join('S'), join('B'), join('C', [{ real: '192.168.1.0/24', as: '12.7.1.0/24' }])));
   const [a1] = AINS as [Ain];
-  const output = (ops: ReturnType<typeof decide>) => ops.find((o) => o.op === 'output');
+  const output = ({ ops }: ReturnType<typeof decide>) => ops.find((o) => o.op === 'output');
   assert.deepEqual(output(decide(views, ains, a1, flow(2, '192.168.1.1', '172.16.5.5'))), {
     op: 'output',
     to: S.gateway,
     from: branchMac(1, 1),
     network: 1,
   });
-  assert.equal(decide(views, ains, a1, flow(3, '192.168.1.1', '172.16.5.5'))[0]?.op, 'drop');
-  assert.deepEqual(decide(views, ains, a1, flow(2, '192.168.1.1', '8.8.8.8'))[0], { op: 'drop', reason: 'no-route' });
-  assert.deepEqual(decide(views, ains, a1, flow(99, '192.168.1.1', '8.8.8.8')), [
+  assert.equal(decide(views, ains, a1, flow(3, '192.168.1.1', '172.16.5.5')).ops[0]?.op, 'drop');
+  assert.deepEqual(decide(views, ains, a1, flow(2, '192.168.1.1', '8.8.8.8')).ops[0], { op: 'drop', reason: 'no-route' });
+  assert.deepEqual(decide(views, ains, a1, flow(99, '192.168.1.1', '8.8.8.8')).ops, [
     { op: 'drop', reason: 'no-route' },
     { op: 'valid', domain: 0, generation: views.version },
   ]);

@@ -46,6 +46,18 @@ export function automate(metadata: Metadata, { pool }: Params<'AutomateOverlappi
   return { metadata: { ...metadata, pool: checked }, concerns: new Set(), answer: { pool: checked } };
 }
 
+/** From now on answers of other networks' name servers are translated on their way to these networks, or no more. */
+export function intercept(
+  metadata: Metadata,
+  { networks, stop = false }: Params<'InterceptDNSResponsesAtVTH'>,
+): Edit<{ DNSInterceptionInitiated: readonly string[] }> {
+  const named = networks.map((n) => networkOf(metadata, n).name);
+  const kept = metadata.names.filter((n) => !named.includes(n));
+  const names = stop ? kept : [...kept, ...named];
+  // Actions of flows from name servers follow from it.
+  return { metadata: { ...metadata, names }, concerns: null, answer: { DNSInterceptionInitiated: names } };
+}
+
 export interface AttachmentAnswer {
   readonly network: string;
   readonly state: Attachment['state'];

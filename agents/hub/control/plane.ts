@@ -9,7 +9,20 @@ import { CONTROL_PORT, type AgentConfig, type NodeInfo } from '../config.ts';
 import { EMPTY, type Metadata } from '../model.ts';
 import { CONTROL_OPERATIONS, refuse } from '../operations.ts';
 import type { FollowerFunctions } from '../protocol.ts';
-import { approve, attach, automate, createDomain, detach, modify, networkOf, propose, supply, versioned, type Edit } from './edit.ts';
+import {
+  approve,
+  attach,
+  automate,
+  createDomain,
+  detach,
+  intercept,
+  modify,
+  networkOf,
+  propose,
+  supply,
+  versioned,
+  type Edit,
+} from './edit.ts';
 import { overlapsAmong } from './overlap.ts';
 import { HubStore } from './store.ts';
 
@@ -68,6 +81,7 @@ export class ControlPlane {
         void this.#turns
           .run(async () => {
             await peer.call.apply(this.#store.metadata);
+            await peer.call.settled(this.#store.metadata.version);
             await this.#notice(peer.name, false);
           })
           .catch((error: unknown) => this.#complain(peer, error));
@@ -136,6 +150,8 @@ export class ControlPlane {
         return this.#commit(approve(metadata, params, now));
       case 'AutomateOverlappingAddressHandling':
         return this.#commit(automate(metadata, params));
+      case 'InterceptDNSResponsesAtVTH':
+        return this.#commit(intercept(metadata, params));
       case 'DetectAddressOverlaps': {
         const { networks } = valid as { networks?: string[] };
         const among = networks ? networks.map((n) => networkOf(metadata, n)) : metadata.networks;
@@ -175,11 +191,15 @@ export class ControlPlane {
   }
 
   async #publish(metadata: Metadata): Promise<void> {
-    for (const role of ORDER) {
-      const names = this.#config.nodes.filter((n) => n.role === role).map((n) => n.name);
-      const peers = names.flatMap((name) => this.#followers.get(name) ?? []);
-      await Promise.all(peers.map((peer) => peer.call.apply(metadata).catch((error: unknown) => this.#complain(peer, error))));
-    }
+    for (const role of ORDER) await this.#tell(role, (peer) => peer.call.apply(metadata));
+    // Answers of name servers lead to addresses only that their askers have routes to.
+    await this.#tell('dmn', (peer) => peer.call.settled(metadata.version));
+  }
+
+  async #tell(role: NodeInfo['role'], what: (peer: Peer<FollowerFunctions>) => Promise<unknown>): Promise<void> {
+    const names = this.#config.nodes.filter((n) => n.role === role).map((n) => n.name);
+    const peers = names.flatMap((name) => this.#followers.get(name) ?? []);
+    await Promise.all(peers.map((peer) => what(peer).catch((error: unknown) => this.#complain(peer, error))));
   }
 
   /** One that cannot follow is cut off: it comes back, and begins with what rules then. */
@@ -192,10 +212,10 @@ export class ControlPlane {
     return this.#config.nodes.filter((n) => ORDER.some((role) => role === n.role));
   }
 
-  #describe({ version, domains, attachments, routes, networks }: Metadata): object {
+  #describe({ version, domains, attachments, routes, networks, names }: Metadata): object {
     const layer = (role: NodeInfo['role']) =>
       this.#config.nodes.filter((n) => n.role === role && this.#followers.has(n.name)).map((n) => n.name);
-    return { version, domains, attachments, routes, networks, ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
+    return { version, domains, attachments, routes, networks, names, ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
   }
 }
 

@@ -37,7 +37,7 @@ const SCHEMA: DatabaseSchema = {
   name: 'Hub',
   version: '1.0.0',
   tables: {
-    hub: { columns: { version: integer, pool: texts, lost: texts, setup: integer }, isRoot: true, maxRows: 1 },
+    hub: { columns: { version: integer, pool: texts, names: texts, lost: texts, setup: integer }, isRoot: true, maxRows: 1 },
     ...Object.fromEntries(NAMES.map((name) => [name, { columns: TABLES[name].columns, isRoot: true, indexes: [TABLES[name].key] }])),
   },
 };
@@ -76,7 +76,13 @@ export function transactionOf(before: Metadata, after: Metadata): Operation[] {
       op: 'update',
       table: 'hub',
       where: [],
-      row: { version: after.version, pool: setOf(...after.pool), lost: setOf(...after.lost), setup: after.setup },
+      row: {
+        version: after.version,
+        pool: setOf(...after.pool),
+        names: setOf(...after.names),
+        lost: setOf(...after.lost),
+        setup: after.setup,
+      },
     },
   ];
   for (const table of NAMES) {
@@ -116,6 +122,7 @@ export class HubStore {
       ...EMPTY,
       version: row['version'] ?? 0,
       pool: listOf(row['pool'] ?? setOf()),
+      names: listOf(row['names'] ?? setOf()),
       lost: listOf(row['lost'] ?? setOf()),
       setup: row['setup'] ?? 0,
     };

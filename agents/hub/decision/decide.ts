@@ -1,34 +1,50 @@
 /** A flow and what the hub knows become an action: the list of operations that its AIN executes (R1 section 3). Pure. */
 import { branchMac, UNATTACHED, type Ain } from '../model.ts';
 import { deliveringAin } from './path.ts';
-import { judge, type Views } from './view.ts';
+import { judge, type View, type Views } from './view.ts';
 import type { Flow, Op } from './wire.ts';
 
-export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, flow: Flow): Op[] {
+const [TCP, UDP, NAMES_PORT] = [6, 17, 53];
+
+/** `names`: the packet is an answer of a name server, whose addresses its asker may see otherwise. */
+export interface Decision {
+  readonly ops: readonly Op[];
+  readonly names?: { readonly server: View; readonly asker: View };
+}
+
+export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, flow: Flow): Decision {
   const view = views.byNumber.get(flow.network);
   // Its attachment is a change, and with each the actions of domain 0 are renewed.
   if (!view)
-    return [
-      { op: 'drop', reason: 'no-route' },
-      { op: 'valid', domain: UNATTACHED, generation: views.version },
-    ];
+    return {
+      ops: [
+        { op: 'drop', reason: 'no-route' },
+        { op: 'valid', domain: UNATTACHED, generation: views.version },
+      ],
+    };
   const valid: Op = { op: 'valid', domain: view.domain.number, generation: view.domain.generation };
   // Until the next change, whatever it concerns.
   const untilThen: Op = { op: 'valid', domain: UNATTACHED, generation: views.version };
   const verdict = judge(views, view, flow.source, flow.destination);
-  if (verdict.kind === 'drop') return [{ op: 'drop', reason: verdict.reason }, valid];
+  if (verdict.kind === 'drop') return { ops: [{ op: 'drop', reason: verdict.reason }, valid] };
   const { to, source, destination } = verdict;
+  const asker = views.names.has(to.name) && flow.sourcePort === NAMES_PORT ? views.byName.get(to.name) : undefined;
+  // Over TCP nothing translates them: they are not let through as they are.
+  if (asker && flow.protocol === TCP) return { ops: [{ op: 'drop', reason: 'denied' }, valid] };
+  const names = asker && flow.protocol === UDP ? { server: view, asker } : undefined;
   const by = deliveringAin(at, to, ains, hashOf(flow), views.lost);
-  if (!by) return [{ op: 'drop', reason: 'no-route' }, untilThen];
-  return [
+  if (!by) return { ops: [{ op: 'drop', reason: 'no-route' }, untilThen] };
+  const ops: Op[] = [
     { op: 'hop' },
     ...(source ? [{ op: 'source' as const, address: source }] : []),
     ...(destination ? [{ op: 'destination' as const, address: destination }] : []),
     by === at
       ? { op: 'output', to: to.gateway, from: branchMac(at.number, to.number), network: to.number }
       : { op: 'output', to: branchMac(by.number, to.number), from: at.mac, network: 0 },
+    ...(names ? [{ op: 'ask' as const }] : []),
     valid,
   ];
+  return names ? { ops, names } : { ops };
 }
 
 /** The same for all packets of a flow, and no other. */

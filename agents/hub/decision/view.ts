@@ -23,6 +23,8 @@ export interface Views {
   /** By the network's number; those that are attached. */
   readonly byNumber: ReadonlyMap<number, View>;
   readonly byName: ReadonlyMap<string, View>;
+  /** Networks that get answers of other networks' name servers translated. */
+  readonly names: ReadonlySet<string>;
   /** Addresses of `of` as `viewer` sees them. */
   translations(of: string, viewer: string): readonly Translation[];
 }
@@ -62,6 +64,7 @@ export function viewsOf(metadata: Metadata): Views {
   return {
     version: metadata.version,
     lost: new Set(metadata.lost),
+    names: new Set(metadata.names),
     byNumber: new Map(views.map((v) => [v.network.number, v])),
     byName: new Map(views.map((v) => [v.network.name, v])),
     translations,

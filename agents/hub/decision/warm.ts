@@ -37,7 +37,7 @@ export function warmUp(key: KeyObject): void {
     } as const;
     const header = { type: MESSAGES.query, tries: 0, sender: 1, session: 1n, number: BigInt(i) };
     const payload = unseal(key, seal(key, header, writeFlow(flow), PACKET))!.payload;
-    const ops = encodeOps(decide(views, ains, at, readFlow(payload)!));
+    const ops = encodeOps(decide(views, ains, at, readFlow(payload)!).ops);
     for (const part of [...actionPayloads(payload.subarray(0, FLOW_BYTES), ops), payload]) seal(key, header, part);
   }
 }

@@ -20,11 +20,19 @@ import {
 } from '../decision/wire.ts';
 import { warmUp } from '../decision/warm.ts';
 import { EMPTY } from '../model.ts';
+import { translatePacket } from '../names/answers.ts';
 import { Follower } from './follower.ts';
 import { Window } from './window.ts';
 
 /** Queries that wait while this process is busy; what comes beyond is dropped by the kernel, and asked again by its sender. */
 const QUEUE_BYTES = 4 << 20;
+
+/** Counters of answers of name servers, by what became of them. */
+const ANSWERS = { same: 'namesSame', changed: 'namesChanged', failed: 'namesFailed', malformed: 'namesMalformed' } as const;
+const NO_ANSWERS = { namesSame: 0, namesChanged: 0, namesFailed: 0, namesMalformed: 0 };
+
+/** A packet that was changed here is no query once more, if its action is lost: it would be translated twice. */
+const NEVER_AGAIN = 255;
 
 export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, segmentBytes } = config;
@@ -33,7 +41,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
   const byNumber = new Map(config.ains.map((a) => [a.number, a]));
   const addresses = new Map(config.nodes.filter((n) => n.role === 'ain').map((n) => [n.address, n.name]));
   const key = dataKey(secret, 'cell');
-  const counters = { queries: 0, decided: 0, forged: 0, repeated: 0, malformed: 0, probes: 0, foreign: 0 };
+  const counters = { queries: 0, decided: 0, forged: 0, repeated: 0, malformed: 0, probes: 0, foreign: 0, ...NO_ANSWERS };
   const asked = new Window();
   warmUp(key);
   let views: Views = viewsOf(EMPTY);
@@ -49,11 +57,25 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
       return;
     }
     counters.queries += 1;
-    const ops = encodeOps(decide(views, ains, at, flow));
+    const decision = decide(views, ains, at, flow);
+    const ops = encodeOps(decision.ops);
     const key = payload.subarray(0, FLOW_BYTES);
+    let packet = payload.subarray(FLOW_BYTES);
+    let { tries } = header;
+    if (decision.names) {
+      const { server, asker } = decision.names;
+      const answer = translatePacket(views, server, asker, packet);
+      counters[ANSWERS[answer.kind]] += 1;
+      // Its asker asks again: no answer is better than one that leads nowhere yet.
+      if (answer.kind === 'malformed' || (answer.kind === 'changed' && !follower.isSettled)) return;
+      if (answer.kind !== 'same') {
+        ({ packet } = answer);
+        tries = NEVER_AGAIN;
+      }
+    }
     // The action first, so that the packet finds it.
     for (const part of actionPayloads(key, ops, segmentBytes)) answer(to, header, MESSAGES.action, part);
-    answer(to, header, MESSAGES.packet, payload);
+    answer(to, { ...header, tries }, MESSAGES.packet, key, packet);
     counters.decided += 1;
   };
 

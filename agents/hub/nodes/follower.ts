@@ -1,4 +1,5 @@
 /** A node that follows the control plane: what changes is applied in its order, one after the other. */
+import { Type } from 'typebox';
 import { conform } from '../../../src/core/json.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { connect } from '../../lib/channel.ts';
@@ -11,6 +12,7 @@ export class Follower {
   readonly #turns = new SerialQueue();
   readonly #link: { close(): void };
   #version = 0;
+  #settled = 0;
 
   /** `apply` resolves when the metadata rules here. */
   constructor({ self, nodes, silenceMs }: AgentConfig, secret: string, apply: (metadata: Metadata) => void | Promise<void>) {
@@ -24,6 +26,9 @@ export class Follower {
           this.#version = metadata.version;
           log('info', 'follows', { version: metadata.version });
         }),
+      settled: (version) => {
+        this.#settled = conform(Type.Integer(), version);
+      },
     };
     this.#link = connect<ControlFunctions>({
       address: control.address,
@@ -39,6 +44,11 @@ export class Follower {
 
   get version(): number {
     return this.#version;
+  }
+
+  /** What rules here rules at all nodes. */
+  get isSettled(): boolean {
+    return this.#settled >= this.#version;
   }
 
   stop(): void {

@@ -10,6 +10,8 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { BEACON_PORT, type AgentConfig } from '../config.ts';
 import { HOST_OPERATIONS, refuse } from '../operations.ts';
 import type { ProbeRow } from '../protocol.ts';
+import { dig } from './dig.ts';
+import { startNameServer } from './nameserver.ts';
 
 /** What does not answer within this is not reached. */
 const ANSWER_MS = 1000;
@@ -98,11 +100,12 @@ class UdpProber {
   }
 }
 
-export async function startHost({ config }: AgentSetup<AgentConfig>): Promise<NodeRole> {
+export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, nodes, gateway } = config;
   const network = new HostNetwork();
   if (gateway !== null) await network.addDefaultRoute(gateway);
   const own = beacons(self.name);
+  const names = config.nameServer ? await startNameServer(workDir, { address: self.address, ...config.nameServer }) : null;
   let stopped = false;
 
   const probe = async (params: unknown): Promise<object> => {
@@ -141,12 +144,33 @@ export async function startHost({ config }: AgentSetup<AgentConfig>): Promise<No
     return { asked: probes.length, answered: Object.fromEntries([...by].map(([name, own]) => [name, own.length])) };
   };
 
+  /** Name, answer, and who is at its addresses. */
+  const resolve = async (params: unknown): Promise<object> => {
+    const { name, type = 'A', server, dnssec = false } = validated(HOST_OPERATIONS.Resolve, params);
+    if (!isIP(server)) refuse('InvalidRequest', `"${server}" is no address`);
+    const { status, records, ttlSeconds } = await dig({ name, type, server, dnssec });
+    const addresses = records.filter((r) => r.type === 'A').map((r) => r.data);
+    const reached = await Promise.all(addresses.map(async (address) => (await askTcp(address)).by));
+    return {
+      status,
+      types: [...new Set(records.map((r) => r.type))],
+      data: records.filter((r) => r.type === type).map((r) => r.data),
+      ttlSeconds,
+      reached,
+    };
+  };
+
+  const operations: Readonly<Record<string, (params: unknown) => Promise<object>>> = { Probe: probe, Resolve: resolve };
   return {
     counters: () => own.counters,
-    request: async (operation, params) => (operation === 'Probe' ? probe(params) : refuse('UnknownOperation', 'operations: Probe')),
+    request: async (operation, params) =>
+      Object.hasOwn(operations, operation)
+        ? operations[operation]!(params)
+        : refuse('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`),
     stop: async () => {
       stopped = true;
       own.stop();
+      await names?.stop();
       await network.stop();
     },
   };

@@ -30,6 +30,7 @@ const METRICS = {
   delay: 'Through an AIN, from one frame to the next of the same packet at its capture, a quantile (R1-51).',
   miscounted: 'Packets by which GetMetrics of AINs, last less first, differ from the frames at the capture, which is of a gateway (R1-48).',
   sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
+  reworded: 'Answers of name servers at the last capture that are not, byte for byte, at another one (R1-39).',
   late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
 } as const;
 type Metric = keyof typeof METRICS;
@@ -63,6 +64,7 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   delay: ['capture'],
   miscounted: ['capture', 'network'],
   sources: ['capture', 'port'],
+  reworded: ['capture'],
   late: ['capture', 'destination', 'operation'],
 };
 const DURATIONS: readonly Metric[] = ['latency', 'delay', 'outage'];
@@ -169,6 +171,14 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
     case 'sources': {
       const found = sourcesOf(all, target.port ?? 0);
       return found.length === 0 ? missing('no packet was captured') : exact(found.length, found.join(', '));
+    }
+    case 'reworded': {
+      const answers = frames.map((own) => own.flatMap((f) => f.answer ?? []));
+      const given = new Set(answers.slice(0, -1).flatMap((own) => own.map((a) => a.bytes)));
+      const got = answers.at(-1) ?? [];
+      if (got.length === 0) return missing('no answer of a name server was captured');
+      if (answers.flat().some((a) => !a.isWhole)) return missing('answers are not captured whole: a longer snap');
+      return exact(got.filter((a) => !given.has(a.bytes)).length, `of ${got.length}`);
     }
     default: {
       const done = (evidence.events[phase.phase] ?? []).filter((e) => isRequest(e) && e.action.operation === target.operation).at(-1);

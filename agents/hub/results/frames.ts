@@ -9,6 +9,7 @@ import { macText } from '../../lib/mac.ts';
 import { AIN_PORT, DMN_PORT, HEADER_BYTES, MESSAGES, readFlow, type Flow } from '../decision/wire.ts';
 
 const [ETHERNET, IPV4, UDP, TCP, ICMP] = [14, 20, 17, 6, 1];
+const NAMES_PORT = 53;
 
 /** Between an AIN and a DMN. */
 export interface Message {
@@ -38,6 +39,8 @@ export interface SeenFrame {
   /** Of IP, on the wire. */
   readonly bytes: number;
   readonly message: Message | null;
+  /** Of a name server's answer by UDP: its bytes, hexadecimal, as far as they were captured. */
+  readonly answer: { readonly bytes: string; readonly isWhole: boolean } | null;
 }
 
 const known = new WeakMap<CellEvidence, Map<string, readonly SeenFrame[]>>();
@@ -88,6 +91,10 @@ export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> 
     ttl: ip[8] as number,
     bytes: length - ETHERNET,
     message: protocol === UDP && isFirst && isOfHub(sourcePort, destinationPort) ? messageOf(carried.subarray(8)) : null,
+    answer:
+      protocol === UDP && isFirst && sourcePort === NAMES_PORT
+        ? { bytes: carried.toString('hex', 8), isWhole: frame.length === length }
+        : null,
   };
 }
 

@@ -100,6 +100,13 @@ export const hub: readonly Spoil[] = of('hub', [
       captures(folder, e, (frames) => frames.map((f, i) => rewritten(f, (b) => b.length > SOURCE + 4 && b.writeUInt32BE(i, SOURCE)))),
   },
   {
+    name: 'answers of name servers are reworded on their way',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames, at) =>
+        at.startsWith('b1:') ? frames.map((f) => rewritten(f, (b) => b.writeUInt8((b.at(-1) ?? 0) ^ 1, b.length - 1))) : frames,
+      ),
+  },
+  {
     name: 'packets go on for two seconds',
     spoil: (e, folder) => captures(folder, e, (frames) => inOrder([...frames, ...frames.map((f) => later(f, 2 * SECOND))])),
   },

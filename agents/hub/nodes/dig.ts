@@ -1,0 +1,43 @@
+/** What dig (bind9-dnsutils) is told by a name server. */
+import { run } from '../../lib/run.ts';
+
+export interface Question {
+  readonly name: string;
+  readonly type: string;
+  readonly server: string;
+  readonly dnssec: boolean;
+}
+
+export interface DigAnswer {
+  /** "NOERROR"; "none": nobody answered. */
+  readonly status: string;
+  /** Of the answer section: its type, and its data as dig writes them. */
+  readonly records: readonly { readonly type: string; readonly data: string }[];
+  readonly ttlSeconds: number | null;
+}
+
+/** Once: a question that is not answered within a second has no answer. */
+export async function dig({ name, type, server, dnssec }: Question): Promise<DigAnswer> {
+  const args = [
+    `@${server}`,
+    '+noall',
+    '+comments',
+    '+answer',
+    '+time=1',
+    '+tries=1',
+    ...(dnssec ? ['+dnssec'] : []),
+    '-q',
+    name,
+    '-t',
+    type,
+  ];
+  return readDig(await run('dig', args).catch(() => ''));
+}
+
+/** Pure. */
+export function readDig(text: string): DigAnswer {
+  const status = /;; ->>HEADER<<-.* status: ([A-Z]+),/.exec(text)?.[1] ?? 'none';
+  const rows = [...text.matchAll(/^[^;\s]\S*\s+([0-9]+)\s+IN\s+([A-Z0-9]+)\s+(.+)$/gm)];
+  const records = rows.map(([, , type = '', data = '']) => ({ type, data }));
+  return { status, records, ttlSeconds: rows.length === 0 ? null : Math.min(...rows.map(([, ttl]) => Number(ttl))) };
+}

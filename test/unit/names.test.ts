@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import test from 'ava';
+import { decide } from '../../agents/hub/decision/decide.ts';
+import { viewsOf } from '../../agents/hub/decision/view.ts';
+import { EMPTY, type Metadata, type Network } from '../../agents/hub/model.ts';
+import { seenBy } from '../../agents/hub/names/answers.ts';
+import { dataOf, withData } from '../../agents/hub/names/datagram.ts';
+import { failure, translateAnswer, type Seen } from '../../agents/hub/names/message.ts';
+import { readDig } from '../../agents/hub/nodes/dig.ts';
+import { formatAddress, parseAddress, type Address } from '../../agents/lib/prefix.ts';
+
+const name = (text: string): Buffer =>
+  Buffer.concat([...text.split('.').map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)])), Buffer.from([0])]);
+const u16 = (...values: readonly number[]): Buffer => Buffer.from(values.flatMap((v) => [v >> 8, v & 0xff]));
+const POINTER = u16(0xc00c);
+const record = (owner: Buffer, type: number, data: Buffer, ttl = 3600): Buffer =>
+  Buffer.concat([owner, u16(type, 1, 0, ttl, data.length), data]);
+const QUESTION = Buffer.concat([name('www.c.example'), u16(1, 1)]);
+/** Flags: an answer, authoritative, authentic. */
+const message = (answers: readonly Buffer[], more: readonly Buffer[] = [], flags = 0x8420): Buffer =>
+  Buffer.concat([u16(0x1234, flags, 1, answers.length, 0, more.length), QUESTION, ...answers, ...more]);
+const bytes = (text: string): Buffer => Buffer.from(text.split('.').map(Number));
+const REAL = bytes('192.168.1.1');
+const A = record(POINTER, 1, REAL);
+
+/** 192.168.1.x is seen as 12.7.1.x, fd00:: as fd01::. */
+const seen = (a: Address): Seen => {
+  const text = formatAddress(a);
+  if (text.startsWith('192.168.1.')) return parseAddress(text.replace('192.168', '12.7'))!;
+  return text.startsWith('fd00::') ? parseAddress(text.replace('fd00', 'fd01'))! : 'same';
+};
+const changed = (m: Buffer): Buffer => {
+  const outcome = translateAnswer(m, seen, 30);
+  if (outcome.kind !== 'changed') throw new Error(outcome.kind);
+  return outcome.message;
+};
+
+test('R1-37 an address becomes the one that the asker sees; it lives thirty seconds at most; nothing says that it is authentic', () => {
+  const expected = message([record(POINTER, 1, bytes('12.7.1.1'), 30)], [], 0x8400);
+  assert.deepEqual(changed(message([A])), expected);
+  assert.deepEqual(changed(message([record(POINTER, 1, REAL, 5)])), message([record(POINTER, 1, bytes('12.7.1.1'), 5)], [], 0x8400));
+});
+
+test('R1-37 additional addresses, IPv6 and hints of service bindings too', () => {
+  const mail = record(POINTER, 15, Buffer.concat([u16(10), Buffer.from([4]), Buffer.from('mail'), POINTER]));
+  const six = Buffer.concat([Buffer.from('fd00', 'hex'), Buffer.alloc(13), Buffer.from([9])]);
+  const hints = Buffer.concat([
+    u16(1),
+    Buffer.from([0]),
+    u16(1, 3),
+    Buffer.from([2]),
+    Buffer.from('h2'),
+    u16(4, 8),
+    REAL,
+    bytes('9.9.9.9'),
+  ]);
+  const result = changed(message([mail, record(POINTER, 65, hints)], [A, record(POINTER, 28, six)]));
+  for (const [now, before] of [
+    ['0c070101', 'c0a80101'],
+    ['fd01', 'fd00'],
+  ] as const) {
+    assert.ok(result.includes(now, 0, 'hex'));
+    assert.ok(!result.includes(before, 0, 'hex'));
+  }
+  assert.ok(result.includes(bytes('9.9.9.9')));
+});
+
+test('R1-39 what needs no change passes: other addresses, questions, names that do not exist', () => {
+  for (const m of [message([record(POINTER, 1, bytes('9.9.9.9'))]), message([], [], 0x8403), message([A], [], 0x0100)])
+    assert.deepEqual(translateAnswer(m, seen, 30), { kind: 'same' });
+});
+
+test('signatures of what changes are taken out, others stay, and names behind them point where they did', () => {
+  const signature = (covered: number): Buffer =>
+    record(POINTER, 46, Buffer.concat([u16(covered), Buffer.alloc(16), name('c.example'), Buffer.alloc(64, 7)]));
+  const after = record(name('ns'), 1, bytes('9.9.9.9'));
+  const before = message([A, signature(1), signature(15), after]);
+  // A name that points at the owner of the last record.
+  const pointing = (at: number): Buffer => record(u16(0xc000 | at), 1, bytes('9.9.9.8'));
+  const whole = Buffer.concat([before, pointing(before.length - after.length)]);
+  whole.writeUInt16BE(5, 6);
+  const kept = message([record(POINTER, 1, bytes('12.7.1.1'), 30), signature(15), after], [], 0x8400);
+  const expected = Buffer.concat([kept, pointing(kept.length - after.length)]);
+  expected.writeUInt16BE(4, 6);
+  assert.deepEqual(changed(whole), expected);
+  // Into a signature: it cannot be taken out.
+  const inside = Buffer.concat([before, pointing(QUESTION.length + 12 + A.length + 4)]);
+  inside.writeUInt16BE(5, 6);
+  assert.equal(translateAnswer(inside, seen, 30).kind, 'ambiguous');
+});
+
+test('an address that cannot be told makes the answer a failure, with its question', () => {
+  assert.deepEqual(
+    translateAnswer(message([A]), () => 'ambiguous', 30),
+    { kind: 'ambiguous' },
+  );
+  assert.deepEqual(failure(message([A], [A])), message([], [], 0x8402));
+});
+
+test('messages that are damaged are told, whatever is damaged', () => {
+  const good = message([A, record(POINTER, 5, name('other.c.example'))], [record(POINTER, 65, Buffer.concat([u16(1), Buffer.from([0])]))]);
+  for (let length = 0; length < good.length; length++)
+    assert.equal(translateAnswer(good.subarray(0, length), seen, 30).kind, 'malformed', `cut at ${length}`);
+  // A name that points at itself, and counts of records that are not there.
+  const loop = Buffer.from(message([record(u16(0xc000 | (12 + QUESTION.length)), 1, REAL)]));
+  assert.equal(translateAnswer(loop, seen, 30).kind, 'malformed');
+  const many = Buffer.from(good);
+  many.writeUInt16BE(0xffff, 6);
+  assert.equal(translateAnswer(many, seen, 30).kind, 'malformed');
+  // Nothing throws, and no message grows.
+  let state = 1;
+  const random = (below: number): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) % below;
+  for (let i = 0; i < 20_000; i++) {
+    const fuzzed = Buffer.from(good);
+    for (let n = random(4); n >= 0; n--) fuzzed[random(fuzzed.length)] = random(256);
+    const outcome = translateAnswer(fuzzed, seen, 30);
+    if (outcome.kind === 'changed') assert.ok(outcome.message.length <= fuzzed.length);
+    if (outcome.kind === 'ambiguous') failure(fuzzed);
+  }
+});
+
+const sumOf = (b: Buffer): number => {
+  let total = 0;
+  for (let i = 0; i < b.length; i += 2) total += ((b[i] as number) << 8) + (b[i + 1] ?? 0);
+  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
+  return total;
+};
+
+test('a datagram with other data has right lengths and checksums, in IPv4 and IPv6; fragments have no data', () => {
+  const udp = Buffer.concat([u16(53, 4000, 11, 0), Buffer.from('abc')]);
+  const four = Buffer.concat([Buffer.from('4500001f000040004011000001020304', 'hex'), bytes('5.6.7.8'), udp]);
+  const six = Buffer.concat([Buffer.from('60000000000b1140', 'hex'), Buffer.alloc(32, 5), udp]);
+  for (const [packet, addresses, at] of [
+    [four, [12, 20], 20],
+    [six, [8, 40], 40],
+  ] as const) {
+    assert.equal(dataOf(packet)?.toString(), 'abc');
+    const made = withData(packet, Buffer.from('longer'));
+    assert.equal(dataOf(made)?.toString(), 'longer');
+    const length = u16(made.length - at);
+    assert.equal(sumOf(Buffer.concat([made.subarray(addresses[0], addresses[1]), u16(17), length, made.subarray(at)])), 0xffff);
+    if (at === 20) assert.equal(sumOf(made.subarray(0, 20)), 0xffff);
+  }
+  const fragment = Buffer.from(four);
+  fragment.writeUInt16BE(0x2000, 6);
+  assert.equal(dataOf(fragment), undefined);
+  assert.equal(dataOf(four.subarray(0, 30)), undefined);
+});
+
+test('what dig prints', () => {
+  const text = [
+    ';; Got answer:',
+    ';; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 1',
+    ';; ANSWER SECTION:',
+    'www.c.example.\t\t30\tIN\tA\t12.7.1.1',
+    'www.c.example.\t\t60\tIN\tA\t12.7.1.2',
+  ].join('\n');
+  assert.deepEqual(readDig(text), {
+    status: 'NOERROR',
+    records: [
+      { type: 'A', data: '12.7.1.1' },
+      { type: 'A', data: '12.7.1.2' },
+    ],
+    ttlSeconds: 30,
+  });
+  assert.equal(readDig('').status, 'none');
+});
+
+const network = (number: number, label: string, prefix: string): Network => ({
+  name: label,
+  number,
+  kind: 'ivn',
+  prefixes: [prefix],
+  gateway: `02:00:00:00:00:0${number}`,
+  shard: ['a1'],
+});
+const metadata: Metadata = {
+  ...EMPTY,
+  version: 1,
+  networks: [
+    network(1, 'S', '172.16.5.0/24'),
+    network(2, 'B', '192.168.1.0/24'),
+    network(3, 'C', '192.168.1.0/24'),
+    network(4, 'T', '10.0.0.0/8'),
+  ],
+  domains: [{ name: 'main', number: 1, generation: 1 }],
+  attachments: ['S', 'B', 'C', 'T'].map((label) => ({ network: label, domain: 'main', propagates: ['main'], state: 'attached' })),
+  mappings: [{ network: 'C', real: '192.168.1.0/24', as: '12.7.1.0/24', viewers: null, origin: 'client', approved: true, atMs: 0 }],
+  names: ['B'],
+};
+
+test('whose address it is: the server’s network, the asker’s, or the only one that has it', () => {
+  const views = viewsOf(metadata);
+  const seenAs = (server: string, asker: string, address: string): string => {
+    const is = seenBy(views, views.byName.get(server)!, views.byName.get(asker)!, parseAddress(address)!);
+    return typeof is === 'string' ? is : formatAddress(is);
+  };
+  assert.equal(seenAs('C', 'B', '192.168.1.1'), '12.7.1.1');
+  assert.equal(seenAs('S', 'B', '192.168.1.1'), 'same');
+  assert.equal(seenAs('S', 'B', '10.1.1.1'), 'same');
+  assert.equal(seenAs('S', 'B', '8.8.8.8'), 'same');
+  // Of B or C; and it would lead C to itself.
+  assert.equal(seenAs('S', 'T', '192.168.1.1'), 'ambiguous');
+  assert.equal(seenAs('B', 'C', '192.168.1.1'), 'ambiguous');
+});
+
+test('R1-42 packets of intercepted answers are all asked for; over TCP they are denied; others are as they were', () => {
+  const views = viewsOf(metadata);
+  const at = { name: 'a1', number: 1, zone: 'z', mac: '02:00:00:00:01:01' };
+  const answer = (protocol: number, from: string, port: number) =>
+    decide(views, new Map([['a1', at]]), at, {
+      network: 1,
+      family: 4,
+      protocol,
+      isFragment: false,
+      sourcePort: port,
+      destinationPort: 4000,
+      source: parseAddress('172.16.5.53')!,
+      destination: parseAddress(from)!,
+    });
+  assert.equal(answer(17, '192.168.1.1', 53).names?.asker.network.name, 'B');
+  assert.ok(answer(17, '192.168.1.1', 53).ops.some((o) => o.op === 'ask'));
+  assert.deepEqual(answer(6, '192.168.1.1', 53).ops[0], { op: 'drop', reason: 'denied' });
+  for (const other of [answer(17, '192.168.1.1', 54), answer(17, '10.0.0.1', 53)]) {
+    assert.equal(other.names, undefined);
+    assert.ok(!other.ops.some((o) => o.op === 'ask'));
+  }
+});
