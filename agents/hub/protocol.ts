@@ -28,3 +28,16 @@ export const probeRow = Type.Object({
   intact: Type.Boolean(),
 });
 export type ProbeRow = Described<typeof probeRow>;
+
+/** What a host's look-up of a name found. */
+export const lookup = Type.Object({
+  /** "NOERROR"; "none": nobody answered. */
+  status: Type.String(),
+  /** Types of the records of the answer, and the data of those that were asked for. */
+  types: Type.Array(Type.String()),
+  data: Type.Array(Type.String()),
+  ttlSeconds: nullable(Type.Number()),
+  /** Hosts at its IPv4 addresses; null: nobody answered there. */
+  reached: Type.Array(nullable(Type.String())),
+});
+export type Lookup = Described<typeof lookup>;

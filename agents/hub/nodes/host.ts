@@ -9,7 +9,7 @@ import type { NodeRole } from '../../lib/role.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { BEACON_PORT, type AgentConfig } from '../config.ts';
 import { HOST_OPERATIONS, refuse } from '../operations.ts';
-import type { ProbeRow } from '../protocol.ts';
+import type { Lookup, ProbeRow } from '../protocol.ts';
 import { dig } from './dig.ts';
 import { startNameServer } from './nameserver.ts';
 
@@ -145,7 +145,7 @@ export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): P
   };
 
   /** Name, answer, and who is at its addresses. */
-  const resolve = async (params: unknown): Promise<object> => {
+  const resolve = async (params: unknown): Promise<Lookup> => {
     const { name, type = 'A', server, dnssec = false } = validated(HOST_OPERATIONS.Resolve, params);
     if (!isIP(server)) refuse('InvalidRequest', `"${server}" is no address`);
     const { status, records, ttlSeconds } = await dig({ name, type, server, dnssec });

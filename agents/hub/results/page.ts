@@ -14,12 +14,13 @@ import { metadata } from '../model.ts';
 import { ainDevices, ainsOf } from './ains.ts';
 import { framesAt } from './frames.ts';
 import { passages } from './measures.ts';
+import { names } from './names.ts';
 import { probesOf, type Probe } from './probes.ts';
 
 export const page: ReportPage = {
   async sections(run) {
     const parts = partsOf(run);
-    return [reached(parts), decisions(parts), translated(parts), counted(run)].filter((section) => section !== null);
+    return [reached(parts), names(parts), decisions(parts), translated(parts), counted(run)].filter((section) => section !== null);
   },
 };
 
