@@ -263,6 +263,14 @@ rig('an action of older metadata, a hop too many, and a drop with its reason', a
   assert.deepEqual([misses, expired, noRoute, denied], [1, 1, 1, 1]);
 });
 
+rig('R1-42 an action that is to be asked for is executed on no packet from outside: each goes to a DMN as it came', async (path) => {
+  const sent = { ...V4, ...PORTS, protocol: UDP };
+  await install(path, writeFlow(flowOf(sent)), encodeOps([{ op: 'hop' }, TO, { op: 'ask' }, VALID]));
+  for (let i = 0; i < 2; i++) assert.ok((await run(path, frameOf(sent))).frame.equals(frameOf(sent)));
+  const { hits, misses, out } = await path.counts('tally', 1);
+  assert.deepEqual([hits, misses, out], [0, 2, 0]);
+});
+
 rig('a flood of new flows of one network is bounded, and takes nothing from another', async (path) => {
   await path.ask('settings', 1, 'ab'.repeat(32), 7802, 60_000, 60_000, 1, 10);
   await run(path, frameOf({ ...V4, ...PORTS, protocol: UDP }), 100);
