@@ -69,8 +69,10 @@ export const metadata = Type.Object({
   mappings: Type.Array(mapping),
   /** Addresses that the hub may give to networks that overlap; empty: it resolves no overlap by itself. */
   pool: Type.Array(prefix),
-  /** Networks that get answers of other networks' name servers translated. */
-  names: Type.Array(Type.String()),
+  /** Networks that get answers of each other's name servers translated. */
+  shares: Type.Array(Type.String()),
+  /** Networks that get answers of all other networks' name servers translated. */
+  intercepts: Type.Array(Type.String()),
   /** AINs that the control plane cannot reach: nothing is sent to them. */
   lost: Type.Array(Type.String()),
   /** Operations of the owner's that are done, of those that the configuration begins with. */
@@ -86,7 +88,8 @@ export const EMPTY: Metadata = {
   routes: [],
   mappings: [],
   pool: [],
-  names: [],
+  shares: [],
+  intercepts: [],
   lost: [],
   setup: 0,
 };

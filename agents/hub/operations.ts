@@ -11,6 +11,9 @@ const domain = text('Routing domain.');
 const mapping = closed({ real: prefix, as: prefix, viewers: opt(Type.Array(text('Networks that see it so (default: all).'))) });
 const route = closed({ domain: opt(domain), prefix, to: opt(text('Isolated network; absent: packets are dropped.')) });
 
+/** `stop`: no more. */
+const listing = closed({ networks: Type.Array(network, { minItems: 1 }), stop: opt(Type.Boolean()) });
+
 export const CONTROL_OPERATIONS = {
   CreateVTHRoutingDomain: closed({ domain }),
   /** Without `domain`, the hub's only one. With an overlap that nothing resolves, the answer says which, and nothing passes. */
@@ -39,8 +42,10 @@ export const CONTROL_OPERATIONS = {
   /** The client's own. */
   SupplyTranslationMapping: closed({ network, mappings: Type.Array(mapping, { minItems: 1 }) }),
   ShowTranslationMappingsInUse: closed({}),
-  /** Mode C: answers of other networks' name servers have addresses that these networks reach. */
-  InterceptDNSResponsesAtVTH: closed({ networks: Type.Array(network, { minItems: 1 }), stop: opt(Type.Boolean()) }),
+  /** Mode A: answers of these networks' name servers to each other have addresses that who asks reaches. */
+  ShareDNSInfo: listing,
+  /** Mode C: answers of all other networks' name servers have addresses that these networks reach. */
+  InterceptDNSResponsesAtVTH: listing,
 } as const;
 
 export const HOST_OPERATIONS = {

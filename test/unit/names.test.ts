@@ -186,7 +186,7 @@ const metadata: Metadata = {
   domains: [{ name: 'main', number: 1, generation: 1 }],
   attachments: ['S', 'B', 'C', 'T'].map((label) => ({ network: label, domain: 'main', propagates: ['main'], state: 'attached' })),
   mappings: [{ network: 'C', real: '192.168.1.0/24', as: '12.7.1.0/24', viewers: null, origin: 'client', approved: true, atMs: 0 }],
-  names: ['B'],
+  intercepts: ['B'],
 };
 
 test('whose address it is: the server’s network, the asker’s, or the only one that has it', () => {
@@ -225,4 +225,12 @@ test('R1-42 packets of intercepted answers are all asked for; over TCP they are 
     assert.equal(other.names, undefined);
     assert.ok(!other.ops.some((o) => o.op === 'ask'));
   }
+});
+
+test('R1-40 names are shared by networks that are both listed', () => {
+  const views = viewsOf({ ...metadata, shares: ['S', 'C'], intercepts: [] });
+  assert.equal(views.translatesNames('S', 'C'), true);
+  assert.equal(views.translatesNames('C', 'S'), true);
+  assert.equal(views.translatesNames('S', 'B'), false);
+  assert.equal(views.translatesNames('B', 'S'), false);
 });

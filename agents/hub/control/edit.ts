@@ -46,16 +46,26 @@ export function automate(metadata: Metadata, { pool }: Params<'AutomateOverlappi
   return { metadata: { ...metadata, pool: checked }, concerns: new Set(), answer: { pool: checked } };
 }
 
-/** From now on answers of other networks' name servers are translated on their way to these networks, or no more. */
+/** What was listed, with what is added, or without it. */
+function relisted(metadata: Metadata, listed: readonly string[], { networks, stop = false }: Params<'ShareDNSInfo'>): string[] {
+  const named = networks.map((n) => networkOf(metadata, n).name);
+  const kept = listed.filter((n) => !named.includes(n));
+  return stop ? kept : [...kept, ...named];
+}
+
+/** Mode A: from now on these networks get answers of each other's name servers translated. Actions of their flows follow from it. */
+export function share(metadata: Metadata, params: Params<'ShareDNSInfo'>): Edit<{ DNSInfoShared: readonly string[] }> {
+  const shares = relisted(metadata, metadata.shares, params);
+  return { metadata: { ...metadata, shares }, concerns: null, answer: { DNSInfoShared: shares } };
+}
+
+/** Mode C: from now on these networks get answers of all other networks' name servers translated. */
 export function intercept(
   metadata: Metadata,
-  { networks, stop = false }: Params<'InterceptDNSResponsesAtVTH'>,
+  params: Params<'InterceptDNSResponsesAtVTH'>,
 ): Edit<{ DNSInterceptionInitiated: readonly string[] }> {
-  const named = networks.map((n) => networkOf(metadata, n).name);
-  const kept = metadata.names.filter((n) => !named.includes(n));
-  const names = stop ? kept : [...kept, ...named];
-  // Actions of flows from name servers follow from it.
-  return { metadata: { ...metadata, names }, concerns: null, answer: { DNSInterceptionInitiated: names } };
+  const intercepts = relisted(metadata, metadata.intercepts, params);
+  return { metadata: { ...metadata, intercepts }, concerns: null, answer: { DNSInterceptionInitiated: intercepts } };
 }
 
 export interface AttachmentAnswer {

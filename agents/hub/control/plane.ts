@@ -19,6 +19,7 @@ import {
   modify,
   networkOf,
   propose,
+  share,
   supply,
   versioned,
   type Edit,
@@ -150,6 +151,8 @@ export class ControlPlane {
         return this.#commit(approve(metadata, params, now));
       case 'AutomateOverlappingAddressHandling':
         return this.#commit(automate(metadata, params));
+      case 'ShareDNSInfo':
+        return this.#commit(share(metadata, params));
       case 'InterceptDNSResponsesAtVTH':
         return this.#commit(intercept(metadata, params));
       case 'DetectAddressOverlaps': {
@@ -212,10 +215,11 @@ export class ControlPlane {
     return this.#config.nodes.filter((n) => ORDER.some((role) => role === n.role));
   }
 
-  #describe({ version, domains, attachments, routes, networks, names }: Metadata): object {
+  #describe({ version, domains, attachments, routes, networks, shares, intercepts }: Metadata): object {
     const layer = (role: NodeInfo['role']) =>
       this.#config.nodes.filter((n) => n.role === role && this.#followers.has(n.name)).map((n) => n.name);
-    return { version, domains, attachments, routes, networks, names, ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
+    const layers = { ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
+    return { version, domains, attachments, routes, networks, shares, intercepts, ...layers };
   }
 }
 

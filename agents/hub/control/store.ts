@@ -37,7 +37,11 @@ const SCHEMA: DatabaseSchema = {
   name: 'Hub',
   version: '1.0.0',
   tables: {
-    hub: { columns: { version: integer, pool: texts, names: texts, lost: texts, setup: integer }, isRoot: true, maxRows: 1 },
+    hub: {
+      columns: { version: integer, pool: texts, shares: texts, intercepts: texts, lost: texts, setup: integer },
+      isRoot: true,
+      maxRows: 1,
+    },
     ...Object.fromEntries(NAMES.map((name) => [name, { columns: TABLES[name].columns, isRoot: true, indexes: [TABLES[name].key] }])),
   },
 };
@@ -79,7 +83,8 @@ export function transactionOf(before: Metadata, after: Metadata): Operation[] {
       row: {
         version: after.version,
         pool: setOf(...after.pool),
-        names: setOf(...after.names),
+        shares: setOf(...after.shares),
+        intercepts: setOf(...after.intercepts),
         lost: setOf(...after.lost),
         setup: after.setup,
       },
@@ -122,7 +127,8 @@ export class HubStore {
       ...EMPTY,
       version: row['version'] ?? 0,
       pool: listOf(row['pool'] ?? setOf()),
-      names: listOf(row['names'] ?? setOf()),
+      shares: listOf(row['shares'] ?? setOf()),
+      intercepts: listOf(row['intercepts'] ?? setOf()),
       lost: listOf(row['lost'] ?? setOf()),
       setup: row['setup'] ?? 0,
     };

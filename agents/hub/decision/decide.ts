@@ -28,7 +28,8 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
   const verdict = judge(views, view, flow.source, flow.destination);
   if (verdict.kind === 'drop') return { ops: [{ op: 'drop', reason: verdict.reason }, valid] };
   const { to, source, destination } = verdict;
-  const asker = views.names.has(to.name) && flow.sourcePort === NAMES_PORT ? views.byName.get(to.name) : undefined;
+  const isAnswer = flow.sourcePort === NAMES_PORT && views.translatesNames(view.network.name, to.name);
+  const asker = isAnswer ? views.byName.get(to.name) : undefined;
   // Over TCP nothing translates them: they are not let through as they are.
   if (asker && flow.protocol === TCP) return { ops: [{ op: 'drop', reason: 'denied' }, valid] };
   const names = asker && flow.protocol === UDP ? { server: view, asker } : undefined;

@@ -23,8 +23,8 @@ export interface Views {
   /** By the network's number; those that are attached. */
   readonly byNumber: ReadonlyMap<number, View>;
   readonly byName: ReadonlyMap<string, View>;
-  /** Networks that get answers of other networks' name servers translated. */
-  readonly names: ReadonlySet<string>;
+  /** Answers of a network's name servers to another one are translated. */
+  translatesNames(server: string, asker: string): boolean;
   /** Addresses of `of` as `viewer` sees them. */
   translations(of: string, viewer: string): readonly Translation[];
 }
@@ -61,13 +61,14 @@ export function viewsOf(metadata: Metadata): Views {
     }
     return [{ network, domain, own, ways }];
   });
+  const [shares, intercepts] = [new Set(metadata.shares), new Set(metadata.intercepts)];
   return {
     version: metadata.version,
     lost: new Set(metadata.lost),
-    names: new Set(metadata.names),
     byNumber: new Map(views.map((v) => [v.network.number, v])),
     byName: new Map(views.map((v) => [v.network.name, v])),
     translations,
+    translatesNames: (server, asker) => intercepts.has(asker) || (shares.has(asker) && shares.has(server)),
   };
 }
 
