@@ -72,6 +72,14 @@ export function viewsOf(metadata: Metadata): Views {
   };
 }
 
+export const has = ({ own }: View, address: Address): boolean => own.some((p) => contains(p, address));
+
+/** What `viewer` sees instead of an address of `of`; null: the address itself. */
+export function standIn(views: Views, of: string, viewer: string, address: Address): Address | null {
+  const translation = views.translations(of, viewer).find(({ real }) => contains(real, address));
+  return translation ? mapped(address, translation.real, translation.as) : null;
+}
+
 export type Verdict =
   | { readonly kind: 'send'; readonly to: Network; readonly source: Address | null; readonly destination: Address | null }
   | { readonly kind: 'drop'; readonly reason: 'no-route' | 'denied' };
@@ -81,17 +89,13 @@ const DENIED: Verdict = { kind: 'drop', reason: 'denied' };
 /** Where a packet of a network goes, and the addresses that it has there; null: as they are. */
 export function judge(views: Views, view: View, source: Address, destination: Address): Verdict {
   // Nobody sends under another network's addresses.
-  if (!view.own.some((p) => contains(p, source))) return DENIED;
+  if (!has(view, source)) return DENIED;
   const way = view.ways.find(destination)?.value;
   if (!way?.to) return { kind: 'drop', reason: 'no-route' };
   const { to, translation } = way;
-  const stand = views.translations(view.network.name, to.name).find((t) => contains(t.real, source));
+  const stand = standIn(views, view.network.name, to.name, source);
+  const receiver = views.byName.get(to.name);
   // Its receiver has this address itself, and could not answer.
-  if (!stand && views.byName.get(to.name)?.own.some((p) => contains(p, source))) return DENIED;
-  return {
-    kind: 'send',
-    to,
-    source: stand ? mapped(source, stand.real, stand.as) : null,
-    destination: translation ? mapped(destination, translation.as, translation.real) : null,
-  };
+  if (!stand && receiver && has(receiver, source)) return DENIED;
+  return { kind: 'send', to, source: stand, destination: translation ? mapped(destination, translation.as, translation.real) : null };
 }

@@ -1,6 +1,6 @@
 /** What becomes of an answer of a name server on its way to another network (R1-37 to R1-39, R1-42). Pure. */
-import { contains, mapped, type Address } from '../../lib/prefix.ts';
-import type { View, Views } from '../decision/view.ts';
+import type { Address } from '../../lib/prefix.ts';
+import { has, standIn, type View, type Views } from '../decision/view.ts';
 import { dataOf, withData } from './datagram.ts';
 import { failure, translateAnswer, type Seen } from './message.ts';
 
@@ -12,21 +12,16 @@ export const TTL_SECONDS = 30;
  * other network that has it.
  */
 export function seenBy(views: Views, server: View, asker: View, address: Address): Seen {
-  const has = ({ own }: View): boolean => own.some((p) => contains(p, address));
-  if (!has(server)) {
-    if (has(asker)) return 'same';
-    const [owner, ...more] = [...views.byName.values()].filter(has);
+  const asSeen = (owner: View): Seen => standIn(views, owner.network.name, asker.network.name, address) ?? 'same';
+  if (!has(server, address)) {
+    if (has(asker, address)) return 'same';
+    const [owner, ...more] = [...views.byName.values()].filter((view) => has(view, address));
     if (more.length > 0) return 'ambiguous';
-    return owner ? asSeen(views, owner, asker, address) : 'same';
+    return owner ? asSeen(owner) : 'same';
   }
-  const seen = asSeen(views, server, asker, address);
+  const seen = asSeen(server);
   // It would lead to the asker's own stranger.
-  return seen === 'same' && has(asker) ? 'ambiguous' : seen;
-}
-
-function asSeen(views: Views, owner: View, asker: View, address: Address): Seen {
-  const translation = views.translations(owner.network.name, asker.network.name).find(({ real }) => contains(real, address));
-  return translation ? mapped(address, translation.real, translation.as) : 'same';
+  return seen === 'same' && has(asker, address) ? 'ambiguous' : seen;
 }
 
 export type AnswerPacket =
