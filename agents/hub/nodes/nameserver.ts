@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { until } from '../../../src/core/until.ts';
 import { startDaemon, type Daemon } from '../../lib/daemon.ts';
 import { run } from '../../lib/run.ts';
+import { dig } from './dig.ts';
 
 const START_MS = 20_000;
 
@@ -41,11 +42,8 @@ export async function startNameServer(workDir: string, options: NameServerOption
   writeFileSync(join(dir, 'named.conf'), configuration(dir, options));
   await run('named-checkzone', [options.zone, join(dir, 'zone')]);
   const daemon = await startDaemon(workDir, 'named', ['-f', '-n', '1', '-c', join(dir, 'named.conf')]);
-  const answers = (): Promise<boolean> =>
-    run('dig', [`@${options.address}`, '+short', '+time=1', '+tries=1', options.zone, 'SOA']).then(
-      (text) => text.includes('hostmaster'),
-      () => false,
-    );
+  const question = { name: options.zone, type: 'SOA', server: options.address, dnssec: false };
+  const answers = async (): Promise<boolean> => (await dig(question)).status === 'NOERROR';
   if (!(await until(answers, { withinMs: START_MS }))) throw new Error(`named does not answer for ${options.zone}`);
   return daemon;
 }
