@@ -205,6 +205,14 @@ static void hear_action(uint64_t number, const unsigned char *payload, size_t le
 	install(&f, p->bytes, total);
 }
 
+/* As the program in the kernel sees it: of metadata that rules, verified and used not long ago. */
+static int is_valid(const struct action *a)
+{
+	uint64_t now = now_monotonic();
+	if (a->generation < generations[a->domain % MAX_DOMAINS]) return 0;
+	return now - a->made_ns < settings.verify_ns && now - a->used_ns < settings.idle_ns;
+}
+
 /* E6: the packet finds its action cached. */
 static void hear_packet(uint64_t number, unsigned char tries, const unsigned char *payload, size_t length)
 {
@@ -225,8 +233,7 @@ static void hear_packet(uint64_t number, unsigned char tries, const unsigned cha
 	frame[12] = f.family == 4 ? 0x08 : 0x86;
 	frame[13] = f.family == 4 ? 0x00 : 0xdd;
 	memcpy(frame + 14, payload + FLOW_BYTES, length - FLOW_BYTES);
-	uint64_t now = now_monotonic();
-	if (bpf_map_lookup_elem(map("actions"), &f, &a) < 0 || a.generation < generations[a.domain % MAX_DOMAINS] || now - a.made_ns >= settings.verify_ns || now - a.used_ns >= settings.idle_ns) {
+	if (bpf_map_lookup_elem(map("actions"), &f, &a) < 0 || !is_valid(&a)) {
 		/* The action was lost, pushed out, or of older metadata: the packet is the query once more. */
 		if (tries + 1 >= MAX_TRIES) {
 			counts[COUNT_undecided]++;
