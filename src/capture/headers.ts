@@ -29,7 +29,21 @@ export const emptyHeaders = (): Headers => ({
 
 const TCP = 6;
 const UDP = 17;
-const DLT_ETHERNET = 1;
+export const [IPV4, IPV6, ARP] = [0x0800, 0x86dd, 0x0806];
+export const DLT_ETHERNET = 1;
+
+const uint16 = (b: Buffer, o: number): number => (b[o]! << 8) | b[o + 1]!;
+
+/** Where an Ethernet frame has its EtherType, behind VLAN tags. */
+export function etherTypeAt(b: Buffer, frame: number, end: number): number {
+  let at = frame + 12;
+  for (let type = uint16(b, at); (type === 0x8100 || type === 0x88a8) && at + 6 <= end; type = uint16(b, at)) at += 4;
+  return at;
+}
+
+/** Where what an IPv4 packet carries begins; null: a later fragment, which has no ports. */
+export const transportOfIpv4 = (b: Buffer, at: number): number | null =>
+  (uint16(b, at + 6) & 0x1fff) === 0 ? at + (b[at]! & 15) * 4 : null;
 
 /** Fills `into`; false if the frame is too short or not Ethernet. */
 export function readHeaders(packet: Packet, into: Headers): boolean {
@@ -37,24 +51,19 @@ export function readHeaders(packet: Packet, into: Headers): boolean {
   if (captured < 14 || packet.linkType !== DLT_ETHERNET) return false;
   into.destinationMac = mac(b, o);
   into.sourceMac = mac(b, o + 6);
-  let at = o + 12;
-  let etherType = (b[at]! << 8) | b[at + 1]!;
   const end = o + captured;
-  while ((etherType === 0x8100 || etherType === 0x88a8) && at + 6 <= end) {
-    at += 4;
-    etherType = (b[at]! << 8) | b[at + 1]!;
-  }
-  into.etherType = etherType;
+  const typeAt = etherTypeAt(b, o, end);
+  const etherType = (into.etherType = uint16(b, typeAt));
   into.protocol = into.sourcePort = into.destinationPort = -1;
   into.sourceIp = into.destinationIp = 0;
-  at += 2;
-  if (etherType === 0x0800 && at + 20 <= end) {
+  const at = typeAt + 2;
+  if (etherType === IPV4 && at + 20 <= end) {
     into.protocol = b[at + 9]!;
     into.sourceIp = ip(b, at + 12);
     into.destinationIp = ip(b, at + 16);
-    const firstFragment = (((b[at + 6]! << 8) | b[at + 7]!) & 0x1fff) === 0;
-    if (firstFragment) ports(b, at + (b[at]! & 15) * 4, end, into);
-  } else if (etherType === 0x86dd && at + 40 <= end) {
+    const transport = transportOfIpv4(b, at);
+    if (transport !== null) ports(b, transport, end, into);
+  } else if (etherType === IPV6 && at + 40 <= end) {
     into.protocol = b[at + 6]!;
     ports(b, at + 40, end, into);
   }
@@ -63,8 +72,8 @@ export function readHeaders(packet: Packet, into: Headers): boolean {
 
 function ports(b: Buffer, at: number, end: number, into: Headers): void {
   if ((into.protocol !== TCP && into.protocol !== UDP) || at + 4 > end) return;
-  into.sourcePort = (b[at]! << 8) | b[at + 1]!;
-  into.destinationPort = (b[at + 2]! << 8) | b[at + 3]!;
+  into.sourcePort = uint16(b, at);
+  into.destinationPort = uint16(b, at + 2);
 }
 
 const mac = (b: Buffer, o: number): number =>

@@ -1,5 +1,6 @@
 /** Who talked with whom in a capture, how much, and when. Pure but for reading the file. */
 import { formatRate } from '../../core/units.ts';
+import { ARP, DLT_ETHERNET, etherTypeAt, IPV4, IPV6, transportOfIpv4 } from '../headers.ts';
 import { readCapture, type Packet } from '../reader.ts';
 
 export interface Conversation {
@@ -38,7 +39,6 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   58: 'icmpv6',
   132: 'sctp',
 };
-const [IPV4, IPV6, ARP] = [0x0800, 0x86dd, 0x0806];
 const HAS_PORTS: ReadonlySet<number> = new Set([6, 17, 132]);
 
 export interface Ends {
@@ -68,33 +68,19 @@ const mac = (b: Buffer, at: number): string => b.toString('hex', at, at + 6).rep
 /** null: too short, or not Ethernet. */
 export function endsOf({ data: b, offset, captured, linkType }: Packet): Ends | null {
   const end = offset + captured;
-  if (linkType !== 1 || captured < 14) return null;
-  let at = offset + 12;
-  let type = b.readUInt16BE(at);
-  while ((type === 0x8100 || type === 0x88a8) && at + 6 <= end) {
-    at += 4;
-    type = b.readUInt16BE(at);
-  }
-  at += 2;
+  if (linkType !== DLT_ETHERNET || captured < 14) return null;
+  const typeAt = etherTypeAt(b, offset, end);
+  const type = b.readUInt16BE(typeAt);
+  const at = typeAt + 2;
   const link = (protocol: string): Ends => ({ from: mac(b, offset + 6), to: mac(b, offset), protocol, networkAt: at, transportAt: null });
   if (type === IPV4 && at + 20 <= end)
-    return network(
-      b,
-      at,
-      end,
-      9,
-      ipv4(b, at + 12),
-      ipv4(b, at + 16),
-      (b.readUInt16BE(at + 6) & 0x1fff) === 0 ? ((b[at] as number) & 15) * 4 : null,
-    );
-  if (type === IPV6 && at + 40 <= end) return network(b, at, end, 6, ipv6(b, at + 8), ipv6(b, at + 24), 40);
+    return network(b, at, end, b[at + 9] as number, ipv4(b, at + 12), ipv4(b, at + 16), transportOfIpv4(b, at));
+  if (type === IPV6 && at + 40 <= end) return network(b, at, end, b[at + 6] as number, ipv6(b, at + 8), ipv6(b, at + 24), at + 40);
   return link(type === ARP ? 'arp' : `0x${type.toString(16).padStart(4, '0')}`);
 }
 
-/** `headerBytes` null: a later fragment, which carries no ports. */
-function network(b: Buffer, at: number, end: number, protocolAt: number, from: string, to: string, headerBytes: number | null): Ends {
-  const number = b[at + protocolAt] as number;
-  const transportAt = headerBytes === null ? null : at + headerBytes;
+/** `number`: of the protocol. `transportAt` null: a later fragment, which carries no ports. */
+function network(b: Buffer, at: number, end: number, number: number, from: string, to: string, transportAt: number | null): Ends {
   const protocol = PROTOCOLS[number] ?? `ip ${number}`;
   if (transportAt === null || !HAS_PORTS.has(number) || transportAt + 4 > end) return { from, to, protocol, networkAt: at, transportAt };
   const bracketed = (address: string, port: number): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
