@@ -1,7 +1,7 @@
 /** A helper that answers every command, in their order: with a line of its own, or with "E " and why it refuses. */
 import { existsSync } from 'node:fs';
 import { Type } from 'typebox';
-import { parseJson } from '../../src/core/json.ts';
+import { parsed } from '../../src/core/lightjson.ts';
 import { Helper } from './helper.ts';
 
 const counts = Type.Record(Type.String(), Type.Number());
@@ -54,7 +54,7 @@ export class CommandHelper {
 
   /** Of a command that is answered with a JSON object of numbers. */
   async counts(...words: readonly (string | number)[]): Promise<Readonly<Record<string, number>>> {
-    return parseJson(counts, await this.ask(...words));
+    return parsed(counts, await this.ask(...words));
   }
 
   /** Runs a program on a frame, without a wire (native/programs.h: run_program). `words`: the command, up to the frame. */

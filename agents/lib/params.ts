@@ -1,14 +1,11 @@
-/**
- * Parameters of an operation, as they come: checked where they are used. By typebox's own checks, not by ajv: that
- * compiles what it checks, 50 ms of CPU in each agent, and labs start dozens at once.
- */
+/** Parameters of an operation, as they come: checked where they are used. */
 import type { Static, TSchema } from 'typebox';
-import Value from 'typebox/value';
+import { problemOf } from '../../src/core/lightjson.ts';
 import { Refusal } from './rpc.ts';
 
 /** The parameters, or a refusal: InvalidRequest, with the place in them. */
 export function validated<S extends TSchema>(schema: S, params: unknown): Static<S> {
-  if (Value.Check(schema, params)) return params;
-  const [first] = Value.Errors(schema, params);
-  throw new Refusal('InvalidRequest', `${first?.instancePath || '/'}: ${first?.message ?? 'invalid'}`);
+  const problem = problemOf(schema, params);
+  if (problem !== null) throw new Refusal('InvalidRequest', problem);
+  return params as Static<S>;
 }

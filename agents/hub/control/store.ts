@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { OvsdbClient, setOf, type Operation, type Row, type Value } from '../../lib/ovs/ovsdb.ts';
 import { startDatabase, type Database, type DatabaseSchema } from '../../lib/ovs/server.ts';
-import { conform } from '../../../src/core/json.ts';
+import { checked } from '../../../src/core/lightjson.ts';
 import { EMPTY, metadata as metadataSchema, type Metadata } from '../model.ts';
 
 const text = { type: 'string' };
@@ -137,7 +137,7 @@ export class HubStore {
       if (table === 'attachments') rows.sort((a, b) => Number(a['position']) - Number(b['position']));
       found[table] = rows.map((row) => entryOf(table, row));
     });
-    return new HubStore(client, database, dir, conform(metadataSchema, found));
+    return new HubStore(client, database, dir, checked(metadataSchema, found));
   }
 
   get metadata(): Metadata {

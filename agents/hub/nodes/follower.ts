@@ -1,6 +1,6 @@
 /** A node that follows the control plane: what changes is applied in its order, one after the other. */
 import { Type } from 'typebox';
-import { conform } from '../../../src/core/json.ts';
+import { checked } from '../../../src/core/lightjson.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { connect } from '../../lib/channel.ts';
 import { log } from '../../lib/rpc.ts';
@@ -20,14 +20,14 @@ export class Follower {
     const local: FollowerFunctions = {
       apply: (sent) =>
         this.#turns.run(async () => {
-          const metadata = conform(metadataSchema, sent);
+          const metadata = checked(metadataSchema, sent);
           if (metadata.version < this.#version) return;
           await apply(metadata);
           this.#version = metadata.version;
           log('info', 'follows', { version: metadata.version });
         }),
       settled: (version) => {
-        this.#settled = conform(Type.Integer(), version);
+        this.#settled = checked(Type.Integer(), version);
       },
     };
     this.#link = connect<ControlFunctions>({

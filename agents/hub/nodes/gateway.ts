@@ -1,6 +1,6 @@
 /** Gateway of an isolated network, with its client VNI: routes that the hub propagates lead to the network's branches (R1-26). */
 import { Type } from 'typebox';
-import { parseJson } from '../../../src/core/json.ts';
+import { parsed } from '../../../src/core/lightjson.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { formatPrefix } from '../../lib/prefix.ts';
 import type { NodeRole } from '../../lib/role.ts';
@@ -47,7 +47,7 @@ export async function startGateway({ config, secret }: AgentSetup<AgentConfig>):
   };
 
   const installed = async (): Promise<string[]> =>
-    parseJson(kernelRoutes, (await run('ip', ['-json', 'route', 'show', 'proto', PROTOCOL])) || '[]')
+    parsed(kernelRoutes, (await run('ip', ['-json', 'route', 'show', 'proto', PROTOCOL])) || '[]')
       .map(({ dst }) => (dst === 'default' ? '0.0.0.0/0' : dst.includes('/') ? dst : `${dst}/32`))
       .sort();
   let routes: readonly string[] = [];

@@ -1,7 +1,7 @@
 /** JSON-RPC 1.0 as Open vSwitch speaks it (RFC 7047, section 4): values one after the other, without anything between them. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { Type } from 'typebox';
-import { parseJson } from '../../../src/core/json.ts';
+import { parsed } from '../../../src/core/lightjson.ts';
 import type { Described } from '../../../src/core/readonly.ts';
 
 const message = Type.Object({
@@ -104,7 +104,7 @@ export class JsonRpc {
 
   #read(chunk: string): void {
     try {
-      for (const text of this.#splitter.push(chunk)) this.#handle(parseJson(message, text));
+      for (const text of this.#splitter.push(chunk)) this.#handle(parsed(message, text));
     } catch (error) {
       this.#socket.destroy(error as Error);
     }

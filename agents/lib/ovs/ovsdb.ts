@@ -4,7 +4,7 @@
  */
 import type { NetConnectOpts } from 'node:net';
 import { Type, type Static } from 'typebox';
-import { conform } from '../../../src/core/json.ts';
+import { checked } from '../../../src/core/lightjson.ts';
 import { JsonRpc } from './jsonrpc.ts';
 
 /** As the protocol writes it: an atom, ["uuid", …], ["set", […]] or ["map", [[…]]]. */
@@ -85,7 +85,7 @@ export class OvsdbClient {
     const rpc = await JsonRpc.connect(to, {
       onLost,
       onNotification: (method, [id, changes]) => {
-        if (method === 'update2' && typeof id === 'number') followers.get(id)?.(conform(updates, changes));
+        if (method === 'update2' && typeof id === 'number') followers.get(id)?.(checked(updates, changes));
       },
     });
     return new OvsdbClient(rpc, database, followers);
@@ -93,7 +93,7 @@ export class OvsdbClient {
 
   /** All of it or nothing. Results in the order of the operations; an Error says which was refused, and why. */
   async transact(operations: readonly Operation[]): Promise<Result[]> {
-    const answer = conform(results, await this.#rpc.call('transact', [this.#database, ...operations])) as (Result | null)[];
+    const answer = checked(results, await this.#rpc.call('transact', [this.#database, ...operations])) as (Result | null)[];
     const refused = answer.findIndex((r) => r?.error !== undefined);
     if (refused >= 0)
       throw new Error(
@@ -111,14 +111,14 @@ export class OvsdbClient {
     const requests = Object.fromEntries(
       Object.entries(tables).map(([table, { columns, where }]) => [table, [{ columns, ...(where ? { where } : {}) }]]),
     );
-    onChange(conform(updates, await this.#rpc.call('monitor_cond', [this.#database, id, requests])));
+    onChange(checked(updates, await this.#rpc.call('monitor_cond', [this.#database, id, requests])));
     this.#followers.set(id, onChange);
     early.forEach(onChange);
   }
 
   /** A lock of the server: true, this client has it. `assert` in a transaction makes sure that it still has. */
   async lock(name: string): Promise<boolean> {
-    return conform(Type.Object({ locked: Type.Boolean() }), await this.#rpc.call('lock', [name])).locked;
+    return checked(Type.Object({ locked: Type.Boolean() }), await this.#rpc.call('lock', [name])).locked;
   }
 
   async unlock(name: string): Promise<void> {

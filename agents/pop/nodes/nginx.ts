@@ -1,21 +1,25 @@
 /** nginx: what compute servers and origin servers run. */
 import { existsSync, mkdirSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Type } from 'typebox';
+import type { Described } from '../../../src/core/readonly.ts';
+import { parsed } from '../../../src/core/lightjson.ts';
 import { startDaemon, type Daemon } from '../../lib/daemon.ts';
 
 /** One request, as nginx logs it. */
-export interface Access {
+const access = Type.Object({
   /** Seconds since the epoch, when it was answered. */
-  readonly t: number;
-  readonly client: string;
-  readonly port: number;
-  readonly server: string;
-  readonly status: number;
-  readonly path: string;
-  readonly seconds: number;
+  t: Type.Number(),
+  client: Type.String(),
+  port: Type.Number(),
+  server: Type.String(),
+  status: Type.Number(),
+  path: Type.String(),
+  seconds: Type.Number(),
   /** Of its connection. */
-  readonly request: number;
-}
+  request: Type.Number(),
+});
+export type Access = Described<typeof access>;
 
 const READ_MS = 100;
 const FORMAT =
@@ -116,7 +120,7 @@ export async function startNginx(workDir: string, options: NginxOptions): Promis
   writeFileSync(join(workDir, 'nginx.conf'), config(workDir, options));
   const accesses = join(workDir, 'access.log');
   rmSync(accesses, { force: true });
-  const tail = new Tail(accesses, (line) => options.onAccess(JSON.parse(line) as Access));
+  const tail = new Tail(accesses, (line) => options.onAccess(parsed(access, line)));
   const daemon = await startDaemon(workDir, 'nginx', ['-p', workDir, '-c', join(workDir, 'nginx.conf')]);
   const timer = setInterval(() => tail.read(), READ_MS);
   return {
