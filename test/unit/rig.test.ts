@@ -12,7 +12,19 @@ import { chronyConfig, ptpConfig } from '../../src/clocks/sync.ts';
 import { parseBurst } from '../../src/clocks/watch.ts';
 import { planDeployment, type PlannedMachine } from '../../src/fabric/plan.ts';
 import { planTrunks } from '../../src/fabric/trunks.ts';
-import { decodeFile, encode, encodeFile, frameReader, KIND, type Frame } from '../../src/rig/machines/hostd/protocol.ts';
+import { parsed } from '../../src/core/lightjson.ts';
+import {
+  callRequest,
+  decodeFile,
+  encode,
+  encodeFile,
+  frameReader,
+  isSignal,
+  KIND,
+  METHODS,
+  spawnRequest,
+  type Frame,
+} from '../../src/rig/machines/hostd/protocol.ts';
 import { LeaseBook } from '../../src/rig/leases/lease.ts';
 import { placeNodes } from '../../src/rig/placement.ts';
 import { parseRig, type RigPlan } from '../../src/rig/rigfile.ts';
@@ -198,6 +210,16 @@ const fabricOf = async (topology: string): Promise<Fabric> => {
       assert.throws(act, { code: 'LEASE_LOST', message: /leased to you/ });
     assert.equal(theirs.current()?.owner, 'you');
   });
+  test('leases: a file that is no lease is nobody’s; the next number follows it', () => {
+    using files = scratch();
+    const book = new LeaseBook(files.dir);
+    for (const damaged of ['{', '{"owner":"me","purpose":"test","ttlMs":"soon","token":"1.a","expiresMs":1}']) {
+      const { lease } = book.acquire(request('me'));
+      writeFileSync(join(files.dir, '+lease', lease.token.split('.')[0]!), damaged);
+      assert.equal(book.current(), null);
+    }
+    assert.equal(book.acquire(request('you')).lease.token.split('.')[0], '3');
+  });
   test('leases: revoked: the owner is refused, the next is not', () => {
     using files = scratch();
     const book = new LeaseBook(files.dir);
@@ -209,6 +231,13 @@ const fabricOf = async (topology: string): Promise<Fabric> => {
 }
 
 {
+  test('hostd: a payload that is not as its frame describes it is refused, with its place', () => {
+    assert.deepEqual(parsed(callRequest, '{"method":"labs","params":[]}'), { method: 'labs', params: [] });
+    assert.throws(() => parsed(callRequest, '{"method":"toString","params":[]}'), /^Error: \/method: /);
+    assert.throws(() => parsed(spawnRequest, '{"argv":"rm -rf /"}'), /^Error: \/argv: must be array/);
+    assert.throws(() => parsed(METHODS.lease, '{"owner":"me"}'), /^Error: \//);
+    assert.ok(isSignal('SIGTERM') && !isSignal('toString'));
+  });
   test('hostd: frames survive any cutting of the stream', () => {
     fc.assert(
       fc.property(

@@ -1,13 +1,17 @@
 /** Which machine carries which node, and as what. Plain data. */
+import { Type } from 'typebox';
+import type { Described } from '../../core/readonly.ts';
 
-export interface Assignment {
-  readonly machine: string;
+const assignment = Type.Object({
+  machine: Type.String(),
   /** A container of the machine's engine; else a network namespace. */
-  readonly container: boolean;
-}
+  container: Type.Boolean(),
+});
+export type Assignment = Described<typeof assignment>;
 
 /** By node. */
-export type Assignments = Readonly<Record<string, Assignment>>;
+export const assignments = Type.Record(Type.String(), assignment);
+export type Assignments = Described<typeof assignments>;
 
 /** The machine that netrig runs on, where no rig file names machines. */
 export const LOCAL = 'local';

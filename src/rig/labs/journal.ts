@@ -2,11 +2,15 @@
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Type } from 'typebox';
+import { nullable, opt } from '../../core/config/parts.ts';
 import { NetrigError } from '../../core/errors.ts';
+import { parsed } from '../../core/lightjson.ts';
 import { isName } from '../../core/names.ts';
-import type { Fabric } from '../../topology/model.ts';
-import type { BorrowedNic, Step } from './steps.ts';
-import type { Assignments } from './assignment.ts';
+import type { Described } from '../../core/readonly.ts';
+import { fabricSchema } from '../../topology/model.ts';
+import { assignments } from './assignment.ts';
+import { borrowedNic, type BorrowedNic, type Step } from './steps.ts';
 
 /** NETRIG_STATE_DIR moves it, for tests and for machines whose /run is special. */
 export const stateRoot = (): string =>
@@ -20,42 +24,44 @@ export function stateDirOf(lab: string): string {
   return join(stateRoot(), lab);
 }
 
-export interface Owner {
-  readonly pid: number;
+const owner = Type.Object({
+  pid: Type.Number(),
   /** Clock ticks since boot at the process's start: tells a reused pid apart. */
-  readonly startTicks: string;
-}
+  startTicks: Type.String(),
+});
+export type Owner = Described<typeof owner>;
 
-export interface LabRecord {
-  readonly lab: string;
-  readonly topology: string;
-  readonly createdAt: string;
+export const labRecord = Type.Object({
+  lab: Type.String(),
+  topology: Type.String(),
+  createdAt: Type.String(),
   /** On a machine of a rig: the process there that serves the orchestrator. */
-  readonly owner: Owner;
-  readonly fabric: Fabric;
-  readonly assignments: Assignments;
+  owner,
+  fabric: fabricSchema,
+  assignments,
   /** Path of the rig file; null: this machine alone. */
-  readonly rig: string | null;
+  rig: nullable(Type.String()),
   /** Tokens of the rig's machines, by name. */
-  readonly leases: Readonly<Record<string, string>>;
-}
+  leases: Type.Record(Type.String(), Type.String()),
+});
+export type LabRecord = Described<typeof labRecord>;
 
 /** What a lab's maker says of it. */
 export type LabClaim = Omit<LabRecord, 'owner' | 'createdAt'>;
 
-interface Entry {
-  readonly at: number;
-  readonly title: string;
-  readonly argv: readonly string[];
-  readonly namespaces?: readonly string[] | undefined;
-  readonly borrows?: readonly BorrowedNic[] | undefined;
-  readonly container?: JournalledContainer | undefined;
-}
+const container = Type.Object({ name: Type.String(), engine: Type.String() });
+export type JournalledContainer = Described<typeof container>;
 
-export interface JournalledContainer {
-  readonly name: string;
-  readonly engine: string;
-}
+/** A line of the journal. */
+const entry = Type.Object({
+  at: Type.Number(),
+  title: Type.String(),
+  argv: Type.Array(Type.String()),
+  namespaces: opt(Type.Array(Type.String())),
+  borrows: opt(Type.Array(borrowedNic)),
+  container: opt(container),
+});
+type Entry = Described<typeof entry>;
 
 export class Journal {
   readonly dir: string;
@@ -92,8 +98,15 @@ export class Journal {
   }
 
   before({ title, argv, namespaces, borrows, container }: Step, engine: string): void {
-    const entry: Entry = { at: Date.now(), title, argv, namespaces, borrows, container: container && { name: container.name, engine } };
-    appendFileSync(join(this.dir, 'journal.jsonl'), `${JSON.stringify(entry)}\n`);
+    const made: Entry = {
+      at: Date.now(),
+      title,
+      argv,
+      ...(namespaces ? { namespaces } : {}),
+      ...(borrows ? { borrows } : {}),
+      ...(container ? { container: { name: container.name, engine } } : {}),
+    };
+    appendFileSync(join(this.dir, 'journal.jsonl'), `${JSON.stringify(made)}\n`);
     records += 1;
     injectFault('before', records);
   }
@@ -124,10 +137,10 @@ export function journalled(lab: string): { namespaces: string[]; borrowed: Borro
   const containers: JournalledContainer[] = [];
   for (const line of text.split('\n')) {
     try {
-      const entry = JSON.parse(line) as Entry;
-      for (const name of entry.namespaces ?? []) namespaces.add(name);
-      borrowed.push(...(entry.borrows ?? []));
-      if (entry.container) containers.push(entry.container);
+      const made = parsed(entry, line);
+      for (const name of made.namespaces ?? []) namespaces.add(name);
+      borrowed.push(...(made.borrows ?? []));
+      if (made.container) containers.push(made.container);
     } catch {
       /* the last line of a killed writer */
     }
@@ -147,7 +160,7 @@ export function listLabs(): string[] {
 
 export function readRecord(lab: string): LabRecord | undefined {
   try {
-    return JSON.parse(readFileSync(join(stateDirOf(lab), 'lab.json'), 'utf8')) as LabRecord;
+    return parsed(labRecord, readFileSync(join(stateDirOf(lab), 'lab.json'), 'utf8'));
   } catch {
     return undefined;
   }

@@ -1,10 +1,15 @@
 /** Deployment as data: what is done where, in which order. Printed by --dry-run, journalled, then applied. */
 
+import { Type } from 'typebox';
+import type { Described } from '../../core/readonly.ts';
+
 /** Where a step runs: a machine of the rig, a node of the lab, or the namespace that emulates a machine's links. */
-export type StepHost =
-  | { readonly on: 'machine'; readonly machine: string }
-  | { readonly on: 'node'; readonly node: string }
-  | { readonly on: 'links'; readonly machine: string };
+export const stepHost = Type.Union([
+  Type.Object({ on: Type.Literal('machine'), machine: Type.String() }),
+  Type.Object({ on: Type.Literal('node'), node: Type.String() }),
+  Type.Object({ on: Type.Literal('links'), machine: Type.String() }),
+]);
+export type StepHost = Described<typeof stepHost>;
 
 export interface Step {
   readonly title: string;
@@ -38,13 +43,14 @@ export interface ContainerSpec {
   readonly cpus: number | null;
 }
 
-export interface BorrowedNic {
+export const borrowedNic = Type.Object({
   /** Its name on the machine. */
-  readonly nic: string;
-  readonly namespace: string;
+  nic: Type.String(),
+  namespace: Type.String(),
   /** Its name in the namespace. */
-  readonly as: string;
-}
+  as: Type.String(),
+});
+export type BorrowedNic = Described<typeof borrowedNic>;
 
 /** Steps of one chain run in order; chains run side by side. */
 export type Chains = readonly (readonly Step[])[];

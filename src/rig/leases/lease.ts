@@ -7,26 +7,32 @@
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Type } from 'typebox';
 import { NetrigError } from '../../core/errors.ts';
+import { parsed } from '../../core/lightjson.ts';
+import type { Described } from '../../core/readonly.ts';
 import { formatDurationUs } from '../../core/units.ts';
 
-export interface LeaseRequest {
+const request = {
   /** "user@machine (process 4711)" */
-  readonly owner: string;
-  readonly purpose: string;
-  readonly ttlMs: number;
-}
+  owner: Type.String(),
+  purpose: Type.String(),
+  ttlMs: Type.Number(),
+};
+export const leaseRequest = Type.Object(request);
+export type LeaseRequest = Described<typeof leaseRequest>;
 
-export interface Lease extends LeaseRequest {
-  readonly token: string;
+export const lease = Type.Object({
+  ...request,
+  token: Type.String(),
   /** Left of it; 0 or less: expired. */
-  readonly leftMs: number;
-}
+  leftMs: Type.Number(),
+});
+export type Lease = Described<typeof lease>;
 
-interface Entry extends LeaseRequest {
-  readonly token: string;
-  readonly expiresMs: number;
-}
+/** As its file has it. `expiresMs`: by the machine's monotonic clock. */
+const entry = Type.Object({ ...request, token: Type.String(), expiresMs: Type.Number() });
+type Entry = Described<typeof entry>;
 
 export class LeaseBook {
   readonly #dir: string;
@@ -37,7 +43,7 @@ export class LeaseBook {
 
   /** Who holds the machine, or held it and has not given it back; null: nobody. */
   current(): Lease | null {
-    const entry = this.#latest()?.entry;
+    const entry = this.#latest();
     return entry ? { ...entry, leftMs: entry.expiresMs - nowMs() } : null;
   }
 
@@ -45,7 +51,7 @@ export class LeaseBook {
   acquire(request: LeaseRequest): { lease: Lease; expired: Lease | null } {
     const before = this.current();
     if (before && before.leftMs > 0) throw held(before);
-    const number = (this.#latest()?.number ?? 0) + 1;
+    const number = Math.max(0, ...this.#numbers()) + 1;
     const entry: Entry = { ...request, token: `${number}.${randomBytes(8).toString('hex')}`, expiresMs: nowMs() + request.ttlMs };
     mkdirSync(this.#dir, { recursive: true });
     const draft = this.#draft(entry);
@@ -85,7 +91,7 @@ export class LeaseBook {
 
   /** LEASE_LOST unless the token is the one that rules. It rules until somebody else's does, also when it has expired. */
   check(token: string | null): Entry {
-    const entry = this.#latest()?.entry;
+    const entry = this.#latest();
     if (entry && entry.token === token) return entry;
     const holder = this.current();
     throw token === null && holder
@@ -95,13 +101,14 @@ export class LeaseBook {
         });
   }
 
-  #latest(): { number: number; entry: Entry } | null {
+  #latest(): Entry | null {
     const number = Math.max(0, ...this.#numbers());
     if (number === 0) return null;
     try {
-      return { number, entry: JSON.parse(readFileSync(join(this.#dir, String(number)), 'utf8')) as Entry };
+      return parsed(entry, readFileSync(join(this.#dir, String(number)), 'utf8'));
     } catch {
-      return this.#numbers().includes(number) ? null : this.#latest(); // removed in between by a newer one
+      // Removed in between by a newer one; or damaged: it is nobody's.
+      return this.#numbers().includes(number) ? null : this.#latest();
     }
   }
 

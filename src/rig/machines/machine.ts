@@ -6,7 +6,7 @@ import type { StepResult } from '../labs/batch.ts';
 import type { Host } from '../hosts/host.ts';
 import type { LabClaim, LabRecord } from '../labs/journal.ts';
 import type { Lease, LeaseRequest } from '../leases/lease.ts';
-import type { Chains } from '../labs/steps.ts';
+import type { Chains, Step } from '../labs/steps.ts';
 
 /** Where netrig's own programs are on a machine. */
 export interface Runtime {
@@ -20,9 +20,11 @@ export interface Runtime {
   readonly mounts: readonly string[];
 }
 
+export type FailedStep = Omit<StepResult, 'step'> & { readonly step: Pick<Step, 'title' | 'host' | 'argv'> };
+
 export interface ApplyResult {
   /** The first step that failed, if it was a step. */
-  readonly failed: StepResult | null;
+  readonly failed: FailedStep | null;
   /** null: every step succeeded. */
   readonly error: string | null;
 }
@@ -41,7 +43,7 @@ export interface Machine extends Host {
   apply(lab: string, chains: Chains, signal?: AbortSignal): Promise<ApplyResult>;
   /** Removes everything that the lab's journal names. Nothing there is no error. */
   release(lab: string): Promise<void>;
-  labs(): Promise<LabRecord[]>;
+  labs(): Promise<readonly LabRecord[]>;
   /** Leases the machine, and removes what the owner of an expired lease left. The token; LEASE_HELD. */
   acquire(request: LeaseRequest): Promise<string>;
   /** Goes on with a lease that another process of the same owner acquired. */

@@ -7,18 +7,20 @@
  */
 import { join } from 'node:path';
 import { asNetrigError, NetrigError } from '../../../core/errors.ts';
-import type { HostProcess, SpawnOptions } from '../../hosts/host.ts';
+import { parsed } from '../../../core/lightjson.ts';
+import type { HostProcess } from '../../hosts/host.ts';
 import { LocalMachine } from '../local-machine.ts';
 import {
+  callRequest,
   CHUNK_BYTES,
   decodeFile,
   encode,
   frameReader,
+  isSignal,
   KIND,
-  METHODS,
   SILENCE_MS,
+  spawnRequest,
   type Frame,
-  type Method,
   type RemoteError,
 } from './protocol.ts';
 
@@ -42,12 +44,11 @@ const send = (kind: number, id: number, payload?: Buffer | string): void => {
 
 function fail(id: number, thrown: unknown): void {
   const { code, message, hint } = asNetrigError(thrown);
-  send(KIND.error, id, JSON.stringify({ code, message, hint } satisfies RemoteError));
+  send(KIND.error, id, JSON.stringify({ code, message, ...(hint === undefined ? {} : { hint }) } satisfies RemoteError));
 }
 
 async function call(id: number, payload: Buffer): Promise<void> {
-  const { method, params } = JSON.parse(payload.toString()) as { method: Method; params: unknown[] };
-  if (!METHODS.includes(method)) throw new NetrigError('INTERNAL', `hostd has no method ${method}`);
+  const { method, params } = parsed(callRequest, payload.toString());
   const perform = machine[method].bind(machine) as (...params: unknown[]) => Promise<unknown>;
   const stop = new AbortController();
   calls.set(id, stop);
@@ -56,7 +57,7 @@ async function call(id: number, payload: Buffer): Promise<void> {
 }
 
 function start(id: number, payload: Buffer): void {
-  const { argv, ...options } = JSON.parse(payload.toString()) as { argv: string[] } & SpawnOptions;
+  const { argv, ...options } = parsed(spawnRequest, payload.toString());
   const child = machine.spawn(argv, options);
   running.set(id, child);
   child.stdout.on('data', (chunk: Buffer) => send(KIND.stdout, id, chunk));
@@ -68,8 +69,10 @@ function start(id: number, payload: Buffer): void {
 }
 
 function signal(id: number, text: string): void {
-  if (text.startsWith('-')) running.get(id)?.killGroup(text.slice(1) as NodeJS.Signals);
-  else running.get(id)?.kill(text as NodeJS.Signals);
+  const name = text.replace(/^-/, '');
+  if (!isSignal(name)) throw new NetrigError('INTERNAL', `"${name}" is no signal`);
+  if (name === text) running.get(id)?.kill(name);
+  else running.get(id)?.killGroup(name);
 }
 
 async function give(id: number, path: string): Promise<void> {

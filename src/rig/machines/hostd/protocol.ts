@@ -5,6 +5,13 @@
  *
  * A frame: payload bytes (u32), kind (u8), id (u32) of the command or call that it belongs to, payload.
  */
+import { constants } from 'node:os';
+import { Type, type TSchema } from 'typebox';
+import { nullable, opt } from '../../../core/config/parts.ts';
+import type { Described } from '../../../core/readonly.ts';
+import { labRecord } from '../../labs/journal.ts';
+import { stepHost } from '../../labs/steps.ts';
+import { lease } from '../../leases/lease.ts';
 
 export const KIND = {
   /**
@@ -35,29 +42,46 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-export interface RemoteError {
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string | undefined;
-}
+/** Methods of Machine that hostd does as they are called, and what they answer; parameters and answers are JSON. */
+export const METHODS = {
+  claim: Type.Null(),
+  apply: Type.Object({
+    failed: nullable(
+      Type.Object({
+        step: Type.Object({ title: Type.String(), host: stepHost, argv: Type.Array(Type.String()) }),
+        status: Type.Number(),
+        output: Type.String(),
+      }),
+    ),
+    error: nullable(Type.String()),
+  }),
+  release: Type.Null(),
+  labs: Type.Array(labRecord),
+  /** Nanoseconds, as text. */
+  clockNs: Type.String({ pattern: '^[0-9]+$' }),
+  acquire: Type.String(),
+  resume: Type.Null(),
+  renew: Type.Null(),
+  unlease: Type.Null(),
+  lease: nullable(lease),
+  hasImage: Type.Boolean(),
+  importImage: Type.Null(),
+  engineVersion: nullable(Type.String()),
+} as const satisfies Record<string, TSchema>;
+export type Method = keyof typeof METHODS;
+export type Answer<M extends Method> = Described<(typeof METHODS)[M]>;
 
-/** Methods of Machine that hostd does as they are called; parameters and results are JSON. */
-export const METHODS = [
-  'claim',
-  'apply',
-  'release',
-  'labs',
-  'clockNs',
-  'acquire',
-  'resume',
-  'renew',
-  'unlease',
-  'lease',
-  'hasImage',
-  'importImage',
-  'engineVersion',
-] as const;
-export type Method = (typeof METHODS)[number];
+/** Payloads of frames. */
+export const callRequest = Type.Object({ method: Type.Enum(Object.keys(METHODS) as Method[]), params: Type.Array(Type.Unknown()) });
+export const spawnRequest = Type.Object({
+  argv: Type.Array(Type.String()),
+  env: opt(Type.Record(Type.String(), Type.String())),
+  container: opt(Type.String()),
+});
+export const exitMessage = Type.Object({ code: nullable(Type.Number()), signal: nullable(Type.String()) });
+export const remoteError = Type.Object({ code: Type.String(), message: Type.String(), hint: opt(Type.String()) });
+export type RemoteError = Described<typeof remoteError>;
+export const isSignal = (text: string): text is NodeJS.Signals => Object.hasOwn(constants.signals, text);
 
 /** hostd hears from its client at least this often, and ends after the silence of several. */
 export const PING_MS = 5000;

@@ -5,7 +5,7 @@ import { sleep } from '../../../core/context.ts';
 import { NetrigError } from '../../../core/errors.ts';
 import { shortHash } from '../../../core/hash.ts';
 import type { ExecOptions, ExecResult, HostProcess, SpawnOptions } from '../../hosts/host.ts';
-import type { Method } from '../hostd/protocol.ts';
+import type { Answer, Method } from '../hostd/protocol.ts';
 import type { LabClaim, LabRecord } from '../../labs/journal.ts';
 import type { Lease, LeaseRequest } from '../../leases/lease.ts';
 import type { ApplyResult, Machine, Runtime } from '../machine.ts';
@@ -109,8 +109,8 @@ export class RemoteMachine implements Machine {
     return link.session;
   }
 
-  async #call<T>(method: Method, ...params: unknown[]): Promise<T> {
-    return (await this.#session()).call<T>(method, ...params);
+  async #call<M extends Method>(method: M, ...params: unknown[]): Promise<Answer<M>> {
+    return (await this.#session()).call(method, ...params);
   }
 
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
@@ -145,7 +145,7 @@ export class RemoteMachine implements Machine {
     await this.#call('release', lab);
   }
 
-  labs(): Promise<LabRecord[]> {
+  labs(): Promise<readonly LabRecord[]> {
     return this.#call('labs');
   }
 
@@ -162,11 +162,11 @@ export class RemoteMachine implements Machine {
   }
 
   async clockNs(): Promise<bigint> {
-    return BigInt(await this.#call<string>('clockNs'));
+    return BigInt(await this.#call('clockNs'));
   }
 
   async acquire(request: LeaseRequest): Promise<string> {
-    return (this.#token = await this.#call<string>('acquire', request));
+    return (this.#token = await this.#call('acquire', request));
   }
 
   async resume(token: string): Promise<void> {

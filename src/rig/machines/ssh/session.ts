@@ -2,9 +2,23 @@
 import { PassThrough, Writable } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
 import { CODES, NetrigError, type ErrorCode } from '../../../core/errors.ts';
+import { checked, parsed } from '../../../core/lightjson.ts';
 import type { Exit, HostProcess, SpawnOptions } from '../../hosts/host.ts';
 import { LOST } from '../../hosts/exec.ts';
-import { encode, encodeFile, frameReader, KIND, PING_MS, type Frame, type Method, type RemoteError } from '../hostd/protocol.ts';
+import {
+  encode,
+  encodeFile,
+  exitMessage,
+  frameReader,
+  KIND,
+  METHODS,
+  PING_MS,
+  remoteError,
+  type Answer,
+  type Frame,
+  type Method,
+  type RemoteError,
+} from '../hostd/protocol.ts';
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
@@ -68,13 +82,13 @@ export class Session {
     await greeting.finally(() => clearTimeout(timer));
   }
 
-  call<T>(method: Method, ...params: unknown[]): Promise<T> {
-    return this.#ask(KIND.call, JSON.stringify({ method, params })) as Promise<T>;
+  async call<M extends Method>(method: M, ...params: unknown[]): Promise<Answer<M>> {
+    return checked(METHODS[method], await this.#ask(KIND.call, JSON.stringify({ method, params })));
   }
 
   /** As `call`; what it does there ends when the signal fires, and the call with it. */
-  async callUntil<T>(signal: AbortSignal | undefined, method: Method, ...params: unknown[]): Promise<T> {
-    const answer = this.call<T>(method, ...params);
+  async callUntil<M extends Method>(signal: AbortSignal | undefined, method: M, ...params: unknown[]): Promise<Answer<M>> {
+    const answer = this.call(method, ...params);
     const id = this.#next;
     const cancel = (): void => this.#send(KIND.cancel, id);
     if (signal?.aborted) cancel();
@@ -161,7 +175,7 @@ export class Session {
         return pending?.resolve(JSON.parse(payload.toString()));
       case KIND.error:
         this.#pending.delete(id);
-        return pending?.reject(this.#errorOf(JSON.parse(payload.toString()) as RemoteError));
+        return pending?.reject(this.#errorOf(parsed(remoteError, payload.toString())));
       case KIND.data:
         return void pending?.data.push(Buffer.from(payload));
       case KIND.stdout:
@@ -169,7 +183,7 @@ export class Session {
       case KIND.stderr:
         return void this.#running.get(id)?.stderr.write(Buffer.from(payload));
       case KIND.exit: {
-        this.#exit(id, JSON.parse(payload.toString()) as Exit);
+        this.#exit(id, parsed(exitMessage, payload.toString()));
         return;
       }
     }
