@@ -1,5 +1,6 @@
 /** Configuration of the PoP system: as topologies write it, and as agents get it. */
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
+import type { Described } from '../../src/core/readonly.ts';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
 import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
 
@@ -106,7 +107,7 @@ export const popSchema = closed({
     ),
   ),
 });
-export type PopFile = Static<typeof popSchema>;
+export type PopFile = Described<typeof popSchema>;
 
 export const ROLES = ['controller', 'manager', 'edge', 'server', 'router', 'origin', 'client'] as const;
 export type Role = (typeof ROLES)[number];

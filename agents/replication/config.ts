@@ -1,5 +1,6 @@
 /** Configuration of the replication system: as topologies write it, and as agents get it. */
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
+import type { Described } from '../../src/core/readonly.ts';
 import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
 import type { Fabric } from './gateway/flows.ts';
@@ -74,7 +75,7 @@ export const replicationSchema = closed({
     ),
   ),
 });
-export type ReplicationFile = Static<typeof replicationSchema>;
+export type ReplicationFile = Described<typeof replicationSchema>;
 
 export const ROLES = ['control', 'rdn', 'ppn', 'producer', 'consumer', 'gateway'] as const;
 export type Role = (typeof ROLES)[number];

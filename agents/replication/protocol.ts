@@ -1,6 +1,7 @@
 /** What the nodes of the replication system say to each other (agents/lib/channel.ts). R0 sections 2, 3 and 5 leave the encodings open. */
 
 import type { Tasks } from './gateway/flows.ts';
+import type { LoopStatistics } from './logs.ts';
 
 /** UDP: messages and measurements. TCP: where RDNs listen. */
 export const DATA_PORT = 5800;
@@ -93,43 +94,6 @@ export interface Report {
   /** Consumer: stream, sequence number and latency (ns) of sampled messages, generation to kernel's receipt. */
   readonly application: readonly Sample[];
   readonly statistics: LoopStatistics | null;
-}
-
-/** Counters of the packet loop since its start. */
-export interface LoopStatistics {
-  /** When they were taken, by the machine's monotonic clock. */
-  readonly uptimeMs: number;
-  readonly received: number;
-  readonly receivedBytes: number;
-  readonly delivered: number;
-  readonly replicated: number;
-  readonly generated: number;
-  readonly probes: number;
-  readonly forged: number;
-  /** Messages without a directive that no room was left for. */
-  readonly undirected: number;
-  /** Messages of a graph that this node has no directive of. */
-  readonly stale: number;
-  /** Messages that waited for the first directive of their flow. */
-  readonly waited: number;
-  readonly overflowed: number;
-  /** Replicas whose time had passed when they arrived. */
-  readonly late: number;
-  readonly unsent: number;
-  /** Records that were lost on the way to the log. */
-  readonly untraced: number;
-  /** Replicas given to the kernel to send in time, of which it did not say when it did. */
-  readonly unstamped: number;
-  readonly dwellNs: number;
-  readonly dwellCount: number;
-  readonly elapsedNs: number;
-  readonly elapsedCount: number;
-  readonly heldBytes: number;
-  readonly heldMostBytes: number;
-  readonly bufferBytes: number;
-  readonly flows: number;
-  /** Releases that were late by less than 2^i microseconds, and by at least half of that. */
-  readonly releaseErrorUs: readonly number[];
 }
 
 /** What an RDN does for the other nodes. */

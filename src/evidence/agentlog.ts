@@ -1,6 +1,9 @@
 /** What agents wrote down: one JSON object a line, in a file of each agent. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TSchema } from 'typebox';
+import { conform } from '../core/json.ts';
+import type { Described } from '../core/readonly.ts';
 import type { CellEvidence } from './cell.ts';
 
 export type LogLine = Readonly<Record<string, unknown>>;
@@ -15,6 +18,23 @@ export function agentLog(evidence: CellEvidence, system: string, node: string): 
   let lines = files.get(file);
   if (!lines) files.set(file, (lines = existsSync(file) ? linesOf(file) : []));
   return lines;
+}
+
+/** A line and when it was written: epoch milliseconds of the clock that phases are dated by. */
+export type Logged<Line> = { readonly atMs: number } & Line;
+
+/** Lines of one event, in their order. An Error names the agent, and the place in a line that is not as `schema` describes it. */
+export function loggedEvents<S extends TSchema>(
+  evidence: CellEvidence,
+  system: string,
+  node: string,
+  event: string,
+  schema: S,
+): readonly Logged<Described<S>>[] {
+  const aheadMs = logAheadMs(evidence, node);
+  return agentLog(evidence, system, node)
+    .filter((line) => line['event'] === event)
+    .map((line) => Object.assign({ atMs: Number(line['at']) - aheadMs }, conform(schema, line, `log of ${node}: ${event}`)));
 }
 
 const linesOf = (file: string): LogLine[] =>

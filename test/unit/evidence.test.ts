@@ -3,7 +3,9 @@ import test from 'ava';
 import { strict as assert } from 'node:assert';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ONE_CLOCK, readCell, readRun } from '../../src/evidence/cell.ts';
+import { Type } from 'typebox';
+import { loggedEvents } from '../../src/evidence/agentlog.ts';
+import { ONE_CLOCK, readCell, readRun, type CellEvidence } from '../../src/evidence/cell.ts';
 import { writeManifest } from '../../src/evidence/manifest.ts';
 import { PARTS, partPath, readPart, writePart, type PartName } from '../../src/evidence/parts.ts';
 import { MANIFEST_SCHEMA, type RunManifest } from '../../src/evidence/records.ts';
@@ -103,4 +105,34 @@ test('a repeat that was cut short is voided, and has the parts that were written
     true,
   );
   t.pass();
+});
+
+test('a line of an agent’s log is dated by the clock of phases; one that is not as described is named', async (t) => {
+  using files = scratch();
+  const lab = (await parseExperiment('t.yaml', LAB, { checksOf })).cells[0]!;
+  await writePart(files.dir, 'lab', lab);
+  const agent = {
+    system: 's',
+    node: 'a',
+    machine: 'm',
+    status: { state: 'running', problem: null },
+    crashes: 0,
+    faults: [],
+    counters: {},
+    clock: { offsetNs: 2e6, boundNs: 0 },
+  };
+  mkdirSync(join(files.dir, 'agents'));
+  const line = Type.Object({ count: Type.Number() });
+  const read = async (...lines: string[]) => {
+    writeFileSync(join(files.dir, 'agents/s.a.jsonl'), lines.join('\n'));
+    return loggedEvents({ ...(await readCell(files.dir, 1)), agents: [agent] } as unknown as CellEvidence, 's', 'a', 'counted', line);
+  };
+  const good = '{"at":100,"event":"counted","count":3}';
+  assert.deepEqual(
+    (await read(good, '{"at":101,"event":"other"}', '{"at":1')).map(({ atMs, count }) => [atMs, count]),
+    [[98, 3]],
+  );
+  await t.throwsAsync(read('{"at":100,"event":"counted","count":"3"}'), {
+    message: /^log of a: counted\/count: expected a number, found "3"/,
+  });
 });

@@ -1,14 +1,13 @@
 /** What hosts asked, and who answered: their own logs. Beacons name their host, so that an answer cannot be somebody else's. */
 import { Type } from 'typebox';
-import { conform } from '../../../src/core/json.ts';
-import { agentLog, logAheadMs } from '../../../src/evidence/agentlog.ts';
+import { logAheadMs, loggedEvents } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
 import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import { probeRow, type ProbeRow } from '../protocol.ts';
 
-const rows = Type.Array(probeRow);
+const probesLine = Type.Object({ probes: Type.Array(probeRow) });
 
 export interface Probe extends Omit<ProbeRow, 'sentMs' | 'us'> {
   readonly from: string;
@@ -23,16 +22,14 @@ export const probesOf = perPhase((evidence: CellEvidence, phase: PhaseRecord): r
   return evidence.agents
     .filter((a) => a.system === 'hub')
     .flatMap(({ node }) =>
-      agentLog(evidence, 'hub', node)
-        .filter((line) => line['event'] === 'probes')
-        .flatMap((line): Probe[] =>
-          conform(rows, line['probes']).map(({ sentMs, us, ...row }) => ({
-            ...row,
-            from: node,
-            atUs: (sentMs - logAheadMs(evidence, node) - startMs) * 1000,
-            us: us ?? Infinity,
-          })),
-        ),
+      loggedEvents(evidence, 'hub', node, 'probes', probesLine).flatMap(({ probes }) =>
+        probes.map(({ sentMs, us, ...row }): Probe => ({
+          ...row,
+          from: node,
+          atUs: (sentMs - logAheadMs(evidence, node) - startMs) * 1000,
+          us: us ?? Infinity,
+        })),
+      ),
     )
     .filter((p) => p.atUs >= 0 && p.atUs < phase.durationUs)
     .sort((a, b) => a.atUs - b.atUs);

@@ -6,6 +6,7 @@ import { parseDurationUs } from '../../../src/core/units.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig } from '../config.ts';
+import type { ConnectionRow, Fate } from '../logs.ts';
 import { validated } from '../../lib/params.ts';
 import { CLIENT_OPERATIONS, known } from '../operations.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
@@ -24,26 +25,6 @@ const QUIET_MS = 600_000;
 const TICK_MS = 5;
 const FLOOD_BYTES = 64;
 const FLOOD_FLOWS = 64;
-
-/**
- * How a connection ended. ok: every request was answered, with what was asked for. reset: the other side broke it. refused: it
- * never opened. timeout: a request was not answered, or was overdue when the run ended. failed: the answer was an error.
- */
-export type Fate = 'ok' | 'reset' | 'refused' | 'timeout' | 'failed';
-
-/** As logged and read by results/evidence.ts. */
-export type ConnectionRow = readonly [
-  service: string,
-  port: number,
-  startedMs: number,
-  endedMs: number,
-  fate: Fate,
-  requests: number,
-  servers: string,
-  firstMs: number,
-  slowestMs: number,
-  hash: string,
-];
 
 class Connection {
   readonly #agent = new Agent({ keepAlive: true, keepAliveMsecs: QUIET_MS, maxSockets: 1 });

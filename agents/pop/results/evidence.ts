@@ -1,13 +1,26 @@
 /** What a run left of its connections, policies and loads, dated from the start of a phase. */
-import { agentLog, logAheadMs, type LogLine } from '../../../src/evidence/agentlog.ts';
+import type { TSchema } from 'typebox';
+import { conform } from '../../../src/core/json.ts';
+import type { Described } from '../../../src/core/readonly.ts';
+import { agentLog, logAheadMs, loggedEvents, type Logged } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest, type AnsweredRequest } from '../../../src/evidence/events.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
 import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
-import type { NodeInfo, Pop, PopFile, Service } from '../config.ts';
-import type { ConnectionRow, Fate } from '../nodes/client.ts';
-import type { ManagerStatus, Policies, PopFeedback } from '../protocol.ts';
+import { popSchema, type NodeInfo, type Pop, type PopFile, type Service } from '../config.ts';
+import {
+  accessLine,
+  connectionsLine,
+  feedbackAnswer,
+  loadLine,
+  policiesAnswer,
+  policiesLine,
+  tablesLine,
+  type Fate,
+  type FeedbackAnswer,
+} from '../logs.ts';
+import type { Policies } from '../protocol.ts';
 import { feedbackUsOf, intervalUsOf, nodesOf, popsOf, servicesOf } from '../system.ts';
 
 export interface Connection {
@@ -81,7 +94,7 @@ export interface Timeline {
   readonly loads: readonly LoadPoint[];
   readonly answers: readonly Answer[];
   /** Of PullFeedback (R3-29). */
-  readonly feedback: readonly Readonly<Record<string, PopFeedback>>[];
+  readonly feedback: readonly FeedbackAnswer[];
   readonly slots: number;
   readonly feedbackUs: number;
   /** Of the controller's decisions. */
@@ -92,8 +105,10 @@ export interface Timeline {
 export const timelineOf = perPhase(readTimeline);
 
 /** Configuration of the system in this cell; undefined: it has none. */
-export const configOf = (evidence: CellEvidence): PopFile | undefined =>
-  evidence.lab.systems.find((s) => s.name === 'pop')?.config as unknown as PopFile | undefined;
+export function configOf(evidence: CellEvidence): PopFile | undefined {
+  const system = evidence.lab.systems.find((s) => s.name === 'pop');
+  return system && conform(popSchema, system.config, 'config of pop', 'system pop');
+}
 
 function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | string {
   const config = configOf(evidence);
@@ -103,14 +118,15 @@ function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | st
   const popOf = new Map(nodes.map((n) => [n.name, n.pop ?? '']));
   const of = (role: NodeInfo['role']): NodeInfo[] => nodes.filter((n) => n.role === role);
   const us = (ms: number, node: string): number => (ms - logAheadMs(evidence, node) - startMs) * 1000;
-  const events = <T>(role: NodeInfo['role'], event: string, read: (line: LogLine, node: NodeInfo) => T[]): T[] =>
-    of(role).flatMap((node) =>
-      agentLog(evidence, 'pop', node.name)
-        .filter((l) => l['event'] === event)
-        .flatMap((line) => read(line, node)),
-    );
-  const connections = events('client', 'connections', ({ list }, node) =>
-    (list as ConnectionRow[]).map(([service, port, startedMs, endedMs, fate, requests, servers, firstMs, , hash]): Connection => {
+  const dated = (atMs: number): number => (atMs - startMs) * 1000;
+  const events = <S extends TSchema, T>(
+    role: NodeInfo['role'],
+    event: string,
+    schema: S,
+    read: (line: Logged<Described<S>>, node: NodeInfo) => readonly T[],
+  ): T[] => of(role).flatMap((node) => loggedEvents(evidence, 'pop', node.name, event, schema).flatMap((line) => read(line, node)));
+  const connections = events('client', 'connections', connectionsLine, ({ list }, node) =>
+    list.map(([service, port, startedMs, endedMs, fate, requests, servers, firstMs, , hash]): Connection => {
       const names = servers === '' ? [] : servers.split(' ');
       return {
         client: node.name,
@@ -127,10 +143,9 @@ function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | st
       };
     }),
   ).sort((a, b) => a.startedUs - b.startedUs);
-  type AccessRow = [t: number, client: string, port: number, server: string, status: number, path: string];
-  const accesses = events('server', 'access', ({ list }, node) =>
-    (list as AccessRow[]).map(([t, client, port, , , path]): Access => ({
-      atUs: us(t * 1000, node.name),
+  const accesses = events('server', 'access', accessLine, ({ list }, node) =>
+    list.map(([answeredS, client, port, , , path]): Access => ({
+      atUs: us(answeredS * 1000, node.name),
       server: node.name,
       pop: node.pop ?? '',
       end: `${client}:${port}`,
@@ -138,28 +153,19 @@ function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | st
     })),
   ).sort((a, b) => a.atUs - b.atUs);
   const controller = config.controller;
-  const policies = events('controller', 'policies', (line) => {
-    const {
+  const policies = events('controller', 'policies', policiesLine, ({ version, sentMs, appliedMs, policies: changed }): PolicyChange[] => [
+    { version, sentUs: us(sentMs, controller), appliedUs: us(appliedMs, controller), policies: changed },
+  ]);
+  const tables = events('edge', 'tables', tablesLine, ({ atMs, version, tables: dumped }, node): TableDump[] => [
+    {
+      atUs: dated(atMs),
+      pop: node.pop ?? '',
       version,
-      sentMs,
-      appliedMs,
-      policies: changed,
-    } = line as unknown as { version: number; sentMs: number; appliedMs: number; policies: Record<string, Policies> };
-    return [{ version, sentUs: us(sentMs, controller), appliedUs: us(appliedMs, controller), policies: changed }];
-  });
-  const tables = events('edge', 'tables', (line, node) => {
-    const { at, version, tables: dumped } = line as unknown as { at: number; version: number; tables: Record<string, string> };
-    return [
-      {
-        atUs: us(at, node.name),
-        pop: node.pop ?? '',
-        version,
-        tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])),
-      },
-    ];
-  });
-  const loads = events('server', 'load', (line, node) => [
-    { atUs: us(line['at'] as number, node.name), server: node.name, pop: node.pop ?? '', load: line['load'] as number },
+      tables: Object.fromEntries(Object.entries(dumped).map(([service, text]) => [service, text.split(',')])),
+    },
+  ]);
+  const loads = events('server', 'load', loadLine, ({ atMs, load }, node): LoadPoint[] => [
+    { atUs: dated(atMs), server: node.name, pop: node.pop ?? '', load },
   ]);
   return {
     nodes,
@@ -187,11 +193,11 @@ function answered(evidence: CellEvidence, phase: PhaseRecord, operation: string)
 }
 
 const feedbackOf = (evidence: CellEvidence, phase: PhaseRecord): Timeline['feedback'] =>
-  answered(evidence, phase, 'PullFeedback').map((e) => e.outcome.answer as Readonly<Record<string, PopFeedback>>);
+  answered(evidence, phase, 'PullFeedback').map((e) => conform(feedbackAnswer, e.outcome.answer, 'PullFeedback'));
 
 function answersOf(evidence: CellEvidence, phase: PhaseRecord): Answer[] {
   return answered(evidence, phase, 'GetPolicies').map(({ beganUs, outcome }): Answer => {
-    const { pops } = outcome.answer as { pops: Record<string, ManagerStatus | null> };
+    const { pops } = conform(policiesAnswer, outcome.answer, 'GetPolicies');
     return {
       atUs: beganUs,
       entries: Object.fromEntries(Object.entries(pops).flatMap(([pop, status]) => (status ? [[pop, status.entries] as const] : []))),

@@ -1,9 +1,11 @@
 /** The packet loop of a node: agents/replication/native/packetloop.c, commanded and listened to over its pipes. */
 import { join } from 'node:path';
+import { parsed } from '../../../src/core/lightjson.ts';
 import { Helper } from '../../lib/helper.ts';
 import { log } from '../../lib/rpc.ts';
 import { derivedKey } from '../../lib/secret.ts';
-import { DATA_PORT, type Aim, type Directive, type LoopStatistics, type NodeId } from '../protocol.ts';
+import { loopStatistics, type LoopStatistics } from '../logs.ts';
+import { DATA_PORT, type Aim, type Directive, type NodeId } from '../protocol.ts';
 
 export interface LoopEvents {
   /** A flow without a graph: PPNs only. */
@@ -135,7 +137,7 @@ export class PacketLoop {
         log('debug', 'replicas', { records: rest });
         return;
       case 'S':
-        this.#statistics = JSON.parse(rest) as LoopStatistics;
+        this.#statistics = parsed(loopStatistics, rest);
         this.#events.onStatistics?.(this.#statistics);
         return;
       case 'M': {

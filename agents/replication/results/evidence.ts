@@ -1,11 +1,15 @@
 /** What a run left of its messages: deliveries, replicas, directives and iterations, dated from the start of a phase. */
 import { offsetAt } from '../../../src/clocks/samples.ts';
-import { agentLog, logAheadMs } from '../../../src/evidence/agentlog.ts';
+import type { TSchema } from 'typebox';
+import { conform } from '../../../src/core/json.ts';
+import type { Described } from '../../../src/core/readonly.ts';
+import { logAheadMs, loggedEvents, type Logged } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
-import type { NodeInfo, ReplicationFile } from '../config.ts';
+import { replicationSchema, type NodeInfo, type ReplicationFile } from '../config.ts';
+import { directivesLine, iterationLine, metricsAnswer, recordsLine, resolveLine, sendAnswer } from '../logs.ts';
 import type { Membership } from '../protocol.ts';
 import { deliveriesOf, producerOf, replicasOf, type Delivery, type Replica } from '../records.ts';
 import { nodesOf } from '../system.ts';
@@ -34,29 +38,8 @@ export interface Message {
   readonly clockBoundUs: number;
 }
 
-export interface DirectiveLog {
-  /** Epoch milliseconds of this machine. */
-  readonly atMs: number;
-  readonly graph: number;
-  readonly epoch: number;
-  readonly entry: string;
-  readonly destinations: Readonly<Record<string, readonly { to: string; hold: 'relative' | 'absolute'; holdNs: number }[]>>;
-  readonly consumers: readonly string[];
-  readonly edgesUs: readonly (readonly [from: string, to: string, us: number])[];
-}
-
-export interface IterationLog {
-  readonly atMs: number;
-  readonly trigger: string;
-  readonly changed: number;
-  readonly feasible: boolean;
-  readonly reason: string | null;
-  /** Latency by consumer, holds included (R0-7). */
-  readonly estimatedUs: Readonly<Record<string, number>>;
-  readonly largestUs: number;
-  readonly boundUs: number;
-  readonly tookMs: number;
-}
+export type DirectiveLog = Logged<Described<typeof directivesLine>>;
+export type IterationLog = Logged<Described<typeof iterationLine>>;
 
 export interface Timeline {
   readonly nodes: readonly NodeInfo[];
@@ -76,25 +59,22 @@ export const timelineOf = perPhase(readTimeline);
 function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | string {
   const system = evidence.lab.systems.find((s) => s.name === 'replication');
   if (!system) return 'this cell has no replication system';
-  const config = system.config as unknown as ReplicationFile;
+  const config = conform(replicationSchema, system.config, 'config of replication', 'system replication');
   const nodes = nodesOf(config, evidence.lab, system.on);
-  const lines = (node: string) => agentLog(evidence, 'replication', node);
-  const control = nodes
-    .filter((n) => n.role === 'rdn')
-    .flatMap((n) =>
-      lines(n.name).map((line): Record<string, unknown> => ({ ...line, atMs: (line['at'] as number) - logAheadMs(evidence, n.name) })),
-    );
-  const dated = <T>(event: string): T[] =>
-    control.filter((l) => l['event'] === event).sort((a, b) => (a['atMs'] as number) - (b['atMs'] as number)) as T[];
-  const directives = dated<DirectiveLog>('directives');
+  const records = (node: string, event: string): Buffer[] =>
+    loggedEvents(evidence, 'replication', node, event, recordsLine).map((line) => Buffer.from(line.records, 'base64'));
+  const routers = nodes.filter((n) => n.role === 'rdn');
+  const dated = <S extends TSchema>(event: string, schema: S): Logged<Described<S>>[] =>
+    routers.flatMap(({ name }) => loggedEvents(evidence, 'replication', name, event, schema)).sort((x, y) => x.atMs - y.atMs);
+  const directives = dated('directives', directivesLine);
   const members = membership(evidence, phase, config);
   const byId = new Map(nodes.map((n) => [n.id, n]));
   const clock = clocks(evidence, phase, nodes);
   const copies = new Map<string, { message: Delivery; receipts: Map<string, Receipt>; bound: number }>();
   for (const consumer of nodes.filter((n) => n.role === 'consumer')) {
     const captured = capturedStamps(evidence, nodes, consumer.name);
-    for (const { records } of lines(consumer.name).filter((l) => l['event'] === 'deliveries') as { records: string }[]) {
-      for (const delivery of deliveriesOf(Buffer.from(records, 'base64'))) {
+    for (const delivered of records(consumer.name, 'deliveries')) {
+      for (const delivery of deliveriesOf(delivered)) {
         const key = `${delivery.source} ${delivery.sequence}`;
         let copy = copies.get(key);
         if (!copy) copies.set(key, (copy = { message: delivery, receipts: new Map(), bound: 0 }));
@@ -114,14 +94,7 @@ function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | st
     }
   }
   const replicas = new Map(
-    nodes
-      .filter((n) => n.role === 'ppn')
-      .map((n) => [
-        n.name,
-        (lines(n.name).filter((l) => l['event'] === 'replicas') as { records: string }[]).flatMap(({ records }) => [
-          ...replicasOf(Buffer.from(records, 'base64')),
-        ]),
-      ]),
+    nodes.filter((n) => n.role === 'ppn').map((n) => [n.name, records(n.name, 'replicas').flatMap((copied) => [...replicasOf(copied)])]),
   );
   const producerName = (source: number): string => byId.get(producerOf(source))?.name ?? '';
   const messages = [...copies.values()]
@@ -144,8 +117,8 @@ function readTimeline(evidence: CellEvidence, phase: PhaseRecord): Timeline | st
     directives,
     replicas,
     answers: answersOf(evidence, phase),
-    iterations: dated<IterationLog>('iteration'),
-    lookUps: dated<{ atMs: number; ppn: string; flow: string }>('resolve').map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
+    iterations: dated('iteration', iterationLine),
+    lookUps: dated('resolve', resolveLine).map(({ atMs, ppn, flow }) => ({ atMs, key: `${ppn} ${flow}` })),
   };
 }
 
@@ -217,7 +190,7 @@ function answersOf(evidence: CellEvidence, phase: PhaseRecord): Timeline['answer
       ? [
           {
             atNs: BigInt(phase.startedNs) + BigInt(Math.round(answeredUs * 1000)),
-            consumers: (answer as { consumers: readonly Membership[] }).consumers,
+            consumers: conform(metricsAnswer, answer, 'GetLSAGMetrics').consumers,
           },
         ]
       : [],
@@ -230,7 +203,7 @@ function withLost(messages: readonly Message[], evidence: CellEvidence, phase: P
   const seen = new Set(messages.map((m) => `${m.source} ${m.sequence}`));
   for (const { operation, answer } of requests(evidence, phase)) {
     if (operation !== 'Send') continue;
-    const { stream, startNs, count, periodNs } = answer as { stream: number; startNs: string; count: number; periodNs: number };
+    const { stream, startNs, count, periodNs } = conform(sendAnswer, answer, 'Send');
     const startUs = Number(BigInt(startNs) - BigInt(phase.startedNs)) / 1000;
     for (let sequence = 0; sequence < count; sequence++) {
       if (!seen.has(`${stream} ${sequence}`))

@@ -1,7 +1,8 @@
 /** What an RDN knows of its nodes from their reports: latencies, what packets cost them, whether their clocks are right. */
 import { log } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
-import type { Gateway, LoopStatistics, NodeId, Report } from '../protocol.ts';
+import type { LoopStatistics } from '../logs.ts';
+import type { Gateway, NodeId, Report } from '../protocol.ts';
 import { clocksOff } from './clockcheck.ts';
 import { Latencies, Spreads } from './latencies.ts';
 import type { Knowledge } from './router.ts';

@@ -1,11 +1,15 @@
 /** What schemas of files are made of: every pattern with the words that an error says it with. */
-import { Type, type TProperties, type TSchema } from 'typebox';
+import { Type, type Static, type TProperties, type TSchema } from 'typebox';
 import { NAME_PATTERN } from '../names.ts';
 import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../units.ts';
 
 export const closed = <P extends TProperties>(properties: P, options: { description?: string } = {}) =>
   Type.Object(properties, { additionalProperties: false, ...options });
 export const opt = <T extends TSchema>(schema: T) => Type.Optional(schema);
+type Items<S extends readonly TSchema[]> = { -readonly [K in keyof S]: S[K] extends TSchema ? Static<S[K]> : never };
+/** As JSON Schema 2020-12 says it; typebox's own tuples are of an older draft. */
+export const tuple = <const S extends readonly TSchema[]>(...items: S) =>
+  Type.Unsafe<Items<S>>({ type: 'array', prefixItems: items, minItems: items.length, maxItems: items.length });
 export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 export const text = (description: string) => Type.String({ description });
 export const pattern = (regex: string, expectation: string, description: string) =>
