@@ -45,7 +45,7 @@ export const accessLine = Type.Object({ list: Type.Array(accessRow) });
 export const loadLine = Type.Object({ load: Type.Number() });
 
 /** Amounts by service, then by PoP that serves instead. */
-const policies = Type.Record(Type.String(), numbers);
+export const policies = Type.Record(Type.String(), numbers);
 /** Of the controller: by PoP. */
 export const policiesLine = Type.Object({
   version: Type.Number(),

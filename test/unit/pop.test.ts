@@ -6,10 +6,8 @@ import type { LawConfig, RuleConfig } from '../../agents/pop/config.ts';
 import { lawOf } from '../../agents/pop/system.ts';
 import {
   countOf,
-  decode,
   drained,
   emptyTable,
-  encode,
   isKept,
   nextDrainMs,
   retarget,
@@ -17,6 +15,7 @@ import {
   withServers,
   type Table,
 } from '../../agents/pop/manager/table.ts';
+import { recalled, remembered } from '../../agents/pop/manager/memory.ts';
 import { birdConfig } from '../../agents/pop/nodes/bgp.ts';
 import { dissect } from '../../agents/pop/results/packets.ts';
 import {
@@ -284,7 +283,11 @@ test('what goes to a PoP without servers comes back at once; takers-back share w
 test('a manager remembers: tables and policies survive its process, with times that never come', () => {
   const { table } = retarget(emptyTable(16), amounts({ b: 0.5 }), 5, null);
   const memory = { version: 3, policies: { web: { b: 0.5 } }, tables: { web: table } };
-  assert.deepEqual(decode(encode(memory)), memory);
+  assert.deepEqual(recalled(remembered(memory)), memory);
+  assert.throws(
+    () => recalled('{"version":1,"policies":{},"tables":{"s":{"slots":[{}],"modifications":0}}}'),
+    /^Error: \/tables\/s\/slots\/0/,
+  );
 });
 
 test('no oscillation: after any step of demands that fits, all is settled in a few intervals, and stays', () => {

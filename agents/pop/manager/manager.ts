@@ -16,7 +16,8 @@ import {
   type UnitFunctions,
   type WireSlot,
 } from '../protocol.ts';
-import { countOf, decode, drained, emptyTable, encode, isKept, nextDrainMs, retarget, withServers, type Table } from './table.ts';
+import { recalled, remembered, type Memory } from './memory.ts';
+import { countOf, drained, emptyTable, isKept, nextDrainMs, retarget, withServers, type Table } from './table.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
@@ -168,9 +169,9 @@ export class Manager {
 
   /** An edge may remember what a predecessor of this process made: connections depend on it. */
   async #welcome(peer: Peer<UnitFunctions>): Promise<void> {
-    const text = this.#recalled ? null : await peer.call.recall().catch(() => null);
-    if (text !== null && !this.#recalled) {
-      const { version, policies, tables } = decode(text);
+    const memory = await this.#memoryOf(peer);
+    if (memory !== null && !this.#recalled) {
+      const { version, policies, tables } = memory;
       this.#version = version;
       this.#policies = policies;
       for (const [service, table] of Object.entries(tables)) this.#tables.set(service, table);
@@ -180,6 +181,17 @@ export class Manager {
     await until(() => this.#recalled || this.#servers.size >= this.#pop.servers.length, { withinMs: SERVERS_MS });
     this.#recalled = true;
     this.#serversChanged();
+  }
+
+  async #memoryOf(peer: Peer<UnitFunctions>): Promise<Memory | null> {
+    if (this.#recalled) return null;
+    try {
+      const text = await peer.call.recall();
+      return text === null ? null : recalled(text);
+    } catch (error) {
+      log('warn', 'recall', { unit: peer.name, why: (error as Error).message });
+      return null;
+    }
   }
 
   /** What a predecessor knew is known, or its edge has been silent for long. */
@@ -251,7 +263,7 @@ export class Manager {
       const slots = this.#wire(nowMs);
       this.#revision += 1;
       const revision = this.#revision;
-      const memory = encode({ version: this.#version, policies: this.#policies, tables: Object.fromEntries(this.#tables) });
+      const memory = remembered({ version: this.#version, policies: this.#policies, tables: Object.fromEntries(this.#tables) });
       const done = await Promise.all(
         [...this.#units.values()].map(async (unit): Promise<boolean> => {
           const changes = slots.filter((s) => unit.sent.get(`${s.table} ${s.index}`) !== JSON.stringify(s));

@@ -3,8 +3,6 @@
  * first; where connections may still live; which server is an entry's primary. Pure.
  */
 
-import type { Policies } from '../protocol.ts';
-
 export interface PreviousPop {
   readonly pop: string;
   /** Connections there are kept until then; Infinity: until they end. */
@@ -190,14 +188,3 @@ export function withServers(
   });
   return slots.every((slot, i) => slot === table.slots[i]) ? table : { ...table, slots };
 }
-
-/** What its management server must not forget; times that never come survive it. */
-export interface Memory {
-  readonly version: number;
-  readonly policies: Policies;
-  readonly tables: Readonly<Record<string, Table>>;
-}
-
-export const encode = (memory: Memory): string => JSON.stringify(memory, (_, value: unknown) => (value === Infinity ? NEVER : value));
-export const decode = (text: string): Memory => JSON.parse(text, (_, value: unknown) => (value === NEVER ? Infinity : value)) as Memory;
-const NEVER = 'never';

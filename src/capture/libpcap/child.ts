@@ -8,6 +8,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Type } from 'typebox';
+import { parsed } from '../../core/lightjson.ts';
 import { formatRate } from '../../core/units.ts';
 
 interface Packet {
@@ -117,6 +119,6 @@ if (command === 'check') {
     .on('data', (chunk) => {
       text += String(chunk);
     })
-    .on('end', () => process.stdout.write(JSON.stringify(check(JSON.parse(text) as string[]))));
+    .on('end', () => process.stdout.write(JSON.stringify(check(parsed(Type.Array(Type.String()), text)))));
 } else if (command === 'copy') copy(...(args as [string, string, string]));
 else show();
