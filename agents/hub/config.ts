@@ -1,6 +1,6 @@
 /** Configuration of the traffic hub: as topologies write it, and as agents get it. */
 import { Type, type Static } from 'typebox';
-import { closed, duration, name, names, oneOrMany, opt, pattern, text } from '../../src/core/config/parts.ts';
+import { closed, duration, ipv4, name, names, oneOrMany, opt, pattern, text } from '../../src/core/config/parts.ts';
 import type { Ain, Network } from './model.ts';
 
 const positive = (description: string) => Type.Integer({ minimum: 1, description });
@@ -24,6 +24,7 @@ export const hubSchema = closed({
           records: Type.Array(pattern('^[^\\n\\r$]{1,500}$', 'a line', 'Records as in a zone file, "www A 192.168.1.1".')),
         }),
       ),
+      endpoint: opt(ipv4('One of its addresses: there its gateway answers for the names of all networks, with Unbound (DNS mode B).')),
       kind: opt(
         Type.Enum(['ivn', 'vpn', 'direct'], { description: 'How it arrives: a virtual network (default), by VPN, or by a direct link.' }),
       ),
@@ -66,6 +67,13 @@ export interface Dmn {
   readonly address: string;
 }
 
+/** A zone, and the address that its name server has in its own network. */
+export interface Zone {
+  readonly zone: string;
+  readonly network: string;
+  readonly server: string;
+}
+
 export interface AgentConfig {
   readonly self: NodeInfo;
   readonly nodes: readonly NodeInfo[];
@@ -78,6 +86,8 @@ export interface AgentConfig {
   readonly gateway: string | null;
   /** Of a host that is its network's name server. */
   readonly nameServer: { readonly zone: string; readonly records: readonly string[] } | null;
+  /** Of the gateway that is the hub's DNS endpoint. */
+  readonly endpoint: { readonly address: string; readonly zones: readonly Zone[] } | null;
   readonly idleMs: number;
   readonly verifyMs: number;
   readonly silenceMs: number;

@@ -1,5 +1,6 @@
 /** What a hub knows: networks, domains, attachments, routes and translation mappings, as its store has them (R1 sections 2 and 3). */
 import { Type } from 'typebox';
+import { nullable } from '../../src/core/config/parts.ts';
 import type { Described } from '../../src/core/readonly.ts';
 
 const prefix = Type.String();
@@ -16,6 +17,8 @@ const network = Type.Object({
   gateway: Type.String(),
   /** AINs that have a branch for it: its shard, by name. */
   shard: Type.Array(Type.String()),
+  /** Address of the hub's DNS endpoint, which is in this network of the hub's own; null: it is another network. */
+  endpoint: nullable(Type.String()),
 });
 export type Network = Described<typeof network>;
 
@@ -41,7 +44,7 @@ const attachment = Type.Object({
 export type Attachment = Described<typeof attachment>;
 
 /** A route that somebody has declared. `to` null: packets are dropped. */
-const route = Type.Object({ domain: Type.String(), prefix, to: Type.Union([Type.String(), Type.Null()]) });
+const route = Type.Object({ domain: Type.String(), prefix, to: nullable(Type.String()) });
 export type Route = Described<typeof route>;
 
 /** Addresses of a network as others see them: `real` and `as` are of one length, address by address. */
@@ -50,7 +53,7 @@ const mapping = Type.Object({
   real: prefix,
   as: prefix,
   /** Networks that see it so; null: all. */
-  viewers: Type.Union([Type.Array(Type.String()), Type.Null()]),
+  viewers: nullable(Type.Array(Type.String())),
   origin: Type.Enum(['client', 'service']),
   /** Not in use before it is approved. */
   approved: Type.Boolean(),
@@ -58,6 +61,10 @@ const mapping = Type.Object({
   atMs: Type.Number(),
 });
 export type Mapping = Described<typeof mapping>;
+
+/** A record of the managed DNS service. An address is one of the network's own. */
+const record = Type.Object({ network: Type.String(), name: Type.String(), type: Type.Enum(['A', 'AAAA', 'CNAME']), value: Type.String() });
+export type ManagedRecord = Described<typeof record>;
 
 export const metadata = Type.Object({
   /** Grows with every change. */
@@ -73,6 +80,7 @@ export const metadata = Type.Object({
   shares: Type.Array(Type.String()),
   /** Networks that get answers of all other networks' name servers translated. */
   intercepts: Type.Array(Type.String()),
+  records: Type.Array(record),
   /** AINs that the control plane cannot reach: nothing is sent to them. */
   lost: Type.Array(Type.String()),
   /** Operations of the owner's that are done, of those that the configuration begins with. */
@@ -90,6 +98,7 @@ export const EMPTY: Metadata = {
   pool: [],
   shares: [],
   intercepts: [],
+  records: [],
   lost: [],
   setup: 0,
 };

@@ -1,6 +1,6 @@
 /** What a hub's nodes may be asked for: parameters, and how they are checked (R1 section 5). */
 import { Type, type TSchema } from 'typebox';
-import { closed, duration, opt, pattern, text } from '../../src/core/config/parts.ts';
+import { closed, duration, ipv4, opt, pattern, text } from '../../src/core/config/parts.ts';
 import { parsePrefix } from '../lib/prefix.ts';
 import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
@@ -10,6 +10,13 @@ const network = text('Isolated network.');
 const domain = text('Routing domain.');
 const mapping = closed({ real: prefix, as: prefix, viewers: opt(Type.Array(text('Networks that see it so (default: all).'))) });
 const route = closed({ domain: opt(domain), prefix, to: opt(text('Isolated network; absent: packets are dropped.')) });
+
+const domainName = pattern('^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$', 'a domain name', 'Without a dot at its end.');
+const managed = closed({
+  name: domainName,
+  type: Type.Enum(['A', 'AAAA', 'CNAME']),
+  value: text('An address of the network, or a domain name.'),
+});
 
 /** `stop`: no more. */
 const listing = closed({ networks: Type.Array(network, { minItems: 1 }), stop: opt(Type.Boolean()) });
@@ -46,6 +53,10 @@ export const CONTROL_OPERATIONS = {
   ShareDNSInfo: listing,
   /** Mode C: answers of all other networks' name servers have addresses that these networks reach. */
   InterceptDNSResponsesAtVTH: listing,
+  /** Mode B: where networks can ask for all names. */
+  'GetVTH-DNS-Settings': closed({}),
+  /** Records that the hub itself holds (R1-44); of those to be removed, all with the name. */
+  ModifyManagedDNS: closed({ network, add: opt(Type.Array(managed)), remove: opt(Type.Array(domainName)) }),
 } as const;
 
 export const HOST_OPERATIONS = {
@@ -60,11 +71,14 @@ export const HOST_OPERATIONS = {
     flow: opt(Type.Enum(['new', 'same'])),
     pause: opt(duration('After the first, before the second (default: none).')),
   }),
-  /** Asks a name server with dig, and the beacon at every address of the answer who it is. */
+  /** Name servers of the host, the first one first. */
+  SetIsolatedNetworkDNSServer: closed({ servers: Type.Array(ipv4('Address.'), { minItems: 1, maxItems: 3 }) }),
+  /** Asks for a name, and the beacon at every address of the answer who it is. */
   Resolve: closed({
-    name: pattern('^[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})$', 'a domain name', 'What is asked.'),
-    type: opt(Type.Enum(['A', 'AAAA', 'MX', 'SRV', 'HTTPS'], { description: 'Default A.' })),
-    server: text('Address of the name server.'),
+    name: domainName,
+    type: opt(Type.Enum(['A', 'AAAA', 'MX', 'SRV', 'HTTPS'], { description: 'Default A; the only one of getent and c-ares.' })),
+    server: opt(text('Address of the name server (dig).')),
+    tool: opt(Type.Enum(['dig', 'getent', 'c-ares'], { description: 'getent and c-ares ask the servers that the host was given.' })),
     dnssec: opt(Type.Boolean({ description: 'Asks for signatures.' })),
   }),
 } as const;

@@ -4,8 +4,8 @@ import { parseDurationUs } from '../../src/core/units.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import { requestProblems } from '../../src/systems/operations.ts';
 import type { Lab, LabNode } from '../../src/topology/model.ts';
-import { parsePrefix } from '../lib/prefix.ts';
-import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role } from './config.ts';
+import { contains, parseAddress, parsePrefix, prefixOf } from '../lib/prefix.ts';
+import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role, type Zone } from './config.ts';
 import type { Ain, Network } from './model.ts';
 import { CONTROL_OPERATIONS, OPERATIONS } from './operations.ts';
 import { shuffleShards } from './shards.ts';
@@ -53,6 +53,7 @@ export const system: SystemDefinition<HubFile> = {
     for (const [name, { names, hosts }] of Object.entries(config.networks))
       if (names && !expandAll(hosts ?? []).includes(names.server))
         problems.push({ path: ['networks', name, 'names', 'server'], message: `"${names.server}" is no host of ${name}` });
+    problems.push(...endpointProblems(config));
     const networks = networksOf(config, lab, hub, ains, problems);
     for (const [i, { operation, params }] of (config.setup ?? []).entries())
       problems.push(...requestProblems(CONTROL_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })));
@@ -76,6 +77,7 @@ export const system: SystemDefinition<HubFile> = {
         device: self.role === 'host' ? null : (deviceOn(lab, self.name, hub)?.name ?? null),
         gateway: self.role === 'host' ? gatewayOf(config, lab, self) : null,
         nameServer: self.role === 'host' ? nameServerOf(config, self) : null,
+        endpoint: self.role === 'gateway' ? endpointOf(config, nodes, self) : null,
         setup: self.role === 'control' ? (config.setup ?? []).map(({ operation, params = {} }) => ({ operation, params })) : [],
       };
       return { node: self.name, config: own };
@@ -139,12 +141,12 @@ function networksOf(config: HubFile, lab: Lab, hub: number | undefined, ains: re
       hint: 'more AINs, a smaller shard-size, or a larger shard-overlap',
     });
   let next = 0;
-  return entries.map(([name, { gateway, prefixes, kind = 'ivn', shard }], i): Network => {
+  return entries.map(([name, { gateway, prefixes, kind = 'ivn', shard, endpoint = null }], i): Network => {
     const named = shard === undefined ? undefined : expandAll(shard);
     for (const ain of named ?? [])
       if (!ains.some((a) => a.name === ain)) problems.push({ path: ['networks', name, 'shard'], message: `"${ain}" is no AIN` });
     const own = named ?? (chosen?.[next++] ?? []).flatMap((at) => ains[at]?.name ?? []);
-    return { name, number: i + 1, kind, prefixes, gateway: deviceOn(lab, gateway, hub)?.mac ?? '', shard: own };
+    return { name, number: i + 1, kind, prefixes, gateway: deviceOn(lab, gateway, hub)?.mac ?? '', shard: own, endpoint };
   });
 }
 
@@ -152,6 +154,29 @@ const nameServerOf = ({ networks }: HubFile, { name, network }: NodeInfo): Agent
   const names = networks[network ?? '']?.names;
   return names?.server === name ? { zone: names.zone, records: names.records } : null;
 };
+
+/** Of the gateway of the network that has the hub's DNS endpoint. */
+function endpointOf({ networks }: HubFile, nodes: readonly NodeInfo[], { network }: NodeInfo): AgentConfig['endpoint'] {
+  const address = networks[network ?? '']?.endpoint;
+  if (address === undefined) return null;
+  const zones = Object.entries(networks).flatMap(([name, { names }]): Zone[] =>
+    names ? [{ zone: names.zone, network: name, server: nodes.find((n) => n.name === names.server)?.address ?? '' }] : [],
+  );
+  return { address, zones };
+}
+
+function endpointProblems({ networks }: HubFile): SystemProblem[] {
+  const own = Object.entries(networks).flatMap(([name, { endpoint, prefixes }]) =>
+    endpoint === undefined ? [] : [{ name, endpoint, prefixes }],
+  );
+  return own.flatMap(({ name, endpoint, prefixes }, i): SystemProblem[] => {
+    const path = ['networks', name, 'endpoint'];
+    const address = parseAddress(endpoint);
+    if (i > 0) return [{ path, message: `${own[0]!.name} has the hub's DNS endpoint already`, hint: 'a hub has one' }];
+    const isOwn = address && prefixes.some((p) => parsePrefix(p) && contains(prefixOf(p), address));
+    return isOwn ? [] : [{ path, message: `${endpoint} is no address of ${name}`, hint: `its prefixes: ${prefixes.join(', ')}` }];
+  });
+}
 
 /** Its network's gateway, as the host reaches it. */
 function gatewayOf(config: HubFile, lab: Lab, { name, network }: NodeInfo): string | null {

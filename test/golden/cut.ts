@@ -72,7 +72,7 @@ function cutCell(evidence: CellEvidence, into: string): void {
 /** Headers, of messages between AINs and DMNs what they are about, and answers of name servers; without the operations of actions. */
 function withoutPayload(frame: Frame): Frame {
   const seen = dissectHub(frame.bytes, frame.length);
-  const kept = seen?.answer ? frame.bytes.length : seen?.message ? HUB_MESSAGE_BYTES : HUB_BYTES;
+  const kept = seen?.answer || seen?.question != null ? frame.bytes.length : seen?.message ? HUB_MESSAGE_BYTES : HUB_BYTES;
   const bytes = Buffer.from(frame.bytes.subarray(0, kept));
   // The checksum of IPv4.
   bytes.fill(0, 24, 26);

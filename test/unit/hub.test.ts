@@ -91,6 +91,7 @@ const named = (name: string, number: number, prefixes: readonly string[], shard:
   prefixes,
   gateway: `02:00:00:00:00:0${number}`,
   shard,
+  endpoint: null,
 });
 const S = named('S', 1, ['172.16.5.0/24'], ['a1', 'a2']);
 const B = named('B', 2, ['192.168.1.0/24'], ['a1']);

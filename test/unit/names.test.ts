@@ -5,8 +5,11 @@ import { viewsOf } from '../../agents/hub/decision/view.ts';
 import { EMPTY, type Metadata, type Network } from '../../agents/hub/model.ts';
 import { seenBy } from '../../agents/hub/names/answers.ts';
 import { dataOf, withData } from '../../agents/hub/names/datagram.ts';
-import { failure, translateAnswer, type Seen } from '../../agents/hub/names/message.ts';
+import { failure, questionOf, translateAnswer, type Seen } from '../../agents/hub/names/message.ts';
+import { manage } from '../../agents/hub/control/edit.ts';
 import { readDig } from '../../agents/hub/nodes/dig.ts';
+import { configurationOf } from '../../agents/hub/nodes/endpoint.ts';
+import { readGetent } from '../../agents/hub/nodes/resolver.ts';
 import { formatAddress, parseAddress, type Address } from '../../agents/lib/prefix.ts';
 
 const name = (text: string): Buffer =>
@@ -166,13 +169,14 @@ test('what dig prints', () => {
   assert.equal(readDig('').status, 'none');
 });
 
-const network = (number: number, label: string, prefix: string): Network => ({
+const network = (number: number, label: string, prefix: string, endpoint: string | null = null): Network => ({
   name: label,
   number,
   kind: 'ivn',
   prefixes: [prefix],
   gateway: `02:00:00:00:00:0${number}`,
   shard: ['a1'],
+  endpoint,
 });
 const metadata: Metadata = {
   ...EMPTY,
@@ -182,14 +186,15 @@ const metadata: Metadata = {
     network(2, 'B', '192.168.1.0/24'),
     network(3, 'C', '192.168.1.0/24'),
     network(4, 'T', '10.0.0.0/8'),
+    network(5, 'N', '100.127.0.0/24', '100.127.0.53'),
   ],
   domains: [{ name: 'main', number: 1, generation: 1 }],
-  attachments: ['S', 'B', 'C', 'T'].map((label) => ({ network: label, domain: 'main', propagates: ['main'], state: 'attached' })),
+  attachments: ['S', 'B', 'C', 'T', 'N'].map((label) => ({ network: label, domain: 'main', propagates: ['main'], state: 'attached' })),
   mappings: [{ network: 'C', real: '192.168.1.0/24', as: '12.7.1.0/24', viewers: null, origin: 'client', approved: true, atMs: 0 }],
   intercepts: ['B'],
 };
 
-test('whose address it is: the server’s network, the asker’s, or the only one that has it', () => {
+test('whose address it is: the one whom the server’s network reaches there; else the asker’s, or the only one that has it', () => {
   const views = viewsOf(metadata);
   const seenAs = (server: string, asker: string, address: string): string => {
     const is = seenBy(views, views.byName.get(server)!, views.byName.get(asker)!, parseAddress(address)!);
@@ -199,9 +204,67 @@ test('whose address it is: the server’s network, the asker’s, or the only on
   assert.equal(seenAs('S', 'B', '192.168.1.1'), 'same');
   assert.equal(seenAs('S', 'B', '10.1.1.1'), 'same');
   assert.equal(seenAs('S', 'B', '8.8.8.8'), 'same');
-  // Of B or C; and it would lead C to itself.
-  assert.equal(seenAs('S', 'T', '192.168.1.1'), 'ambiguous');
+  // S reaches B there, and C at the address that stands in for it.
+  assert.equal(seenAs('S', 'T', '192.168.1.1'), 'same');
+  assert.equal(seenAs('S', 'C', '12.7.1.1'), '192.168.1.1');
+  // It would lead C to itself.
+  assert.equal(seenAs('S', 'C', '192.168.1.1'), 'ambiguous');
   assert.equal(seenAs('B', 'C', '192.168.1.1'), 'ambiguous');
+  // A network of another domain sees neither B nor C.
+  const apart = viewsOf({
+    ...metadata,
+    domains: [...metadata.domains, { name: 'other', number: 2, generation: 1 }],
+    attachments: metadata.attachments.map((a) => (a.network === 'S' ? { ...a, domain: 'other' } : a)),
+  });
+  assert.equal(seenBy(apart, apart.byName.get('S')!, apart.byName.get('T')!, parseAddress('192.168.1.1')!), 'ambiguous');
+});
+
+test('R1-41 what the endpoint’s network sees is what its asker sees; its answers are translated whoever asks', () => {
+  const views = viewsOf({ ...metadata, intercepts: [] });
+  assert.ok(views.translatesNames('N', 'B') && views.translatesNames('C', 'N') && !views.translatesNames('C', 'B'));
+  const text = configurationOf(
+    { address: '100.127.0.53', zones: [{ zone: 'c.example', network: 'C', server: '192.168.1.53' }] },
+    'N',
+    views,
+    [
+      { network: 'C', name: 'shop.example', type: 'A', value: '192.168.1.7' },
+      { network: 'C', name: 'store.example', type: 'CNAME', value: 'shop.example' },
+      { network: 'gone', name: 'old.example', type: 'A', value: '192.168.9.1' },
+    ],
+    '/w',
+  );
+  assert.match(text, /forward-addr: 12\.7\.1\.53\n/);
+  assert.match(text, /local-data: "shop\.example\. 30 A 12\.7\.1\.7"/);
+  assert.match(text, /local-data: "store\.example\. 30 CNAME shop\.example\."/);
+  assert.doesNotMatch(text, /old\.example/);
+});
+
+test('R1-44 managed records: of the network’s own addresses, each name of one network, removed by name', () => {
+  const add = (network: string, name: string, type: 'A' | 'AAAA' | 'CNAME', value: string, to = metadata): Metadata =>
+    manage(to, { network, add: [{ name, type, value }] }).metadata;
+  const one = add('C', 'Shop.Example', 'A', '192.168.1.7');
+  assert.deepEqual(one.records, [{ network: 'C', name: 'shop.example', type: 'A', value: '192.168.1.7' }]);
+  assert.equal(add('C', 'shop.example', 'A', '192.168.1.7', one).records.length, 1);
+  for (const [bad, code] of [
+    [() => add('C', 'x', 'A', '10.0.0.1'), 'InvalidRequest'],
+    [() => add('C', 'x', 'AAAA', '192.168.1.7'), 'InvalidRequest'],
+    [() => add('B', 'shop.example', 'A', '192.168.1.8', one), 'AlreadyExists'],
+    [() => manage(metadata, { network: 'C', remove: ['shop.example'] }), 'UnknownRecord'],
+  ] as const)
+    assert.throws(bad, { code });
+  assert.deepEqual(manage(one, { network: 'C', remove: ['SHOP.example'] }).metadata.records, []);
+});
+
+test('the name of a question; what getent prints', () => {
+  assert.equal(questionOf(message([])), 'www.c.example');
+  assert.equal(questionOf(message([]).subarray(0, 20)), undefined);
+  assert.equal(questionOf(Buffer.concat([u16(1, 0, 1, 0, 0, 0), POINTER, u16(1, 1)])), undefined);
+  const text = '12.7.1.1        STREAM www.c.example\n12.7.1.1        DGRAM  \n12.7.1.2        STREAM \n';
+  assert.deepEqual(
+    readGetent(text).records.map((r) => r.data),
+    ['12.7.1.1', '12.7.1.2'],
+  );
+  assert.equal(readGetent('').status, 'none');
 });
 
 test('R1-42 packets of intercepted answers are all asked for; over TCP they are denied; others are as they were', () => {

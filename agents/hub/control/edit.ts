@@ -1,7 +1,7 @@
 /** Operations of the control plane as changes of the metadata. Pure: what is refused changes nothing. */
 import type { Static } from 'typebox';
-import { formatPrefix, overlap, prefixOf, type Prefix } from '../../lib/prefix.ts';
-import type { Attachment, Domain, Mapping, Metadata, Network, Route } from '../model.ts';
+import { contains, formatPrefix, overlap, parseAddress, prefixOf, type Prefix } from '../../lib/prefix.ts';
+import type { Attachment, Domain, ManagedRecord, Mapping, Metadata, Network, Route } from '../model.ts';
 import { checkedPrefix, refuse, type CONTROL_OPERATIONS } from '../operations.ts';
 import { conflictsOf, mappingProblem, resolve, type Conflict } from './overlap.ts';
 
@@ -66,6 +66,33 @@ export function intercept(
 ): Edit<{ DNSInterceptionInitiated: readonly string[] }> {
   const intercepts = relisted(metadata, metadata.intercepts, params);
   return { metadata: { ...metadata, intercepts }, concerns: null, answer: { DNSInterceptionInitiated: intercepts } };
+}
+
+/** R1-44. Who asks gets addresses as its network sees them. */
+export function manage(metadata: Metadata, { network, add = [], remove = [] }: Params<'ModifyManagedDNS'>): Edit<{ records: number }> {
+  const { name, prefixes } = networkOf(metadata, network);
+  for (const { type, value } of add) {
+    if (type === 'CNAME') continue;
+    const address = parseAddress(value);
+    if (address?.family !== (type === 'A' ? 4 : 6)) refuse('InvalidRequest', `"${value}" is no address of type ${type}`);
+    else if (!prefixes.some((p) => contains(prefixOf(p), address))) refuse('InvalidRequest', `${value} is no address of ${name}`);
+  }
+  const canonical = (text: string): string => text.toLowerCase();
+  const gone = remove.map(canonical);
+  for (const missing of gone)
+    if (!metadata.records.some((r) => r.network === name && r.name === missing))
+      refuse('UnknownRecord', `${name} has no record "${missing}"`);
+  const added = add.map(({ type, value, ...r }): ManagedRecord => ({
+    network: name,
+    name: canonical(r.name),
+    type,
+    value: type === 'CNAME' ? canonical(value) : value,
+  }));
+  for (const { name: taken } of added)
+    if (metadata.records.some((r) => r.name === taken && r.network !== name)) refuse('AlreadyExists', `"${taken}" is another network's`);
+  const isSame = (a: ManagedRecord, b: ManagedRecord): boolean => a.name === b.name && a.type === b.type && a.value === b.value;
+  const kept = metadata.records.filter((r) => !(r.network === name && gone.includes(r.name)) && !added.some((a) => isSame(a, r)));
+  return { metadata: { ...metadata, records: [...kept, ...added] }, concerns: new Set(), answer: { records: kept.length + added.length } };
 }
 
 export interface AttachmentAnswer {

@@ -16,6 +16,7 @@ import {
   createDomain,
   detach,
   intercept,
+  manage,
   modify,
   networkOf,
   propose,
@@ -155,6 +156,12 @@ export class ControlPlane {
         return this.#commit(share(metadata, params));
       case 'InterceptDNSResponsesAtVTH':
         return this.#commit(intercept(metadata, params));
+      case 'ModifyManagedDNS':
+        return this.#commit(manage(metadata, params));
+      case 'GetVTH-DNS-Settings': {
+        const { endpoint = null } = metadata.networks.find((n) => n.endpoint !== null) ?? {};
+        return { 'VTH-DNS-EndpointInfo': endpoint ?? refuse('NoEndpoint', 'no network of the hub has a DNS endpoint') };
+      }
       case 'DetectAddressOverlaps': {
         const { networks } = valid as { networks?: string[] };
         const among = networks ? networks.map((n) => networkOf(metadata, n)) : metadata.networks;
@@ -215,11 +222,11 @@ export class ControlPlane {
     return this.#config.nodes.filter((n) => ORDER.some((role) => role === n.role));
   }
 
-  #describe({ version, domains, attachments, routes, networks, shares, intercepts }: Metadata): object {
+  #describe({ version, domains, attachments, routes, networks, shares, intercepts, records }: Metadata): object {
     const layer = (role: NodeInfo['role']) =>
       this.#config.nodes.filter((n) => n.role === role && this.#followers.has(n.name)).map((n) => n.name);
     const layers = { ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
-    return { version, domains, attachments, routes, networks, shares, intercepts, ...layers };
+    return { version, domains, attachments, routes, networks, shares, intercepts, records, ...layers };
   }
 }
 

@@ -12,9 +12,13 @@ const optional = { type: { key: 'string', min: 0, max: 1 } };
 
 /** Tables by their names in Metadata, and what makes a row of them. `key` columns are unique together. */
 const TABLES = {
-  networks: { key: ['name'], columns: { name: text, number: integer, kind: text, prefixes: texts, gateway: text, shard: texts } },
+  networks: {
+    key: ['name'],
+    columns: { name: text, number: integer, kind: text, prefixes: texts, gateway: text, shard: texts, endpoint: optional },
+  },
   domains: { key: ['name'], columns: { name: text, number: integer, generation: integer } },
   attachments: { key: ['network'], columns: { network: text, position: integer, domain: text, propagates: texts, state: text } },
+  records: { key: ['name', 'type', 'value'], columns: { network: text, name: text, type: text, value: text } },
   routes: { key: ['domain', 'prefix'], columns: { domain: text, prefix: text, to: optional } },
   mappings: {
     key: ['network', 'as'],
@@ -49,7 +53,8 @@ const SCHEMA: DatabaseSchema = {
 /** Rows of a table, by their key. */
 function rowsOf(metadata: Metadata, table: Table): Map<string, Row> {
   const rows: Row[] = metadata[table].map((entry, position): Row => {
-    if ('shard' in entry) return { ...entry, prefixes: setOf(...entry.prefixes), shard: setOf(...entry.shard) };
+    if ('shard' in entry)
+      return { ...entry, prefixes: setOf(...entry.prefixes), shard: setOf(...entry.shard), endpoint: entry.endpoint ?? setOf() };
     if ('propagates' in entry) return { ...entry, position, propagates: setOf(...entry.propagates) };
     if ('real' in entry) return { ...entry, everybody: entry.viewers === null, viewers: setOf(...(entry.viewers ?? [])) };
     if ('to' in entry) return { ...entry, to: entry.to === null ? setOf() : entry.to };
@@ -64,6 +69,7 @@ const listOf = (value: Value): Value[] => (Array.isArray(value) && value[0] === 
 function entryOf(table: Table, row: Row): Record<string, unknown> {
   const sets = Object.entries(TABLES[table].columns).filter(([, { type }]) => typeof type === 'object');
   const entry = { ...row, ...Object.fromEntries(sets.map(([column]) => [column, listOf(row[column])])) };
+  if (table === 'networks') return { ...entry, endpoint: listOf(row['endpoint'])[0] ?? null };
   if (table === 'routes') return { ...entry, to: listOf(row['to'])[0] ?? null };
   if (table === 'mappings') return { ...without(entry, 'everybody'), viewers: row['everybody'] === true ? null : listOf(row['viewers']) };
   return table === 'attachments' ? without(entry, 'position') : entry;

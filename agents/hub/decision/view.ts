@@ -62,13 +62,15 @@ export function viewsOf(metadata: Metadata): Views {
     return [{ network, domain, own, ways }];
   });
   const [shares, intercepts] = [new Set(metadata.shares), new Set(metadata.intercepts)];
+  const endpoints = new Set(metadata.networks.filter((n) => n.endpoint !== null).map((n) => n.name));
   return {
     version: metadata.version,
     lost: new Set(metadata.lost),
     byNumber: new Map(views.map((v) => [v.network.number, v])),
     byName: new Map(views.map((v) => [v.network.name, v])),
     translations,
-    translatesNames: (server, asker) => intercepts.has(asker) || (shares.has(asker) && shares.has(server)),
+    translatesNames: (server, asker) =>
+      endpoints.has(server) || endpoints.has(asker) || intercepts.has(asker) || (shares.has(asker) && shares.has(server)),
   };
 }
 

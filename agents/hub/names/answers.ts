@@ -1,5 +1,5 @@
 /** What becomes of an answer of a name server on its way to another network (R1-37 to R1-39, R1-42). Pure. */
-import type { Address } from '../../lib/prefix.ts';
+import { mapped, type Address } from '../../lib/prefix.ts';
 import { has, standIn, type View, type Views } from '../decision/view.ts';
 import { dataOf, withData } from './datagram.ts';
 import { failure, translateAnswer, type Seen } from './message.ts';
@@ -7,21 +7,40 @@ import { failure, translateAnswer, type Seen } from './message.ts';
 /** Names are asked again so soon: a mapping may change. */
 export const TTL_SECONDS = 30;
 
-/**
- * An address belongs to the network whose server says it, if that has it; else to the asker's own, if that has it; else to the only
- * other network that has it.
- */
+/** A network's address, in its own terms. */
+interface Owned {
+  readonly owner: View;
+  readonly real: Address;
+}
+
+/** Whose an address is that a server of `view` says: it says what its own network sees. undefined: that sees nobody there. */
+function ownerOf(views: Views, view: View, address: Address): Owned | undefined {
+  if (has(view, address)) return { owner: view, real: address };
+  const way = view.ways.find(address)?.value;
+  const owner = way?.to ? views.byName.get(way.to.name) : undefined;
+  if (!way || !owner) return undefined;
+  return { owner, real: way.translation ? mapped(address, way.translation.as, way.translation.real) : address };
+}
+
+/** Of an address that the server's network does not see: the asker's own, or the only other network's that has it. */
+function otherwiseOf(views: Views, asker: View, address: Address): Owned | 'nobody' | 'ambiguous' {
+  if (has(asker, address)) return { owner: asker, real: address };
+  const [owner, ...more] = [...views.byName.values()].filter((view) => has(view, address));
+  if (!owner) return 'nobody';
+  return more.length > 0 ? 'ambiguous' : { owner, real: address };
+}
+
+/** What an address is for its asker that a name server of another network says. */
 export function seenBy(views: Views, server: View, asker: View, address: Address): Seen {
-  const asSeen = (owner: View): Seen => standIn(views, owner.network.name, asker.network.name, address) ?? 'same';
-  if (!has(server, address)) {
-    if (has(asker, address)) return 'same';
-    const [owner, ...more] = [...views.byName.values()].filter((view) => has(view, address));
-    if (more.length > 0) return 'ambiguous';
-    return owner ? asSeen(owner) : 'same';
-  }
-  const seen = asSeen(server);
+  const owned = ownerOf(views, server, address) ?? otherwiseOf(views, asker, address);
+  if (owned === 'nobody') return 'same';
+  if (owned === 'ambiguous') return owned;
+  const { owner, real } = owned;
+  const stand = owner === asker ? null : standIn(views, owner.network.name, asker.network.name, real);
   // It would lead to the asker's own stranger.
-  return seen === 'same' && has(asker, address) ? 'ambiguous' : seen;
+  if (!stand && owner !== asker && has(asker, real)) return 'ambiguous';
+  const seen = stand ?? real;
+  return seen.value === address.value ? 'same' : seen;
 }
 
 export type AnswerPacket =

@@ -174,6 +174,19 @@ function without(m: Buffer, { pointers }: Parsed, gone: readonly Resource[]): Ou
   return { kind: 'changed', message: Buffer.concat([...parts, m.subarray(from)]) };
 }
 
+/** The name that a message asks for, in small letters. undefined: it asks for none, or not for one alone. Pure. */
+export function questionOf(m: Buffer): string | undefined {
+  if (m.length < HEADER_BYTES || m.readUInt16BE(4) !== 1) return undefined;
+  const labels: string[] = [];
+  for (let at = HEADER_BYTES; ;) {
+    const length = m[at];
+    if (length === undefined || length > 63) return undefined;
+    if (length === 0) return labels.join('.');
+    labels.push(m.toString('latin1', at + 1, at + 1 + length).toLowerCase());
+    at += 1 + length;
+  }
+}
+
 /** What an asker gets for an answer that would mislead it: its question, and SERVFAIL. */
 export function failure(message: Buffer): Buffer {
   const { questionsEnd } = parse(message);

@@ -10,6 +10,7 @@ import type { AgentConfig } from '../config.ts';
 import { viewsOf } from '../decision/view.ts';
 import { branchMac, type Ain } from '../model.ts';
 import { refuse } from '../operations.ts';
+import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
 
 /** Where a branch is reached from its network's gateway: nobody else knows the address, and nothing answers for it. */
@@ -20,7 +21,7 @@ const kernelRoutes = Type.Array(Type.Object({ dst: Type.String() }));
 /** Routes carry this number (rtnetlink's protocol), so that the hub's own are told from others. */
 const PROTOCOL = '75';
 
-export async function startGateway({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
+export async function startGateway({ config, secret, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, device, networks, ains } = config;
   const own = networks.find((n) => n.name === self.network)!;
   const shard = own.shard.flatMap((name) => ains.find((a) => a.name === name) ?? []);
@@ -61,9 +62,13 @@ export async function startGateway({ config, secret }: AgentSetup<AgentConfig>):
     if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
     routes = wanted;
   };
-  const follower = new Follower(config, secret, (metadata) => {
-    const view = viewsOf(metadata).byName.get(own.name);
-    return follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [], metadata.lost);
+  if (config.endpoint) await network.addAddress(config.endpoint.address);
+  const endpoint = config.endpoint && new DnsEndpoint(workDir, config.endpoint, own.name);
+  const follower = new Follower(config, secret, async (metadata) => {
+    const views = viewsOf(metadata);
+    const view = views.byName.get(own.name);
+    await follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [], metadata.lost);
+    await endpoint?.follow(views, metadata);
   });
   return {
     request: async (operation) =>
@@ -71,6 +76,7 @@ export async function startGateway({ config, secret }: AgentSetup<AgentConfig>):
     counters: () => ({ routes: routes.length, version: follower.version }),
     stop: async () => {
       follower.stop();
+      await endpoint?.stop();
       await follow([], []).catch(() => undefined);
       await network.stop();
     },

@@ -2,6 +2,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { connect, createServer, isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Static } from 'typebox';
 import { parseDurationUs } from '../../../src/core/units.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { validated } from '../../lib/params.ts';
@@ -10,12 +11,14 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { BEACON_PORT, type AgentConfig } from '../config.ts';
 import { HOST_OPERATIONS, refuse } from '../operations.ts';
 import type { Lookup, ProbeRow } from '../protocol.ts';
-import { dig } from './dig.ts';
+import { dig, type DigAnswer } from './dig.ts';
 import { startNameServer } from './nameserver.ts';
+import { HostResolver } from './resolver.ts';
 
 /** What does not answer within this is not reached. */
 const ANSWER_MS = 1000;
 
+type Question = Static<typeof HOST_OPERATIONS.Resolve>;
 type Answer = Pick<ProbeRow, 'by' | 'us' | 'intact'>;
 
 /** Answers a datagram with its own name and the datagram's first bytes; a connection with its name. */
@@ -106,6 +109,7 @@ export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): P
   if (gateway !== null) await network.addDefaultRoute(gateway);
   const own = beacons(self.name);
   const names = config.nameServer ? await startNameServer(workDir, { address: self.address, ...config.nameServer }) : null;
+  const resolver = new HostResolver(workDir);
   let stopped = false;
 
   const probe = async (params: unknown): Promise<object> => {
@@ -144,11 +148,27 @@ export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): P
     return { asked: probes.length, answered: Object.fromEntries([...by].map(([name, own]) => [name, own.length])) };
   };
 
+  const answerTo = async ({ name, type = 'A', server, dnssec = false, tool = 'dig' }: Question): Promise<DigAnswer> => {
+    const address = server ?? resolver.servers[0] ?? refuse('InvalidRequest', 'the host was given no name server');
+    if (!isIP(address)) refuse('InvalidRequest', `"${address}" is no address`);
+    if (tool === 'dig') return dig({ name, type, server: address, dnssec });
+    if (server !== undefined || type !== 'A' || dnssec)
+      refuse('InvalidRequest', `${tool} asks for addresses of IPv4, from the servers that the host was given`);
+    return tool === 'getent' ? resolver.getent(name) : resolver.cares(name);
+  };
+
+  const useServers = (params: unknown): Promise<object> => {
+    const { servers } = validated(HOST_OPERATIONS.SetIsolatedNetworkDNSServer, params);
+    for (const server of servers) if (!isIP(server)) refuse('InvalidRequest', `"${server}" is no address`);
+    resolver.use(servers);
+    return Promise.resolve({ servers });
+  };
+
   /** Name, answer, and who is at its addresses. */
   const resolve = async (params: unknown): Promise<Lookup> => {
-    const { name, type = 'A', server, dnssec = false } = validated(HOST_OPERATIONS.Resolve, params);
-    if (!isIP(server)) refuse('InvalidRequest', `"${server}" is no address`);
-    const { status, records, ttlSeconds } = await dig({ name, type, server, dnssec });
+    const asked = validated(HOST_OPERATIONS.Resolve, params);
+    const { type = 'A' } = asked;
+    const { status, records, ttlSeconds } = await answerTo(asked);
     const addresses = records.filter((r) => r.type === 'A').map((r) => r.data);
     const reached = await Promise.all(addresses.map(async (address) => (await askTcp(address)).by));
     return {
@@ -160,7 +180,11 @@ export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): P
     };
   };
 
-  const operations: Readonly<Record<string, (params: unknown) => Promise<object>>> = { Probe: probe, Resolve: resolve };
+  const operations: Readonly<Record<string, (params: unknown) => Promise<object>>> = {
+    Probe: probe,
+    Resolve: resolve,
+    SetIsolatedNetworkDNSServer: useServers,
+  };
   return {
     counters: () => own.counters,
     request: async (operation, params) =>

@@ -30,6 +30,7 @@ const METRICS = {
   delay: 'Through an AIN, from one frame to the next of the same packet at its capture, a quantile (R1-51).',
   miscounted: 'Packets by which GetMetrics of AINs, last less first, differ from the frames at the capture, which is of a gateway (R1-48).',
   sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
+  questions: 'Questions to name servers at a capture, of the zone `zone` (R1-41).',
   reworded: 'Answers of name servers at the last capture that are not, byte for byte, at another one (R1-39).',
   late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
 } as const;
@@ -50,6 +51,7 @@ const keys = {
   port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources: only to this port.' })),
   destination: opt(text('handed, late: only to this address.')),
   operation: opt(text('late: operation.')),
+  zone: opt(text('questions: only for names of this zone.')),
   network: opt(text('miscounted: isolated network.')),
   quantile: opt(percent('Quantile (default 50%).')),
 };
@@ -64,6 +66,7 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   delay: ['capture'],
   miscounted: ['capture', 'network'],
   sources: ['capture', 'port'],
+  questions: ['capture'],
   reworded: ['capture'],
   late: ['capture', 'destination', 'operation'],
 };
@@ -171,6 +174,12 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
     case 'sources': {
       const found = sourcesOf(all, target.port ?? 0);
       return found.length === 0 ? missing('no packet was captured') : exact(found.length, found.join(', '));
+    }
+    case 'questions': {
+      const asked = all.flatMap((f) => f.question ?? []);
+      if (asked.length === 0) return missing('no question to a name server was captured');
+      const { zone } = target;
+      return exact(asked.filter((name) => zone === undefined || name === zone || name.endsWith(`.${zone}`)).length, `of ${asked.length}`);
     }
     case 'reworded': {
       const answers = frames.map((own) => own.flatMap((f) => f.answer ?? []));

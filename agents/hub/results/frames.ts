@@ -5,6 +5,7 @@ import { readCapture } from '../../../src/capture/reader.ts';
 import { defectOf, startNsIn } from '../../../src/evidence/captures.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
+import { questionOf } from '../names/message.ts';
 import { macText } from '../../lib/mac.ts';
 import { AIN_PORT, DMN_PORT, HEADER_BYTES, MESSAGES, readFlow, type Flow } from '../decision/wire.ts';
 
@@ -39,6 +40,8 @@ export interface SeenFrame {
   /** Of IP, on the wire. */
   readonly bytes: number;
   readonly message: Message | null;
+  /** The name that a question to a name server by UDP asks for, in small letters. */
+  readonly question: string | null;
   /** Of a name server's answer by UDP: its bytes, hexadecimal, as far as they were captured. */
   readonly answer: { readonly bytes: string; readonly isWhole: boolean } | null;
 }
@@ -91,6 +94,7 @@ export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> 
     ttl: ip[8] as number,
     bytes: length - ETHERNET,
     message: protocol === UDP && isFirst && isOfHub(sourcePort, destinationPort) ? messageOf(carried.subarray(8)) : null,
+    question: protocol === UDP && isFirst && destinationPort === NAMES_PORT ? (questionOf(carried.subarray(8)) ?? null) : null,
     answer:
       protocol === UDP && isFirst && sourcePort === NAMES_PORT
         ? { bytes: carried.toString('hex', 8), isWhole: frame.length === length }

@@ -31,8 +31,8 @@ export function names(parts: readonly Part[]): VNode | null {
       ({ part, journeys }) =>
         html`<h3>${part.name}</h3><div class="scroll"><table><thead><tr>${['host', 'asked', 'at', 'got', 'TTL', 'and reached'].map((h) => html`<th scope="col">${h}</th>`)}</tr></thead>
           <tbody>${journeys.map(
-            ({ from, asked: { name, type = 'A', server }, answer: { status, data, ttlSeconds, reached } }) =>
-              html`<tr><td>${from}</td><td>${name} ${type}</td><td>${server}</td><td>${data.length > 0 ? data.join(', ') : status}</td><td class="figure">${ttlSeconds === null ? '–' : `${ttlSeconds} s`}</td><td>${reached.map((by) => by ?? 'nobody').join(', ') || '–'}</td></tr>`,
+            ({ from, asked: { name, type = 'A', server, tool = 'dig' }, answer: { status, data, ttlSeconds, reached } }) =>
+              html`<tr><td>${from}</td><td>${name} ${type}</td><td>${server ?? `its servers, by ${tool}`}</td><td>${data.length > 0 ? data.join(', ') : status}</td><td class="figure">${ttlSeconds === null ? '–' : `${ttlSeconds} s`}</td><td>${reached.map((by) => by ?? 'nobody').join(', ') || '–'}</td></tr>`,
           )}</tbody></table></div>`,
     )}</section>`;
 }

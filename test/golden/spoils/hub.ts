@@ -27,6 +27,15 @@ const rewritten = (f: Frame, change: (bytes: Buffer) => void): Frame => {
 /** Of an IPv4 header behind an Ethernet header. */
 const SOURCE = 14 + 12;
 
+/** Names of one zone, "b.example", in questions become those of another one. */
+const zones = (e: CellEvidence, folder: string, from: string, to: string): CellEvidence =>
+  captures(folder, e, (frames) =>
+    frames.map((f) => {
+      const at = f.bytes.indexOf(`\x01${from}\x07example`);
+      return at < 0 ? f : rewritten(f, (b) => b.write(to, at + 1));
+    }),
+  );
+
 export const hub: readonly Spoil[] = of('hub', [
   { name: 'nobody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: null, us: null, intact: false })) },
   { name: 'everybody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: row.by ?? row.to, us: row.us ?? 100 })) },
@@ -106,6 +115,8 @@ export const hub: readonly Spoil[] = of('hub', [
         at.startsWith('b1:') ? frames.map((f) => rewritten(f, (b) => b.writeUInt8((b.at(-1) ?? 0) ^ 1, b.length - 1))) : frames,
       ),
   },
+  { name: 'every name is of the first zone', spoil: (e, folder) => zones(e, folder, 'c', 'b') },
+  { name: 'no name is of the first zone', spoil: (e, folder) => zones(e, folder, 'b', 'c') },
   {
     name: 'packets go on for two seconds',
     spoil: (e, folder) => captures(folder, e, (frames) => inOrder([...frames, ...frames.map((f) => later(f, 2 * SECOND))])),
