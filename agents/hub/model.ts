@@ -62,6 +62,17 @@ const mapping = Type.Object({
 });
 export type Mapping = Described<typeof mapping>;
 
+/** Packets of networks of a domain to the address of a group are copied to each of its members. */
+const group = Type.Object({
+  domain: Type.String(),
+  address: Type.String(),
+  /** Addresses as their networks have them. */
+  members: Type.Array(Type.Object({ network: Type.String(), address: Type.String() })),
+});
+export type Group = Described<typeof group>;
+/** What an AIN has room for (native/action.h: MAX_REPLICAS). */
+export const MOST_MEMBERS = 32;
+
 /** A record of the managed DNS service. An address is one of the network's own. */
 const record = Type.Object({ network: Type.String(), name: Type.String(), type: Type.Enum(['A', 'AAAA', 'CNAME']), value: Type.String() });
 export type ManagedRecord = Described<typeof record>;
@@ -81,6 +92,7 @@ export const metadata = Type.Object({
   /** Networks that get answers of all other networks' name servers translated. */
   intercepts: Type.Array(Type.String()),
   records: Type.Array(record),
+  groups: Type.Array(group),
   /** AINs that the control plane cannot reach: nothing is sent to them. */
   lost: Type.Array(Type.String()),
   /** Operations of the owner's that are done, of those that the configuration begins with. */
@@ -99,6 +111,7 @@ export const EMPTY: Metadata = {
   shares: [],
   intercepts: [],
   records: [],
+  groups: [],
   lost: [],
   setup: 0,
 };

@@ -1,7 +1,7 @@
 /** What a hub's nodes may be asked for: parameters, and how they are checked (R1 section 5). */
 import { Type, type TSchema } from 'typebox';
 import { closed, duration, ipv4, opt, pattern, text } from '../../src/core/config/parts.ts';
-import { parsePrefix } from '../lib/prefix.ts';
+import { parseAddress, parsePrefix, type Address } from '../lib/prefix.ts';
 import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
 
@@ -53,6 +53,12 @@ export const CONTROL_OPERATIONS = {
   ShareDNSInfo: listing,
   /** Mode C: answers of all other networks' name servers have addresses that these networks reach. */
   InterceptDNSResponsesAtVTH: listing,
+  /** R1-47: members of a group; none: there is no such group any more. */
+  SetMulticastGroup: closed({
+    address: text('Address of the group, which nobody has.'),
+    domain: opt(domain),
+    members: Type.Array(closed({ network, address: text('Address of a host there.') })),
+  }),
   /** Mode B: where networks can ask for all names. */
   'GetVTH-DNS-Settings': closed({}),
   /** Records that the hub itself holds (R1-44); of those to be removed, all with the name. */
@@ -109,3 +115,6 @@ export const refuse = (code: string, message: string): never => {
 /** The prefix in its usual form, or a refusal: InvalidRequest. */
 export const checkedPrefix = (value: string): string =>
   parsePrefix(value) ? value : refuse('InvalidRequest', `"${value}" is no prefix: an address with no bits beyond its length`);
+
+/** The address, or a refusal: InvalidRequest. */
+export const checkedAddress = (value: string): Address => parseAddress(value) ?? refuse('InvalidRequest', `"${value}" is no address`);

@@ -63,16 +63,17 @@ function cutCell(evidence: CellEvidence, into: string): void {
       : systems.includes('replication')
         ? thinned(readFrames(from), judgesMeasurement(evidence)).map((f) => ({ ...f, bytes: plain(f.bytes) }))
         : systems.includes('hub')
-          ? readFrames(from).map(withoutPayload)
+          ? readFrames(from).map((f) => withoutPayload(f, judgesCopies(evidence)))
           : binned(from, evidence);
     writeFrames(join(into, record.file), frames);
   }
 }
 
 /** Headers, of messages between AINs and DMNs what they are about, and answers of name servers; without the operations of actions. */
-function withoutPayload(frame: Frame): Frame {
+function withoutPayload(frame: Frame, keepsData: boolean): Frame {
   const seen = dissectHub(frame.bytes, frame.length);
-  const kept = seen?.answer || seen?.question != null ? frame.bytes.length : seen?.message ? HUB_MESSAGE_BYTES : HUB_BYTES;
+  const isKept = seen && (seen.answer !== null || seen.question !== null || (keepsData && seen.data !== null));
+  const kept = isKept ? frame.bytes.length : seen?.message ? HUB_MESSAGE_BYTES : HUB_BYTES;
   const bytes = Buffer.from(frame.bytes.subarray(0, kept));
   // The checksum of IPv4.
   bytes.fill(0, 24, 26);
@@ -101,6 +102,8 @@ function shortened(line: Line): Line {
   for (let at = 0; at + DELIVERY_BYTES <= records.length; at += DELIVERY_BYTES) records.copy(records, at + 48, at + 40, at + 48);
   return { ...line, records: records.toString('base64') };
 }
+
+const judgesCopies = ({ lab }: CellEvidence): boolean => lab.targets.some((t) => (t as { metric?: string }).metric === 'miscopied');
 
 const judgesMeasurement = ({ lab }: CellEvidence): boolean =>
   lab.targets.some((t) => ['unmeasured', 'sent'].includes((t as { metric?: string }).metric ?? ''));

@@ -123,7 +123,14 @@ const install = (path: CommandHelper, flow: Buffer, ops: Buffer): Promise<string
 const run = (path: CommandHelper, frame: Buffer, count = 1): Promise<TestRun> => path.testRun(['run', count], frame);
 
 const VALID: Op = { op: 'valid', domain: 1, generation: 5 };
-const TO: Op = { op: 'output', to: OTHER, from: FAR, network: 2 };
+const OUTPUT = { to: OTHER, from: FAR, network: 2 };
+const TO: Op = { op: 'output', ...OUTPUT };
+const COPY = (source: string, destination: string): Op => ({
+  op: 'replica',
+  ...OUTPUT,
+  source: address(source),
+  destination: address(destination),
+});
 
 const skip = existsSync(join(BUILD_DIR, 'ain')) ? false : 'not built: lab/setup.sh --with-hub';
 const rig = (title: string, work: (path: CommandHelper) => Promise<void>): void =>
@@ -201,6 +208,30 @@ for (const [name, error, quoted, stand] of [
     assert.deepEqual(addressesOf(after), [quoted.source, isV4 ? '12.7.1.77' : '2001:db8:7::77']);
     if (isV4) assert.equal(sum(after.subarray(0, 20)), 0xffff);
     assert.ok(after.subarray(header).equals(inner.subarray(header)));
+  });
+}
+
+for (const [family, sent, [firstSource, firstTo], [secondSource, secondTo], [source, to]] of [
+  ['IPv4', V4, ['12.8.1.1', '10.0.0.1'], ['192.168.1.1', '10.0.0.2'], ['12.7.1.1', '10.0.0.3']],
+  ['IPv6', V6, ['2001:db8:8::1', '2001:db8:9::1'], ['2001:db8::1', '2001:db8:9::2'], ['2001:db8:7::1', '2001:db8:9::3']],
+] as const) {
+  rig(`R1-47 copies over ${family}: after all of them the packet has the last addresses, and right checksums`, async (path) => {
+    const packet = { ...sent, ...PORTS, protocol: UDP };
+    const ops: Op[] = [
+      { op: 'hop' },
+      COPY(firstSource, firstTo),
+      COPY(secondSource, secondTo),
+      { op: 'source', address: address(source) },
+      { op: 'destination', address: address(to) },
+      TO,
+      VALID,
+    ];
+    await install(path, writeFlow(flowOf(packet)), encodeOps(ops));
+    const { action, frame } = await run(path, frameOf(packet));
+    assert.equal(action, REDIRECT);
+    const is = read(frame);
+    assert.deepEqual([is.source, is.destination, is.sums], ['translated', addressBytes(address(to)).toString('hex'), [true, true]]);
+    assert.equal((await path.counts('tally', 2))['out'], 3);
   });
 }
 
@@ -292,6 +323,6 @@ rig('what an AIN does not know, or may not do, is no action', async (path) => {
   await refused(encodeOps([{ op: 'output', to: OTHER, from: GATEWAY, network: 2 }, VALID]));
   // To another AIN it hands packets at one of its branches, not to a gateway.
   await refused(encodeOps([{ op: 'output', to: OTHER, from: '00:00:00:00:00:00', network: 0 }, VALID]));
-  await refused(encodeOps([...Array.from({ length: 33 }, (): Op => ({ ...TO, op: 'replica' })), TO, VALID]));
+  await refused(encodeOps([...Array.from({ length: 33 }, (): Op => COPY('10.0.0.1', '10.0.0.2')), TO, VALID]));
   assert.equal((await path.counts('counters'))['installed'], 0);
 });

@@ -16,6 +16,7 @@ import {
   supply,
   versioned,
   type Edit,
+  setGroup,
 } from '../../agents/hub/control/edit.ts';
 import { conflictsOf, overlapsAmong, resolve } from '../../agents/hub/control/overlap.ts';
 import { transactionOf } from '../../agents/hub/control/store.ts';
@@ -126,7 +127,9 @@ const sees = (m: Metadata, from: Network, source: string, destination: string): 
   if (!view) return 'not attached';
   const verdict = judge(views, view, address(source), address(destination));
   if (verdict.kind === 'drop') return verdict.reason;
-  return `${verdict.to.name} ${formatAddress(verdict.source ?? address(source))} ${formatAddress(verdict.destination ?? address(destination))}`;
+  const copies = verdict.kind === 'copy' ? verdict.copies : [verdict];
+  const shown = (is: Address | null, was: string): string => (is ? formatAddress(is) : was);
+  return copies.map((c) => `${c.to.name} ${shown(c.source, source)} ${shown(c.destination, destination)}`).join(', ');
 };
 
 test('R1-29, R1-30 the two networks of FIG. 27 and their server: who sees whom as what', () => {
@@ -361,10 +364,70 @@ test('a query is answered once; a new session begins anew', () => {
   assert.ok(window.isNew(1, 6n, 10_000n) && !window.isNew(1, 6n, 3n));
 });
 
+test('R1-47 a group: a copy for each member but the sender, with addresses as its network has them; not beyond the domain', () => {
+  const group =
+    (members: { network: string; address: string }[], at = '100.126.0.1') =>
+    (m: Metadata) =>
+      setGroup(m, { address: at, domain: 'main', members });
+  const all = [
+    { network: 'B', address: '192.168.1.7' },
+    { network: 'C', address: '192.168.1.7' },
+    { network: 'S', address: '172.16.5.5' },
+    { network: 'S', address: '172.16.5.6' },
+  ];
+  const joined = changed(start, main, join('S'), join('B'), join('C', [{ real: '192.168.1.0/24', as: '12.7.1.0/24' }]), (x) =>
+    supply(x, { network: 'B', mappings: [{ real: '192.168.1.0/24', as: '12.8.1.0/24', viewers: ['C'] }] }, 6),
+  );
+  const m = changed(joined, group(all));
+  assert.equal(sees(m, S, '172.16.5.5', '100.126.0.1'), 'B 172.16.5.5 192.168.1.7, C 172.16.5.5 192.168.1.7, S 172.16.5.5 172.16.5.6');
+  assert.equal(sees(m, B, '192.168.1.1', '100.126.0.1').split(', ')[1], 'C 12.8.1.1 192.168.1.7');
+  // The last copy is the packet itself, whose addresses are those of the copy before it.
+  const view = viewsOf(m);
+  const flow = { network: 1, family: 4, protocol: 17, isFragment: false, sourcePort: 1, destinationPort: 2 } as const;
+  const { ops } = decide(view, ains, AINS[0]!, { ...flow, source: address('172.16.5.5'), destination: address('100.126.0.1') });
+  assert.deepEqual(
+    ops.map((o) => o.op),
+    ['hop', 'replica', 'replica', 'source', 'destination', 'output', 'valid'],
+  );
+  // What is detached, or in another domain, gets nothing; who is outside reaches nobody.
+  const parted = changed(m, (x) => detach(x, { network: 'B' }));
+  assert.doesNotMatch(sees(parted, S, '172.16.5.5', '100.126.0.1'), /B/);
+  const other = changed(
+    joined,
+    (x) => createDomain(x, { domain: 'other' }),
+    (x) => setGroup(x, { address: '100.126.0.2', domain: 'other', members: all }),
+  );
+  assert.equal(sees(other, S, '172.16.5.5', '100.126.0.2'), 'no-route');
+  assert.equal(
+    code(() => group([{ network: 'B', address: '10.0.0.1' }])(joined)),
+    'InvalidRequest',
+  );
+  assert.equal(
+    code(() => group(all, '172.16.5.9')(joined)),
+    'InvalidRequest',
+  );
+  assert.equal(
+    code(() => group([])(joined)),
+    'UnknownGroup',
+  );
+  assert.equal(
+    code(() => group(Array.from({ length: 33 }, () => all[0]!))(joined)),
+    'NoCapacity',
+  );
+  assert.deepEqual(changed(m, group([])).groups, []);
+});
+
 test('R1-5 a long action goes in segments that make it up', () => {
   const ops = encodeOps([
     { op: 'hop' },
-    ...Array.from({ length: 8 }, () => ({ op: 'replica' as const, to: '02:00:00:00:00:01', from: '02:00:00:00:00:02', network: 4 })),
+    ...Array.from({ length: 8 }, () => ({
+      op: 'replica' as const,
+      to: '02:00:00:00:00:01',
+      from: '02:00:00:00:00:02',
+      network: 4,
+      source: address('10.0.0.1'),
+      destination: address('10.0.0.2'),
+    })),
   ]);
   const payloads = actionPayloads(Buffer.alloc(44), ops, 50);
   assert.equal(payloads.length, Math.ceil(ops.length / 50));

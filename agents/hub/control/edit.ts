@@ -1,8 +1,17 @@
 /** Operations of the control plane as changes of the metadata. Pure: what is refused changes nothing. */
 import type { Static } from 'typebox';
-import { contains, formatPrefix, overlap, parseAddress, prefixOf, type Prefix } from '../../lib/prefix.ts';
-import type { Attachment, Domain, ManagedRecord, Mapping, Metadata, Network, Route } from '../model.ts';
-import { checkedPrefix, refuse, type CONTROL_OPERATIONS } from '../operations.ts';
+import { contains, formatAddress, formatPrefix, overlap, parseAddress, prefixOf, type Prefix } from '../../lib/prefix.ts';
+import {
+  MOST_MEMBERS,
+  type Attachment,
+  type Domain,
+  type ManagedRecord,
+  type Mapping,
+  type Metadata,
+  type Network,
+  type Route,
+} from '../model.ts';
+import { checkedAddress, checkedPrefix, refuse, type CONTROL_OPERATIONS } from '../operations.ts';
 import { conflictsOf, mappingProblem, resolve, type Conflict } from './overlap.ts';
 
 type Params<O extends keyof typeof CONTROL_OPERATIONS> = Static<(typeof CONTROL_OPERATIONS)[O]>;
@@ -66,6 +75,28 @@ export function intercept(
 ): Edit<{ DNSInterceptionInitiated: readonly string[] }> {
   const intercepts = relisted(metadata, metadata.intercepts, params);
   return { metadata: { ...metadata, intercepts }, concerns: null, answer: { DNSInterceptionInitiated: intercepts } };
+}
+
+/** R1-47. Its address is nobody's: not of a network, nor one under which a network is seen. */
+export function setGroup(metadata: Metadata, { address, domain, members }: Params<'SetMulticastGroup'>): Edit<{ members: number }> {
+  const own = domainOf(metadata, domain).name;
+  const at = checkedAddress(address);
+  const taken = [...metadata.networks.flatMap((n) => n.prefixes), ...metadata.mappings.map((m) => m.as)].find((p) =>
+    contains(prefixOf(p), at),
+  );
+  if (taken !== undefined) refuse('InvalidRequest', `${address} is in ${taken}, which is not free`);
+  if (members.length > MOST_MEMBERS) refuse('NoCapacity', `a group has at most ${MOST_MEMBERS} members`);
+  const checked = members.map((m) => {
+    const { name, prefixes } = networkOf(metadata, m.network);
+    const member = checkedAddress(m.address);
+    if (member.family !== at.family || !prefixes.some((p) => contains(prefixOf(p), member)))
+      refuse('InvalidRequest', `${m.address} is no address of ${name}, or of another kind than ${address}`);
+    return { network: name, address: formatAddress(member) };
+  });
+  const [group, others] = [formatAddress(at), metadata.groups.filter((g) => g.domain !== own || g.address !== formatAddress(at))];
+  if (checked.length === 0 && others.length === metadata.groups.length) refuse('UnknownGroup', `no group ${address} in "${own}"`);
+  const groups = checked.length === 0 ? others : [...others, { domain: own, address: group, members: checked }];
+  return { metadata: { ...metadata, groups }, concerns: new Set([own]), answer: { members: checked.length } };
 }
 
 /** R1-44. Who asks gets addresses as its network sees them. */
@@ -253,6 +284,10 @@ export function modify(
     for (const m of metadata.mappings)
       if (overlap(prefixOf(prefix), prefixOf(m.as)))
         refuse('AddressOverlapDetected', `${prefix} overlaps ${m.as}, as which ${m.network} is seen`);
+  for (const { prefix } of addPrefixes)
+    for (const { address } of metadata.groups)
+      if (contains(prefixOf(prefix), checkedAddress(address)))
+        refuse('AddressOverlapDetected', `${prefix} has the address of group ${address}`);
   // What a network has no more is not seen under any address.
   const isOwned = (m: Mapping): boolean => networks.some((n) => n.name === m.network && n.prefixes.includes(m.real));
   const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks, mappings: metadata.mappings.filter(isOwned) };

@@ -76,7 +76,11 @@ function seenBy({ mappings }: Metadata, network: Network, viewer: string): Seen[
 
 /** A prefix of the pool that nothing in the hub has. undefined: the pool is exhausted. */
 function freePrefix(metadata: Metadata, pool: readonly Prefix[], like: Prefix): Prefix | undefined {
-  const taken = [...metadata.networks.flatMap((n) => n.prefixes), ...metadata.mappings.map((m) => m.as)].map(prefixOf);
+  const taken = [
+    ...metadata.networks.flatMap((n) => n.prefixes),
+    ...metadata.mappings.map((m) => m.as),
+    ...metadata.groups.map((g) => g.address),
+  ].map(prefixOf);
   for (const range of pool) {
     if (range.family !== like.family || range.length > like.length) continue;
     const step = 1n << BigInt(bitsOf(like.family) - like.length);
@@ -143,6 +147,7 @@ export function mappingProblem(
     for (const p of other.prefixes) if (overlap(prefixOf(p), to)) return `${as} overlaps ${p} of ${other.name}`;
   for (const other of metadata.mappings)
     if (overlap(prefixOf(other.as), to)) return `${as} overlaps ${other.as}, as which ${other.network} is seen`;
+  for (const { address } of metadata.groups) if (overlap(prefixOf(address), to)) return `${as} has the address of group ${address}`;
   for (const other of metadata.mappings)
     if (other.network === name && overlap(prefixOf(other.real), from)) return `${real} is seen as ${other.as} already`;
   return undefined;

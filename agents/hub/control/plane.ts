@@ -20,6 +20,7 @@ import {
   modify,
   networkOf,
   propose,
+  setGroup,
   share,
   supply,
   versioned,
@@ -156,6 +157,8 @@ export class ControlPlane {
         return this.#commit(share(metadata, params));
       case 'InterceptDNSResponsesAtVTH':
         return this.#commit(intercept(metadata, params));
+      case 'SetMulticastGroup':
+        return this.#commit(setGroup(metadata, params));
       case 'ModifyManagedDNS':
         return this.#commit(manage(metadata, params));
       case 'GetVTH-DNS-Settings': {
@@ -222,11 +225,11 @@ export class ControlPlane {
     return this.#config.nodes.filter((n) => ORDER.some((role) => role === n.role));
   }
 
-  #describe({ version, domains, attachments, routes, networks, shares, intercepts, records }: Metadata): object {
+  #describe({ version, domains, attachments, routes, networks, shares, intercepts, records, groups }: Metadata): object {
     const layer = (role: NodeInfo['role']) =>
       this.#config.nodes.filter((n) => n.role === role && this.#followers.has(n.name)).map((n) => n.name);
     const layers = { ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
-    return { version, domains, attachments, routes, networks, shares, intercepts, records, ...layers };
+    return { version, domains, attachments, routes, networks, shares, intercepts, records, groups, ...layers };
   }
 }
 

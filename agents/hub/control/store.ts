@@ -19,6 +19,7 @@ const TABLES = {
   domains: { key: ['name'], columns: { name: text, number: integer, generation: integer } },
   attachments: { key: ['network'], columns: { network: text, position: integer, domain: text, propagates: texts, state: text } },
   records: { key: ['name', 'type', 'value'], columns: { network: text, name: text, type: text, value: text } },
+  groups: { key: ['domain', 'address'], columns: { domain: text, address: text, members: texts } },
   routes: { key: ['domain', 'prefix'], columns: { domain: text, prefix: text, to: optional } },
   mappings: {
     key: ['network', 'as'],
@@ -57,6 +58,8 @@ function rowsOf(metadata: Metadata, table: Table): Map<string, Row> {
       return { ...entry, prefixes: setOf(...entry.prefixes), shard: setOf(...entry.shard), endpoint: entry.endpoint ?? setOf() };
     if ('propagates' in entry) return { ...entry, position, propagates: setOf(...entry.propagates) };
     if ('real' in entry) return { ...entry, everybody: entry.viewers === null, viewers: setOf(...(entry.viewers ?? [])) };
+    // Network and address: neither has a blank in it.
+    if ('members' in entry) return { ...entry, members: setOf(...entry.members.map((m) => `${m.network} ${m.address}`)) };
     if ('to' in entry) return { ...entry, to: entry.to === null ? setOf() : entry.to };
     return { ...entry };
   });
@@ -70,9 +73,15 @@ function entryOf(table: Table, row: Row): Record<string, unknown> {
   const sets = Object.entries(TABLES[table].columns).filter(([, { type }]) => typeof type === 'object');
   const entry = { ...row, ...Object.fromEntries(sets.map(([column]) => [column, listOf(row[column])])) };
   if (table === 'networks') return { ...entry, endpoint: listOf(row['endpoint'])[0] ?? null };
+  if (table === 'groups') return { ...entry, members: listOf(row['members']).map(memberOf) };
   if (table === 'routes') return { ...entry, to: listOf(row['to'])[0] ?? null };
   if (table === 'mappings') return { ...without(entry, 'everybody'), viewers: row['everybody'] === true ? null : listOf(row['viewers']) };
   return table === 'attachments' ? without(entry, 'position') : entry;
+}
+
+function memberOf(value: Value): Record<string, unknown> {
+  const [network, address] = String(value).split(' ');
+  return { network, address };
 }
 
 const without = (entry: Readonly<Record<string, unknown>>, column: string): Record<string, unknown> =>

@@ -1,8 +1,8 @@
 /** A flow and what the hub knows become an action: the list of operations that its AIN executes (R1 section 3). Pure. */
-import { branchMac, UNATTACHED, type Ain } from '../model.ts';
+import { branchMac, UNATTACHED, type Ain, type Network } from '../model.ts';
 import { deliveringAin } from './path.ts';
-import { judge, type View, type Views } from './view.ts';
-import type { Flow, Op } from './wire.ts';
+import { judge, type Copy, type View, type Views } from './view.ts';
+import type { Flow, Op, Output } from './wire.ts';
 
 const [TCP, UDP, NAMES_PORT] = [6, 17, 53];
 
@@ -14,38 +14,61 @@ export interface Decision {
 
 export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, flow: Flow): Decision {
   const view = views.byNumber.get(flow.network);
-  // Its attachment is a change, and with each the actions of domain 0 are renewed.
-  if (!view)
-    return {
-      ops: [
-        { op: 'drop', reason: 'no-route' },
-        { op: 'valid', domain: UNATTACHED, generation: views.version },
-      ],
-    };
-  const valid: Op = { op: 'valid', domain: view.domain.number, generation: view.domain.generation };
   // Until the next change, whatever it concerns.
   const untilThen: Op = { op: 'valid', domain: UNATTACHED, generation: views.version };
+  const unreachable: Decision = { ops: [{ op: 'drop', reason: 'no-route' }, untilThen] };
+  if (!view) return unreachable;
+  const valid: Op = { op: 'valid', domain: view.domain.number, generation: view.domain.generation };
   const verdict = judge(views, view, flow.source, flow.destination);
   if (verdict.kind === 'drop') return { ops: [{ op: 'drop', reason: verdict.reason }, valid] };
+  const output = (to: Network): Output | undefined => outputTo(at, to, deliveringAin(at, to, ains, hashOf(flow), views.lost));
+  if (verdict.kind === 'copy') {
+    const copies = verdict.copies.flatMap(({ to, ...addresses }) => {
+      const out = output(to);
+      return out ? [{ ...addresses, ...out }] : [];
+    });
+    return copies.length === 0
+      ? unreachable
+      : { ops: [{ op: 'hop' }, ...replicated(copies), copies.length === verdict.copies.length ? valid : untilThen] };
+  }
   const { to, source, destination } = verdict;
   const isAnswer = flow.sourcePort === NAMES_PORT && views.translatesNames(view.network.name, to.name);
   const asker = isAnswer ? views.byName.get(to.name) : undefined;
   // Over TCP nothing translates them: they are not let through as they are.
   if (asker && flow.protocol === TCP) return { ops: [{ op: 'drop', reason: 'denied' }, valid] };
   const names = asker && flow.protocol === UDP ? { server: view, asker } : undefined;
-  const by = deliveringAin(at, to, ains, hashOf(flow), views.lost);
-  if (!by) return { ops: [{ op: 'drop', reason: 'no-route' }, untilThen] };
+  const out = output(to);
+  if (!out) return unreachable;
   const ops: Op[] = [
     { op: 'hop' },
     ...(source ? [{ op: 'source' as const, address: source }] : []),
     ...(destination ? [{ op: 'destination' as const, address: destination }] : []),
-    by === at
-      ? { op: 'output', to: to.gateway, from: branchMac(at.number, to.number), network: to.number }
-      : { op: 'output', to: branchMac(by.number, to.number), from: at.mac, network: 0 },
+    { op: 'output', ...out },
     ...(names ? [{ op: 'ask' as const }] : []),
     valid,
   ];
   return names ? { ops, names } : { ops };
+}
+
+/** `by`: the AIN that delivers it. */
+function outputTo(at: Ain, to: Network, by: Ain | undefined): Output | undefined {
+  if (!by) return undefined;
+  return by === at
+    ? { to: to.gateway, from: branchMac(at.number, to.number), network: to.number }
+    : { to: branchMac(by.number, to.number), from: at.mac, network: 0 };
+}
+
+/** One copy after the other; the last one is the packet itself, which the one before has left with its own addresses. */
+function replicated(copies: readonly (Output & Pick<Copy, 'source' | 'destination'>)[]): Op[] {
+  const [last, ...others] = [...copies].reverse();
+  if (!last) return [];
+  const { source, destination, ...output } = last;
+  return [
+    ...others.reverse().map((copy): Op => ({ op: 'replica', ...copy })),
+    { op: 'source', address: source },
+    { op: 'destination', address: destination },
+    { op: 'output', ...output },
+  ];
 }
 
 /** The same for all packets of a flow, and no other. */

@@ -7,6 +7,13 @@ import { translationsFor, untranslated, type Translation } from '../seen.ts';
 export interface Way {
   readonly to: Network | null;
   readonly translation: Translation | null;
+  /** Those that each get a copy instead, at their own addresses. */
+  readonly members?: readonly Member[];
+}
+
+export interface Member {
+  readonly to: Network;
+  readonly address: Address;
 }
 
 export interface View {
@@ -53,6 +60,14 @@ export function viewsOf(metadata: Metadata): Views {
         if (!own.some((o) => overlap(o, prefix))) ways.set(prefix, { to: other, translation: null });
       for (const translation of seen) ways.set(translation.as, { to: other, translation });
     }
+    const near = new Set([network.name, ...others.map((a) => a.network)]);
+    for (const group of metadata.groups.filter((g) => g.domain === domain.name)) {
+      const members = group.members.flatMap((m): Member[] => {
+        const to = near.has(m.network) ? networks.get(m.network) : undefined;
+        return to ? [{ to, address: prefixOf(m.address) }] : [];
+      });
+      ways.set(prefixOf(group.address), { to: null, translation: null, members });
+    }
     for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
       // What a network has itself is never elsewhere, and what is not attached gets nothing.
       if (to === network.name || own.some((o) => overlap(o, prefixOf(prefix))?.length === prefixOf(prefix).length)) continue;
@@ -82,7 +97,15 @@ export function standIn(views: Views, of: string, viewer: string, address: Addre
   return translation ? mapped(address, translation.real, translation.as) : null;
 }
 
+/** A packet on its way to a member of a group, with the addresses that it has there. */
+export interface Copy {
+  readonly to: Network;
+  readonly source: Address;
+  readonly destination: Address;
+}
+
 export type Verdict =
+  | { readonly kind: 'copy'; readonly copies: readonly [Copy, ...Copy[]] }
   | { readonly kind: 'send'; readonly to: Network; readonly source: Address | null; readonly destination: Address | null }
   | { readonly kind: 'drop'; readonly reason: 'no-route' | 'denied' };
 
@@ -93,11 +116,30 @@ export function judge(views: Views, view: View, source: Address, destination: Ad
   // Nobody sends under another network's addresses.
   if (!has(view, source)) return DENIED;
   const way = view.ways.find(destination)?.value;
+  if (way?.members) return copied(views, view, source, way.members);
   if (!way?.to) return { kind: 'drop', reason: 'no-route' };
   const { to, translation } = way;
+  const seen = sourceAt(views, view, to, source);
+  if (seen === 'denied') return DENIED;
+  return { kind: 'send', to, source: seen, destination: translation ? mapped(destination, translation.as, translation.real) : null };
+}
+
+/** What a sender's address is at its receiver's network; null: itself. */
+function sourceAt(views: Views, view: View, to: Network, source: Address): Address | null | 'denied' {
   const stand = standIn(views, view.network.name, to.name, source);
   const receiver = views.byName.get(to.name);
   // Its receiver has this address itself, and could not answer.
-  if (!stand && receiver && has(receiver, source)) return DENIED;
-  return { kind: 'send', to, source: stand, destination: translation ? mapped(destination, translation.as, translation.real) : null };
+  return !stand && receiver && has(receiver, source) ? 'denied' : stand;
+}
+
+/** To all members but the sender. */
+function copied(views: Views, view: View, source: Address, members: readonly Member[]): Verdict {
+  const isOwn = ({ to }: Member): boolean => to.name === view.network.name;
+  const [first, ...more] = members.flatMap((member): Copy[] => {
+    const { to, address } = member;
+    if (isOwn(member)) return address.value === source.value ? [] : [{ to, source, destination: address }];
+    const seen = sourceAt(views, view, to, source);
+    return seen === 'denied' ? [] : [{ to, source: seen ?? source, destination: address }];
+  });
+  return first ? { kind: 'copy', copies: [first, ...more] } : { kind: 'drop', reason: 'no-route' };
 }

@@ -112,7 +112,9 @@ export type Op =
   | { readonly op: 'hop' }
   | { readonly op: 'source' | 'destination'; readonly address: Address }
   | { readonly op: 'source-port' | 'destination-port'; readonly port: number }
-  | ({ readonly op: 'output' | 'replica' } & Output)
+  | ({ readonly op: 'output' } & Output)
+  /** A copy beside the output, with addresses of its own. */
+  | ({ readonly op: 'replica'; readonly source: Address; readonly destination: Address } & Output)
   | { readonly op: 'drop'; readonly reason: 'no-route' | 'denied' }
   /** Every packet of the flow is asked for: the action is only for those that come back. */
   | { readonly op: 'ask' }
@@ -147,7 +149,8 @@ function operand(op: Op): Buffer {
     case 'replica': {
       const network = Buffer.alloc(4);
       network.writeUInt32BE(op.network);
-      return Buffer.concat([macBytes(op.to), macBytes(op.from), network]);
+      const addresses = op.op === 'replica' ? [addressBytes(op.source), addressBytes(op.destination)] : [];
+      return Buffer.concat([macBytes(op.to), macBytes(op.from), network, ...addresses]);
     }
     case 'drop':
       return Buffer.from([REASONS[op.reason]]);

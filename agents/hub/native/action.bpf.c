@@ -212,34 +212,58 @@ INLINE void count_output(struct __sk_buff *skb, __u32 from, const struct output 
 	}
 }
 
-static __noinline int replicate(struct __sk_buff *skb, const struct flow *f, const struct settings *c, __u32 count)
+/* From the addresses that the flow says to others; the flow has them then. */
+INLINE int put_addresses(struct __sk_buff *skb, struct flow *f, __u32 sum, const __u8 *source, const __u8 *destination)
 {
-	if (!f || !c) return 0;
-	struct group *group = bpf_map_lookup_elem(&groups, f);
-	if (!group) return 0;
-	for (__u32 i = 0; i < MAX_REPLICAS; i++) {
-		if (i >= count) break;
-		struct output o = group->outputs[i];
-		if (address_frame(skb, &o) < 0) return 0;
-		count_output(skb, f->network, &o);
-		bpf_clone_redirect(skb, c->hub, 0);
-	}
+	if (put_address(skb, f, sum, f->source, source, offsetof(struct iphdr, saddr), offsetof(struct ipv6hdr, saddr)) < 0) return -1;
+	if (put_address(skb, f, sum, f->destination, destination, offsetof(struct iphdr, daddr), offsetof(struct ipv6hdr, daddr)) < 0) return -1;
+	__builtin_memcpy(f->source, source, 16);
+	__builtin_memcpy(f->destination, destination, 16);
 	return 0;
 }
 
-INLINE int execute(struct __sk_buff *skb, const struct settings *c, const struct flow *f, __u32 at, struct action *a)
+struct copying {
+	struct __sk_buff *skb;
+	struct flow *f;
+	struct group *group;
+	__u32 hub, sum, failed;
+};
+
+_Static_assert((MAX_REPLICAS & (MAX_REPLICAS - 1)) == 0, "a mask bounds it");
+static long send_copy(__u32 i, struct copying *c)
+{
+	/* The compiler would drop a bound that the verifier needs. */
+	asm volatile("%0 &= %1" : "+r"(i) : "i"(MAX_REPLICAS - 1));
+	const struct copy *copy = &c->group->copies[i];
+	c->failed = put_addresses(c->skb, c->f, c->sum, copy->source, copy->destination) < 0 || address_frame(c->skb, &copy->output) < 0;
+	if (c->failed) return 1;
+	count_output(c->skb, c->f->network, &copy->output);
+	bpf_clone_redirect(c->skb, c->hub, 0);
+	return 0;
+}
+
+/* Copies go out one after the other, each with its addresses; the packet has those of the last one then. */
+INLINE int replicate(struct __sk_buff *skb, struct flow *f, const struct settings *s, __u32 sum, __u32 count)
+{
+	struct copying c = { .skb = skb, .f = f, .group = bpf_map_lookup_elem(&groups, f), .hub = s->hub, .sum = sum };
+	if (!c.group) return -1;
+	bpf_loop(count, send_copy, &c, 0);
+	return c.failed ? -1 : 0;
+}
+
+INLINE int execute(struct __sk_buff *skb, const struct settings *c, struct flow *f, __u32 at, struct action *a)
 {
 	__u32 sum = sum_at(f, at), does = a->does;
 	struct output output = a->output;
 	__u32 replicas = a->replicas;
 	if (does & DROP) return drop(f->network, a->output.network == REASON_NO_ROUTE ? TALLY_noRoute : TALLY_denied);
 	if (one_hop_less(skb, f) < 0) return drop(f->network, TALLY_expired);
+	if (does & REPLICATE && replicate(skb, f, c, sum, replicas) < 0) return drop(f->network, TALLY_failed);
 	if (does & SET_SOURCE && put_address(skb, f, sum, f->source, a->source, offsetof(struct iphdr, saddr), offsetof(struct ipv6hdr, saddr)) < 0) return drop(f->network, TALLY_failed);
 	if (does & SET_DESTINATION && put_address(skb, f, sum, f->destination, a->destination, offsetof(struct iphdr, daddr), offsetof(struct ipv6hdr, daddr)) < 0) return drop(f->network, TALLY_failed);
 	if (does & (SET_SOURCE | SET_DESTINATION) && is_error(f) && put_quoted(skb, f, at, a) < 0) return drop(f->network, TALLY_failed);
 	if (does & SET_SOURCE_PORT && put_port(skb, f, sum, at, f->source_port, a->source_port) < 0) return drop(f->network, TALLY_failed);
 	if (does & SET_DESTINATION_PORT && put_port(skb, f, sum, at + 2, f->destination_port, a->destination_port) < 0) return drop(f->network, TALLY_failed);
-	if (does & REPLICATE) replicate(skb, f, c, replicas);
 	if (address_frame(skb, &output) < 0) return drop(f->network, TALLY_failed);
 	count_output(skb, f->network, &output);
 	return bpf_redirect(c->hub, 0);

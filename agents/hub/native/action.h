@@ -39,9 +39,13 @@ struct action {
 	struct output output;
 };
 
-/* Further copies of a packet. */
+/* A further copy of a packet: where it leaves, and its addresses there. */
+struct copy {
+	struct output output;
+	unsigned char source[16], destination[16];
+};
 struct group {
-	struct output outputs[MAX_REPLICAS];
+	struct copy copies[MAX_REPLICAS];
 };
 
 /* A client VNI at this AIN: frames to its branch's address came from the network, or go there. */

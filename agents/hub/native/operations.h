@@ -52,7 +52,9 @@ static int compile_action(const struct flow *f, const unsigned char *at, size_t 
 			if (size != 16 || outputs++ || read_output(at, &a->output) < 0) return -1;
 			break;
 		case OP_REPLICA:
-			if (size != 16 || a->replicas >= MAX_REPLICAS || read_output(at, &g->outputs[a->replicas]) < 0) return -1;
+			if (size != 16 + 2 * address || a->replicas >= MAX_REPLICAS || read_output(at, &g->copies[a->replicas].output) < 0) return -1;
+			memcpy(g->copies[a->replicas].source, at + 16, address);
+			memcpy(g->copies[a->replicas].destination, at + 16 + address, address);
 			a->replicas++;
 			a->does |= REPLICATE;
 			break;

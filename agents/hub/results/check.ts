@@ -12,7 +12,7 @@ import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
 import { ainDevices } from './ains.ts';
 import { framesAt, type SeenFrame } from './frames.ts';
-import { crossed, early, handedOver, outageUs, largestAction, passages, sourcesOf } from './measures.ts';
+import { crossed, early, handedOver, outageUs, largestAction, miscopied, passages, sourcesOf } from './measures.ts';
 import { probesOf } from './probes.ts';
 
 const METRICS = {
@@ -30,6 +30,8 @@ const METRICS = {
   delay: 'Through an AIN, from one frame to the next of the same packet at its capture, a quantile (R1-51).',
   miscounted: 'Packets by which GetMetrics of AINs, last less first, differ from the frames at the capture, which is of a gateway (R1-48).',
   sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
+  miscopied:
+    'Datagrams to `destination`, a group, at the first capture, of which another capture has not one copy, and copies of others (R1-47).',
   questions: 'Questions to name servers at a capture, of the zone `zone` (R1-41).',
   reworded: 'Answers of name servers at the last capture that are not, byte for byte, at another one (R1-39).',
   late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
@@ -49,7 +51,7 @@ const keys = {
   capture: opt(oneOrMany(text('Capture points, "node:interface".'))),
   packet: opt(Type.Enum(['first', 'later'], { description: 'delay: of flows, the first packets, or all others (default: all).' })),
   port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources: only to this port.' })),
-  destination: opt(text('handed, late: only to this address.')),
+  destination: opt(text('handed, late, miscopied: only to this address.')),
   operation: opt(text('late: operation.')),
   zone: opt(text('questions: only for names of this zone.')),
   network: opt(text('miscounted: isolated network.')),
@@ -66,6 +68,7 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   delay: ['capture'],
   miscounted: ['capture', 'network'],
   sources: ['capture', 'port'],
+  miscopied: ['capture', 'destination'],
   questions: ['capture'],
   reworded: ['capture'],
   late: ['capture', 'destination', 'operation'],
@@ -174,6 +177,14 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
     case 'sources': {
       const found = sourcesOf(all, target.port ?? 0);
       return found.length === 0 ? missing('no packet was captured') : exact(found.length, found.join(', '));
+    }
+    case 'miscopied': {
+      const [sent = [], ...members] = frames;
+      const own = sent.filter((f) => f.destination === target.destination && f.data);
+      if (own.length === 0 || members.length === 0) return missing(`nothing to ${target.destination ?? ''} was captured`);
+      const came = members.map((f) => f.filter((m) => m.data));
+      if ([own, ...came].flat().some((f) => !f.data?.isWhole)) return missing('datagrams are not captured whole: a longer snap');
+      return exact(miscopied(own, came), `${own.length} to ${members.length} members`);
     }
     case 'questions': {
       const asked = all.flatMap((f) => f.question ?? []);

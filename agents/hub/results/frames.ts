@@ -7,6 +7,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import { questionOf } from '../names/message.ts';
 import { macText } from '../../lib/mac.ts';
+import { BEACON_PORT } from '../config.ts';
 import { AIN_PORT, DMN_PORT, HEADER_BYTES, MESSAGES, readFlow, type Flow } from '../decision/wire.ts';
 
 const [ETHERNET, IPV4, UDP, TCP, ICMP] = [14, 20, 17, 6, 1];
@@ -22,6 +23,13 @@ export interface Message {
   readonly flow: Flow | null;
   /** Of an action: bytes of the whole, and where these begin. */
   readonly segment: { readonly total: number; readonly offset: number } | null;
+}
+
+/** What a datagram carries. */
+export interface CapturedData {
+  /** Hexadecimal, as far as they were captured. */
+  readonly bytes: string;
+  readonly isWhole: boolean;
 }
 
 /** An IPv4 packet, as a frame carried it. */
@@ -40,10 +48,12 @@ export interface SeenFrame {
   /** Of IP, on the wire. */
   readonly bytes: number;
   readonly message: Message | null;
+  /** Of a datagram to a beacon. */
+  readonly data: CapturedData | null;
   /** The name that a question to a name server by UDP asks for, in small letters. */
   readonly question: string | null;
-  /** Of a name server's answer by UDP: its bytes, hexadecimal, as far as they were captured. */
-  readonly answer: { readonly bytes: string; readonly isWhole: boolean } | null;
+  /** Of a name server's answer by UDP. */
+  readonly answer: CapturedData | null;
 }
 
 const known = new WeakMap<CellEvidence, Map<string, readonly SeenFrame[]>>();
@@ -81,6 +91,8 @@ export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> 
   const isFirst = (ip.readUInt16BE(6) & 0x1fff) === 0;
   const carried = ip.subarray(header);
   const hasPorts = isFirst && (protocol === UDP || protocol === TCP) && carried.length >= 4;
+  const isDatagram = protocol === UDP && isFirst;
+  const data = (): CapturedData => ({ bytes: carried.toString('hex', 8), isWhole: frame.length === length });
   const [sourcePort, destinationPort] = hasPorts ? [carried.readUInt16BE(0), carried.readUInt16BE(2)] : [0, 0];
   return {
     to: macText(frame, 0),
@@ -93,12 +105,10 @@ export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> 
     identity: `${protocol} ${ip.readUInt16BE(4)} ${sourcePort} ${destinationPort} ${protocol === ICMP ? carried.toString('hex', 0, 8) : protocol === TCP ? carried.toString('hex', 4, 14) : ''}`,
     ttl: ip[8] as number,
     bytes: length - ETHERNET,
-    message: protocol === UDP && isFirst && isOfHub(sourcePort, destinationPort) ? messageOf(carried.subarray(8)) : null,
-    question: protocol === UDP && isFirst && destinationPort === NAMES_PORT ? (questionOf(carried.subarray(8)) ?? null) : null,
-    answer:
-      protocol === UDP && isFirst && sourcePort === NAMES_PORT
-        ? { bytes: carried.toString('hex', 8), isWhole: frame.length === length }
-        : null,
+    message: isDatagram && isOfHub(sourcePort, destinationPort) ? messageOf(carried.subarray(8)) : null,
+    question: isDatagram && destinationPort === NAMES_PORT ? (questionOf(carried.subarray(8)) ?? null) : null,
+    data: isDatagram && destinationPort === BEACON_PORT ? data() : null,
+    answer: isDatagram && sourcePort === NAMES_PORT ? data() : null,
   };
 }
 

@@ -55,6 +55,23 @@ export const sourcesOf = (frames: readonly SeenFrame[], port: number): string[] 
   ...new Set(frames.filter((f) => f.destinationPort === port).map((f) => f.source)),
 ];
 
+/**
+ * R1-47. Datagrams to a group as they were sent, and those that came to each of its members: how many copies are missing or too many,
+ * or are of nothing that was sent.
+ */
+export function miscopied(sent: readonly SeenFrame[], members: readonly (readonly SeenFrame[])[]): number {
+  const originals = new Set(sent.flatMap((f) => f.data?.bytes ?? []));
+  return members.reduce((sum, came) => {
+    const copies = Map.groupBy(
+      came.flatMap((f) => f.data?.bytes ?? []),
+      (bytes) => bytes,
+    );
+    const wrong = [...originals].reduce((n, bytes) => n + Math.abs((copies.get(bytes)?.length ?? 0) - 1), 0);
+    const strange = [...copies].reduce((n, [bytes, same]) => n + (originals.has(bytes) ? 0 : same.length), 0);
+    return sum + wrong + strange;
+  }, 0);
+}
+
 /** Every flow has its own way: some are answered while others are not. */
 export function outageUs(probes: readonly Probe[]): number {
   const unanswered = probes.filter((p) => p.by === null).map((p) => p.atUs);
