@@ -28,6 +28,14 @@ export const hubSchema = closed({
       kind: opt(
         Type.Enum(['ivn', 'vpn', 'direct'], { description: 'How it arrives: a virtual network (default), by VPN, or by a direct link.' }),
       ),
+      site: opt(
+        closed({
+          router: name(
+            'Node of its own router, which speaks BGP to the gateway: through WireGuard (kind vpn), or over their link (direct).',
+          ),
+          address: ipv4('An address of the network for its gateway, whose ICMP errors come from it.'),
+        }),
+      ),
       shard: opt(oneOrMany(names('AINs that have a branch for it (default: chosen by shuffle sharding).'))),
     }),
     { description: 'Isolated networks. They cannot reach each other before they are attached.' },
@@ -49,7 +57,7 @@ export const hubSchema = closed({
 });
 export type HubFile = Static<typeof hubSchema>;
 
-export const ROLES = ['control', 'dmn', 'ain', 'gateway', 'host'] as const;
+export const ROLES = ['control', 'dmn', 'ain', 'gateway', 'router', 'host'] as const;
 export type Role = (typeof ROLES)[number];
 
 export interface NodeInfo {
@@ -57,7 +65,7 @@ export interface NodeInfo {
   readonly role: Role;
   /** Where others of the hub reach it; of a host, its address in its own network. */
   readonly address: string;
-  /** Of gateways and hosts. */
+  /** Of gateways, routers and hosts. */
   readonly network: string | null;
 }
 
@@ -74,6 +82,19 @@ export interface Zone {
   readonly server: string;
 }
 
+/** An on-premises network, and how its router and its gateway reach each other. */
+export interface Site {
+  readonly network: string;
+  readonly number: number;
+  readonly isVpn: boolean;
+  readonly prefixes: readonly string[];
+  /** Nodes, with their addresses on the link between them. */
+  readonly gateway: { readonly name: string; readonly address: string };
+  readonly router: { readonly name: string; readonly address: string };
+  /** The gateway's own in the network. */
+  readonly address: string;
+}
+
 export interface AgentConfig {
   readonly self: NodeInfo;
   readonly nodes: readonly NodeInfo[];
@@ -86,6 +107,10 @@ export interface AgentConfig {
   readonly gateway: string | null;
   /** Of a host that is its network's name server. */
   readonly nameServer: { readonly zone: string; readonly records: readonly string[] } | null;
+  /** Of a gateway: an address of its network, that its own packets come from; null: it has none. */
+  readonly source: string | null;
+  /** Of a gateway or a router of an on-premises network. */
+  readonly site: Site | null;
   /** Of the gateway that is the hub's DNS endpoint. */
   readonly endpoint: { readonly address: string; readonly zones: readonly Zone[] } | null;
   readonly idleMs: number;

@@ -17,6 +17,8 @@ const network = Type.Object({
   gateway: Type.String(),
   /** AINs that have a branch for it: its shard, by name. */
   shard: Type.Array(Type.String()),
+  /** Prefixes that its own router announces by BGP: others are not reached; null: it has none, all are. */
+  learned: nullable(Type.Array(prefix)),
   /** Address of the hub's DNS endpoint, which is in this network of the hub's own; null: it is another network. */
   endpoint: nullable(Type.String()),
 });

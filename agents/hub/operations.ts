@@ -101,11 +101,19 @@ export const GATEWAY_OPERATIONS = {
   GetRoutes: closed({}),
 } as const;
 
+export const ROUTER_OPERATIONS = {
+  /** By BGP, of its network's prefixes: these, and no others. */
+  AnnounceRoutes: closed({ prefixes: Type.Array(prefix) }),
+  /** Those that it has learned by BGP, as its kernel has them. */
+  GetRoutes: closed({}),
+} as const;
+
 export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>> = {
   control: CONTROL_OPERATIONS,
   host: HOST_OPERATIONS,
   ain: AIN_OPERATIONS,
   gateway: GATEWAY_OPERATIONS,
+  router: ROUTER_OPERATIONS,
 };
 
 export const refuse = (code: string, message: string): never => {

@@ -13,7 +13,10 @@ export interface FollowerFunctions {
 }
 
 /** Of the control plane, for those that follow it. */
-export type ControlFunctions = Record<string, never>;
+export interface ControlFunctions {
+  /** Of a gateway: what its network's own router announces now. Resolves when all nodes follow. */
+  learned(prefixes: readonly string[]): Promise<void>;
+}
 
 /** One probe of a host, as its log has it (event "probes"). */
 export const probeRow = Type.Object({

@@ -3,10 +3,12 @@ import { expandAll } from '../../src/core/config/ranges.ts';
 import { parseDurationUs } from '../../src/core/units.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import { requestProblems } from '../../src/systems/operations.ts';
-import type { Lab, LabNode } from '../../src/topology/model.ts';
-import { contains, parseAddress, parsePrefix, prefixOf } from '../lib/prefix.ts';
+import type { Lab } from '../../src/topology/model.ts';
+import { parsePrefix } from '../lib/prefix.ts';
 import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role, type Zone } from './config.ts';
 import type { Ain, Network } from './model.ts';
+import { deviceOn, isOf, nodeOf, segmentOf } from './lab.ts';
+import { sitesOf, sourceOf } from './sites.ts';
 import { CONTROL_OPERATIONS, OPERATIONS } from './operations.ts';
 import { shuffleShards } from './shards.ts';
 
@@ -33,7 +35,7 @@ export const system: SystemDefinition<HubFile> = {
     if (problems.length > 0) return { agents: [], problems };
     const hub = segmentOf(lab, config.control);
     for (const { name, role } of nodes)
-      if (role !== 'host' && deviceOn(lab, name, hub) === undefined)
+      if (!isInNetwork(role) && deviceOn(lab, name, hub) === undefined)
         problems.push({
           path: pathOf(config, name),
           message: `"${name}" is not on the network of the hub`,
@@ -54,6 +56,7 @@ export const system: SystemDefinition<HubFile> = {
       if (names && !expandAll(hosts ?? []).includes(names.server))
         problems.push({ path: ['networks', name, 'names', 'server'], message: `"${names.server}" is no host of ${name}` });
     problems.push(...endpointProblems(config));
+    const sites = sitesOf(config, lab, hub, problems);
     const networks = networksOf(config, lab, hub, ains, problems);
     for (const [i, { operation, params }] of (config.setup ?? []).entries())
       problems.push(...requestProblems(CONTROL_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })));
@@ -74,9 +77,11 @@ export const system: SystemDefinition<HubFile> = {
       const own: AgentConfig = {
         ...common,
         self,
-        device: self.role === 'host' ? null : (deviceOn(lab, self.name, hub)?.name ?? null),
+        device: isInNetwork(self.role) ? null : (deviceOn(lab, self.name, hub)?.name ?? null),
         gateway: self.role === 'host' ? gatewayOf(config, lab, self) : null,
         nameServer: self.role === 'host' ? nameServerOf(config, self) : null,
+        site: self.role === 'gateway' || self.role === 'router' ? (sites.get(self.network ?? '') ?? null) : null,
+        source: self.role === 'gateway' ? sourceOf(config, lab, self) : null,
         endpoint: self.role === 'gateway' ? endpointOf(config, nodes, self) : null,
         setup: self.role === 'control' ? (config.setup ?? []).map(({ operation, params = {} }) => ({ operation, params })) : [],
       };
@@ -86,11 +91,8 @@ export const system: SystemDefinition<HubFile> = {
   },
 };
 
-const nodeOf = (lab: Lab, name: string): LabNode | undefined => lab.fabric.nodes.find((n) => n.name === name);
-const segmentOf = (lab: Lab, name: string): number | undefined =>
-  nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0)?.segment;
-const deviceOn = (lab: Lab, name: string, segment: number | undefined): LabNode['interfaces'][number] | undefined =>
-  nodeOf(lab, name)?.interfaces.find((i) => i.segment === segment && i.addresses.length > 0);
+/** Of a network's own nodes; its gateway is on the hub's network. */
+const isInNetwork = (role: Role): boolean => role === 'host' || role === 'router';
 
 const pathOf = (config: HubFile, name: string): (string | number)[] => {
   const network = Object.entries(config.networks).find(([, n]) => n.gateway === name)?.[0];
@@ -107,18 +109,19 @@ export function nodesOf(config: HubFile, lab: Lab, on: readonly string[], proble
     ['ain', ['ains'], Object.keys(config.ains), null],
     ...Object.entries(config.networks).flatMap(([network, n]): [Role, (string | number)[], readonly string[], string][] => [
       ['gateway', ['networks', network, 'gateway'], [n.gateway], network],
+      ['router', ['networks', network, 'site', 'router'], n.site ? [n.site.router] : [], network],
       ['host', ['networks', network, 'hosts'], expandAll(n.hosts ?? []), network],
     ]),
   ];
   const nodes: NodeInfo[] = [];
   for (const [role, path, names, network] of roles) {
     for (const name of names) {
-      const itf = role === 'host' ? nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0) : deviceOn(lab, name, hub);
+      const itf = isInNetwork(role) ? nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0) : deviceOn(lab, name, hub);
       const address = itf?.addresses[0]?.split('/')[0];
       if (!on.includes(name)) problems.push({ path, message: `no agent runs on "${name}"`, hint: 'name it in systems.hub.on' });
       else if (nodes.some((n) => n.name === name)) problems.push({ path, message: `"${name}" has two roles`, hint: 'a node has one' });
       else if (address === undefined)
-        problems.push({ path, message: `"${name}" has no address${role === 'host' ? '' : ' on the network of the hub'}` });
+        problems.push({ path, message: `"${name}" has no address${isInNetwork(role) ? '' : ' on the network of the hub'}` });
       else nodes.push({ name, role, address, network });
     }
   }
@@ -141,12 +144,21 @@ function networksOf(config: HubFile, lab: Lab, hub: number | undefined, ains: re
       hint: 'more AINs, a smaller shard-size, or a larger shard-overlap',
     });
   let next = 0;
-  return entries.map(([name, { gateway, prefixes, kind = 'ivn', shard, endpoint = null }], i): Network => {
+  return entries.map(([name, { gateway, prefixes, kind = 'ivn', shard, site, endpoint = null }], i): Network => {
     const named = shard === undefined ? undefined : expandAll(shard);
     for (const ain of named ?? [])
       if (!ains.some((a) => a.name === ain)) problems.push({ path: ['networks', name, 'shard'], message: `"${ain}" is no AIN` });
     const own = named ?? (chosen?.[next++] ?? []).flatMap((at) => ains[at]?.name ?? []);
-    return { name, number: i + 1, kind, prefixes, gateway: deviceOn(lab, gateway, hub)?.mac ?? '', shard: own, endpoint };
+    return {
+      name,
+      number: i + 1,
+      kind,
+      prefixes,
+      gateway: deviceOn(lab, gateway, hub)?.mac ?? '',
+      shard: own,
+      learned: site ? [] : null,
+      endpoint,
+    };
   });
 }
 
@@ -171,16 +183,17 @@ function endpointProblems({ networks }: HubFile): SystemProblem[] {
   );
   return own.flatMap(({ name, endpoint, prefixes }, i): SystemProblem[] => {
     const path = ['networks', name, 'endpoint'];
-    const address = parseAddress(endpoint);
     if (i > 0) return [{ path, message: `${own[0]!.name} has the hub's DNS endpoint already`, hint: 'a hub has one' }];
-    const isOwn = address && prefixes.some((p) => parsePrefix(p) && contains(prefixOf(p), address));
-    return isOwn ? [] : [{ path, message: `${endpoint} is no address of ${name}`, hint: `its prefixes: ${prefixes.join(', ')}` }];
+    return isOf(prefixes, endpoint)
+      ? []
+      : [{ path, message: `${endpoint} is no address of ${name}`, hint: `its prefixes: ${prefixes.join(', ')}` }];
   });
 }
 
-/** Its network's gateway, as the host reaches it. */
+/** Its network's gateway, or its own router, as the host reaches it. */
 function gatewayOf(config: HubFile, lab: Lab, { name, network }: NodeInfo): string | null {
-  const gateway = network === null ? undefined : config.networks[network]?.gateway;
+  const own = config.networks[network ?? ''];
+  const gateway = own?.site?.router ?? own?.gateway;
   const segment = segmentOf(lab, name);
   return (gateway === undefined ? undefined : deviceOn(lab, gateway, segment)?.addresses[0]?.split('/')[0]) ?? null;
 }

@@ -1,6 +1,6 @@
 /** A program of Debian's that an agent runs: one at a time, also when the agent before died without ending its own. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../../src/core/until.ts';
 import { fatal, log } from './rpc.ts';
@@ -49,6 +49,7 @@ export async function startDaemon(
   args: readonly string[],
   { adopt = false }: { readonly adopt?: boolean } = {},
 ): Promise<Daemon> {
+  mkdirSync(workDir, { recursive: true });
   const file = join(workDir, `${program}.agent-pid`);
   const old = leftOver(file, program);
   if (old !== undefined && adopt) {

@@ -77,6 +77,8 @@ export function network({ family, value }: Address, length: number): Prefix {
 export const contains = (prefix: Prefix, address: Address): boolean =>
   prefix.family === address.family && prefix.value >> hostBits(prefix) === address.value >> hostBits(prefix);
 
+export const isSame = (a: Prefix, b: Prefix): boolean => a.family === b.family && a.length === b.length && a.value === b.value;
+
 /** What two prefixes have in common: the longer one, or nothing. */
 export function overlap(a: Prefix, b: Prefix): Prefix | undefined {
   const [wide, narrow] = a.length <= b.length ? [a, b] : [b, a];

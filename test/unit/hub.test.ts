@@ -17,10 +17,14 @@ import {
   versioned,
   type Edit,
   setGroup,
+  learn,
 } from '../../agents/hub/control/edit.ts';
 import { conflictsOf, overlapsAmong, resolve } from '../../agents/hub/control/overlap.ts';
 import { transactionOf } from '../../agents/hub/control/store.ts';
 import { branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
+import type { Site } from '../../agents/hub/config.ts';
+import { gatewayBird, routerBird } from '../../agents/hub/nodes/site.ts';
+import { tunnelConfig, tunnelKeys } from '../../agents/lib/wireguard.ts';
 import { Window } from '../../agents/hub/nodes/window.ts';
 import { shuffleShards } from '../../agents/hub/shards.ts';
 import {
@@ -92,6 +96,7 @@ const named = (name: string, number: number, prefixes: readonly string[], shard:
   prefixes,
   gateway: `02:00:00:00:00:0${number}`,
   shard,
+  learned: null,
   endpoint: null,
 });
 const S = named('S', 1, ['172.16.5.0/24'], ['a1', 'a2']);
@@ -472,4 +477,41 @@ test('the store: a change is one transaction, which fails where the metadata was
     operations.slice(2).map((o) => `${o.op} ${(o as { table: string }).table}`),
     ['delete domains', 'insert domains', 'insert attachments'],
   );
+});
+
+test('R1-27 what a network’s router does not announce is not reached, nor under another address; a mapping stays', () => {
+  const D: Network = { ...named('D', 4, ['192.168.1.0/24', '10.4.0.0/16'], ['a1']), kind: 'vpn', learned: [] };
+  const m = changed({ ...start, networks: [S, D] }, main, join('S'), join('D', [{ real: '192.168.1.0/24', as: '12.9.1.0/24' }]));
+  assert.equal(sees(m, S, '172.16.5.5', '12.9.1.1'), 'no-route');
+  const up = changed(m, (x) => learn(x, { network: 'D', prefixes: ['192.168.1.0/24', '10.4.0.0/17'] }));
+  assert.equal(sees(up, S, '172.16.5.5', '12.9.1.1'), 'D 172.16.5.5 192.168.1.1');
+  // Half of a prefix is not the prefix, and what is not the network's own is nothing.
+  assert.equal(sees(up, S, '172.16.5.5', '10.4.0.1'), 'no-route');
+  assert.deepEqual(
+    learn(up, { network: 'D', prefixes: ['0.0.0.0/0', '10.4.0.0/16'] }).metadata.networks.find((n) => n.name === 'D')?.learned,
+    ['10.4.0.0/16'],
+  );
+  const down = changed(up, (x) => learn(x, { network: 'D', prefixes: [] }));
+  assert.equal(sees(down, S, '172.16.5.5', '12.9.1.1'), 'no-route');
+  assert.equal(down.mappings.length, 1);
+});
+
+test('R1-45 both ends of a tunnel: the other’s key, a network’s own sources only, and no route that is not its own', () => {
+  const site: Site = {
+    network: 'V',
+    number: 3,
+    isVpn: true,
+    prefixes: ['192.168.1.0/24', '2001:db8::/64'],
+    gateway: { name: 'gv', address: '198.51.100.1' },
+    router: { name: 'rv', address: '198.51.100.11' },
+    address: '192.168.1.253',
+  };
+  const keys = tunnelKeys('ab'.repeat(32), 'V gateway');
+  assert.equal(keys.publicKey.length, 32);
+  assert.notDeepEqual(tunnelKeys('ab'.repeat(32), 'V router').publicKey, keys.publicKey);
+  const peer = { publicKey: keys.publicKey, endpoint: '198.51.100.1', allowed: ['192.168.1.0/24'] };
+  assert.match(tunnelConfig({ keys, peer }), /Endpoint = 198\.51\.100\.1:51820\nAllowedIPs = 192\.168\.1\.0\/24/);
+  assert.match(gatewayBird(site, '100.64.0.33', 75), /neighbor 169\.254\.77\.2 as 64515;[^]*import where net ~ \[ 192\.168\.1\.0\/24 \];/);
+  assert.match(routerBird(site, '192.0.2.1', []), /protocol static own \{\n {2}ipv4;\n\}/);
+  assert.match(routerBird({ ...site, isVpn: false }, '192.0.2.1', ['192.168.1.0/24']), /neighbor 198\.51\.100\.1 as 64512;/);
 });

@@ -176,6 +176,7 @@ const network = (number: number, label: string, prefix: string, endpoint: string
   prefixes: [prefix],
   gateway: `02:00:00:00:00:0${number}`,
   shard: ['a1'],
+  learned: null,
   endpoint,
 });
 const metadata: Metadata = {

@@ -77,6 +77,13 @@ export function intercept(
   return { metadata: { ...metadata, intercepts }, concerns: null, answer: { DNSInterceptionInitiated: intercepts } };
 }
 
+/** R1-27: which of the network's prefixes its own router announces; nothing else of it is reached. */
+export function learn(metadata: Metadata, { network, prefixes }: { network: string; prefixes: readonly string[] }): Edit<null> {
+  const learned = networkOf(metadata, network).prefixes.filter((own) => prefixes.includes(formatPrefix(prefixOf(own))));
+  const networks = metadata.networks.map((n): Network => (n.name === network ? { ...n, learned } : n));
+  return { metadata: { ...metadata, networks }, concerns: null, answer: null };
+}
+
 /** R1-47. Its address is nobody's: not of a network, nor one under which a network is seen. */
 export function setGroup(metadata: Metadata, { address, domain, members }: Params<'SetMulticastGroup'>): Edit<{ members: number }> {
   const own = domainOf(metadata, domain).name;

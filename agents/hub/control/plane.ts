@@ -1,4 +1,6 @@
 /** The service control plane: typed operations change the metadata, and are done when all nodes follow it (R1 section 5). */
+import { Type } from 'typebox';
+import { checked } from '../../../src/core/lightjson.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
 import { listen, type Peer } from '../../lib/channel.ts';
@@ -8,7 +10,7 @@ import type { NodeRole } from '../../lib/role.ts';
 import { CONTROL_PORT, type AgentConfig, type NodeInfo } from '../config.ts';
 import { EMPTY, type Metadata } from '../model.ts';
 import { CONTROL_OPERATIONS, refuse } from '../operations.ts';
-import type { FollowerFunctions } from '../protocol.ts';
+import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
 import {
   approve,
   attach,
@@ -16,6 +18,7 @@ import {
   createDomain,
   detach,
   intercept,
+  learn,
   manage,
   modify,
   networkOf,
@@ -73,7 +76,7 @@ export class ControlPlane {
       port: CONTROL_PORT,
       secret,
       silenceMs: this.#config.silenceMs,
-      serve: (name) => (isExpected(name) ? {} : undefined),
+      serve: (name) => (isExpected(name) ? this.#functions(name) : undefined),
       onPeer: (peer) => {
         this.#followers.set(peer.name, peer);
         void peer.closed.then(() => {
@@ -90,6 +93,17 @@ export class ControlPlane {
           .catch((error: unknown) => this.#complain(peer, error));
       },
     });
+  }
+
+  #functions(name: string): ControlFunctions {
+    const { network = null, role } = this.#config.nodes.find((n) => n.name === name) ?? {};
+    return {
+      learned: async (sent) => {
+        const prefixes = checked(Type.Array(Type.String()), sent);
+        if (role !== 'gateway' || network === null) refuse('InvalidRequest', `${name} is no gateway`);
+        else await this.#turns.run(() => this.#commit(learn(this.#store.metadata, { network, prefixes })));
+      },
+    };
   }
 
   async ready(): Promise<void> {

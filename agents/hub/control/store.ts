@@ -7,6 +7,7 @@ import { EMPTY, metadata as metadataSchema, type Metadata } from '../model.ts';
 
 const text = { type: 'string' };
 const integer = { type: 'integer' };
+const boolean = { type: 'boolean' };
 const texts = { type: { key: 'string', min: 0, max: 'unlimited' } };
 const optional = { type: { key: 'string', min: 0, max: 1 } };
 
@@ -14,7 +15,17 @@ const optional = { type: { key: 'string', min: 0, max: 1 } };
 const TABLES = {
   networks: {
     key: ['name'],
-    columns: { name: text, number: integer, kind: text, prefixes: texts, gateway: text, shard: texts, endpoint: optional },
+    columns: {
+      name: text,
+      number: integer,
+      kind: text,
+      prefixes: texts,
+      gateway: text,
+      shard: texts,
+      byBgp: boolean,
+      learned: texts,
+      endpoint: optional,
+    },
   },
   domains: { key: ['name'], columns: { name: text, number: integer, generation: integer } },
   attachments: { key: ['network'], columns: { network: text, position: integer, domain: text, propagates: texts, state: text } },
@@ -27,10 +38,10 @@ const TABLES = {
       network: text,
       real: text,
       as: text,
-      everybody: { type: 'boolean' },
+      everybody: boolean,
       viewers: texts,
       origin: text,
-      approved: { type: 'boolean' },
+      approved: boolean,
       atMs: { type: 'real' },
     },
   },
@@ -55,7 +66,14 @@ const SCHEMA: DatabaseSchema = {
 function rowsOf(metadata: Metadata, table: Table): Map<string, Row> {
   const rows: Row[] = metadata[table].map((entry, position): Row => {
     if ('shard' in entry)
-      return { ...entry, prefixes: setOf(...entry.prefixes), shard: setOf(...entry.shard), endpoint: entry.endpoint ?? setOf() };
+      return {
+        ...entry,
+        prefixes: setOf(...entry.prefixes),
+        shard: setOf(...entry.shard),
+        byBgp: entry.learned !== null,
+        learned: setOf(...(entry.learned ?? [])),
+        endpoint: entry.endpoint ?? setOf(),
+      };
     if ('propagates' in entry) return { ...entry, position, propagates: setOf(...entry.propagates) };
     if ('real' in entry) return { ...entry, everybody: entry.viewers === null, viewers: setOf(...(entry.viewers ?? [])) };
     // Network and address: neither has a blank in it.
@@ -72,7 +90,12 @@ const listOf = (value: Value): Value[] => (Array.isArray(value) && value[0] === 
 function entryOf(table: Table, row: Row): Record<string, unknown> {
   const sets = Object.entries(TABLES[table].columns).filter(([, { type }]) => typeof type === 'object');
   const entry = { ...row, ...Object.fromEntries(sets.map(([column]) => [column, listOf(row[column])])) };
-  if (table === 'networks') return { ...entry, endpoint: listOf(row['endpoint'])[0] ?? null };
+  if (table === 'networks')
+    return {
+      ...without(entry, 'byBgp'),
+      learned: row['byBgp'] === true ? listOf(row['learned']) : null,
+      endpoint: listOf(row['endpoint'])[0] ?? null,
+    };
   if (table === 'groups') return { ...entry, members: listOf(row['members']).map(memberOf) };
   if (table === 'routes') return { ...entry, to: listOf(row['to'])[0] ?? null };
   if (table === 'mappings') return { ...without(entry, 'everybody'), viewers: row['everybody'] === true ? null : listOf(row['viewers']) };

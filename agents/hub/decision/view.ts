@@ -1,5 +1,5 @@
 /** What every network sees of the others: the hub's metadata, compiled for decisions and for the networks' own routes. Pure. */
-import { contains, mapped, overlap, prefixOf, PrefixTable, type Address, type Prefix } from '../../lib/prefix.ts';
+import { contains, isSame, mapped, overlap, prefixOf, PrefixTable, type Address, type Prefix } from '../../lib/prefix.ts';
 import type { Domain, Metadata, Network } from '../model.ts';
 import { translationsFor, untranslated, type Translation } from '../seen.ts';
 
@@ -54,9 +54,11 @@ export function viewsOf(metadata: Metadata): Views {
     const ways = new PrefixTable<Way>();
     const others = attached.filter((a) => a.network !== network.name && a.propagates.includes(domain.name));
     for (const other of others.flatMap((a) => networks.get(a.network) ?? [])) {
-      const seen = translations(other.name, network.name);
+      const isReached = (prefix: Prefix): boolean => other.learned?.some((l) => isSame(prefixOf(l), prefix)) ?? true;
+      const all = translations(other.name, network.name);
+      const seen = all.filter(({ real }) => isReached(real));
       // What the network has itself it never reaches elsewhere under the same address.
-      for (const prefix of untranslated(other, seen))
+      for (const prefix of untranslated(other, all).filter(isReached))
         if (!own.some((o) => overlap(o, prefix))) ways.set(prefix, { to: other, translation: null });
       for (const translation of seen) ways.set(translation.as, { to: other, translation });
     }

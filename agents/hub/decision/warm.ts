@@ -13,7 +13,16 @@ export function warmUp(key: KeyObject): void {
   const at: Ain = { name: 'a', number: 1, zone: 'z', mac: '02:00:00:00:00:01' };
   const networks = ['10.0.0.0/24', '10.0.1.0/24'].map((prefix, i): Network => {
     const number = i + 1;
-    return { name: String(number), number, kind: 'ivn', prefixes: [prefix], gateway: at.mac, shard: [at.name], endpoint: null };
+    return {
+      name: String(number),
+      number,
+      kind: 'ivn',
+      prefixes: [prefix],
+      gateway: at.mac,
+      shard: [at.name],
+      learned: null,
+      endpoint: null,
+    };
   });
   const metadata: Metadata = {
     ...EMPTY,

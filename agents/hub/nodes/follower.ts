@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import { checked } from '../../../src/core/lightjson.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
+import type { Calls } from '../../../src/core/calls.ts';
 import { connect } from '../../lib/channel.ts';
 import { log } from '../../lib/rpc.ts';
 import { CONTROL_PORT, type AgentConfig } from '../config.ts';
@@ -14,8 +15,13 @@ export class Follower {
   #version = 0;
   #settled = 0;
 
-  /** `apply` resolves when the metadata rules here. */
-  constructor({ self, nodes, silenceMs }: AgentConfig, secret: string, apply: (metadata: Metadata) => void | Promise<void>) {
+  /** `apply` resolves when the metadata rules here. `onControl`: a connection was made. */
+  constructor(
+    { self, nodes, silenceMs }: AgentConfig,
+    secret: string,
+    apply: (metadata: Metadata) => void | Promise<void>,
+    onControl: (control: Calls<ControlFunctions>) => void = () => undefined,
+  ) {
     const control = nodes.find((n) => n.role === 'control')!;
     const local: FollowerFunctions = {
       apply: (sent) =>
@@ -38,7 +44,7 @@ export class Follower {
       peer: control.name,
       local,
       silenceMs,
-      onPeer: () => undefined,
+      onPeer: ({ call }) => onControl(call),
     });
   }
 

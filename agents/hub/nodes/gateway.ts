@@ -1,25 +1,30 @@
 /** Gateway of an isolated network, with its client VNI: routes that the hub propagates lead to the network's branches (R1-26). */
-import { Type } from 'typebox';
-import { parsed } from '../../../src/core/lightjson.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { SerialQueue } from '../../../src/core/serial.ts';
+import { until } from '../../../src/core/until.ts';
+import { startBird } from '../../lib/bird.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { formatPrefix } from '../../lib/prefix.ts';
 import type { NodeRole } from '../../lib/role.ts';
-import type { AgentSetup } from '../../lib/rpc.ts';
+import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
-import type { AgentConfig } from '../config.ts';
+import type { AgentConfig, Site } from '../config.ts';
 import { viewsOf } from '../decision/view.ts';
-import { branchMac, type Ain } from '../model.ts';
+import { branchMac, type Ain, type Metadata } from '../model.ts';
 import { refuse } from '../operations.ts';
+import type { ControlFunctions } from '../protocol.ts';
 import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
+import { routesOf, watchRoutes } from './routes.ts';
+import { gatewayBird, startSiteTunnel } from './site.ts';
 
 /** Where a branch is reached from its network's gateway: nobody else knows the address, and nothing answers for it. */
 const branchAddress = (ain: Ain): string => `169.254.75.${ain.number}`;
 
-const kernelRoutes = Type.Array(Type.Object({ dst: Type.String() }));
-
 /** Routes carry this number (rtnetlink's protocol), so that the hub's own are told from others. */
 const PROTOCOL = '75';
+/** A session of BGP through a tunnel, when the agents start. */
+const SITE_MS = 60_000;
 
 export async function startGateway({ config, secret, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, device, networks, ains } = config;
@@ -47,38 +52,85 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
     return (there.length > 0 ? there : shard).map((ain) => `nexthop via ${branchAddress(ain)} dev ${device!} onlink`).join(' ');
   };
 
-  const installed = async (): Promise<string[]> =>
-    parsed(kernelRoutes, (await run('ip', ['-json', 'route', 'show', 'proto', PROTOCOL])) || '[]')
-      .map(({ dst }) => (dst === 'default' ? '0.0.0.0/0' : dst.includes('/') ? dst : `${dst}/32`))
-      .sort();
+  const installed = (): Promise<string[]> => routesOf(PROTOCOL);
+  // Its ICMP errors come from an address of the network: others are not let through.
+  const source = config.source === null ? '' : `src ${config.source} `;
   let routes: readonly string[] = [];
   /** From what the kernel has: a predecessor may have left routes, and a device that was down has lost them. */
   const follow = async (wanted: readonly string[], lost: readonly string[]): Promise<void> => {
     const hops = hopsOf(lost);
     const lines = [
       ...(await installed()).filter((r) => !wanted.includes(r)).map((r) => `route delete ${r} proto ${PROTOCOL}`),
-      ...wanted.map((r) => `route replace ${r} proto ${PROTOCOL} ${hops}`),
+      ...wanted.map((r) => `route replace ${r} proto ${PROTOCOL} ${source}${hops}`),
     ];
     if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
     routes = wanted;
   };
-  if (config.endpoint) await network.addAddress(config.endpoint.address);
+  for (const address of new Set([config.endpoint?.address, config.site?.address]))
+    if (address !== undefined) await network.addAddress(address);
   const endpoint = config.endpoint && new DnsEndpoint(workDir, config.endpoint, own.name);
-  const follower = new Follower(config, secret, async (metadata) => {
+  const site = config.site && (await joinSite(workDir, secret, self.address, config.site));
+  const apply = async (metadata: Metadata): Promise<void> => {
     const views = viewsOf(metadata);
     const view = views.byName.get(own.name);
     await follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [], metadata.lost);
     await endpoint?.follow(views, metadata);
-  });
+  };
+  const follower = new Follower(config, secret, apply, (control) => site?.tell(control));
   return {
+    ready: async () => site?.ready(),
     request: async (operation) =>
       operation === 'GetRoutes' ? { routes: await installed() } : refuse('UnknownOperation', 'operations: GetRoutes'),
     counters: () => ({ routes: routes.length, version: follower.version }),
     stop: async () => {
       follower.stop();
       await endpoint?.stop();
+      await site?.stop();
       await follow([], []).catch(() => undefined);
       await network.stop();
+    },
+  };
+}
+
+interface JoinedSite {
+  /** Who is told of announcements from now on. */
+  tell(control: ControlFunctions): void;
+  ready(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** The network's own router, and what it announces as it comes and goes. */
+async function joinSite(workDir: string, secret: string, address: string, site: Site): Promise<JoinedSite> {
+  const tunnel = await startSiteTunnel(workDir, secret, site, 'gateway');
+  const bird = await startBird(workDir, gatewayBird(site, address, Number(PROTOCOL)));
+  const turns = new SerialQueue();
+  let control: ControlFunctions | null = null;
+  let told: readonly string[] | null = null;
+  const look = async (): Promise<void> => {
+    const found = await routesOf('bird');
+    if (control === null || isDeepStrictEqual(found, told)) return;
+    told = found;
+    await control.learned(found);
+  };
+  const changed = (): void =>
+    void turns.run(look).catch((error: unknown) => {
+      told = null;
+      log('warn', 'announcements', { why: (error as Error).message });
+    });
+  const watch = watchRoutes(changed);
+  return {
+    tell: (call) => {
+      [control, told] = [call, null];
+      changed();
+    },
+    ready: async () => {
+      const isThere = (): boolean => told !== null && told.length > 0;
+      if (!(await until(isThere, { withinMs: SITE_MS }))) throw new Error(`the router of ${site.network} announces nothing`);
+    },
+    stop: async () => {
+      watch.stop();
+      await bird.stop();
+      await tunnel?.stop();
     },
   };
 }

@@ -32,6 +32,8 @@ const METRICS = {
   sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
   miscopied:
     'Datagrams to `destination`, a group, at the first capture, of which another capture has not one copy, and copies of others (R1-47).',
+  tunnelled: 'Messages of WireGuard at captures (R1-45).',
+  untunnelled: 'Packets at captures that are no messages of WireGuard (R1-45).',
   questions: 'Questions to name servers at a capture, of the zone `zone` (R1-41).',
   reworded: 'Answers of name servers at the last capture that are not, byte for byte, at another one (R1-39).',
   late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
@@ -69,6 +71,8 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   miscounted: ['capture', 'network'],
   sources: ['capture', 'port'],
   miscopied: ['capture', 'destination'],
+  tunnelled: ['capture'],
+  untunnelled: ['capture'],
   questions: ['capture'],
   reworded: ['capture'],
   late: ['capture', 'destination', 'operation'],
@@ -185,6 +189,12 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
       const came = members.map((f) => f.filter((m) => m.data));
       if ([own, ...came].flat().some((f) => !f.data?.isWhole)) return missing('datagrams are not captured whole: a longer snap');
       return exact(miscopied(own, came), `${own.length} to ${members.length} members`);
+    }
+    case 'tunnelled':
+      return all.length === 0 ? missing('no packet was captured') : exact(all.filter((f) => f.isTunnelled).length);
+    case 'untunnelled': {
+      const bare = all.filter((f) => !f.isTunnelled);
+      return all.length === 0 ? missing('no packet was captured') : exact(bare.length, `of ${all.length}`);
     }
     case 'questions': {
       const asked = all.flatMap((f) => f.question ?? []);

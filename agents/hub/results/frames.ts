@@ -5,6 +5,7 @@ import { readCapture } from '../../../src/capture/reader.ts';
 import { defectOf, startNsIn } from '../../../src/evidence/captures.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
+import { WIREGUARD_PORT } from '../../lib/wireguard.ts';
 import { questionOf } from '../names/message.ts';
 import { macText } from '../../lib/mac.ts';
 import { BEACON_PORT } from '../config.ts';
@@ -48,6 +49,8 @@ export interface SeenFrame {
   /** Of IP, on the wire. */
   readonly bytes: number;
   readonly message: Message | null;
+  /** A message of WireGuard, between its ports. */
+  readonly isTunnelled: boolean;
   /** Of a datagram to a beacon. */
   readonly data: CapturedData | null;
   /** The name that a question to a name server by UDP asks for, in small letters. */
@@ -107,10 +110,14 @@ export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> 
     bytes: length - ETHERNET,
     message: isDatagram && isOfHub(sourcePort, destinationPort) ? messageOf(carried.subarray(8)) : null,
     question: isDatagram && destinationPort === NAMES_PORT ? (questionOf(carried.subarray(8)) ?? null) : null,
+    isTunnelled: isDatagram && [sourcePort, destinationPort].every((p) => p === WIREGUARD_PORT) && isWireguard(carried.subarray(8)),
     data: isDatagram && destinationPort === BEACON_PORT ? data() : null,
     answer: isDatagram && sourcePort === NAMES_PORT ? data() : null,
   };
 }
+
+/** Its type, 1 to 4, and three bytes of zero. */
+const isWireguard = (b: Buffer): boolean => b.length >= 4 && b.readUInt32LE(0) >= 1 && b.readUInt32LE(0) <= 4;
 
 const isOfHub = (sourcePort: number, destinationPort: number): boolean =>
   (sourcePort === AIN_PORT && destinationPort === DMN_PORT) || (sourcePort === DMN_PORT && destinationPort === AIN_PORT);

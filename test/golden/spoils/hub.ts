@@ -27,6 +27,12 @@ const rewritten = (f: Frame, change: (bytes: Buffer) => void): Frame => {
 /** Of an IPv4 header behind an Ethernet header. */
 const SOURCE = 14 + 12;
 
+/** Data of a datagram. */
+const WIREGUARD = 14 + 20 + 8;
+/** Frames of the captures between the ends of tunnels. */
+const readTunnelled = (e: CellEvidence, folder: string): Frame[] =>
+  inOrder(e.captures.filter((c) => c.at.endsWith(':wan')).flatMap((c) => readFrames(join(folder, c.file))));
+
 /** Names of one zone, "b.example", in questions become those of another one. */
 const zones = (e: CellEvidence, folder: string, from: string, to: string): CellEvidence =>
   captures(folder, e, (frames) =>
@@ -114,6 +120,15 @@ export const hub: readonly Spoil[] = of('hub', [
       captures(folder, e, (frames, at) =>
         at.startsWith('b1:') ? frames.map((f) => rewritten(f, (b) => b.writeUInt8((b.at(-1) ?? 0) ^ 1, b.length - 1))) : frames,
       ),
+  },
+  {
+    name: 'a tunnel lets packets through as they are',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) => frames.map((f, i) => (i % 2 === 0 ? rewritten(f, (b) => b.fill(0x45, WIREGUARD)) : f))),
+  },
+  {
+    name: 'everything is in a tunnel',
+    spoil: (e, folder) => captures(folder, e, (frames, at) => (at.endsWith(':site') ? readTunnelled(e, folder) : frames)),
   },
   { name: 'every name is of the first zone', spoil: (e, folder) => zones(e, folder, 'c', 'b') },
   { name: 'no name is of the first zone', spoil: (e, folder) => zones(e, folder, 'b', 'c') },
