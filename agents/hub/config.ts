@@ -1,5 +1,6 @@
 /** Configuration of the traffic hub: as topologies write it, and as agents get it. */
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
+import type { Described } from '../../src/core/readonly.ts';
 import { closed, duration, ipv4, name, names, oneOrMany, opt, pattern, text } from '../../src/core/config/parts.ts';
 import type { Ain, Network } from './model.ts';
 
@@ -11,6 +12,13 @@ export const hubSchema = closed({
   ains: Type.Record(Type.String(), closed({ zone: opt(text('Availability container (default: one for all).')) }), {
     description: 'Action implementation nodes.',
   }),
+  cells: opt(
+    Type.Record(Type.String(), closed({ dmns: oneOrMany(names('Of `dmns`.')), ains: oneOrMany(names('Of `ains`.')) }), {
+      minProperties: 1,
+      description:
+        'Cells, which never exchange packets of networks (default: one, "main", with all nodes). The first one serves new domains.',
+    }),
+  ),
   networks: Type.Record(
     Type.String(),
     closed({
@@ -55,7 +63,7 @@ export const hubSchema = closed({
     }),
   ),
 });
-export type HubFile = Static<typeof hubSchema>;
+export type HubFile = Described<typeof hubSchema>;
 
 export const ROLES = ['control', 'dmn', 'ain', 'gateway', 'router', 'host'] as const;
 export type Role = (typeof ROLES)[number];
@@ -73,6 +81,7 @@ export interface Dmn {
   readonly name: string;
   readonly number: number;
   readonly address: string;
+  readonly cell: string;
 }
 
 /** A zone, and the address that its name server has in its own network. */
@@ -100,6 +109,8 @@ export interface AgentConfig {
   readonly nodes: readonly NodeInfo[];
   readonly ains: readonly Ain[];
   readonly dmns: readonly Dmn[];
+  /** Names, in the order of the file. */
+  readonly cells: readonly string[];
   readonly networks: readonly Network[];
   /** Device on the network of the hub; null: it is not on it. */
   readonly device: string | null;

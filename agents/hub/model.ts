@@ -30,6 +30,8 @@ export const UNATTACHED = 0;
 const domain = Type.Object({
   name: Type.String(),
   number: Type.Integer({ minimum: 1, maximum: 255 }),
+  /** Cells with weight 1: each of them forwards its networks' packets alone. */
+  cells: Type.Array(Type.String(), { minItems: 1 }),
   /** Version of the last change that concerned it: actions that follow from an earlier one rule no more. */
   generation: Type.Integer({ minimum: 1 }),
 });
@@ -124,6 +126,7 @@ export interface Ain {
   readonly number: number;
   /** Availability container. */
   readonly zone: string;
+  readonly cell: string;
   /** Address of its device on the hub's network. */
   readonly mac: string;
 }
@@ -136,3 +139,5 @@ export const branchMac = (ain: number, network: number): string =>
   [BRANCHES, ...[ain, network >> 8, network & 0xff].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
 
 export const isBranch = (mac: string): boolean => mac.startsWith(BRANCHES);
+/** Number of the AIN that a branch is at. */
+export const ainOfBranch = (mac: string): number => Number.parseInt(mac.slice(BRANCHES.length + 1, BRANCHES.length + 3), 16);

@@ -22,7 +22,13 @@ const managed = closed({
 const listing = closed({ networks: Type.Array(network, { minItems: 1 }), stop: opt(Type.Boolean()) });
 
 export const CONTROL_OPERATIONS = {
-  CreateVTHRoutingDomain: closed({ domain }),
+  /** `cell`: that serves it (default: the first one). */
+  CreateVTHRoutingDomain: closed({ domain, cell: opt(text('Cell.')) }),
+  /** A stage of a migration: cells with weight 1 serve the domain, each alone; one that serves none keeps nothing (R1-20). */
+  SetCellWeights: closed({
+    domain: opt(domain),
+    weights: Type.Record(Type.String(), Type.Integer({ minimum: 0, maximum: 1 }), { minProperties: 1 }),
+  }),
   /** Without `domain`, the hub's only one. With an overlap that nothing resolves, the answer says which, and nothing passes. */
   AttachIsolatedNetwork: closed({
     network,

@@ -5,17 +5,15 @@ import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/syste
 import { requestProblems } from '../../src/systems/operations.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { parsePrefix } from '../lib/prefix.ts';
+import { cellsOf, shardsOf, type Cells } from './cells.ts';
 import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role, type Zone } from './config.ts';
 import type { Ain, Network } from './model.ts';
 import { deviceOn, isOf, nodeOf, segmentOf } from './lab.ts';
 import { sitesOf, sourceOf } from './sites.ts';
 import { CONTROL_OPERATIONS, OPERATIONS } from './operations.ts';
-import { shuffleShards } from './shards.ts';
 
 /** A branch's address has a byte for its AIN. */
 const MOST_AINS = 255;
-const DEFAULT_SHARD = 2;
-const DEFAULT_OVERLAP = 1;
 
 export const system: SystemDefinition<HubFile> = {
   name: 'hub',
@@ -41,7 +39,8 @@ export const system: SystemDefinition<HubFile> = {
           message: `"${name}" is not on the network of the hub`,
           hint: `that of ${config.control}`,
         });
-    const ains = ainsOf(config, lab, hub);
+    const cells = cellsOf(config, problems);
+    const ains = ainsOf(config, lab, hub, cells);
     if (ains.length > MOST_AINS) problems.push({ path: ['ains'], message: `${ains.length} AINs, of at most ${MOST_AINS}` });
     for (const [name, { prefixes }] of Object.entries(config.networks))
       prefixes.forEach((prefix, i) => {
@@ -52,20 +51,30 @@ export const system: SystemDefinition<HubFile> = {
             hint: 'for example 192.168.1.0/24',
           });
       });
+    for (const { name, role, address, network } of nodes)
+      if (role === 'host' && !isOf(config.networks[network ?? '']?.prefixes ?? [], address))
+        problems.push({
+          path: ['networks', network ?? '', 'hosts'],
+          message: `"${name}" has the address ${address}, which is in none of its network's prefixes`,
+          hint: `they are ${config.networks[network ?? '']?.prefixes.join(', ') ?? ''}`,
+        });
     for (const [name, { names, hosts }] of Object.entries(config.networks))
       if (names && !expandAll(hosts ?? []).includes(names.server))
         problems.push({ path: ['networks', name, 'names', 'server'], message: `"${names.server}" is no host of ${name}` });
     problems.push(...endpointProblems(config));
     const sites = sitesOf(config, lab, hub, problems);
-    const networks = networksOf(config, lab, hub, ains, problems);
+    const networks = networksOf(config, lab, hub, cells.names, ains, problems);
     for (const [i, { operation, params }] of (config.setup ?? []).entries())
       problems.push(...requestProblems(CONTROL_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })));
     if (problems.length > 0) return { agents: [], problems };
-    const dmns = nodes.filter((n) => n.role === 'dmn').map(({ name, address }, i): Dmn => ({ name, address, number: i + 1 }));
+    const dmns = nodes
+      .filter((n) => n.role === 'dmn')
+      .map(({ name, address }, i): Dmn => ({ name, address, number: i + 1, cell: cells.of.get(name) ?? '' }));
     const common = {
       nodes,
       ains,
       dmns,
+      cells: cells.names,
       networks,
       idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
       verifyMs: parseDurationUs(config.verify ?? '60s') / 1000,
@@ -128,34 +137,32 @@ export function nodesOf(config: HubFile, lab: Lab, on: readonly string[], proble
   return nodes;
 }
 
-const ainsOf = ({ ains }: HubFile, lab: Lab, hub: number | undefined): Ain[] =>
-  Object.entries(ains).map(([name, { zone = 'zone' }], i) => ({ name, number: i + 1, zone, mac: deviceOn(lab, name, hub)?.mac ?? '' }));
+const ainsOf = ({ ains }: HubFile, lab: Lab, hub: number | undefined, cells: Cells): Ain[] =>
+  Object.entries(ains).map(([name, { zone = 'zone' }], i): Ain => ({
+    name,
+    number: i + 1,
+    zone,
+    cell: cells.of.get(name) ?? '',
+    mac: deviceOn(lab, name, hub)?.mac ?? '',
+  }));
 
-function networksOf(config: HubFile, lab: Lab, hub: number | undefined, ains: readonly Ain[], problems: SystemProblem[]): Network[] {
-  const entries = Object.entries(config.networks);
-  const size = Math.min(config['shard-size'] ?? DEFAULT_SHARD, ains.length);
-  const most = config['shard-overlap'] ?? Math.max(DEFAULT_OVERLAP, 2 * size - ains.length);
-  const zones = ains.map((a) => a.zone);
-  const chosen = shuffleShards(entries.filter(([, n]) => n.shard === undefined).length, ains.length, size, most, zones);
-  if (!chosen)
-    problems.push({
-      path: ['shard-overlap'],
-      message: `there are not ${entries.length} sets of ${size} of ${ains.length} AINs that share at most ${most}`,
-      hint: 'more AINs, a smaller shard-size, or a larger shard-overlap',
-    });
-  let next = 0;
-  return entries.map(([name, { gateway, prefixes, kind = 'ivn', shard, site, endpoint = null }], i): Network => {
-    const named = shard === undefined ? undefined : expandAll(shard);
-    for (const ain of named ?? [])
-      if (!ains.some((a) => a.name === ain)) problems.push({ path: ['networks', name, 'shard'], message: `"${ain}" is no AIN` });
-    const own = named ?? (chosen?.[next++] ?? []).flatMap((at) => ains[at]?.name ?? []);
+function networksOf(
+  config: HubFile,
+  lab: Lab,
+  hub: number | undefined,
+  cells: readonly string[],
+  ains: readonly Ain[],
+  problems: SystemProblem[],
+): Network[] {
+  const shards = shardsOf(config, cells, ains, problems);
+  return Object.entries(config.networks).map(([name, { gateway, prefixes, kind = 'ivn', site, endpoint = null }], i): Network => {
     return {
       name,
       number: i + 1,
       kind,
       prefixes,
       gateway: deviceOn(lab, gateway, hub)?.mac ?? '',
-      shard: own,
+      shard: shards.get(name) ?? [],
       learned: site ? [] : null,
       endpoint,
     };

@@ -18,11 +18,13 @@ import {
   type Edit,
   setGroup,
   learn,
+  weigh,
 } from '../../agents/hub/control/edit.ts';
 import { conflictsOf, overlapsAmong, resolve } from '../../agents/hub/control/overlap.ts';
 import { transactionOf } from '../../agents/hub/control/store.ts';
-import { branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
-import type { Site } from '../../agents/hub/config.ts';
+import { ainOfBranch, branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
+import { cellsOf, shardsOf } from '../../agents/hub/cells.ts';
+import type { HubFile, Site } from '../../agents/hub/config.ts';
 import { gatewayBird, routerBird } from '../../agents/hub/nodes/site.ts';
 import { tunnelConfig, tunnelKeys } from '../../agents/lib/wireguard.ts';
 import { Window } from '../../agents/hub/nodes/window.ts';
@@ -103,9 +105,9 @@ const S = named('S', 1, ['172.16.5.0/24'], ['a1', 'a2']);
 const B = named('B', 2, ['192.168.1.0/24'], ['a1']);
 const C = named('C', 3, ['192.168.1.0/24'], ['a3']);
 const AINS: readonly Ain[] = [
-  { name: 'a1', number: 1, zone: 'x', mac: '02:00:00:00:01:01' },
-  { name: 'a2', number: 2, zone: 'x', mac: '02:00:00:00:01:02' },
-  { name: 'a3', number: 3, zone: 'y', mac: '02:00:00:00:01:03' },
+  { name: 'a1', number: 1, zone: 'x', cell: 'main', mac: '02:00:00:00:01:01' },
+  { name: 'a2', number: 2, zone: 'x', cell: 'main', mac: '02:00:00:00:01:02' },
+  { name: 'a3', number: 3, zone: 'y', cell: 'main', mac: '02:00:00:00:01:03' },
 ];
 const ains = new Map(AINS.map((a) => [a.name, a]));
 
@@ -113,7 +115,7 @@ const ains = new Map(AINS.map((a) => [a.name, a]));
 const changed = (start: Metadata, ...edits: readonly ((m: Metadata) => Edit<unknown>)[]): Metadata =>
   edits.reduce((m, edit) => versioned(edit(m)), start);
 const start: Metadata = { ...EMPTY, networks: [S, B, C] };
-const main = (m: Metadata) => createDomain(m, { domain: 'main' });
+const main = (m: Metadata) => createDomain(m, { domain: 'main' }, ['main']);
 const join =
   (name: string, mappings: { real: string; as: string; viewers?: string[] }[] = []) =>
   (m: Metadata) =>
@@ -399,7 +401,7 @@ test('R1-47 a group: a copy for each member but the sender, with addresses as it
   assert.doesNotMatch(sees(parted, S, '172.16.5.5', '100.126.0.1'), /B/);
   const other = changed(
     joined,
-    (x) => createDomain(x, { domain: 'other' }),
+    (x) => createDomain(x, { domain: 'other' }, ['main']),
     (x) => setGroup(x, { address: '100.126.0.2', domain: 'other', members: all }),
   );
   assert.equal(sees(other, S, '172.16.5.5', '100.126.0.2'), 'no-route');
@@ -461,7 +463,7 @@ test('R1-17 shards have K nodes, any two share at most L; where there are not so
 });
 
 test('the store: a change is one transaction, which fails where the metadata was changed by somebody else', () => {
-  const before = versioned(createDomain(start, { domain: 'main' }));
+  const before = versioned(createDomain(start, { domain: 'main' }, ['main']));
   const after = versioned(attach(before, { network: 'S' }, 1));
   const operations = transactionOf(before, after);
   assert.deepEqual(operations[0], {
@@ -514,4 +516,58 @@ test('R1-45 both ends of a tunnel: the other’s key, a network’s own sources 
   assert.match(gatewayBird(site, '100.64.0.33', 75), /neighbor 169\.254\.77\.2 as 64515;[^]*import where net ~ \[ 192\.168\.1\.0\/24 \];/);
   assert.match(routerBird(site, '192.0.2.1', []), /protocol static own \{\n {2}ipv4;\n\}/);
   assert.match(routerBird({ ...site, isVpn: false }, '192.0.2.1', ['192.168.1.0/24']), /neighbor 198\.51\.100\.1 as 64512;/);
+});
+
+const CELLS: HubFile = {
+  control: 'an',
+  dmns: 'd{1..2}',
+  ains: { a1: {}, a2: {}, b1: {}, b2: {} },
+  cells: { A: { dmns: 'd1', ains: 'a{1..2}' }, B: { dmns: 'd2', ains: ['b1', 'b2'] } },
+  networks: { one: { gateway: 'g1', prefixes: ['10.0.1.0/24'] }, two: { gateway: 'g2', prefixes: ['10.0.2.0/24'], shard: 'a2' } },
+};
+
+test('cells: a node is in one, and networks have branches in each', () => {
+  const cells = cellsOf(CELLS);
+  assert.deepEqual([cells.names, cells.of.get('d2'), cells.of.get('a2')], [['A', 'B'], 'B', 'A']);
+  const all = ['a1', 'a2', 'b1', 'b2'].map((name, i): Ain => ({ name, number: i + 1, zone: 'z', cell: cells.of.get(name)!, mac: '' }));
+  const shards = shardsOf(CELLS, cells.names, all, []);
+  assert.deepEqual(
+    [shards.get('one'), shards.get('two')],
+    [
+      ['a1', 'a2', 'b1', 'b2'],
+      ['a2', 'b1', 'b2'],
+    ],
+  );
+  const problemsOf = (file: Partial<HubFile>): string[] => {
+    const problems: { message: string }[] = [];
+    cellsOf({ ...CELLS, ...file }, problems as never);
+    return problems.map((p) => p.message);
+  };
+  assert.deepEqual(problemsOf({ cells: { A: { dmns: 'd1', ains: 'a{1..2}' } } }), [
+    '"b1" is in no cell',
+    '"b2" is in no cell',
+    '"d2" is in no cell',
+  ]);
+  assert.match(problemsOf({ cells: { ...CELLS.cells, C: { dmns: 'd2', ains: 'x' } } }).join(), /"x" is not in `ains`/);
+  assert.equal(ainOfBranch(branchMac(213, 1000)), 213);
+});
+
+test('R1-20 weights: at least one cell serves a domain; a change of them renews no action', () => {
+  const m = versioned(createDomain(start, { domain: 'main' }, ['A', 'B']));
+  const both = weigh(m, { domain: 'main', weights: { B: 1 } }, ['A', 'B']);
+  assert.deepEqual([both.answer.cells, both.concerns?.size], [['A', 'B'], 0]);
+  const other = weigh(both.metadata, { weights: { A: 0 } }, ['A', 'B']);
+  assert.deepEqual(other.metadata.domains[0]?.cells, ['B']);
+  assert.equal(
+    code(() => weigh(other.metadata, { weights: { B: 0 } }, ['A', 'B'])),
+    'InvalidRequest',
+  );
+  assert.equal(
+    code(() => weigh(m, { weights: { C: 1 } }, ['A', 'B'])),
+    'UnknownCell',
+  );
+  assert.equal(
+    code(() => createDomain(start, { domain: 'x', cell: 'C' }, ['A', 'B'])),
+    'UnknownCell',
+  );
 });

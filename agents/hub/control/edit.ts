@@ -36,17 +36,39 @@ function domainOf({ domains }: Metadata, name: string | undefined): Domain {
   );
 }
 
-export function createDomain(metadata: Metadata, { domain }: Params<'CreateVTHRoutingDomain'>): Edit<{ RoutingDomainID: string }> {
+const knownCell = (cells: readonly string[], name: string): string =>
+  cells.includes(name) ? name : refuse('UnknownCell', `no cell "${name}"; there are: ${cells.join(', ')}`);
+
+/** `cells`: of the hub. */
+export function createDomain(
+  metadata: Metadata,
+  { domain, cell }: Params<'CreateVTHRoutingDomain'>,
+  cells: readonly string[],
+): Edit<{ RoutingDomainID: string }> {
   if (metadata.domains.some((d) => d.name === domain)) refuse('AlreadyExists', `a routing domain "${domain}" exists`);
   const used = new Set(metadata.domains.map((d) => d.number));
   const number =
     Array.from({ length: 255 }, (_, i) => i + 1).find((n) => !used.has(n)) ?? refuse('NoCapacity', 'a hub has at most 255 domains');
-  const made: Domain = { name: domain, number, generation: metadata.version + 1 };
+  const made: Domain = { name: domain, number, cells: [knownCell(cells, cell ?? cells[0] ?? '')], generation: metadata.version + 1 };
   return {
     metadata: { ...metadata, domains: [...metadata.domains, made] },
     concerns: new Set([domain]),
     answer: { RoutingDomainID: domain },
   };
+}
+
+/** R1-20. Actions stay as they are: packets of the domain go to other nodes. */
+export function weigh(
+  metadata: Metadata,
+  { domain, weights }: Params<'SetCellWeights'>,
+  cells: readonly string[],
+): Edit<{ cells: readonly string[] }> {
+  const own = domainOf(metadata, domain);
+  for (const name of Object.keys(weights)) knownCell(cells, name);
+  const serving = cells.filter((name) => (weights[name] ?? (own.cells.includes(name) ? 1 : 0)) === 1);
+  if (serving.length === 0) refuse('InvalidRequest', `no cell would serve "${own.name}"`);
+  const domains = metadata.domains.map((d): Domain => (d === own ? { ...d, cells: serving } : d));
+  return { metadata: { ...metadata, domains }, concerns: new Set(), answer: { cells: serving } };
 }
 
 /** From now on overlaps are resolved with addresses of the pool. */

@@ -1,6 +1,7 @@
 /** The service control plane: typed operations change the metadata, and are done when all nodes follow it (R1 section 5). */
 import { Type } from 'typebox';
 import { checked } from '../../../src/core/lightjson.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
 import { listen, type Peer } from '../../lib/channel.ts';
@@ -27,6 +28,7 @@ import {
   share,
   supply,
   versioned,
+  weigh,
   type Edit,
 } from './edit.ts';
 import { overlapsAmong } from './overlap.ts';
@@ -39,7 +41,12 @@ const ABSENT_SILENCES = 5;
 /** Those that decide know a mapping before anything is asked under it, and networks have routes to it last. */
 const ORDER = ['dmn', 'ain', 'gateway'] as const;
 
+/** Longer than a packet, or a query of one, is on its way. */
+const DRAIN_MS = 500;
+
 type Operation = keyof typeof CONTROL_OPERATIONS;
+
+const servingCells = ({ domains }: Metadata): Set<string> => new Set(domains.flatMap((d) => d.cells));
 
 export class ControlPlane {
   readonly #config: AgentConfig;
@@ -86,7 +93,7 @@ export class ControlPlane {
         });
         void this.#turns
           .run(async () => {
-            await peer.call.apply(this.#store.metadata);
+            await peer.call.apply(this.#told(peer.name, this.#store.metadata));
             await peer.call.settled(this.#store.metadata.version);
             await this.#notice(peer.name, false);
           })
@@ -152,7 +159,9 @@ export class ControlPlane {
     const params = valid as never;
     switch (operation) {
       case 'CreateVTHRoutingDomain':
-        return this.#commit(createDomain(metadata, params));
+        return this.#commit(createDomain(metadata, params, this.#config.cells));
+      case 'SetCellWeights':
+        return this.#commit(weigh(metadata, params, this.#config.cells));
       case 'AttachIsolatedNetwork':
         return this.#commit(attach(metadata, params, now));
       case 'DetachIsolatedNetwork':
@@ -211,16 +220,33 @@ export class ControlPlane {
 
   /** Stored, then followed by all: only then is it done. */
   async #commit<Answer>(edit: Edit<Answer>): Promise<Answer> {
+    const before = servingCells(this.#store.metadata);
     await this.#store.put({ ...versioned(edit), setup: this.#setup });
     this.#counters.versions += 1;
-    await this.#publish(this.#store.metadata);
+    const { metadata } = this.#store;
+    const leaving = before.difference(servingCells(metadata));
+    await this.#publish(metadata, leaving);
+    if (leaving.size > 0) {
+      // What was on its way to them still finds its action there.
+      await sleep(DRAIN_MS);
+      await this.#publish(metadata);
+    }
     return edit.answer;
   }
 
-  async #publish(metadata: Metadata): Promise<void> {
-    for (const role of ORDER) await this.#tell(role, (peer) => peer.call.apply(metadata));
+  /** `leaving`: cells that serve no domain any more, but still have packets on their way. */
+  async #publish(metadata: Metadata, leaving?: ReadonlySet<string>): Promise<void> {
+    for (const role of ORDER) await this.#tell(role, (peer) => peer.call.apply(this.#told(peer.name, metadata, leaving)));
     // Answers of name servers lead to addresses only that their askers have routes to.
     await this.#tell('dmn', (peer) => peer.call.settled(metadata.version));
+  }
+
+  /** A cell that serves no domain keeps nothing of any. */
+  #told(node: string, metadata: Metadata, leaving: ReadonlySet<string> = new Set()): Metadata {
+    const { ains, dmns } = this.#config;
+    const cell = [...ains, ...dmns].find((n) => n.name === node)?.cell;
+    const serves = cell === undefined || leaving.has(cell) || servingCells(metadata).has(cell);
+    return serves ? metadata : { ...EMPTY, version: metadata.version, lost: metadata.lost };
   }
 
   async #tell(role: NodeInfo['role'], what: (peer: Peer<FollowerFunctions>) => Promise<unknown>): Promise<void> {

@@ -27,7 +27,7 @@ const TABLES = {
       endpoint: optional,
     },
   },
-  domains: { key: ['name'], columns: { name: text, number: integer, generation: integer } },
+  domains: { key: ['name'], columns: { name: text, number: integer, cells: texts, generation: integer } },
   attachments: { key: ['network'], columns: { network: text, position: integer, domain: text, propagates: texts, state: text } },
   records: { key: ['name', 'type', 'value'], columns: { network: text, name: text, type: text, value: text } },
   groups: { key: ['domain', 'address'], columns: { domain: text, address: text, members: texts } },
@@ -74,6 +74,7 @@ function rowsOf(metadata: Metadata, table: Table): Map<string, Row> {
         learned: setOf(...(entry.learned ?? [])),
         endpoint: entry.endpoint ?? setOf(),
       };
+    if ('cells' in entry) return { ...entry, cells: setOf(...entry.cells) };
     if ('propagates' in entry) return { ...entry, position, propagates: setOf(...entry.propagates) };
     if ('real' in entry) return { ...entry, everybody: entry.viewers === null, viewers: setOf(...(entry.viewers ?? [])) };
     // Network and address: neither has a blank in it.

@@ -10,7 +10,7 @@ const TIMES = 1000;
 const PACKET = Buffer.alloc(100);
 
 export function warmUp(key: KeyObject): void {
-  const at: Ain = { name: 'a', number: 1, zone: 'z', mac: '02:00:00:00:00:01' };
+  const at: Ain = { name: 'a', number: 1, zone: 'z', cell: 'main', mac: '02:00:00:00:00:01' };
   const networks = ['10.0.0.0/24', '10.0.1.0/24'].map((prefix, i): Network => {
     const number = i + 1;
     return {
@@ -27,7 +27,7 @@ export function warmUp(key: KeyObject): void {
   const metadata: Metadata = {
     ...EMPTY,
     networks,
-    domains: [{ name: 'd', number: 1, generation: 1 }],
+    domains: [{ name: 'd', number: 1, cells: ['main'], generation: 1 }],
     attachments: networks.map(({ name }) => ({ network: name, domain: 'd', propagates: ['d'], state: 'attached' })),
     mappings: [{ network: '2', real: '10.0.1.0/24', as: '10.0.2.0/24', viewers: null, origin: 'service', approved: true, atMs: 0 }],
   };

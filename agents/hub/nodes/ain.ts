@@ -19,11 +19,11 @@ export async function startAin({ config, secret, nativeDir }: AgentSetup<AgentCo
   const { self, ains, dmns, device, idleMs, verifyMs, missRate } = config;
   const own = ains.find((a) => a.name === self.name)!;
   const path = await startFastPath(nativeDir);
-  const key = dataKey(secret, 'cell').export().toString('hex');
+  const key = dataKey(secret, own.cell).export().toString('hex');
   await path.ask('settings', own.number, key, AIN_PORT, idleMs, verifyMs, missRate, Math.ceil(missRate / 10));
-  for (const dmn of dmns) await path.ask('dmn', dmn.number, dmn.address, DMN_PORT);
+  for (const dmn of dmns.filter((d) => d.cell === own.cell)) await path.ask('dmn', dmn.number, dmn.address, DMN_PORT);
   await path.ask('attach', device!);
-  for (const { name, mac } of ains) if (name !== self.name) await path.ask('peer', mac);
+  for (const { name, mac, cell } of ains) if (name !== self.name && cell === own.cell) await path.ask('peer', mac);
   for (const { number, gateway, shard } of config.networks)
     if (shard.includes(self.name)) await path.ask('branch', branchMac(own.number, number), number, gateway);
 
@@ -32,6 +32,8 @@ export async function startAin({ config, secret, nativeDir }: AgentSetup<AgentCo
   const follower = new Follower(config, secret, async ({ version, domains, lost }: Metadata) => {
     for (const { name, number } of ains) if (lost.includes(name) && !gone.includes(name)) await path.ask('forget', number);
     gone = lost;
+    // Its cell serves no domain any more: nothing is kept of any.
+    if (domains.length === 0) await path.ask('flush');
     for (const [number, generation] of [[UNATTACHED, version] as const, ...domains.map((d) => [d.number, d.generation] as const)]) {
       if (generations.get(number) === generation) continue;
       await path.ask('domain', number, generation);

@@ -37,10 +37,11 @@ const NEVER_AGAIN = 255;
 export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, segmentBytes } = config;
   const own = config.dmns.find((d) => d.name === self.name)!;
-  const ains = new Map(config.ains.map((a) => [a.name, a]));
-  const byNumber = new Map(config.ains.map((a) => [a.number, a]));
-  const addresses = new Map(config.nodes.filter((n) => n.role === 'ain').map((n) => [n.address, n.name]));
-  const key = dataKey(secret, 'cell');
+  const near = config.ains.filter((a) => a.cell === own.cell);
+  const ains = new Map(near.map((a) => [a.name, a]));
+  const byNumber = new Map(near.map((a) => [a.number, a]));
+  const addresses = new Map(config.nodes.filter((n) => ains.has(n.name)).map((n) => [n.address, n.name]));
+  const key = dataKey(secret, own.cell);
   const counters = { queries: 0, decided: 0, forged: 0, repeated: 0, malformed: 0, probes: 0, foreign: 0, ...NO_ANSWERS };
   const asked = new Window();
   warmUp(key);
@@ -103,7 +104,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
     views = viewsOf(metadata);
   });
   return {
-    counters: () => ({ ...counters, version: views.version }),
+    counters: () => ({ ...counters, version: views.version, networks: views.byName.size }),
     stop: () => {
       follower.stop();
       socket.close();

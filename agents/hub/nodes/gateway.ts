@@ -46,10 +46,11 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
       'dev',
       device!,
     ]);
-  /** Where none of the shard can be reached, all are tried. */
-  const hopsOf = (lost: readonly string[]): string => {
-    const there = shard.filter((ain) => !lost.includes(ain.name));
-    return (there.length > 0 ? there : shard).map((ain) => `nexthop via ${branchAddress(ain)} dev ${device!} onlink`).join(' ');
+  /** Where none of those in the cells can be reached, all are tried. */
+  const hopsOf = (cells: readonly string[], lost: readonly string[]): string => {
+    const serving = shard.filter((ain) => cells.includes(ain.cell));
+    const there = serving.filter((ain) => !lost.includes(ain.name));
+    return (there.length > 0 ? there : serving).map((ain) => `nexthop via ${branchAddress(ain)} dev ${device!} onlink`).join(' ');
   };
 
   const installed = (): Promise<string[]> => routesOf(PROTOCOL);
@@ -57,8 +58,8 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   const source = config.source === null ? '' : `src ${config.source} `;
   let routes: readonly string[] = [];
   /** From what the kernel has: a predecessor may have left routes, and a device that was down has lost them. */
-  const follow = async (wanted: readonly string[], lost: readonly string[]): Promise<void> => {
-    const hops = hopsOf(lost);
+  const follow = async (wanted: readonly string[], cells: readonly string[], lost: readonly string[]): Promise<void> => {
+    const hops = hopsOf(cells, lost);
     const lines = [
       ...(await installed()).filter((r) => !wanted.includes(r)).map((r) => `route delete ${r} proto ${PROTOCOL}`),
       ...wanted.map((r) => `route replace ${r} proto ${PROTOCOL} ${source}${hops}`),
@@ -73,7 +74,8 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   const apply = async (metadata: Metadata): Promise<void> => {
     const views = viewsOf(metadata);
     const view = views.byName.get(own.name);
-    await follow(view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [], metadata.lost);
+    const reached = view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [];
+    await follow(reached, view?.domain.cells ?? [], metadata.lost);
     await endpoint?.follow(views, metadata);
   };
   const follower = new Follower(config, secret, apply, (control) => site?.tell(control));
@@ -86,7 +88,7 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
       follower.stop();
       await endpoint?.stop();
       await site?.stop();
-      await follow([], []).catch(() => undefined);
+      await follow([], [], []).catch(() => undefined);
       await network.stop();
     },
   };

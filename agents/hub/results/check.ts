@@ -10,7 +10,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
-import { ainDevices } from './ains.ts';
+import { ainDevices, cellOfAddress } from './ains.ts';
 import { framesAt, type SeenFrame } from './frames.ts';
 import { crossed, early, handedOver, outageUs, largestAction, miscopied, passages, sourcesOf } from './measures.ts';
 import { probesOf } from './probes.ts';
@@ -32,6 +32,7 @@ const METRICS = {
   sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
   miscopied:
     'Datagrams to `destination`, a group, at the first capture, of which another capture has not one copy, and copies of others (R1-47).',
+  crossings: 'Packets at captures from a node of one cell to a node of another one (R1-18, R1-20).',
   tunnelled: 'Messages of WireGuard at captures (R1-45).',
   untunnelled: 'Packets at captures that are no messages of WireGuard (R1-45).',
   questions: 'Questions to name servers at a capture, of the zone `zone` (R1-41).',
@@ -71,6 +72,7 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   miscounted: ['capture', 'network'],
   sources: ['capture', 'port'],
   miscopied: ['capture', 'destination'],
+  crossings: ['capture'],
   tunnelled: ['capture'],
   untunnelled: ['capture'],
   questions: ['capture'],
@@ -189,6 +191,14 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
       const came = members.map((f) => f.filter((m) => m.data));
       if ([own, ...came].flat().some((f) => !f.data?.isWhole)) return missing('datagrams are not captured whole: a longer snap');
       return exact(miscopied(own, came), `${own.length} to ${members.length} members`);
+    }
+    case 'crossings': {
+      const cellOf = cellOfAddress(evidence);
+      const isBetween = ({ from, to }: SeenFrame): boolean => {
+        const [one, other] = [cellOf(from), cellOf(to)];
+        return one !== undefined && other !== undefined && one !== other;
+      };
+      return all.length === 0 ? missing('no packet was captured') : exact(all.filter(isBetween).length, `of ${all.length}`);
     }
     case 'tunnelled':
       return all.length === 0 ? missing('no packet was captured') : exact(all.filter((f) => f.isTunnelled).length);

@@ -106,6 +106,15 @@ export const hub: readonly Spoil[] = of('hub', [
     },
   },
   {
+    name: 'packets go to a node of another cell',
+    spoil: (e, folder) => {
+      const { mac = '' } = e.lab.fabric.nodes.find((n) => n.name === 'a1')?.interfaces[0] ?? {};
+      return captures(folder, e, (frames) =>
+        frames.map((f, i) => (i % 10 === 0 ? rewritten(f, (b) => b.write(`${branchMac(3, 1)}${mac}`.replaceAll(':', ''), 0, 'hex')) : f)),
+      );
+    },
+  },
+  {
     name: 'packets are not handed over',
     spoil: (e, folder) => captures(folder, e, (frames) => frames.map((f) => rewritten(f, (b) => b.fill(0x06, 6, 12)))),
   },
