@@ -44,6 +44,7 @@ export const hubSchema = closed({
           address: ipv4('An address of the network for its gateway, whose ICMP errors come from it.'),
         }),
       ),
+      account: opt(text('Whose it is (default: the owner of the hub): others attach with the owner’s approval.')),
       shard: opt(oneOrMany(names('AINs that have a branch for it (default: chosen by shuffle sharding).'))),
     }),
     { description: 'Isolated networks. They cannot reach each other before they are attached.' },

@@ -15,6 +15,8 @@ const network = Type.Object({
   prefixes: Type.Array(prefix),
   /** MAC address of its client VNI, which is at its gateway. */
   gateway: Type.String(),
+  /** Whose it is; null: the hub's owner's. */
+  account: nullable(Type.String()),
   /** AINs that have a branch for it: its shard, by name. */
   shard: Type.Array(Type.String()),
   /** Prefixes that its own router announces by BGP: others are not reached; null: it has none, all are. */
@@ -42,8 +44,8 @@ const attachment = Type.Object({
   network: Type.String(),
   domain: Type.String(),
   propagates: Type.Array(Type.String()),
-  /** pending: it waits for a mapping; nothing passes. */
-  state: Type.Enum(['pending', 'attached']),
+  /** unapproved: it waits for the owner of the hub; pending: for a mapping. Nothing passes. */
+  state: Type.Enum(['unapproved', 'pending', 'attached']),
 });
 export type Attachment = Described<typeof attachment>;
 
@@ -91,6 +93,8 @@ export const metadata = Type.Object({
   mappings: Type.Array(mapping),
   /** Addresses that the hub may give to networks that overlap; empty: it resolves no overlap by itself. */
   pool: Type.Array(prefix),
+  /** Accounts that may ask to attach networks of theirs. */
+  accounts: Type.Array(Type.String()),
   /** Networks that get answers of each other's name servers translated. */
   shares: Type.Array(Type.String()),
   /** Networks that get answers of all other networks' name servers translated. */
@@ -112,6 +116,7 @@ export const EMPTY: Metadata = {
   routes: [],
   mappings: [],
   pool: [],
+  accounts: [],
   shares: [],
   intercepts: [],
   records: [],

@@ -38,6 +38,11 @@ export const CONTROL_OPERATIONS = {
     mappings: opt(Type.Array(mapping)),
   }),
   DetachIsolatedNetwork: closed({ network }),
+  /** These accounts, and no others, may ask to attach networks of theirs (R1-49). */
+  ShareVTHWithAccounts: closed({ accounts: Type.Array(text('Account.')) }),
+  /** Of a network of another account. Rejected, it is not attached. */
+  ApproveAttachment: closed({ network }),
+  RejectAttachment: closed({ network }),
   /** Routes and prefixes; complete when all nodes follow it. */
   ModifyVTHConfig: closed({
     addRoutes: opt(Type.Array(route)),

@@ -155,18 +155,21 @@ function networksOf(
   problems: SystemProblem[],
 ): Network[] {
   const shards = shardsOf(config, cells, ains, problems);
-  return Object.entries(config.networks).map(([name, { gateway, prefixes, kind = 'ivn', site, endpoint = null }], i): Network => {
-    return {
-      name,
-      number: i + 1,
-      kind,
-      prefixes,
-      gateway: deviceOn(lab, gateway, hub)?.mac ?? '',
-      shard: shards.get(name) ?? [],
-      learned: site ? [] : null,
-      endpoint,
-    };
-  });
+  return Object.entries(config.networks).map(
+    ([name, { gateway, prefixes, kind = 'ivn', account = null, site, endpoint = null }], i): Network => {
+      return {
+        name,
+        number: i + 1,
+        kind,
+        account,
+        prefixes,
+        gateway: deviceOn(lab, gateway, hub)?.mac ?? '',
+        shard: shards.get(name) ?? [],
+        learned: site ? [] : null,
+        endpoint,
+      };
+    },
+  );
 }
 
 const nameServerOf = ({ networks }: HubFile, { name, network }: NodeInfo): AgentConfig['nameServer'] => {

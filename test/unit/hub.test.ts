@@ -7,19 +7,16 @@ import { judge, viewsOf } from '../../agents/hub/decision/view.ts';
 import { actionPayloads, dataKey, encodeOps, MESSAGES, readFlow, seal, unseal, type Flow } from '../../agents/hub/decision/wire.ts';
 import {
   approve,
+  approveAttachment,
   attach,
-  automate,
-  createDomain,
   detach,
-  modify,
   propose,
+  rejectAttachment,
+  shareHub,
   supply,
-  versioned,
-  type Edit,
-  setGroup,
-  learn,
-  weigh,
-} from '../../agents/hub/control/edit.ts';
+} from '../../agents/hub/control/attachments.ts';
+import { automate, createDomain, learn, modify, setGroup, weigh } from '../../agents/hub/control/configuration.ts';
+import { versioned, type Edit } from '../../agents/hub/control/edit.ts';
 import { conflictsOf, overlapsAmong, resolve } from '../../agents/hub/control/overlap.ts';
 import { transactionOf } from '../../agents/hub/control/store.ts';
 import { ainOfBranch, branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
@@ -95,6 +92,7 @@ const named = (name: string, number: number, prefixes: readonly string[], shard:
   name,
   number,
   kind: 'ivn',
+  account: null,
   prefixes,
   gateway: `02:00:00:00:00:0${number}`,
   shard,
@@ -570,4 +568,37 @@ test('R1-20 weights: at least one cell serves a domain; a change of them renews 
     code(() => createDomain(start, { domain: 'x', cell: 'C' }, ['A', 'B'])),
     'UnknownCell',
   );
+});
+
+test('R1-49 a shared hub: only of accounts that it is shared with, nothing before approval, nothing after it is not shared any more', () => {
+  const F: Network = { ...named('F', 4, ['10.4.0.0/16'], ['a1']), account: 'acme' };
+  const m = changed({ ...start, networks: [S, F] }, main, join('S'));
+  assert.equal(
+    code(() => join('F')(m)),
+    'NotShared',
+  );
+  const shared = changed(m, (x) => shareHub(x, { accounts: ['acme'] }), join('F'));
+  assert.equal(sees(shared, S, '172.16.5.5', '10.4.0.1'), 'no-route');
+  assert.equal(sees(shared, F, '10.4.0.1', '172.16.5.5'), 'not attached');
+  const approved = changed(shared, (x) => approveAttachment(x, { network: 'F' }, 6));
+  assert.equal(sees(approved, S, '172.16.5.5', '10.4.0.1'), 'F 172.16.5.5 10.4.0.1');
+  assert.equal(
+    code(() => approveAttachment(approved, { network: 'F' }, 6)),
+    'NothingProposed',
+  );
+  assert.deepEqual(rejectAttachment(shared, { network: 'F' }).metadata.attachments, m.attachments);
+  assert.equal(
+    sees(
+      changed(approved, (x) => shareHub(x, { accounts: [] })),
+      S,
+      '172.16.5.5',
+      '10.4.0.1',
+    ),
+    'no-route',
+  );
+  // An overlap is looked at when it is approved, and until then is in nobody's way.
+  const G: Network = { ...F, name: 'G', prefixes: ['172.16.5.0/24'] };
+  const asked = changed({ ...start, networks: [S, G] }, main, (x) => shareHub(x, { accounts: ['acme'] }), join('G'), join('S'));
+  assert.equal(asked.attachments.find((a) => a.network === 'S')?.state, 'attached');
+  assert.equal(approveAttachment(asked, { network: 'G' }, 6).answer.state, 'pending');
 });

@@ -6,7 +6,7 @@ import { EMPTY, type Metadata, type Network } from '../../agents/hub/model.ts';
 import { seenBy } from '../../agents/hub/names/answers.ts';
 import { dataOf, withData } from '../../agents/hub/names/datagram.ts';
 import { failure, questionOf, translateAnswer, type Seen } from '../../agents/hub/names/message.ts';
-import { manage } from '../../agents/hub/control/edit.ts';
+import { manage } from '../../agents/hub/control/names.ts';
 import { readDig } from '../../agents/hub/nodes/dig.ts';
 import { configurationOf } from '../../agents/hub/nodes/endpoint.ts';
 import { readGetent } from '../../agents/hub/nodes/resolver.ts';
@@ -173,6 +173,7 @@ const network = (number: number, label: string, prefix: string, endpoint: string
   name: label,
   number,
   kind: 'ivn',
+  account: null,
   prefixes: [prefix],
   gateway: `02:00:00:00:00:0${number}`,
   shard: ['a1'],

@@ -39,12 +39,14 @@ interface Seen extends Translation {
 /** In the order of attachments: of two networks that cannot be told apart, it is the later one that conflicts. */
 export function conflictsOf(metadata: Metadata): Conflict[] {
   const networks = new Map(metadata.networks.map((n) => [n.name, n]));
-  return metadata.attachments.flatMap((viewer): Conflict[] => {
+  // Who waits for approval is in nobody's way.
+  const attachments = metadata.attachments.filter((a) => a.state !== 'unapproved');
+  return attachments.flatMap((viewer): Conflict[] => {
     const own = networks.get(viewer.network);
     if (!own) return [];
     const taken: Seen[] = own.prefixes.map((p) => ({ network: own.name, real: prefixOf(p), as: prefixOf(p) }));
     const conflicts: Conflict[] = [];
-    for (const other of metadata.attachments.filter((a) => isVisible(a, viewer))) {
+    for (const other of attachments.filter((a) => isVisible(a, viewer))) {
       const network = networks.get(other.network);
       if (!network) continue;
       for (const seen of seenBy(metadata, network, viewer.network)) {

@@ -12,25 +12,10 @@ import { CONTROL_PORT, type AgentConfig, type NodeInfo } from '../config.ts';
 import { EMPTY, type Metadata } from '../model.ts';
 import { CONTROL_OPERATIONS, refuse } from '../operations.ts';
 import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
-import {
-  approve,
-  attach,
-  automate,
-  createDomain,
-  detach,
-  intercept,
-  learn,
-  manage,
-  modify,
-  networkOf,
-  propose,
-  setGroup,
-  share,
-  supply,
-  versioned,
-  weigh,
-  type Edit,
-} from './edit.ts';
+import { approve, approveAttachment, attach, detach, propose, rejectAttachment, shareHub, supply } from './attachments.ts';
+import { automate, createDomain, learn, modify, setGroup, weigh } from './configuration.ts';
+import { networkOf, versioned, type Edit } from './edit.ts';
+import { intercept, manage, share } from './names.ts';
 import { overlapsAmong } from './overlap.ts';
 import { HubStore } from './store.ts';
 
@@ -164,6 +149,12 @@ export class ControlPlane {
         return this.#commit(weigh(metadata, params, this.#config.cells));
       case 'AttachIsolatedNetwork':
         return this.#commit(attach(metadata, params, now));
+      case 'ShareVTHWithAccounts':
+        return this.#commit(shareHub(metadata, params));
+      case 'ApproveAttachment':
+        return this.#commit(approveAttachment(metadata, params, now));
+      case 'RejectAttachment':
+        return this.#commit(rejectAttachment(metadata, params));
       case 'DetachIsolatedNetwork':
         return this.#commit(detach(metadata, params));
       case 'ModifyVTHConfig':
@@ -265,11 +256,11 @@ export class ControlPlane {
     return this.#config.nodes.filter((n) => ORDER.some((role) => role === n.role));
   }
 
-  #describe({ version, domains, attachments, routes, networks, shares, intercepts, records, groups }: Metadata): object {
+  #describe({ version, domains, attachments, routes, networks, shares, intercepts, records, groups, accounts }: Metadata): object {
     const layer = (role: NodeInfo['role']) =>
       this.#config.nodes.filter((n) => n.role === role && this.#followers.has(n.name)).map((n) => n.name);
     const layers = { ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
-    return { version, domains, attachments, routes, networks, shares, intercepts, records, groups, ...layers };
+    return { version, domains, attachments, routes, networks, shares, intercepts, records, groups, accounts, ...layers };
   }
 }
 

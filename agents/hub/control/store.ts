@@ -19,6 +19,7 @@ const TABLES = {
       name: text,
       number: integer,
       kind: text,
+      account: optional,
       prefixes: texts,
       gateway: text,
       shard: texts,
@@ -54,7 +55,7 @@ const SCHEMA: DatabaseSchema = {
   version: '1.0.0',
   tables: {
     hub: {
-      columns: { version: integer, pool: texts, shares: texts, intercepts: texts, lost: texts, setup: integer },
+      columns: { version: integer, pool: texts, accounts: texts, shares: texts, intercepts: texts, lost: texts, setup: integer },
       isRoot: true,
       maxRows: 1,
     },
@@ -70,6 +71,7 @@ function rowsOf(metadata: Metadata, table: Table): Map<string, Row> {
         ...entry,
         prefixes: setOf(...entry.prefixes),
         shard: setOf(...entry.shard),
+        account: entry.account ?? setOf(),
         byBgp: entry.learned !== null,
         learned: setOf(...(entry.learned ?? [])),
         endpoint: entry.endpoint ?? setOf(),
@@ -94,6 +96,7 @@ function entryOf(table: Table, row: Row): Record<string, unknown> {
   if (table === 'networks')
     return {
       ...without(entry, 'byBgp'),
+      account: listOf(row['account'])[0] ?? null,
       learned: row['byBgp'] === true ? listOf(row['learned']) : null,
       endpoint: listOf(row['endpoint'])[0] ?? null,
     };
@@ -122,6 +125,7 @@ export function transactionOf(before: Metadata, after: Metadata): Operation[] {
       row: {
         version: after.version,
         pool: setOf(...after.pool),
+        accounts: setOf(...after.accounts),
         shares: setOf(...after.shares),
         intercepts: setOf(...after.intercepts),
         lost: setOf(...after.lost),
@@ -166,6 +170,7 @@ export class HubStore {
       ...EMPTY,
       version: row['version'] ?? 0,
       pool: listOf(row['pool'] ?? setOf()),
+      accounts: listOf(row['accounts'] ?? setOf()),
       shares: listOf(row['shares'] ?? setOf()),
       intercepts: listOf(row['intercepts'] ?? setOf()),
       lost: listOf(row['lost'] ?? setOf()),

@@ -20,6 +20,7 @@ export function warmUp(key: KeyObject): void {
       prefixes: [prefix],
       gateway: at.mac,
       shard: [at.name],
+      account: null,
       learned: null,
       endpoint: null,
     };

@@ -1,0 +1,126 @@
+/** Changes of what a hub is made of: domains and their cells, routes, prefixes, groups. Pure. */
+import { contains, formatAddress, formatPrefix, overlap, prefixOf } from '../../lib/prefix.ts';
+import { MOST_MEMBERS, type Domain, type Mapping, type Metadata, type Network, type Route } from '../model.ts';
+import { checkedAddress, checkedPrefix, refuse } from '../operations.ts';
+import { automatic, released } from './attachments.ts';
+import { domainOf, networkOf, type Edit, type Params } from './edit.ts';
+import { conflictsOf, type Conflict } from './overlap.ts';
+
+const knownCell = (cells: readonly string[], name: string): string =>
+  cells.includes(name) ? name : refuse('UnknownCell', `no cell "${name}"; there are: ${cells.join(', ')}`);
+
+/** `cells`: of the hub. */
+export function createDomain(
+  metadata: Metadata,
+  { domain, cell }: Params<'CreateVTHRoutingDomain'>,
+  cells: readonly string[],
+): Edit<{ RoutingDomainID: string }> {
+  if (metadata.domains.some((d) => d.name === domain)) refuse('AlreadyExists', `a routing domain "${domain}" exists`);
+  const used = new Set(metadata.domains.map((d) => d.number));
+  const number =
+    Array.from({ length: 255 }, (_, i) => i + 1).find((n) => !used.has(n)) ?? refuse('NoCapacity', 'a hub has at most 255 domains');
+  const made: Domain = { name: domain, number, cells: [knownCell(cells, cell ?? cells[0] ?? '')], generation: metadata.version + 1 };
+  return {
+    metadata: { ...metadata, domains: [...metadata.domains, made] },
+    concerns: new Set([domain]),
+    answer: { RoutingDomainID: domain },
+  };
+}
+
+/** R1-20. Actions stay as they are: packets of the domain go to other nodes. */
+export function weigh(
+  metadata: Metadata,
+  { domain, weights }: Params<'SetCellWeights'>,
+  cells: readonly string[],
+): Edit<{ cells: readonly string[] }> {
+  const own = domainOf(metadata, domain);
+  for (const name of Object.keys(weights)) knownCell(cells, name);
+  const serving = cells.filter((name) => (weights[name] ?? (own.cells.includes(name) ? 1 : 0)) === 1);
+  if (serving.length === 0) refuse('InvalidRequest', `no cell would serve "${own.name}"`);
+  const domains = metadata.domains.map((d): Domain => (d === own ? { ...d, cells: serving } : d));
+  return { metadata: { ...metadata, domains }, concerns: new Set(), answer: { cells: serving } };
+}
+
+/** From now on overlaps are resolved with addresses of the pool. */
+export function automate(metadata: Metadata, { pool }: Params<'AutomateOverlappingAddressHandling'>): Edit<{ pool: readonly string[] }> {
+  const checked = pool.map(checkedPrefix);
+  return { metadata: { ...metadata, pool: checked }, concerns: new Set(), answer: { pool: checked } };
+}
+
+/** R1-27: which of the network's prefixes its own router announces; nothing else of it is reached. */
+export function learn(metadata: Metadata, { network, prefixes }: { network: string; prefixes: readonly string[] }): Edit<null> {
+  const learned = networkOf(metadata, network).prefixes.filter((own) => prefixes.includes(formatPrefix(prefixOf(own))));
+  const networks = metadata.networks.map((n): Network => (n.name === network ? { ...n, learned } : n));
+  return { metadata: { ...metadata, networks }, concerns: null, answer: null };
+}
+
+/** R1-47. Its address is nobody's: not of a network, nor one under which a network is seen. */
+export function setGroup(metadata: Metadata, { address, domain, members }: Params<'SetMulticastGroup'>): Edit<{ members: number }> {
+  const own = domainOf(metadata, domain).name;
+  const at = checkedAddress(address);
+  const taken = [...metadata.networks.flatMap((n) => n.prefixes), ...metadata.mappings.map((m) => m.as)].find((p) =>
+    contains(prefixOf(p), at),
+  );
+  if (taken !== undefined) refuse('InvalidRequest', `${address} is in ${taken}, which is not free`);
+  if (members.length > MOST_MEMBERS) refuse('NoCapacity', `a group has at most ${MOST_MEMBERS} members`);
+  const checked = members.map((m) => {
+    const { name, prefixes } = networkOf(metadata, m.network);
+    const member = checkedAddress(m.address);
+    if (member.family !== at.family || !prefixes.some((p) => contains(prefixOf(p), member)))
+      refuse('InvalidRequest', `${m.address} is no address of ${name}, or of another kind than ${address}`);
+    return { network: name, address: formatAddress(member) };
+  });
+  const [group, others] = [formatAddress(at), metadata.groups.filter((g) => g.domain !== own || g.address !== formatAddress(at))];
+  if (checked.length === 0 && others.length === metadata.groups.length) refuse('UnknownGroup', `no group ${address} in "${own}"`);
+  const groups = checked.length === 0 ? others : [...others, { domain: own, address: group, members: checked }];
+  return { metadata: { ...metadata, groups }, concerns: new Set([own]), answer: { members: checked.length } };
+}
+
+export interface ModifyAnswer {
+  readonly overlaps: readonly Conflict[];
+  readonly mappings: readonly Mapping[];
+}
+
+export function modify(
+  metadata: Metadata,
+  { addRoutes = [], removeRoutes = [], addPrefixes = [], removePrefixes = [] }: Params<'ModifyVTHConfig'>,
+  atMs: number,
+): Edit<ModifyAnswer> {
+  const same = (a: { domain?: string; prefix: string }, b: Route): boolean =>
+    domainOf(metadata, a.domain).name === b.domain && formatPrefix(prefixOf(checkedPrefix(a.prefix))) === formatPrefix(prefixOf(b.prefix));
+  for (const gone of removeRoutes) if (!metadata.routes.some((r) => same(gone, r))) refuse('UnknownRoute', `no route to ${gone.prefix}`);
+  const added = addRoutes.map(({ domain, prefix, to }): Route => ({
+    domain: domainOf(metadata, domain).name,
+    prefix: checkedPrefix(prefix),
+    to: to === undefined ? null : networkOf(metadata, to).name,
+  }));
+  // A route that is added again replaces the one before.
+  const kept = metadata.routes.filter((r) => ![...removeRoutes, ...added].some((g) => same(g, r)));
+  const networks = metadata.networks.map((n): Network => {
+    const gone = removePrefixes.filter((p) => networkOf(metadata, p.network).name === n.name).map((p) => p.prefix);
+    const more = addPrefixes.filter((p) => networkOf(metadata, p.network).name === n.name).map((p) => checkedPrefix(p.prefix));
+    return gone.length + more.length === 0 ? n : { ...n, prefixes: [...n.prefixes.filter((p) => !gone.includes(p)), ...more] };
+  });
+  const prefixesChanged = addPrefixes.length + removePrefixes.length > 0;
+  for (const { prefix } of addPrefixes)
+    for (const m of metadata.mappings)
+      if (overlap(prefixOf(prefix), prefixOf(m.as)))
+        refuse('AddressOverlapDetected', `${prefix} overlaps ${m.as}, as which ${m.network} is seen`);
+  for (const { prefix } of addPrefixes)
+    for (const { address } of metadata.groups)
+      if (contains(prefixOf(prefix), checkedAddress(address)))
+        refuse('AddressOverlapDetected', `${prefix} has the address of group ${address}`);
+  // What a network has no more is not seen under any address.
+  const isOwned = (m: Mapping): boolean => networks.some((n) => n.name === m.network && n.prefixes.includes(m.real));
+  const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks, mappings: metadata.mappings.filter(isOwned) };
+  const made = prefixesChanged ? automatic(changed, atMs) : [];
+  const next = released({ ...changed, mappings: [...changed.mappings, ...made] });
+  const isWaiting = (name: string): boolean => next.attachments.some((a) => a.network === name && a.state === 'pending');
+  const overlaps = prefixesChanged ? conflictsOf(next).filter((c) => ![c.network, c.other, c.viewer].some(isWaiting)) : [];
+  if (overlaps.length > 0) refuse('AddressOverlapDetected', overlaps.map((o) => `${o.range} of ${o.network} and ${o.other}`).join(', '));
+  return {
+    metadata: next,
+    concerns: prefixesChanged ? null : new Set([...added, ...removeRoutes].map((r) => domainOf(metadata, r.domain).name)),
+    answer: { overlaps, mappings: made },
+  };
+}
