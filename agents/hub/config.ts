@@ -51,6 +51,13 @@ export const hubSchema = closed({
   ),
   'shard-size': opt(positive('K: AINs of each network (default 2, or all if there are fewer).')),
   'shard-overlap': opt(Type.Integer({ minimum: 0, description: 'L: AINs that two networks share at most (default 1).' })),
+  actions: opt(
+    Type.Integer({
+      minimum: 16,
+      maximum: 10_000_000,
+      description: 'Flows that an AIN remembers (default 131072): the least used ones go first.',
+    }),
+  ),
   idle: opt(duration('An action that is not used for so long is forgotten (default 60s).')),
   verify: opt(duration('T: an action is asked for again after so long (default 60s).')),
   silence: opt(duration('A node that the control plane has not heard of for so long is lost (default 600ms).')),
@@ -125,6 +132,7 @@ export interface AgentConfig {
   readonly site: Site | null;
   /** Of the gateway that is the hub's DNS endpoint. */
   readonly endpoint: { readonly address: string; readonly zones: readonly Zone[] } | null;
+  readonly actions: number;
   readonly idleMs: number;
   readonly verifyMs: number;
   readonly silenceMs: number;

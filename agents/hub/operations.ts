@@ -103,6 +103,8 @@ export const HOST_OPERATIONS = {
 export const AIN_OPERATIONS = {
   /** Forgets all actions: any of them can be had again. */
   Flush: closed({}),
+  /** An injected fault: what the control plane tells it changes nothing, until it is off again. */
+  IgnoreControl: closed({ on: Type.Boolean() }),
   /** What it counts of each network. */
   GetMetrics: closed({}),
 } as const;

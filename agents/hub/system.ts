@@ -14,6 +14,7 @@ import { CONTROL_OPERATIONS, OPERATIONS } from './operations.ts';
 
 /** A branch's address has a byte for its AIN. */
 const MOST_AINS = 255;
+const DEFAULT_ACTIONS = 131_072;
 
 export const system: SystemDefinition<HubFile> = {
   name: 'hub',
@@ -76,6 +77,7 @@ export const system: SystemDefinition<HubFile> = {
       dmns,
       cells: cells.names,
       networks,
+      actions: config.actions ?? DEFAULT_ACTIONS,
       idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
       verifyMs: parseDurationUs(config.verify ?? '60s') / 1000,
       silenceMs: parseDurationUs(config.silence ?? '600ms') / 1000,

@@ -12,6 +12,7 @@ export interface CommandHelperOptions {
   readonly file: string;
   /** Of the set-up that builds it: "pop". */
   readonly system: string;
+  readonly args?: readonly string[];
   /** Words before the command, that place it elsewhere. */
   readonly before?: readonly [string, ...string[]] | undefined;
 }
@@ -33,10 +34,14 @@ export class CommandHelper {
     this.#name = name;
   }
 
-  static async start({ name, file, system, before }: CommandHelperOptions): Promise<CommandHelper> {
+  static async start({ name, file, args = [], system, before }: CommandHelperOptions): Promise<CommandHelper> {
     if (!existsSync(file)) throw new Error(`the ${name} is not built: lab/setup.sh --with-${system}`);
     const own = new CommandHelper(name);
-    own.#helper = await Helper.start({ name, command: before ? [...before, file] : [file], onLine: (line) => own.#hear(line) });
+    own.#helper = await Helper.start({
+      name,
+      command: before ? [...before, file, ...args] : [file, ...args],
+      onLine: (line) => own.#hear(line),
+    });
     return own;
   }
 

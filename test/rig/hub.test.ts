@@ -136,7 +136,7 @@ const skip = existsSync(join(BUILD_DIR, 'ain')) ? false : 'not built: lab/setup.
 const rig = (title: string, work: (path: CommandHelper) => Promise<void>): void =>
   (skip ? test.skip : test)(title, async () => {
     // A network namespace of its own: it makes a tap.
-    const path = await startFastPath(BUILD_DIR, ['unshare', '--net']);
+    const path = await startFastPath(BUILD_DIR, 1000, ['unshare', '--net']);
     try {
       await path.ask('settings', 1, 'ab'.repeat(32), 7802, 60_000, 60_000, 100_000, 10_000);
       await path.ask('branch', BRANCH, 1, GATEWAY);

@@ -537,11 +537,13 @@ static int commands(void)
 	return length < sizeof text - 1;
 }
 
-int main(void)
+/* usage: ain [ACTIONS]: so many flows are remembered. */
+int main(int argc, char **argv)
 {
+	unsigned int actions = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : DEFAULT_ACTIONS;
 	uint64_t probed = 0;
 	signal(SIGPIPE, SIG_IGN);
-	if (getrandom(&session, sizeof session, 0) != sizeof session || load_programs("action") < 0) {
+	if (getrandom(&session, sizeof session, 0) != sizeof session || load_programs("action", "actions", actions) < 0) {
 		fprintf(stderr, "ain: %s\n", why);
 		return 1;
 	}

@@ -1,24 +1,25 @@
 /** Action implementation node: its packets are native/ain.c's; this tells it what networks there are, and who decides. */
 import { join } from 'node:path';
 import { CommandHelper } from '../../lib/commandhelper.ts';
+import { validated } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { AIN_PORT, DMN_PORT, dataKey } from '../decision/wire.ts';
 import { branchMac, UNATTACHED, type Metadata } from '../model.ts';
-import { refuse } from '../operations.ts';
+import { AIN_OPERATIONS, refuse } from '../operations.ts';
 import { Follower } from './follower.ts';
 
-/** native/ain.c, by its lines. */
-export const startFastPath = (nativeDir: string, before?: readonly [string, ...string[]]): Promise<CommandHelper> =>
-  CommandHelper.start({ name: 'action implementation node', file: join(nativeDir, 'ain'), system: 'hub', before });
+/** native/ain.c, by its lines. `actions`: so many are remembered. */
+export const startFastPath = (nativeDir: string, actions: number, before?: readonly [string, ...string[]]): Promise<CommandHelper> =>
+  CommandHelper.start({ name: 'action implementation node', file: join(nativeDir, 'ain'), args: [String(actions)], system: 'hub', before });
 
 const COUNT_MS = 200;
 
 export async function startAin({ config, secret, nativeDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, ains, dmns, device, idleMs, verifyMs, missRate } = config;
   const own = ains.find((a) => a.name === self.name)!;
-  const path = await startFastPath(nativeDir);
+  const path = await startFastPath(nativeDir, config.actions);
   const key = dataKey(secret, own.cell).export().toString('hex');
   await path.ask('settings', own.number, key, AIN_PORT, idleMs, verifyMs, missRate, Math.ceil(missRate / 10));
   for (const dmn of dmns.filter((d) => d.cell === own.cell)) await path.ask('dmn', dmn.number, dmn.address, DMN_PORT);
@@ -50,12 +51,17 @@ export async function startAin({ config, secret, nativeDir }: AgentSetup<AgentCo
     Object.fromEntries(
       await Promise.all(config.networks.map(async ({ name, number }) => [name, await path.counts('tally', number)] as const)),
     );
+  const operations: Readonly<Record<string, (params: unknown) => unknown>> = {
+    Flush: () => path.ask('flush'),
+    GetMetrics: metrics,
+    IgnoreControl: (params) => follower.ignore(validated(AIN_OPERATIONS.IgnoreControl, params).on),
+  };
   return {
     counters: () => ({ ...last, version: follower.version }),
-    request: async (operation) => {
-      if (operation === 'Flush') return path.ask('flush');
-      return operation === 'GetMetrics' ? metrics() : refuse('UnknownOperation', 'operations: Flush, GetMetrics');
-    },
+    request: async (operation, params) =>
+      Object.hasOwn(operations, operation)
+        ? operations[operation]!(params)
+        : refuse('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`),
     stop: async () => {
       clearInterval(timer);
       follower.stop();

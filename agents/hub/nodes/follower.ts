@@ -12,8 +12,11 @@ import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
 export class Follower {
   readonly #turns = new SerialQueue();
   readonly #link: { close(): void };
+  readonly #apply: (metadata: Metadata) => void | Promise<void>;
   #version = 0;
   #settled = 0;
+  #isDeaf = false;
+  #unheard: Metadata | null = null;
 
   /** `apply` resolves when the metadata rules here. `onControl`: a connection was made. */
   constructor(
@@ -22,15 +25,14 @@ export class Follower {
     apply: (metadata: Metadata) => void | Promise<void>,
     onControl: (control: Calls<ControlFunctions>) => void = () => undefined,
   ) {
+    this.#apply = apply;
     const control = nodes.find((n) => n.role === 'control')!;
     const local: FollowerFunctions = {
       apply: (sent) =>
         this.#turns.run(async () => {
           const metadata = checked(metadataSchema, sent);
-          if (metadata.version < this.#version) return;
-          await apply(metadata);
-          this.#version = metadata.version;
-          log('info', 'follows', { version: metadata.version });
+          if (this.#isDeaf) this.#unheard = metadata;
+          else await this.#follow(metadata);
         }),
       settled: (version) => {
         this.#settled = checked(Type.Integer(), version);
@@ -45,6 +47,24 @@ export class Follower {
       local,
       silenceMs,
       onPeer: ({ call }) => onControl(call),
+    });
+  }
+
+  async #follow(metadata: Metadata): Promise<void> {
+    if (metadata.version < this.#version) return;
+    await this.#apply(metadata);
+    this.#version = metadata.version;
+    log('info', 'follows', { version: metadata.version });
+  }
+
+  /** An injected fault: what the control plane tells is lost, though it is told that it is not. */
+  ignore(on: boolean): Promise<void> {
+    return this.#turns.run(async () => {
+      this.#isDeaf = on;
+      const missed = this.#unheard;
+      if (on || missed === null) return;
+      this.#unheard = null;
+      await this.#follow(missed);
     });
   }
 

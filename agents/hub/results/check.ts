@@ -37,6 +37,7 @@ const METRICS = {
   untunnelled: 'Packets at captures that are no messages of WireGuard (R1-45).',
   questions: 'Questions to name servers at a capture, of the zone `zone` (R1-41).',
   reworded: 'Answers of name servers at the last capture that are not, byte for byte, at another one (R1-39).',
+  staleness: 'From the end of the last `operation` of the phase to the last packet at a capture with `destination` (R1-12).',
   late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
 } as const;
 type Metric = keyof typeof METRICS;
@@ -54,8 +55,8 @@ const keys = {
   capture: opt(oneOrMany(text('Capture points, "node:interface".'))),
   packet: opt(Type.Enum(['first', 'later'], { description: 'delay: of flows, the first packets, or all others (default: all).' })),
   port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources: only to this port.' })),
-  destination: opt(text('handed, late, miscopied: only to this address.')),
-  operation: opt(text('late: operation.')),
+  destination: opt(text('handed, late, staleness, miscopied: only to this address.')),
+  operation: opt(text('late, staleness: operation.')),
   zone: opt(text('questions: only for names of this zone.')),
   network: opt(text('miscounted: isolated network.')),
   quantile: opt(percent('Quantile (default 50%).')),
@@ -77,9 +78,10 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   untunnelled: ['capture'],
   questions: ['capture'],
   reworded: ['capture'],
+  staleness: ['capture', 'destination', 'operation'],
   late: ['capture', 'destination', 'operation'],
 };
-const DURATIONS: readonly Metric[] = ['latency', 'delay', 'outage'];
+const DURATIONS: readonly Metric[] = ['latency', 'delay', 'outage', 'staleness'];
 const many = (value: string | readonly string[] | undefined): readonly string[] | undefined =>
   value === undefined ? undefined : typeof value === 'string' ? [value] : value;
 
@@ -226,6 +228,10 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
       const afterUs = done.beganUs + done.tookUs;
       if (all.length === 0) return missing('no packet was captured');
       const late = all.filter((f) => f.atUs > afterUs && f.destination === target.destination);
+      if (target.metric === 'staleness') {
+        if (!all.some((f) => f.destination === target.destination)) return missing(`no packet to ${target.destination ?? ''} was captured`);
+        return exact(late.length === 0 ? 0 : late.at(-1)!.atUs - afterUs, `${late.length} packets`);
+      }
       return exact(late.length, late[0] && `the last ${((late.at(-1)!.atUs - afterUs) / 1000).toFixed(1)} ms after it`);
     }
   }

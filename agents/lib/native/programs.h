@@ -44,7 +44,8 @@ static int map(const char *name)
 }
 
 /* `name` tells programs of the same kind that are in the kernel already. */
-static int load_programs(const char *name)
+/* `sized`: a map that has room for `entries`; NULL: all are as they were written. */
+static int load_programs(const char *name, const char *sized, unsigned int entries)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name);
 	struct bpf_program *program;
@@ -52,6 +53,7 @@ static int load_programs(const char *name)
 	object = bpf_object__open_mem(programs, (size_t)(programs_end - programs), &options);
 	if (!object) return refuse("the programs cannot be read");
 	bpf_object__for_each_program(program, object) bpf_program__set_type(program, BPF_PROG_TYPE_SCHED_CLS);
+	if (sized && bpf_map__set_max_entries(bpf_object__find_map_by_name(object, sized), entries) < 0) return refuse(sized);
 	return bpf_object__load(object) < 0 ? refuse("the kernel does not take the programs") : 0;
 }
 

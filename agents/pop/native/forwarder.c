@@ -137,7 +137,7 @@ int main(void)
 {
 	static char line[8192];
 	signal(SIGPIPE, SIG_IGN);
-	if (load_programs("forward") < 0) {
+	if (load_programs("forward", NULL, 0) < 0) {
 		fprintf(stderr, "forwarder: %s\n", why);
 		return 1;
 	}

@@ -142,6 +142,10 @@ export const hub: readonly Spoil[] = of('hub', [
   { name: 'every name is of the first zone', spoil: (e, folder) => zones(e, folder, 'c', 'b') },
   { name: 'no name is of the first zone', spoil: (e, folder) => zones(e, folder, 'b', 'c') },
   {
+    name: 'captures end after two thirds',
+    spoil: (e, folder) => captures(folder, e, (frames) => frames.slice(0, Math.floor((frames.length * 2) / 3))),
+  },
+  {
     name: 'packets go on for two seconds',
     spoil: (e, folder) => captures(folder, e, (frames) => inOrder([...frames, ...frames.map((f) => later(f, 2 * SECOND))])),
   },
