@@ -86,20 +86,16 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
     if (!known) problems.push({ path: [...path, 'request', 'system'], message: `this cell has no system "${system}"`, ...hint });
     else if (!known.on.includes(node))
       problems.push({ path: [...path, 'request', 'node'], message: `no agent of "${system}" runs on "${node}"`, ...hint });
-    return [
-      {
-        atUs,
-        what: {
-          kind: 'request',
-          system,
-          node,
-          operation,
-          params,
-          expected: event.expect ?? null,
-          ...(event.answer === undefined ? {} : { answer: event.answer }),
-        },
-      },
-    ];
+    const what: Action = {
+      kind: 'request',
+      system,
+      node,
+      operation,
+      params,
+      expected: event.expect ?? null,
+      ...(event.answer === undefined ? {} : { answer: event.answer }),
+    };
+    return timesOf(event, atUs, scope, path, problems).map((askedUs): Made => ({ atUs: askedUs, what }));
   }
   const kind = 'leave' in event ? 'leave' : 'join';
   return [{ atUs, what: { kind, nodes: hosts('leave' in event ? event.leave : event.join, scope, [...path, kind], problems) } }];
@@ -158,6 +154,22 @@ function impair(
     });
     return { atUs: atUs + overUs * (i / steps), what: { kind: 'impair', link: link.id, changes } };
   });
+}
+
+/** When a request is asked: once, or every so often. */
+function timesOf(
+  { every, until }: Pick<Extract<EventFile, { request: unknown }>, 'every' | 'until'>,
+  atUs: number,
+  { phaseUs }: EventScope,
+  path: Path,
+  problems: Problem[],
+): number[] {
+  if (every === undefined && until === undefined) return [atUs];
+  const [everyUs, untilUs] = [parseDurationUs(every ?? '0s'), parseDurationUs(until ?? '0s')];
+  if (everyUs >= LEAST_EVERY_US && untilUs > atUs && untilUs <= phaseUs)
+    return Array.from({ length: Math.ceil((untilUs - atUs) / everyUs) }, (_, i) => atUs + i * everyUs);
+  problems.push({ path, message: 'a repeated request needs "every" of at least 10ms and "until" after "at", within the phase' });
+  return [];
 }
 
 /** One change every so often: the hosts leave in turn, and each joins again when its turn comes round. */

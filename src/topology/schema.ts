@@ -217,6 +217,8 @@ const event = Type.Union(
         },
         { description: "An operation of a system's own interface." },
       ),
+      every: opt(duration('Asked again so often, until `until` (default: once).')),
+      until: opt(duration('End of repeated requests, relative to the phase.')),
       expect: opt(Type.String({ description: 'The code of the error that it must be refused with (default: it must succeed).' })),
       answer: opt(
         Type.Record(Type.String(), Type.Unknown(), {

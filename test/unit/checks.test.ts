@@ -336,6 +336,20 @@ test('answers: what is expected of an answer must be in it, the rest may be anyt
   assert.equal(judged(null, { on: [] })?.outcome, 'fail');
 });
 
+test('answer-time: a quantile of what requests took; what was refused took for ever', () => {
+  const took = (tookUs: number, state: 'done' | 'refused' = 'done'): EventRecord => ({
+    ...requested('Share', {}, state === 'done' ? { state, answer: null } : { state, code: 'X', answer: null }),
+    tookUs,
+  });
+  const judged = (...events: EventRecord[]) =>
+    outcome(
+      evidence({ events: { p: events } }, { name: 'x', check: 'answer-time', operation: 'Share', quantile: '50%', 'at-most': '10ms' }),
+    );
+  assert.match(judged(took(1000), took(2000), took(50_000))?.measured ?? '', /^2ms/);
+  assert.match(judged(took(1000), took(2000, 'refused'), took(2000, 'refused'))?.measured ?? '', /∞|never|Infinity/i);
+  assert.match(judged()?.reason ?? '', /no Share was asked/);
+});
+
 test('a check that no system has is missing, not met', () => {
   assert.match(outcome(evidence({}, { name: 'x', check: 'gone', 'at-most': 0 }))?.reason ?? '', /there is no check "gone" here/);
 });

@@ -414,6 +414,9 @@ test('events: expanded, in the order of time; what cannot happen is refused', as
     lab.phases[0]?.events.map((e) => `${e.atUs / 1e6} ${describeAction(e.what)}`),
     ['1 h1 leaves', '1.4 h2 leaves', '1.8 h1 joins', '2 h1:eth0 down', '2.2 h2 joins', '2.5 h1:eth0 up', '2.6 h1, h2 joins'],
   );
+  const request = 'request: { system: s, node: h1, operation: O }';
+  for (const bad of ['every: 100ms', 'every: 5ms, until: 2s', 'every: 100ms, until: 9s', 'every: 100ms, until: 500ms'])
+    await refused(phase(`{ at: 1s, ${bad}, ${request} }`), /a repeated request needs "every" of at least 10ms/);
   await refused(phase('{ at: 1s, kill: h1 }'), /t\.yaml:6:\d+: no agent runs on "h1"/);
   await refused(phase('{ at: 1s, leave: h9 }'), /unknown node "h9"/);
   await refused(phase('{ at: 1s, leave: sw }'), /only hosts come and go/);
