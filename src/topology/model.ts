@@ -172,9 +172,9 @@ export type CapturePoint = Described<typeof capturePoint>;
 const tolerance = closed({ rate: Type.Number(), delayUs: Type.Number(), reachabilityOnly: Type.Boolean() });
 export type Tolerance = Described<typeof tolerance>;
 
-export const fabricSchema = closed({ nodes: Type.Array(labNode), links: Type.Array(link) });
+const fabric = closed({ nodes: Type.Array(labNode), links: Type.Array(link) });
 /** Everything that is built before agents and traffic. Cells with the same fabric share a deployment. */
-export type Fabric = Described<typeof fabricSchema>;
+export type Fabric = Described<typeof fabric>;
 
 const syncKind = Type.Enum(['ptp', 'chrony', 'none']);
 export type SyncKind = Described<typeof syncKind>;
@@ -194,7 +194,7 @@ export const labSchema = closed({
   /** "" without a matrix, else "udp-none" etc. */
   cell: Type.String(),
   variant: texts,
-  fabric: fabricSchema,
+  fabric,
   tolerance,
   clocks: clockSettings,
   systems: Type.Array(system),

@@ -8,7 +8,7 @@ import { NetrigError } from '../../core/errors.ts';
 import { parsed } from '../../core/lightjson.ts';
 import { isName } from '../../core/names.ts';
 import type { Described } from '../../core/readonly.ts';
-import { fabricSchema } from '../../topology/model.ts';
+import type { Fabric } from '../../topology/model.ts';
 import { assignments } from './assignment.ts';
 import { borrowedNic, type BorrowedNic, type Step } from './steps.ts';
 
@@ -31,13 +31,16 @@ const owner = Type.Object({
 });
 export type Owner = Described<typeof owner>;
 
+/** Of another version of netrig it may be otherwise in detail, and the lab must still be removed. */
+const fabric = Type.Unsafe<Fabric>(Type.Object({ nodes: Type.Array(Type.Object({})), links: Type.Array(Type.Object({})) }));
+
 export const labRecord = Type.Object({
   lab: Type.String(),
   topology: Type.String(),
   createdAt: Type.String(),
   /** On a machine of a rig: the process there that serves the orchestrator. */
   owner,
-  fabric: fabricSchema,
+  fabric,
   assignments,
   /** Path of the rig file; null: this machine alone. */
   rig: nullable(Type.String()),
