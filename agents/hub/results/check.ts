@@ -10,9 +10,24 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
-import { ainDevices, cellOfAddress } from './ains.ts';
+import { validated } from '../../lib/params.ts';
+import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
+import { CONTROL_OPERATIONS } from '../operations.ts';
+import { ainDevices, cellOfAddress, hubConfigOf } from './config.ts';
 import { framesAt, type SeenFrame } from './frames.ts';
-import { crossed, early, handedOver, outageUs, largestAction, miscopied, passages, sourcesOf } from './measures.ts';
+import {
+  branchesOf,
+  crossed,
+  early,
+  handedOver,
+  outageUs,
+  largestAction,
+  miscopied,
+  misdirected,
+  type RouteChange,
+  passages,
+  sourcesOf,
+} from './measures.ts';
 import { probesOf } from './probes.ts';
 
 const METRICS = {
@@ -22,6 +37,9 @@ const METRICS = {
   altered: 'Answers whose data are not what was sent (R1-4).',
   outage: 'From the first probe that nobody answered to the last (R1-21).',
   latency: 'Until the answer, a quantile; what nobody answered took for ever.',
+  versions: 'Different versions of the metadata that decision master nodes tell in answers to probes, at captures of theirs (R1-15).',
+  branches: 'Branches that packets at a capture, of a gateway, went to (R1-10).',
+  'split-flows': 'Flows at a capture, of a gateway, whose packets went to more than one branch (R1-10).',
   queries: 'Queries to decision master nodes, at captures of theirs (R1-3, R1-36).',
   early: 'Packets that came back before their action, at captures of decision master nodes (R1-4).',
   'action-bytes': 'The longest action, at captures of decision master nodes (R1-5).',
@@ -38,6 +56,8 @@ const METRICS = {
   questions: 'Questions to name servers at a capture, of the zone `zone` (R1-41).',
   reworded: 'Answers of name servers at the last capture that are not, byte for byte, at another one (R1-39).',
   staleness: 'From the end of the last `operation` of the phase to the last packet at a capture with `destination` (R1-12).',
+  misdirected:
+    'Packets with `destination` at captures of gateways, after a ModifyVTHConfig with a route for it was answered, that the route does not lead to (R1-13).',
   late: 'Packets at a capture with `destination` after the last `operation` of the phase was done (R1-13).',
 } as const;
 type Metric = keyof typeof METRICS;
@@ -55,7 +75,7 @@ const keys = {
   capture: opt(oneOrMany(text('Capture points, "node:interface".'))),
   packet: opt(Type.Enum(['first', 'later'], { description: 'delay: of flows, the first packets, or all others (default: all).' })),
   port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources: only to this port.' })),
-  destination: opt(text('handed, late, staleness, miscopied: only to this address.')),
+  destination: opt(text('handed, late, misdirected, staleness, miscopied: only to this address.')),
   operation: opt(text('late, staleness: operation.')),
   zone: opt(text('questions: only for names of this zone.')),
   network: opt(text('miscounted: isolated network.')),
@@ -64,6 +84,9 @@ const keys = {
 type Keys = KeysOf<typeof keys>;
 
 const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
+  versions: ['capture'],
+  branches: ['capture'],
+  'split-flows': ['capture'],
   queries: ['capture'],
   early: ['capture'],
   'action-bytes': ['capture'],
@@ -79,6 +102,7 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   questions: ['capture'],
   reworded: ['capture'],
   staleness: ['capture', 'destination', 'operation'],
+  misdirected: ['capture', 'destination'],
   late: ['capture', 'destination', 'operation'],
 };
 const DURATIONS: readonly Metric[] = ['latency', 'delay', 'outage', 'staleness'];
@@ -151,6 +175,16 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
   switch (target.metric) {
     case 'queries':
       return ofMessages(() => exact(messages.filter((m) => m.type === 'query').length));
+    case 'versions': {
+      const told = messages.flatMap((m) => m.version ?? []);
+      return told.length === 0 ? missing('no answer to a probe was captured') : exact(new Set(told).size);
+    }
+    case 'branches':
+    case 'split-flows': {
+      const { branches, splitFlows } = branchesOf(all);
+      if (branches === 0) return missing('no packet to a branch was captured');
+      return exact(target.metric === 'branches' ? branches : splitFlows);
+    }
     case 'early':
       return ofMessages(() => (messages.some((m) => m.type === 'packet') ? exact(early(messages)) : missing('no packet came back')));
     case 'action-bytes':
@@ -200,7 +234,18 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
         const [one, other] = [cellOf(from), cellOf(to)];
         return one !== undefined && other !== undefined && one !== other;
       };
-      return all.length === 0 ? missing('no packet was captured') : exact(all.filter(isBetween).length, `of ${all.length}`);
+      const ofCells = all.filter(({ from, to }) => cellOf(from) !== undefined && cellOf(to) !== undefined);
+      return ofCells.length === 0
+        ? missing('no packet between nodes of cells was captured')
+        : exact(ofCells.filter(isBetween).length, `of ${ofCells.length}`);
+    }
+    case 'misdirected': {
+      const changes = routesTo(evidence, phase, target.destination ?? '');
+      if (changes.length === 0) return missing(`no route to ${target.destination ?? ''} was set in this phase`);
+      const seen = (many(target.capture) ?? []).map((at, i) => ({ network: networkAt(evidence, at), frames: frames[i] ?? [] }));
+      return all.some((f) => f.destination === target.destination)
+        ? exact(misdirected(seen, changes, target.destination ?? ''), `${changes.length} changes`)
+        : missing(`no packet to ${target.destination ?? ''} was captured`);
     }
     case 'tunnelled':
       return all.length === 0 ? missing('no packet was captured') : exact(all.filter((f) => f.isTunnelled).length);
@@ -223,18 +268,37 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
       return exact(got.filter((a) => !given.has(a.bytes)).length, `of ${got.length}`);
     }
     default: {
-      const done = (evidence.events[phase.phase] ?? []).filter((e) => isRequest(e) && e.action.operation === target.operation).at(-1);
-      if (!done) return missing(`no ${target.operation} in this phase`);
+      const done = (evidence.events[phase.phase] ?? [])
+        .filter((e) => isRequest(e) && e.action.operation === target.operation && e.outcome.state === 'done')
+        .at(-1);
+      if (!done) return missing(`no ${target.operation} was done in this phase`);
       const afterUs = done.beganUs + done.tookUs;
-      if (all.length === 0) return missing('no packet was captured');
+      if (!all.some((f) => f.destination === target.destination)) return missing(`no packet to ${target.destination ?? ''} was captured`);
       const late = all.filter((f) => f.atUs > afterUs && f.destination === target.destination);
       if (target.metric === 'staleness') {
-        if (!all.some((f) => f.destination === target.destination)) return missing(`no packet to ${target.destination ?? ''} was captured`);
         return exact(late.length === 0 ? 0 : late.at(-1)!.atUs - afterUs, `${late.length} packets`);
       }
       return exact(late.length, late[0] && `the last ${((late.at(-1)!.atUs - afterUs) / 1000).toFixed(1)} ms after it`);
     }
   }
+}
+
+/** Routes to an address, as operations of the phase have set them: when they were answered, and when the next one was asked. */
+function routesTo(evidence: CellEvidence, phase: PhaseRecord, destination: string): RouteChange[] {
+  const address = parseAddress(destination);
+  const set = (evidence.events[phase.phase] ?? []).flatMap((e) => {
+    if (!isRequest(e) || e.action.operation !== 'ModifyVTHConfig' || e.outcome.state !== 'done') return [];
+    const { addRoutes = [] } = validated(CONTROL_OPERATIONS.ModifyVTHConfig, e.action.params);
+    const route = addRoutes.find((r) => address && contains(prefixOf(r.prefix), address));
+    return route ? [{ askedUs: e.beganUs, answeredUs: e.beganUs + e.tookUs, to: route.to ?? null }] : [];
+  });
+  return set.map(({ answeredUs, to }, i) => ({ fromUs: answeredUs, untilUs: set[i + 1]?.askedUs ?? phase.durationUs, to }));
+}
+
+/** Of the gateway that a capture is at. */
+function networkAt({ lab }: CellEvidence, at: string): string | undefined {
+  const { networks = {} } = hubConfigOf(lab) ?? {};
+  return Object.entries(networks).find(([, n]) => n.gateway === at.split(':')[0])?.[0];
 }
 
 const tallies = Type.Record(Type.String(), Type.Record(Type.String(), Type.Number()));

@@ -22,6 +22,8 @@ export interface Message {
   readonly query: string;
   /** null: it has none. */
   readonly flow: Flow | null;
+  /** Of a probe's answer: version of the metadata that the DMN has. */
+  readonly version: bigint | null;
   /** Of an action: bytes of the whole, and where these begin. */
   readonly segment: { readonly total: number; readonly offset: number } | null;
 }
@@ -130,6 +132,7 @@ function messageOf(b: Buffer): Message | null {
   const place = payload.subarray(44, 48);
   return {
     type,
+    version: type === 'probed' && payload.length >= 8 ? payload.readBigUInt64BE(0) : null,
     sender: b.readUInt32BE(4),
     query: b.toString('hex', 8, HEADER_BYTES),
     flow,

@@ -60,16 +60,46 @@ export const sourcesOf = (frames: readonly SeenFrame[], port: number): string[] 
  * or are of nothing that was sent.
  */
 export function miscopied(sent: readonly SeenFrame[], members: readonly (readonly SeenFrame[])[]): number {
-  const originals = new Set(sent.flatMap((f) => f.data?.bytes ?? []));
-  return members.reduce((sum, came) => {
-    const copies = Map.groupBy(
-      came.flatMap((f) => f.data?.bytes ?? []),
+  const counted = (frames: readonly SeenFrame[]) =>
+    Map.groupBy(
+      frames.flatMap((f) => f.data?.bytes ?? []),
       (bytes) => bytes,
     );
-    const wrong = [...originals].reduce((n, bytes) => n + Math.abs((copies.get(bytes)?.length ?? 0) - 1), 0);
-    const strange = [...copies].reduce((n, [bytes, same]) => n + (originals.has(bytes) ? 0 : same.length), 0);
-    return sum + wrong + strange;
+  const originals = counted(sent);
+  return members.reduce((sum, came) => {
+    const copies = counted(came);
+    const all = [...new Set([...originals.keys(), ...copies.keys()])];
+    return sum + all.reduce((n, bytes) => n + Math.abs((copies.get(bytes)?.length ?? 0) - (originals.get(bytes)?.length ?? 0)), 0);
   }, 0);
+}
+
+/** From an answer to the next request: a route leads to this network; null: to none. */
+export interface RouteChange {
+  readonly fromUs: number;
+  readonly untilUs: number;
+  readonly to: string | null;
+}
+
+/** R1-13: packets to a destination at gateways of networks that its route did not lead to then. */
+export function misdirected(
+  seen: readonly { readonly network: string | undefined; readonly frames: readonly SeenFrame[] }[],
+  changes: readonly RouteChange[],
+  destination: string,
+): number {
+  const isWrong = (network: string | undefined, atUs: number): boolean =>
+    changes.some((c) => atUs > c.fromUs && atUs < c.untilUs && c.to !== network);
+  return seen.reduce(
+    (sum, { network, frames }) => sum + frames.filter((f) => f.destination === destination && isWrong(network, f.atUs)).length,
+    0,
+  );
+}
+
+/** R1-10: branches that a gateway's packets went to, and flows of which not all went to one. */
+export function branchesOf(frames: readonly SeenFrame[]): { readonly branches: number; readonly splitFlows: number } {
+  const toBranches = frames.filter((f) => isBranch(f.to));
+  const flows = Map.groupBy(toBranches, (f) => `${f.source} ${f.destination} ${f.protocol} ${f.sourcePort} ${f.destinationPort}`);
+  const count = (of: readonly SeenFrame[]): number => new Set(of.map((f) => f.to)).size;
+  return { branches: count(toBranches), splitFlows: [...flows.values()].filter((own) => count(own) > 1).length };
 }
 
 /** Every flow has its own way: some are answered while others are not. */

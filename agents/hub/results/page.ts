@@ -11,7 +11,7 @@ import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { partsOf, type Part } from '../../../src/report/parts.ts';
 import { metadata } from '../model.ts';
-import { ainDevices, ainsOf } from './ains.ts';
+import { ainDevices, ainsOf } from './config.ts';
 import { framesAt } from './frames.ts';
 import { passages } from './measures.ts';
 import { names } from './names.ts';

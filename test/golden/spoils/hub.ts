@@ -1,5 +1,6 @@
 /** Hosts that are not answered, or by others; packets that go other ways, to others, later, or by more decisions than they need. */
 import { join } from 'node:path';
+import { HEADER_BYTES } from '../../../agents/hub/decision/wire.ts';
 import { branchMac, isBranch } from '../../../agents/hub/model.ts';
 import type { ProbeRow } from '../../../agents/hub/protocol.ts';
 import { dissect } from '../../../agents/hub/results/frames.ts';
@@ -27,6 +28,8 @@ const rewritten = (f: Frame, change: (bytes: Buffer) => void): Frame => {
 /** Of an IPv4 header behind an Ethernet header. */
 const SOURCE = 14 + 12;
 
+/** Of an answer to a probe, behind its header. */
+const VERSION = 14 + 20 + 8 + HEADER_BYTES;
 /** Data of a datagram. */
 const WIREGUARD = 14 + 20 + 8;
 /** Frames of the captures between the ends of tunnels. */
@@ -83,6 +86,13 @@ export const hub: readonly Spoil[] = of('hub', [
   {
     name: 'actions come late',
     spoil: (e, folder) => captures(folder, e, (frames) => inOrder(frames.map((f) => (messageType(f) === 'action' ? later(f, 5e6) : f)))),
+  },
+  {
+    name: 'answers to probes tell one version',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) =>
+        frames.map((f) => (messageType(f) === 'probed' ? rewritten(f, (b) => b.writeBigUInt64BE(1n, VERSION)) : f)),
+      ),
   },
   {
     name: 'actions come in one piece',
