@@ -99,15 +99,21 @@ export interface Zone {
   readonly server: string;
 }
 
+interface SiteEnd {
+  readonly name: string;
+  readonly device: string;
+  readonly address: string;
+}
+
 /** An on-premises network, and how its router and its gateway reach each other. */
 export interface Site {
   readonly network: string;
   readonly number: number;
   readonly isVpn: boolean;
   readonly prefixes: readonly string[];
-  /** Nodes, with their addresses on the link between them. */
-  readonly gateway: { readonly name: string; readonly address: string };
-  readonly router: { readonly name: string; readonly address: string };
+  /** Nodes, with what they have on the link between them. */
+  readonly gateway: SiteEnd;
+  readonly router: SiteEnd;
   /** The gateway's own in the network. */
   readonly address: string;
 }
@@ -130,8 +136,9 @@ export interface AgentConfig {
   readonly source: string | null;
   /** Of a gateway or a router of an on-premises network. */
   readonly site: Site | null;
-  /** Of the gateway that is the hub's DNS endpoint. */
-  readonly endpoint: { readonly address: string; readonly zones: readonly Zone[] } | null;
+  readonly zones: readonly Zone[];
+  /** Of the gateway that is the hub's DNS endpoint: where it answers. */
+  readonly endpoint: string | null;
   readonly actions: number;
   readonly idleMs: number;
   readonly verifyMs: number;

@@ -11,7 +11,11 @@ const domain = text('Routing domain.');
 const mapping = closed({ real: prefix, as: prefix, viewers: opt(Type.Array(text('Networks that see it so (default: all).'))) });
 const route = closed({ domain: opt(domain), prefix, to: opt(text('Isolated network; absent: packets are dropped.')) });
 
-const domainName = pattern('^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$', 'a domain name', 'Without a dot at its end.');
+/** RFC 1035: labels of 1 to 63 bytes, 253 in all. */
+const LABEL = '[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
+const DOMAIN_NAME = `^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`;
+const domainName = pattern(DOMAIN_NAME, 'a domain name', 'Without a dot at its end.');
+export const isDomainName = (text: string): boolean => new RegExp(DOMAIN_NAME).test(text);
 const managed = closed({
   name: domainName,
   type: Type.Enum(['A', 'AAAA', 'CNAME']),

@@ -13,22 +13,19 @@ export function sitesOf({ networks }: HubFile, lab: Lab, hub: number | undefined
     const { router, address } = site;
     const segments = (nodeOf(lab, router)?.interfaces ?? []).filter((r) => r.addresses.length > 0).map((r) => r.segment);
     const segment = segments.find((s) => s !== hub && deviceOn(lab, gateway, s) !== undefined);
-    const at = (node: string): string => deviceOn(lab, node, segment)?.addresses[0]?.split('/')[0] ?? '';
+    const end = (node: string): Site['router'] => {
+      const itf = deviceOn(lab, node, segment);
+      return { name: node, device: itf?.name ?? '', address: itf?.addresses[0]?.split('/')[0] ?? '' };
+    };
     if (kind !== 'vpn' && kind !== 'direct')
       problems.push({ path, message: `${network} is of kind ${kind ?? 'ivn'}`, hint: 'on-premises networks are of kind vpn or direct' });
     else if (segment === undefined)
       problems.push({ path: [...path, 'router'], message: `"${router}" has no link with addresses to "${gateway}"` });
+    else if (prefixes.some((p) => p.includes(':')))
+      problems.push({ path, message: `${network} has prefixes of IPv6`, hint: 'routers of sites announce IPv4' });
     else if (!isOf(prefixes, address)) problems.push({ path: [...path, 'address'], message: `${address} is no address of ${network}` });
     else
-      sites.set(network, {
-        network,
-        number: i + 1,
-        isVpn: kind === 'vpn',
-        prefixes,
-        gateway: { name: gateway, address: at(gateway) },
-        router: { name: router, address: at(router) },
-        address,
-      });
+      sites.set(network, { network, number: i + 1, isVpn: kind === 'vpn', prefixes, gateway: end(gateway), router: end(router), address });
   }
   return sites;
 }

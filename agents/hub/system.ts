@@ -62,7 +62,7 @@ export const system: SystemDefinition<HubFile> = {
     for (const [name, { names, hosts }] of Object.entries(config.networks))
       if (names && !expandAll(hosts ?? []).includes(names.server))
         problems.push({ path: ['networks', name, 'names', 'server'], message: `"${names.server}" is no host of ${name}` });
-    problems.push(...endpointProblems(config));
+    problems.push(...endpointProblems(config), ...zoneProblems(config));
     const sites = sitesOf(config, lab, hub, problems);
     const networks = networksOf(config, lab, hub, cells.names, ains, problems);
     for (const [i, { operation, params }] of (config.setup ?? []).entries())
@@ -76,6 +76,7 @@ export const system: SystemDefinition<HubFile> = {
       ains,
       dmns,
       cells: cells.names,
+      zones: zonesOf(config, nodes),
       networks,
       actions: config.actions ?? DEFAULT_ACTIONS,
       idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
@@ -93,7 +94,7 @@ export const system: SystemDefinition<HubFile> = {
         nameServer: self.role === 'host' ? nameServerOf(config, self) : null,
         site: self.role === 'gateway' || self.role === 'router' ? (sites.get(self.network ?? '') ?? null) : null,
         source: self.role === 'gateway' ? sourceOf(config, lab, self) : null,
-        endpoint: self.role === 'gateway' ? endpointOf(config, nodes, self) : null,
+        endpoint: self.role === 'gateway' ? (config.networks[self.network ?? '']?.endpoint ?? null) : null,
         setup: self.role === 'control' ? (config.setup ?? []).map(({ operation, params = {} }) => ({ operation, params })) : [],
       };
       return { node: self.name, config: own };
@@ -179,14 +180,19 @@ const nameServerOf = ({ networks }: HubFile, { name, network }: NodeInfo): Agent
   return names?.server === name ? { zone: names.zone, records: names.records } : null;
 };
 
-/** Of the gateway of the network that has the hub's DNS endpoint. */
-function endpointOf({ networks }: HubFile, nodes: readonly NodeInfo[], { network }: NodeInfo): AgentConfig['endpoint'] {
-  const address = networks[network ?? '']?.endpoint;
-  if (address === undefined) return null;
-  const zones = Object.entries(networks).flatMap(([name, { names }]): Zone[] =>
-    names ? [{ zone: names.zone, network: name, server: nodes.find((n) => n.name === names.server)?.address ?? '' }] : [],
+const zonesOf = ({ networks }: HubFile, nodes: readonly NodeInfo[]): Zone[] =>
+  Object.entries(networks).flatMap(([network, { names }]): Zone[] =>
+    names ? [{ zone: names.zone, network, server: nodes.find((n) => n.name === names.server)?.address ?? '' }] : [],
   );
-  return { address, zones };
+
+/** The endpoint asks one server for a zone. */
+function zoneProblems({ networks }: HubFile): SystemProblem[] {
+  if (Object.values(networks).every((n) => n.endpoint === undefined)) return [];
+  const zones = Object.entries(networks).flatMap(([network, { names }]) => (names ? [{ network, zone: names.zone }] : []));
+  return zones.flatMap(({ network, zone }, i) => {
+    const before = zones.slice(0, i).find((z) => z.zone === zone);
+    return before ? [{ path: ['networks', network, 'names', 'zone'], message: `${zone} is the zone of ${before.network} already` }] : [];
+  });
 }
 
 function endpointProblems({ networks }: HubFile): SystemProblem[] {

@@ -22,9 +22,12 @@ import { transactionOf } from '../../agents/hub/control/store.ts';
 import { ainOfBranch, branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
 import { cellsOf, shardsOf } from '../../agents/hub/cells.ts';
 import type { HubFile, Site } from '../../agents/hub/config.ts';
+import { filterText, keepOff, tunnelOnly } from '../../agents/hub/nodes/filter.ts';
 import { gatewayBird, routerBird } from '../../agents/hub/nodes/site.ts';
 import { tunnelConfig, tunnelKeys } from '../../agents/lib/wireguard.ts';
 import { Window } from '../../agents/hub/nodes/window.ts';
+import type { SeenFrame } from '../../agents/hub/results/frames.ts';
+import { branchesOf, miscopied, misdirected } from '../../agents/hub/results/measures.ts';
 import { shuffleShards } from '../../agents/hub/shards.ts';
 import {
   addressBytes,
@@ -502,8 +505,8 @@ test('R1-45 both ends of a tunnel: the other’s key, a network’s own sources 
     number: 3,
     isVpn: true,
     prefixes: ['192.168.1.0/24', '2001:db8::/64'],
-    gateway: { name: 'gv', address: '198.51.100.1' },
-    router: { name: 'rv', address: '198.51.100.11' },
+    gateway: { name: 'gv', device: 'wan', address: '198.51.100.1' },
+    router: { name: 'rv', device: 'wan', address: '198.51.100.11' },
     address: '192.168.1.253',
   };
   const keys = tunnelKeys('ab'.repeat(32), 'V gateway');
@@ -513,6 +516,10 @@ test('R1-45 both ends of a tunnel: the other’s key, a network’s own sources 
   assert.match(tunnelConfig({ keys, peer }), /Endpoint = 198\.51\.100\.1:51820\nAllowedIPs = 192\.168\.1\.0\/24/);
   assert.match(gatewayBird(site, '100.64.0.33', 75), /neighbor 169\.254\.77\.2 as 64515;[^]*import where net ~ \[ 192\.168\.1\.0\/24 \];/);
   assert.match(routerBird(site, '192.0.2.1', []), /protocol static own \{\n {2}ipv4;\n\}/);
+  const filter = filterText([keepOff('hub', ['100.64.0.10', '100.64.0.11']), tunnelOnly(site, 'router')]);
+  assert.match(filter, /oifname "hub" ip daddr \{ 100\.64\.0\.10, 100\.64\.0\.11 \} drop/);
+  assert.match(filter, /iifname "wan" udp dport 51820 accept\n\s+iifname "wan" drop/);
+  assert.doesNotMatch(filterText([tunnelOnly({ ...site, isVpn: false }, 'router')]), /drop/);
   assert.match(routerBird({ ...site, isVpn: false }, '192.0.2.1', ['192.168.1.0/24']), /neighbor 198\.51\.100\.1 as 64512;/);
 });
 
@@ -601,4 +608,51 @@ test('R1-49 a shared hub: only of accounts that it is shared with, nothing befor
   const asked = changed({ ...start, networks: [S, G] }, main, (x) => shareHub(x, { accounts: ['acme'] }), join('G'), join('S'));
   assert.equal(asked.attachments.find((a) => a.network === 'S')?.state, 'attached');
   assert.equal(approveAttachment(asked, { network: 'G' }, 6).answer.state, 'pending');
+});
+
+const seenFrame = (more: Partial<SeenFrame>): SeenFrame => ({
+  atUs: 0,
+  from: 'g',
+  to: branchMac(1, 1),
+  source: '10.0.0.1',
+  destination: '10.0.0.2',
+  protocol: 17,
+  sourcePort: 1,
+  destinationPort: 7070,
+  identity: '',
+  ttl: 64,
+  bytes: 60,
+  message: null,
+  isTunnelled: false,
+  data: null,
+  question: null,
+  answer: null,
+  ...more,
+});
+const carrying = (bytes: string): SeenFrame => seenFrame({ data: { bytes, isWhole: true } });
+
+test('R1-47 copies that are missing, too many, or of nothing', () => {
+  const sent = ['aa', 'bb'].map(carrying);
+  assert.equal(miscopied(sent, [sent, [...sent].reverse()]), 0);
+  assert.equal(miscopied(sent, [[sent[0]!], [...sent, sent[0]!], [...sent, carrying('cc')]]), 3);
+});
+
+test('R1-13 packets count against the route that rules: after its answer, before the next request', () => {
+  const changes = [
+    { fromUs: 100, untilUs: 200, to: 'B' },
+    { fromUs: 250, untilUs: 400, to: null },
+  ];
+  const at = (...times: number[]) => times.map((atUs) => seenFrame({ atUs }));
+  const seen = [
+    { network: 'B', frames: at(50, 150, 220, 300) },
+    { network: 'C', frames: at(50, 150, 220) },
+  ];
+  assert.equal(misdirected(seen, changes, '10.0.0.2'), 2);
+  assert.equal(misdirected(seen, changes, '10.0.0.3'), 0);
+});
+
+test('R1-10 branches of a gateway, and flows that change between them', () => {
+  const to = (ain: number, sourcePort: number) => seenFrame({ to: branchMac(ain, 1), sourcePort });
+  assert.deepEqual(branchesOf([to(1, 1), to(1, 1), to(2, 2)]), { branches: 2, splitFlows: 0 });
+  assert.deepEqual(branchesOf([to(1, 1), to(2, 1), seenFrame({ to: 'g2' })]), { branches: 2, splitFlows: 1 });
 });

@@ -241,20 +241,25 @@ test('R1-41 what the endpoint’s network sees is what its asker sees; its answe
   assert.doesNotMatch(text, /old\.example/);
 });
 
+const ZONES = [{ zone: 'c.example', network: 'C', server: '192.168.1.53' }];
+
 test('R1-44 managed records: of the network’s own addresses, each name of one network, removed by name', () => {
   const add = (network: string, name: string, type: 'A' | 'AAAA' | 'CNAME', value: string, to = metadata): Metadata =>
-    manage(to, { network, add: [{ name, type, value }] }).metadata;
+    manage(to, { network, add: [{ name, type, value }] }, ZONES).metadata;
   const one = add('C', 'Shop.Example', 'A', '192.168.1.7');
   assert.deepEqual(one.records, [{ network: 'C', name: 'shop.example', type: 'A', value: '192.168.1.7' }]);
   assert.equal(add('C', 'shop.example', 'A', '192.168.1.7', one).records.length, 1);
   for (const [bad, code] of [
     [() => add('C', 'x', 'A', '10.0.0.1'), 'InvalidRequest'],
     [() => add('C', 'x', 'AAAA', '192.168.1.7'), 'InvalidRequest'],
+    [() => add('C', 'x', 'CNAME', 'y"\n  include: "/etc/passwd'), 'InvalidRequest'],
+    [() => add('C', 'x', 'CNAME', 'a..b'), 'InvalidRequest'],
+    [() => add('B', 'www.C.example', 'A', '192.168.1.7'), 'AlreadyExists'],
     [() => add('B', 'shop.example', 'A', '192.168.1.8', one), 'AlreadyExists'],
-    [() => manage(metadata, { network: 'C', remove: ['shop.example'] }), 'UnknownRecord'],
+    [() => manage(metadata, { network: 'C', remove: ['shop.example'] }, ZONES), 'UnknownRecord'],
   ] as const)
     assert.throws(bad, { code });
-  assert.deepEqual(manage(one, { network: 'C', remove: ['SHOP.example'] }).metadata.records, []);
+  assert.deepEqual(manage(one, { network: 'C', remove: ['SHOP.example'] }, ZONES).metadata.records, []);
 });
 
 test('the name of a question; what getent prints', () => {

@@ -25,6 +25,7 @@ export function attach(
   const own = domainOf(metadata, domain);
   const to = (propagates ?? [own.name]).map((name) => domainOf(metadata, name).name);
   const attachment: Attachment = { network, domain: own.name, propagates: to, state: account === null ? 'pending' : 'unapproved' };
+  if (account !== null && mappings.length > 0) refuse('NotApproved', `mappings of ${network} are supplied once it is approved`);
   const attached = { ...metadata, attachments: [...metadata.attachments, attachment] };
   return settle(supplied(attached, network, mappings, atMs), network, atMs);
 }
@@ -122,7 +123,7 @@ export function supply(
   { network, mappings }: Params<'SupplyTranslationMapping'>,
   atMs: number,
 ): Edit<AttachmentAnswer> {
-  attachmentOf(metadata, network);
+  if (attachmentOf(metadata, network).state === 'unapproved') refuse('NotApproved', `"${network}" is not approved yet`);
   return settle(supplied(metadata, network, mappings, atMs), network, atMs);
 }
 

@@ -51,13 +51,19 @@ export function automate(metadata: Metadata, { pool }: Params<'AutomateOverlappi
 export function learn(metadata: Metadata, { network, prefixes }: { network: string; prefixes: readonly string[] }): Edit<null> {
   const learned = networkOf(metadata, network).prefixes.filter((own) => prefixes.includes(formatPrefix(prefixOf(own))));
   const networks = metadata.networks.map((n): Network => (n.name === network ? { ...n, learned } : n));
-  return { metadata: { ...metadata, networks }, concerns: null, answer: null };
+  const attachment = metadata.attachments.find((a) => a.network === network);
+  const concerns = new Set(attachment ? [attachment.domain, ...attachment.propagates] : []);
+  return { metadata: { ...metadata, networks }, concerns, answer: null };
 }
+
+const MULTICAST = ['224.0.0.0/4', 'ff00::/8'].map(prefixOf);
 
 /** R1-47. Its address is nobody's: not of a network, nor one under which a network is seen. */
 export function setGroup(metadata: Metadata, { address, domain, members }: Params<'SetMulticastGroup'>): Edit<{ members: number }> {
   const own = domainOf(metadata, domain).name;
   const at = checkedAddress(address);
+  if (MULTICAST.some((p) => contains(p, at)))
+    refuse('InvalidRequest', `${address}: gateways route no multicast addresses; a group has one like those of hosts`);
   const taken = [...metadata.networks.flatMap((n) => n.prefixes), ...metadata.mappings.map((m) => m.as)].find((p) =>
     contains(prefixOf(p), at),
   );
@@ -89,6 +95,9 @@ export function modify(
   const same = (a: { domain?: string; prefix: string }, b: Route): boolean =>
     domainOf(metadata, a.domain).name === b.domain && formatPrefix(prefixOf(checkedPrefix(a.prefix))) === formatPrefix(prefixOf(b.prefix));
   for (const gone of removeRoutes) if (!metadata.routes.some((r) => same(gone, r))) refuse('UnknownRoute', `no route to ${gone.prefix}`);
+  for (const { network, prefix } of addPrefixes)
+    if (networkOf(metadata, network).learned !== null)
+      refuse('InvalidRequest', `${prefix}: what ${network} has is in the file, and announced by its own router`);
   const added = addRoutes.map(({ domain, prefix, to }): Route => ({
     domain: domainOf(metadata, domain).name,
     prefix: checkedPrefix(prefix),

@@ -1,7 +1,8 @@
 /** Changes of whose names are translated for whom, and of the records that the hub holds itself. Pure. */
 import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
 import type { ManagedRecord, Metadata } from '../model.ts';
-import { refuse } from '../operations.ts';
+import type { Zone } from '../config.ts';
+import { isDomainName, refuse } from '../operations.ts';
 import { networkOf, type Edit, type Params } from './edit.ts';
 
 /** What was listed, with what is added, or without it. */
@@ -27,10 +28,17 @@ export function intercept(
 }
 
 /** R1-44. Who asks gets addresses as its network sees them. */
-export function manage(metadata: Metadata, { network, add = [], remove = [] }: Params<'ModifyManagedDNS'>): Edit<{ records: number }> {
+export function manage(
+  metadata: Metadata,
+  { network, add = [], remove = [] }: Params<'ModifyManagedDNS'>,
+  zones: readonly Zone[],
+): Edit<{ records: number }> {
   const { name, prefixes } = networkOf(metadata, network);
   for (const { type, value } of add) {
-    if (type === 'CNAME') continue;
+    if (type === 'CNAME') {
+      if (!isDomainName(value)) refuse('InvalidRequest', `"${value}" is no domain name`);
+      continue;
+    }
     const address = parseAddress(value);
     if (address?.family !== (type === 'A' ? 4 : 6)) refuse('InvalidRequest', `"${value}" is no address of type ${type}`);
     else if (!prefixes.some((p) => contains(prefixOf(p), address))) refuse('InvalidRequest', `${value} is no address of ${name}`);
@@ -46,6 +54,10 @@ export function manage(metadata: Metadata, { network, add = [], remove = [] }: P
     type,
     value: type === 'CNAME' ? canonical(value) : value,
   }));
+  for (const { name: wanted } of added) {
+    const zone = zones.find((z) => z.network !== name && (wanted === z.zone || wanted.endsWith(`.${z.zone}`)));
+    if (zone) refuse('AlreadyExists', `"${wanted}" is in ${zone.zone}, a zone of ${zone.network}`);
+  }
   for (const { name: taken } of added)
     if (metadata.records.some((r) => r.name === taken && r.network !== name)) refuse('AlreadyExists', `"${taken}" is another network's`);
   const isSame = (a: ManagedRecord, b: ManagedRecord): boolean => a.name === b.name && a.type === b.type && a.value === b.value;

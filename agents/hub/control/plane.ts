@@ -109,8 +109,7 @@ export class ControlPlane {
     // The owner's operations are done once, however often this process starts.
     for (const [i, { operation, params }] of this.#config.setup.entries()) {
       if (i < this.#store.metadata.setup) continue;
-      this.#setup = i + 1;
-      const answer = await this.request(operation, params);
+      const answer = await this.request(operation, params, i + 1);
       log('info', 'answer', { operation, answer });
     }
   }
@@ -122,13 +121,17 @@ export class ControlPlane {
     await this.#store.remove();
   }
 
-  async request(name: string, params: unknown): Promise<unknown> {
+  /** `setup`: how many of the owner's first operations are done with it. */
+  async request(name: string, params: unknown, setup?: number): Promise<unknown> {
     this.#counters.requests += 1;
     try {
       if (!Object.hasOwn(CONTROL_OPERATIONS, name)) refuse('UnknownOperation', `operations: ${Object.keys(CONTROL_OPERATIONS).join(', ')}`);
       const operation = name as Operation;
       const valid = validated(CONTROL_OPERATIONS[operation], params);
-      const answer = await this.#turns.run(() => this.#perform(operation, valid));
+      const answer = await this.#turns.run(() => {
+        this.#setup = setup ?? this.#setup;
+        return this.#perform(operation, valid);
+      });
       log('info', 'operation', { operation, version: this.#store.metadata.version });
       return answer;
     } catch (error) {
@@ -174,7 +177,7 @@ export class ControlPlane {
       case 'SetMulticastGroup':
         return this.#commit(setGroup(metadata, params));
       case 'ModifyManagedDNS':
-        return this.#commit(manage(metadata, params));
+        return this.#commit(manage(metadata, params, this.#config.zones));
       case 'GetVTH-DNS-Settings': {
         const { endpoint = null } = metadata.networks.find((n) => n.endpoint !== null) ?? {};
         return { 'VTH-DNS-EndpointInfo': endpoint ?? refuse('NoEndpoint', 'no network of the hub has a DNS endpoint') };

@@ -36,7 +36,8 @@ export interface Views {
   translations(of: string, viewer: string): readonly Translation[];
 }
 
-export function viewsOf(metadata: Metadata): Views {
+/** `only`: this network's view, for who needs no other. */
+export function viewsOf(metadata: Metadata, only?: string): Views {
   const networks = new Map(metadata.networks.map((n) => [n.name, n]));
   const domains = new Map(metadata.domains.map((d) => [d.name, d]));
   const attached = metadata.attachments.filter((a) => a.state === 'attached');
@@ -47,7 +48,8 @@ export function viewsOf(metadata: Metadata): Views {
     if (!found) cache.set(key, (found = translationsFor(metadata.mappings, of, viewer)));
     return found;
   };
-  const views = attached.flatMap((attachment): View[] => {
+  const viewers = only === undefined ? attached : attached.filter((a) => a.network === only);
+  const views = viewers.flatMap((attachment): View[] => {
     const [network, domain] = [networks.get(attachment.network), domains.get(attachment.domain)];
     if (!network || !domain) return [];
     const own = network.prefixes.map(prefixOf);
@@ -62,19 +64,20 @@ export function viewsOf(metadata: Metadata): Views {
         if (!own.some((o) => overlap(o, prefix))) ways.set(prefix, { to: other, translation: null });
       for (const translation of seen) ways.set(translation.as, { to: other, translation });
     }
-    const near = new Set([network.name, ...others.map((a) => a.network)]);
-    for (const group of metadata.groups.filter((g) => g.domain === domain.name)) {
-      const members = group.members.flatMap((m): Member[] => {
-        const to = near.has(m.network) ? networks.get(m.network) : undefined;
-        return to ? [{ to, address: prefixOf(m.address) }] : [];
-      });
-      ways.set(prefixOf(group.address), { to: null, translation: null, members });
-    }
     for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
       // What a network has itself is never elsewhere, and what is not attached gets nothing.
       if (to === network.name || own.some((o) => overlap(o, prefixOf(prefix))?.length === prefixOf(prefix).length)) continue;
       const target = attached.some((a) => a.network === to) ? (networks.get(to ?? '') ?? null) : null;
       ways.set(prefixOf(prefix), { to: target, translation: null });
+    }
+    const near = new Set([network.name, ...others.map((a) => a.network)]);
+    for (const group of metadata.groups.filter((g) => g.domain === domain.name)) {
+      const members = group.members.flatMap((m): Member[] => {
+        const to = near.has(m.network) ? networks.get(m.network) : undefined;
+        const address = prefixOf(m.address);
+        return to?.prefixes.some((p) => contains(prefixOf(p), address)) ? [{ to, address }] : [];
+      });
+      ways.set(prefixOf(group.address), { to: null, translation: null, members });
     }
     return [{ network, domain, own, ways }];
   });

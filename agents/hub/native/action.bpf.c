@@ -337,7 +337,9 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 		/* Signed: the loader's clock is finer than the one that is read here. */
 		__s64 made = (__s64)(now - a->made_ns), used = (__s64)(now - a->used_ns);
 		int isFor = returned || !(a->does & ASK);
-		if (isFor && least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
+		/* Its copies may have been forgotten before it. */
+		int isWhole = !(a->does & REPLICATE) || bpf_map_lookup_elem(&groups, &f) != NULL;
+		if (isFor && isWhole && least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
 			/* A line of memory that is written for every packet is one that processors fight for. */
 			if (used > TOUCH_NS) a->used_ns = now;
 			if (!returned) tally(network, TALLY_hits, 1);

@@ -3,7 +3,7 @@
 
 enum {
 	/* Networks of a hub are numbered from 1; domains from 0. */
-	MAX_NETWORKS = 1024, MAX_DOMAINS = 256, MAX_BRANCHES = 1024, MAX_PEERS = 256, MAX_REPLICAS = 32, MAX_GROUPS = 1024,
+	MAX_NETWORKS = 1024, MAX_DOMAINS = 256, MAX_BRANCHES = 1024, MAX_PEERS = 256, MAX_REPLICAS = 32, MAX_GROUPS = 4096,
 	/* Flows that are remembered when the loader is told nothing else. */
 	DEFAULT_ACTIONS = 1 << 17
 };

@@ -437,17 +437,28 @@ static int put_action(char **w)
 	return install(&f, ops, (size_t)length);
 }
 
-/* `ain` 0: all. Addresses of branches begin with "hu" and the number of their AIN (model.ts). */
+/* Does the flow's action hand a packet, or a copy, to a branch of this AIN? Addresses of branches begin with "hu" and its number (model.ts). */
+static int hands_to(const struct flow *f, unsigned char ain)
+{
+	const unsigned char branch[4] = { 0x02, 0x68, 0x75, ain };
+	struct action a;
+	struct group g;
+	if (bpf_map_lookup_elem(map("actions"), f, &a) < 0) return 0;
+	if (!memcmp(a.output.to, branch, sizeof branch)) return 1;
+	if (!a.replicas || bpf_map_lookup_elem(map("groups"), f, &g) < 0) return 0;
+	for (int i = 0; i < a.replicas && i < MAX_REPLICAS; i++) if (!memcmp(g.copies[i].output.to, branch, sizeof branch)) return 1;
+	return 0;
+}
+
+/* Actions that hand packets to an AIN. 0: all. */
 static int forget(unsigned int ain)
 {
-	const unsigned char branch[4] = { 0x02, 0x68, 0x75, (unsigned char)ain };
 	struct flow key, next;
-	struct action a;
 	int fd = map("actions"), more = bpf_map_get_next_key(fd, NULL, &next) == 0;
 	while (more) {
 		key = next;
 		more = bpf_map_get_next_key(fd, &key, &next) == 0;
-		if (ain && (bpf_map_lookup_elem(fd, &key, &a) < 0 || memcmp(a.output.to, branch, sizeof branch))) continue;
+		if (ain && !hands_to(&key, (unsigned char)ain)) continue;
 		bpf_map_delete_elem(fd, &key);
 	}
 	return 0;

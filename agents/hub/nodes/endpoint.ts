@@ -1,18 +1,23 @@
 /** The hub's DNS endpoint (R1 section 3, mode B): Unbound, which asks the name server that a name belongs to, and has managed records. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
 import { startDaemon, type Daemon } from '../../lib/daemon.ts';
 import { formatAddress, formatPrefix, parseAddress } from '../../lib/prefix.ts';
-import type { AgentConfig } from '../config.ts';
+import type { Zone } from '../config.ts';
 import { standIn, type Views } from '../decision/view.ts';
 import type { ManagedRecord, Metadata } from '../model.ts';
 import { TTL_SECONDS } from '../names/answers.ts';
 import { dig } from './dig.ts';
 
-const START_MS = 20_000;
+/** Less than the control plane waits for a node to follow. */
+const START_MS = 10_000;
 
-type Endpoint = NonNullable<AgentConfig['endpoint']>;
+interface Endpoint {
+  readonly address: string;
+  readonly zones: readonly Zone[];
+}
 
 /**
  * unbound.conf of what the endpoint's own network sees; other names are refused, so that a host that has another server asks
@@ -61,13 +66,16 @@ export function configurationOf(
 }
 
 export class DnsEndpoint {
+  readonly #workDir: string;
   readonly #dir: string;
+  readonly #turns = new SerialQueue();
   readonly #endpoint: Endpoint;
   readonly #network: string;
   #daemon: Daemon | null = null;
   #seen = '';
 
   constructor(workDir: string, endpoint: Endpoint, network: string) {
+    this.#workDir = workDir;
     this.#dir = join(workDir, 'unbound');
     this.#endpoint = endpoint;
     this.#network = network;
@@ -76,7 +84,11 @@ export class DnsEndpoint {
   }
 
   /** With a new process wherever it sees other addresses than before: nothing that it remembers, or waits for, is of the old ones. */
-  async follow(views: Views, { records }: Metadata): Promise<void> {
+  follow(views: Views, metadata: Metadata): Promise<void> {
+    return this.#turns.run(() => this.#follow(views, metadata));
+  }
+
+  async #follow(views: Views, { records }: Metadata): Promise<void> {
     const view = views.byName.get(this.#network);
     const text = configurationOf(this.#endpoint, this.#network, views, records, this.#dir);
     const ways = [...(view?.ways ?? [])].map(({ prefix, value: { to, translation } }) => [
@@ -87,17 +99,17 @@ export class DnsEndpoint {
     const seen = JSON.stringify([text, ways]);
     if (seen === this.#seen) return;
     await this.#daemon?.stop();
-    this.#daemon = null;
-    this.#seen = seen;
+    [this.#daemon, this.#seen] = [null, ''];
     const file = join(this.#dir, 'unbound.conf');
     writeFileSync(file, text);
-    this.#daemon = await startDaemon(this.#dir, 'unbound', ['-d', '-c', file]);
+    this.#daemon = await startDaemon(this.#workDir, 'unbound', ['-d', '-c', file]);
     const question = { name: '.', type: 'SOA', server: this.#endpoint.address, dnssec: false };
     const answers = async (): Promise<boolean> => (await dig(question)).status !== 'none';
     if (!(await until(answers, { withinMs: START_MS }))) throw new Error('unbound does not answer');
+    this.#seen = seen;
   }
 
-  async stop(): Promise<void> {
-    await this.#daemon?.stop();
+  stop(): Promise<void> {
+    return this.#turns.run(async () => this.#daemon?.stop());
   }
 }

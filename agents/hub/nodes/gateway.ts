@@ -1,4 +1,5 @@
 /** Gateway of an isolated network, with its client VNI: routes that the hub propagates lead to the network's branches (R1-26). */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
@@ -16,6 +17,7 @@ import type { ControlFunctions } from '../protocol.ts';
 import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
 import { routesOf, watchRoutes } from './routes.ts';
+import { keepOff, startFilter, tunnelOnly } from './filter.ts';
 import { gatewayBird, startSiteTunnel } from './site.ts';
 
 /** Where a branch is reached from its network's gateway: nobody else knows the address, and nothing answers for it. */
@@ -25,6 +27,8 @@ const branchAddress = (ain: Ain): string => `169.254.75.${ain.number}`;
 const PROTOCOL = '75';
 /** A session of BGP through a tunnel, when the agents start. */
 const SITE_MS = 60_000;
+/** From one announcement that the hub is told of to the next. */
+const HOLD_MS = 500;
 
 export async function startGateway({ config, secret, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, device, networks, ains } = config;
@@ -34,6 +38,8 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   network.forwardAsymmetrically([device!]);
   // A flow stays with one AIN; flows are spread over all of the shard (R1-10, R1-17).
   network.setSysctls({ 'net.ipv4.fib_multipath_hash_policy': 1 });
+  const nodes = config.nodes.filter((n) => n.role !== 'host' && n.role !== 'router').map((n) => n.address);
+  const filter = await startFilter([keepOff(device!, nodes), ...(config.site ? [tunnelOnly(config.site, 'gateway')] : [])]);
   for (const ain of shard)
     await run('ip', [
       'neigh',
@@ -57,28 +63,35 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   // Its ICMP errors come from an address of the network: others are not let through.
   const source = config.source === null ? '' : `src ${config.source} `;
   let routes: readonly string[] = [];
-  /** From what the kernel has: a predecessor may have left routes, and a device that was down has lost them. */
+  /** What was followed last; '': the kernel may have lost it. */
+  let followed = '';
+  /** From what the kernel has: a predecessor may have left routes. */
   const follow = async (wanted: readonly string[], cells: readonly string[], lost: readonly string[]): Promise<void> => {
     const hops = hopsOf(cells, lost);
+    const now = JSON.stringify([wanted, hops]);
+    if (now === followed) return;
     const lines = [
       ...(await installed()).filter((r) => !wanted.includes(r)).map((r) => `route delete ${r} proto ${PROTOCOL}`),
       ...wanted.map((r) => `route replace ${r} proto ${PROTOCOL} ${source}${hops}`),
     ];
     if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
-    routes = wanted;
+    [routes, followed] = [wanted, now];
   };
-  for (const address of new Set([config.endpoint?.address, config.site?.address]))
-    if (address !== undefined) await network.addAddress(address);
-  const endpoint = config.endpoint && new DnsEndpoint(workDir, config.endpoint, own.name);
+  for (const address of new Set([config.endpoint, config.site?.address ?? null])) if (address !== null) await network.addAddress(address);
+  const endpoint = config.endpoint === null ? null : new DnsEndpoint(workDir, { address: config.endpoint, zones: config.zones }, own.name);
   const site = config.site && (await joinSite(workDir, secret, self.address, config.site));
   const apply = async (metadata: Metadata): Promise<void> => {
-    const views = viewsOf(metadata);
+    const views = viewsOf(metadata, endpoint ? undefined : own.name);
     const view = views.byName.get(own.name);
     const reached = view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [];
     await follow(reached, view?.domain.cells ?? [], metadata.lost);
     await endpoint?.follow(views, metadata);
   };
-  const follower = new Follower(config, secret, apply, (control) => site?.tell(control));
+  const follower = new Follower(config, secret, apply, (control) => {
+    // A device that was down has lost its routes, and its connection.
+    followed = '';
+    site?.tell(control);
+  });
   return {
     ready: async () => site?.ready(),
     request: async (operation) =>
@@ -89,6 +102,7 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
       await endpoint?.stop();
       await site?.stop();
       await follow([], [], []).catch(() => undefined);
+      await filter.stop();
       await network.stop();
     },
   };
@@ -113,6 +127,8 @@ async function joinSite(workDir: string, secret: string, address: string, site: 
     if (control === null || isDeepStrictEqual(found, told)) return;
     told = found;
     await control.learned(found);
+    // A router that changes its mind all the time does not keep the hub busy.
+    await sleep(HOLD_MS);
   };
   const changed = (): void =>
     void turns.run(look).catch((error: unknown) => {

@@ -2,10 +2,12 @@
 import { Resolver } from 'node:dns/promises';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { run } from '../../lib/run.ts';
+import { CommandError, run } from '../../lib/run.ts';
 import type { DigAnswer } from './dig.ts';
 
 const TRY_MS = 1000;
+/** Of getent: no such key. */
+const NOT_FOUND = 2;
 
 /** What c-ares calls them, and DNS does. */
 const STATUS: Readonly<Record<string, string>> = {
@@ -29,7 +31,7 @@ export class HostResolver {
     return this.#servers;
   }
 
-  /** The first one first; others are asked where one before them gives no answer, or refuses. */
+  /** The first one first; others are asked where one before them gives no answer (of getent also: where it refuses). */
   use(servers: readonly string[]): void {
     this.#servers = servers;
     mkdirSync(dirname(this.#file), { recursive: true });
@@ -39,7 +41,10 @@ export class HostResolver {
   /** The file is seen as /etc/resolv.conf by this command alone: hosts of a lab share the machine's. */
   async getent(name: string): Promise<DigAnswer> {
     const script = 'mount --bind "$1" /etc/resolv.conf && exec getent ahostsv4 "$2"';
-    const text = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', this.#file, name]).catch(() => '');
+    const text = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', this.#file, name]).catch((error: unknown) => {
+      if (error instanceof CommandError && error.code === NOT_FOUND) return '';
+      throw error;
+    });
     return readGetent(text);
   }
 

@@ -7,6 +7,7 @@ import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { checkedPrefix, refuse, ROUTER_OPERATIONS } from '../operations.ts';
+import { startFilter, tunnelOnly } from './filter.ts';
 import { routesOf } from './routes.ts';
 import { routerBird, startSiteTunnel } from './site.ts';
 
@@ -15,6 +16,7 @@ export async function startRouter({ config, secret, workDir }: AgentSetup<AgentC
   const site = config.site!;
   const network = new HostNetwork();
   network.forwardAsymmetrically([]);
+  const filter = await startFilter([tunnelOnly(site, 'router')]);
   const tunnel = await startSiteTunnel(workDir, secret, site, 'router');
   const bird = await startBird(workDir, routerBird(site, self.address, site.prefixes));
   const operations: Readonly<Record<string, (params: unknown) => Promise<object>>> = {
@@ -37,6 +39,7 @@ export async function startRouter({ config, secret, workDir }: AgentSetup<AgentC
     stop: async () => {
       await bird.stop();
       await tunnel?.stop();
+      await filter.stop();
       await network.stop();
     },
   };
