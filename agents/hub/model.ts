@@ -80,7 +80,7 @@ export type Group = Described<typeof group>;
 export const MOST_MEMBERS = 32;
 
 /** A record of the managed DNS service. An address is one of the network's own. */
-const record = Type.Object({ network: Type.String(), name: Type.String(), type: Type.Enum(['A', 'AAAA', 'CNAME']), value: Type.String() });
+const record = Type.Object({ network: Type.String(), name: Type.String(), type: Type.Enum(['A', 'AAAA']), value: Type.String() });
 export type ManagedRecord = Described<typeof record>;
 
 export const metadata = Type.Object({

@@ -15,12 +15,7 @@ const route = closed({ domain: opt(domain), prefix, to: opt(text('Isolated netwo
 const LABEL = '[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
 const DOMAIN_NAME = `^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`;
 const domainName = pattern(DOMAIN_NAME, 'a domain name', 'Without a dot at its end.');
-export const isDomainName = (text: string): boolean => new RegExp(DOMAIN_NAME).test(text);
-const managed = closed({
-  name: domainName,
-  type: Type.Enum(['A', 'AAAA', 'CNAME']),
-  value: text('An address of the network, or a domain name.'),
-});
+const managed = closed({ name: domainName, type: Type.Enum(['A', 'AAAA']), value: text('An address of the network.') });
 
 /** `stop`: no more. */
 const listing = closed({ networks: Type.Array(network, { minItems: 1 }), stop: opt(Type.Boolean()) });

@@ -2,7 +2,7 @@
 import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
 import type { ManagedRecord, Metadata } from '../model.ts';
 import type { Zone } from '../config.ts';
-import { isDomainName, refuse } from '../operations.ts';
+import { refuse } from '../operations.ts';
 import { networkOf, type Edit, type Params } from './edit.ts';
 
 /** What was listed, with what is added, or without it. */
@@ -35,10 +35,6 @@ export function manage(
 ): Edit<{ records: number }> {
   const { name, prefixes } = networkOf(metadata, network);
   for (const { type, value } of add) {
-    if (type === 'CNAME') {
-      if (!isDomainName(value)) refuse('InvalidRequest', `"${value}" is no domain name`);
-      continue;
-    }
     const address = parseAddress(value);
     if (address?.family !== (type === 'A' ? 4 : 6)) refuse('InvalidRequest', `"${value}" is no address of type ${type}`);
     else if (!prefixes.some((p) => contains(prefixOf(p), address))) refuse('InvalidRequest', `${value} is no address of ${name}`);
@@ -48,12 +44,7 @@ export function manage(
   for (const missing of gone)
     if (!metadata.records.some((r) => r.network === name && r.name === missing))
       refuse('UnknownRecord', `${name} has no record "${missing}"`);
-  const added = add.map(({ type, value, ...r }): ManagedRecord => ({
-    network: name,
-    name: canonical(r.name),
-    type,
-    value: type === 'CNAME' ? canonical(value) : value,
-  }));
+  const added = add.map((r): ManagedRecord => ({ ...r, network: name, name: canonical(r.name) }));
   for (const { name: wanted } of added) {
     const zone = zones.find((z) => z.network !== name && (wanted === z.zone || wanted.endsWith(`.${z.zone}`)));
     if (zone) refuse('AlreadyExists', `"${wanted}" is in ${zone.zone}, a zone of ${zone.network}`);

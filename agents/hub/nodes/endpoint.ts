@@ -54,10 +54,7 @@ export function configurationOf(
     'local-zone: "." refuse',
     ...reached.map(({ zone }) => `local-zone: "${zone}." transparent`),
     ...[...new Set(held.map((r) => r.name))].map((name) => `local-zone: "${name}." static`),
-    ...held.map(({ network, name, type, value }) => {
-      const data = type === 'CNAME' ? `${value}.` : seen(network, value);
-      return `local-data: "${name}. ${TTL_SECONDS} ${type} ${data}"`;
-    }),
+    ...held.map(({ network, name, type, value }) => `local-data: "${name}. ${TTL_SECONDS} ${type} ${seen(network, value)}"`),
   ];
   const forwarded = reached.map(
     ({ zone, network, server: at }) => `forward-zone:\n  name: "${zone}."\n  forward-addr: ${seen(network, at)}\n`,
