@@ -9,3 +9,17 @@ export function validated<S extends TSchema>(schema: S, params: unknown): Static
   if (problem !== null) throw new Refusal('InvalidRequest', problem);
   return params as Static<S>;
 }
+
+/** Its name, or a refusal: UnknownOperation. */
+export function known<O extends object>(operations: O, operation: string): keyof O & string {
+  if (!Object.hasOwn(operations, operation)) throw new Refusal('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`);
+  return operation as keyof O & string;
+}
+
+/** Operations by their names. */
+export type Operations = Readonly<Record<string, (params: unknown) => unknown>>;
+
+/** The answer of one of them, or a refusal: UnknownOperation, with those that there are. */
+export async function perform(operations: Operations, name: string, params: unknown): Promise<unknown> {
+  return operations[known(operations, name)]!(params);
+}

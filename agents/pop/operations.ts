@@ -1,7 +1,6 @@
 /** What nodes of the PoP system may be asked for, by role: parameters, and how they are checked. */
 import { Type, type TSchema } from 'typebox';
 import { closed, duration, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
-import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
 
 const policy = closed({
@@ -55,9 +54,3 @@ export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>
   server: SERVER_OPERATIONS,
   client: CLIENT_OPERATIONS,
 };
-
-/** Its name, or a refusal: UnknownOperation. */
-export function known<O extends object>(operations: O, operation: string): keyof O & string {
-  if (!Object.hasOwn(operations, operation)) throw new Refusal('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`);
-  return operation as keyof O & string;
-}

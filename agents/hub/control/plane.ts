@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
 import { listen, type Peer } from '../../lib/channel.ts';
-import { validated } from '../../lib/params.ts';
+import { known, validated } from '../../lib/params.ts';
 import { fatal, log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { CONTROL_PORT, type AgentConfig, type NodeInfo } from '../config.ts';
@@ -36,6 +36,8 @@ const servingCells = ({ domains }: Metadata): Set<string> => new Set(domains.fla
 export class ControlPlane {
   readonly #config: AgentConfig;
   readonly #store: HubStore;
+  /** By node; gateways are in none. */
+  readonly #cells: ReadonlyMap<string, string>;
   readonly #followers = new Map<string, Peer<FollowerFunctions>>();
   readonly #turns = new SerialQueue();
   readonly #counters = { requests: 0, refused: 0, versions: 0 };
@@ -47,6 +49,7 @@ export class ControlPlane {
   constructor(config: AgentConfig, store: HubStore) {
     this.#config = config;
     this.#store = store;
+    this.#cells = new Map([...config.ains, ...config.dmns].map((n) => [n.name, n.cell]));
     this.#setup = store.metadata.setup;
   }
 
@@ -125,8 +128,7 @@ export class ControlPlane {
   async request(name: string, params: unknown, setup?: number): Promise<unknown> {
     this.#counters.requests += 1;
     try {
-      if (!Object.hasOwn(CONTROL_OPERATIONS, name)) refuse('UnknownOperation', `operations: ${Object.keys(CONTROL_OPERATIONS).join(', ')}`);
-      const operation = name as Operation;
+      const operation = known(CONTROL_OPERATIONS, name);
       const valid = validated(CONTROL_OPERATIONS[operation], params);
       const answer = await this.#turns.run(() => {
         this.#setup = setup ?? this.#setup;
@@ -237,8 +239,7 @@ export class ControlPlane {
 
   /** A cell that serves no domain keeps nothing of any. */
   #told(node: string, metadata: Metadata, leaving: ReadonlySet<string> = new Set()): Metadata {
-    const { ains, dmns } = this.#config;
-    const cell = [...ains, ...dmns].find((n) => n.name === node)?.cell;
+    const cell = this.#cells.get(node);
     const serves = cell === undefined || leaving.has(cell) || servingCells(metadata).has(cell);
     return serves ? metadata : { ...EMPTY, version: metadata.version, lost: metadata.lost };
   }

@@ -1,13 +1,13 @@
 /** Action implementation node: its packets are native/ain.c's; this tells it what networks there are, and who decides. */
 import { join } from 'node:path';
 import { CommandHelper } from '../../lib/commandhelper.ts';
-import { validated } from '../../lib/params.ts';
+import { perform, validated, type Operations } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { AIN_PORT, DMN_PORT, dataKey } from '../decision/wire.ts';
 import { branchMac, UNATTACHED, type Metadata } from '../model.ts';
-import { AIN_OPERATIONS, refuse } from '../operations.ts';
+import { AIN_OPERATIONS } from '../operations.ts';
 import { Follower } from './follower.ts';
 
 /** native/ain.c, by its lines. `actions`: so many are remembered. */
@@ -51,17 +51,14 @@ export async function startAin({ config, secret, nativeDir }: AgentSetup<AgentCo
     Object.fromEntries(
       await Promise.all(config.networks.map(async ({ name, number }) => [name, await path.counts('tally', number)] as const)),
     );
-  const operations: Readonly<Record<string, (params: unknown) => unknown>> = {
+  const operations: Operations = {
     Flush: () => path.ask('flush'),
     GetMetrics: metrics,
     IgnoreControl: (params) => follower.ignore(validated(AIN_OPERATIONS.IgnoreControl, params).on),
   };
   return {
     counters: () => ({ ...last, version: follower.version }),
-    request: async (operation, params) =>
-      Object.hasOwn(operations, operation)
-        ? operations[operation]!(params)
-        : refuse('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`),
+    request: (operation, params) => perform(operations, operation, params),
     stop: async () => {
       clearInterval(timer);
       follower.stop();

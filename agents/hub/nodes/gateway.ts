@@ -5,6 +5,7 @@ import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
 import { startBird } from '../../lib/bird.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
+import { perform } from '../../lib/params.ts';
 import { formatPrefix } from '../../lib/prefix.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
@@ -12,7 +13,6 @@ import { run } from '../../lib/run.ts';
 import type { AgentConfig, Site } from '../config.ts';
 import { viewsOf } from '../decision/view.ts';
 import { branchMac, type Ain, type Metadata } from '../model.ts';
-import { refuse } from '../operations.ts';
 import type { ControlFunctions } from '../protocol.ts';
 import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
@@ -94,8 +94,7 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   });
   return {
     ready: async () => site?.ready(),
-    request: async (operation) =>
-      operation === 'GetRoutes' ? { routes: await installed() } : refuse('UnknownOperation', 'operations: GetRoutes'),
+    request: (operation, params) => perform({ GetRoutes: async () => ({ routes: await installed() }) }, operation, params),
     counters: () => ({ routes: routes.length, version: follower.version }),
     stop: async () => {
       follower.stop();

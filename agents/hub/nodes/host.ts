@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static } from 'typebox';
 import { parseDurationUs } from '../../../src/core/units.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
-import { validated } from '../../lib/params.ts';
+import { perform, validated, type Operations } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { BEACON_PORT, type AgentConfig } from '../config.ts';
@@ -180,17 +180,10 @@ export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): P
     };
   };
 
-  const operations: Readonly<Record<string, (params: unknown) => Promise<object>>> = {
-    Probe: probe,
-    Resolve: resolve,
-    SetIsolatedNetworkDNSServer: useServers,
-  };
+  const operations: Operations = { Probe: probe, Resolve: resolve, SetIsolatedNetworkDNSServer: useServers };
   return {
     counters: () => own.counters,
-    request: async (operation, params) =>
-      Object.hasOwn(operations, operation)
-        ? operations[operation]!(params)
-        : refuse('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`),
+    request: (operation, params) => perform(operations, operation, params),
     stop: async () => {
       stopped = true;
       own.stop();

@@ -1,7 +1,7 @@
 /** Router of an on-premises network: it announces what the network has to the hub, and learns what the hub reaches. */
 import { startBird } from '../../lib/bird.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
-import { validated } from '../../lib/params.ts';
+import { perform, validated, type Operations } from '../../lib/params.ts';
 import { isSame, prefixOf } from '../../lib/prefix.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
@@ -19,7 +19,7 @@ export async function startRouter({ config, secret, workDir }: AgentSetup<AgentC
   const filter = await startFilter([tunnelOnly(site, 'router')]);
   const tunnel = await startSiteTunnel(workDir, secret, site, 'router');
   const bird = await startBird(workDir, routerBird(site, self.address, site.prefixes));
-  const operations: Readonly<Record<string, (params: unknown) => Promise<object>>> = {
+  const operations: Operations = {
     AnnounceRoutes: async (params) => {
       const { prefixes } = validated(ROUTER_OPERATIONS.AnnounceRoutes, params);
       for (const prefix of prefixes.map(checkedPrefix))
@@ -32,10 +32,7 @@ export async function startRouter({ config, secret, workDir }: AgentSetup<AgentC
   };
   return {
     counters: () => ({}),
-    request: async (operation, params) =>
-      Object.hasOwn(operations, operation)
-        ? operations[operation]!(params)
-        : refuse('UnknownOperation', `operations: ${Object.keys(operations).join(', ')}`),
+    request: (operation, params) => perform(operations, operation, params),
     stop: async () => {
       await bird.stop();
       await tunnel?.stop();

@@ -4,8 +4,8 @@ import { connect, type Peer } from '../../lib/channel.ts';
 import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig, PolicyRequest } from '../config.ts';
-import { validated } from '../../lib/params.ts';
-import { CONTROLLER_OPERATIONS, known } from '../operations.ts';
+import { known, validated } from '../../lib/params.ts';
+import { CONTROLLER_OPERATIONS } from '../operations.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import {
   MANAGER_PORT,

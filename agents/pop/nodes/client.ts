@@ -7,8 +7,8 @@ import { log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentConfig } from '../config.ts';
 import type { ConnectionRow, Fate } from '../logs.ts';
-import { validated } from '../../lib/params.ts';
-import { CLIENT_OPERATIONS, known } from '../operations.ts';
+import { known, validated } from '../../lib/params.ts';
+import { CLIENT_OPERATIONS } from '../operations.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 
 const LOG_MS = 250;

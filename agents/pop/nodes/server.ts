@@ -2,11 +2,12 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { connect, type Peer } from '../../lib/channel.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
+import { known } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { LONGEST_BYTES, type AgentConfig } from '../config.ts';
 import { MANAGER_PORT, type ManagerUnitFunctions, type ServerFeedback, type UnitFunctions } from '../protocol.ts';
 import { childrenOf } from '../../lib/daemon.ts';
-import { known, SERVER_OPERATIONS } from '../operations.ts';
+import { SERVER_OPERATIONS } from '../operations.ts';
 import { Forwarder } from './forwarder.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { startNginx, type Access } from './nginx.ts';
