@@ -504,7 +504,7 @@ test('R1-45 both ends of a tunnel: the other’s key, a network’s own sources 
     network: 'V',
     number: 3,
     isVpn: true,
-    prefixes: ['192.168.1.0/24', '2001:db8::/64'],
+    prefixes: ['192.168.1.0/24'],
     gateway: { name: 'gv', device: 'wan', address: '198.51.100.1' },
     router: { name: 'rv', device: 'wan', address: '198.51.100.11' },
     address: '192.168.1.253',

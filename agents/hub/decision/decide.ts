@@ -60,11 +60,11 @@ function outputTo(at: Ain, to: Network, by: Ain | undefined): Output | undefined
 
 /** One copy after the other; the last one is the packet itself, which the one before has left with its own addresses. */
 function replicated(copies: readonly (Output & Pick<Copy, 'source' | 'destination'>)[]): Op[] {
-  const [last, ...others] = [...copies].reverse();
+  const last = copies.at(-1);
   if (!last) return [];
   const { source, destination, ...output } = last;
   return [
-    ...others.reverse().map((copy): Op => ({ op: 'replica', ...copy })),
+    ...copies.slice(0, -1).map((copy): Op => ({ op: 'replica', ...copy })),
     { op: 'source', address: source },
     { op: 'destination', address: destination },
     { op: 'output', ...output },

@@ -437,7 +437,7 @@ static int put_action(char **w)
 	return install(&f, ops, (size_t)length);
 }
 
-/* Does the flow's action hand a packet, or a copy, to a branch of this AIN? Addresses of branches begin with "hu" and its number (model.ts). */
+/* Does the flow's action hand a packet, or a copy, to a branch of this AIN? A branch's address begins with "hu" and its number (model.ts). */
 static int hands_to(const struct flow *f, unsigned char ain)
 {
 	const unsigned char branch[4] = { 0x02, 0x68, 0x75, ain };

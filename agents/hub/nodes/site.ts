@@ -27,16 +27,10 @@ export async function startSiteTunnel(workDir: string, secret: string, site: Sit
       publicKey: keysOf(OTHER[end]).publicKey,
       endpoint: site[OTHER[end]].address,
       // What a network may send; of the hub, everything.
-      allowed: end === 'gateway' ? [`${TUNNEL.router}/32`, ...site.prefixes.filter(isIpv4)] : ['0.0.0.0/0'],
+      allowed: end === 'gateway' ? [`${TUNNEL.router}/32`, ...site.prefixes] : ['0.0.0.0/0'],
     },
   });
 }
-
-const isIpv4 = (prefix: string): boolean => !prefix.includes(':');
-const among = (prefixes: readonly string[]): string => {
-  const own = prefixes.filter(isIpv4);
-  return own.length === 0 ? 'none' : `where net ~ [ ${own.join(', ')} ]`;
-};
 
 /**
  * The gateway's: what the hub has routes to goes to the router; of what that announces it takes the network's own. `protocol`: of the
@@ -49,7 +43,7 @@ ${bgpSession({
   address: neighbourOf(site, 'gateway'),
   as: HUB_AS + site.number,
   localAs: HUB_AS,
-  imports: among(site.prefixes),
+  imports: `where net ~ [ ${site.prefixes.join(', ')} ]`,
   exports: 'where source = RTS_INHERIT',
 })}
 `;
@@ -59,10 +53,7 @@ export const routerBird = (site: Site, routerId: string, announced: readonly str
   `${birdHead(routerId)}protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }
 protocol static own {
   ipv4;
-${announced
-  .filter(isIpv4)
-  .map((prefix) => `  route ${prefix} blackhole;\n`)
-  .join('')}}
+${announced.map((prefix) => `  route ${prefix} blackhole;\n`).join('')}}
 ${bgpSession({
   name: 'hub',
   address: neighbourOf(site, 'router'),

@@ -230,14 +230,10 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
     }
     case 'crossings': {
       const cellOf = cellOfAddress(evidence);
-      const isBetween = ({ from, to }: SeenFrame): boolean => {
-        const [one, other] = [cellOf(from), cellOf(to)];
-        return one !== undefined && other !== undefined && one !== other;
-      };
       const ofCells = all.filter(({ from, to }) => cellOf(from) !== undefined && cellOf(to) !== undefined);
       return ofCells.length === 0
         ? missing('no packet between nodes of cells was captured')
-        : exact(ofCells.filter(isBetween).length, `of ${ofCells.length}`);
+        : exact(ofCells.filter(({ from, to }) => cellOf(from) !== cellOf(to)).length, `of ${ofCells.length}`);
     }
     case 'misdirected': {
       const changes = routesTo(evidence, phase, target.destination ?? '');

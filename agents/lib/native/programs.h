@@ -43,8 +43,10 @@ static int map(const char *name)
 	return bpf_object__find_map_fd_by_name(object, name);
 }
 
-/* `name` tells programs of the same kind that are in the kernel already. */
-/* `sized`: a map that has room for `entries`; NULL: all are as they were written. */
+/*
+ * `name` tells programs of the same kind that are in the kernel already. `sized`: a map that has room for `entries`; NULL: all are as
+ * they were written.
+ */
 static int load_programs(const char *name, const char *sized, unsigned int entries)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name);
