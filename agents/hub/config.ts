@@ -44,6 +44,33 @@ export const hubSchema = closed({
           address: ipv4('An address of the network for its gateway, whose ICMP errors come from it.'),
         }),
       ),
+      vni: opt(
+        closed({
+          address: ipv4('Its address in the network, which is the gateway of hosts.'),
+          standby: oneOrMany(
+            names('Nodes beside `gateway` that the client VNI may move to; all are on the network of the hub, and on that of the hosts.'),
+          ),
+        }),
+      ),
+      security: opt(
+        Type.Array(
+          closed({
+            protocol: Type.Enum(['tcp', 'udp', 'icmp']),
+            ports: opt(Type.Array(Type.Integer({ minimum: 1, maximum: 65_535 }), { minItems: 1 })),
+          }),
+          {
+            description: 'What others may begin to send to the network (default: everything); answers to what it has sent come in always.',
+          },
+        ),
+      ),
+      link: opt(
+        closed({
+          hub: name('The hub that this end of a link is in.'),
+          to: name(
+            'The network that is its other end, in another hub: their gateways have a link, whose addresses are `prefixes` of both.',
+          ),
+        }),
+      ),
       account: opt(text('Whose it is (default: the owner of the hub): others attach with the owner’s approval.')),
       shard: opt(oneOrMany(names('AINs that have a branch for it (default: chosen by shuffle sharding).'))),
     }),
@@ -51,6 +78,14 @@ export const hubSchema = closed({
   ),
   'shard-size': opt(positive('K: AINs of each network (default 2, or all if there are fewer).')),
   'shard-overlap': opt(Type.Integer({ minimum: 0, description: 'L: AINs that two networks share at most (default 1).' })),
+  scale: opt(
+    closed({
+      fewest: positive('AINs of each cell that serve at least: the first ones of the file. Others wait.'),
+      load: positive('Packets a second of an AIN, on average over its cell, beyond which more of them serve.'),
+      'ains-per-dmn': opt(positive('DMNs of a cell serve in this ratio (default: all of them).')),
+      calm: opt(duration('After so long that fewer could carry the load with a quarter to spare, one fewer serves (default 2s).')),
+    }),
+  ),
   actions: opt(
     Type.Integer({
       minimum: 16,
@@ -118,6 +153,36 @@ export interface Site {
   readonly address: string;
 }
 
+/** A cell in one of the sizes that it may have. */
+export interface CellSize {
+  readonly cell: string;
+  /** Nodes of the cell that serve, and those that wait. */
+  readonly ains: readonly string[];
+  readonly standby: readonly string[];
+  /** By network, AINs of the cell with its branches. */
+  readonly shards: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Node counts by load (R1-23). `sizes` of each cell: the smallest first. */
+export interface Scale {
+  readonly load: number;
+  readonly calmMs: number;
+  readonly sizes: readonly CellSize[];
+}
+
+/** Where a client VNI is while it is at this node: on the device of the network of its hosts, with an address there. */
+export interface VniPlace {
+  readonly mac: string;
+  readonly lan: string;
+  /** "10.1.0.254/24" */
+  readonly address: string;
+}
+
+export interface SecurityRule {
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly ports?: readonly number[];
+}
+
 export interface AgentConfig {
   readonly self: NodeInfo;
   readonly nodes: readonly NodeInfo[];
@@ -136,9 +201,19 @@ export interface AgentConfig {
   readonly source: string | null;
   /** Of a gateway or a router of an on-premises network. */
   readonly site: Site | null;
+  /** Of a gateway whose client VNI may move, or may come. */
+  readonly vni: VniPlace | null;
+  /** Of a gateway: what others may begin to send to its network; null: everything. */
+  readonly security: readonly SecurityRule[] | null;
+  /** Of a gateway that is one end of a link between hubs: its device on it, and the other one's address there. */
+  readonly link: { readonly device: string; readonly neighbour: string } | null;
   readonly zones: readonly Zone[];
   /** Of the gateway that is the hub's DNS endpoint: where it answers. */
   readonly endpoint: string | null;
+  /** Nodes that do not serve at the beginning. */
+  readonly standby: readonly string[];
+  /** null: all nodes serve. */
+  readonly scale: Scale | null;
   readonly actions: number;
   readonly idleMs: number;
   readonly verifyMs: number;

@@ -10,11 +10,15 @@ const network = Type.Object({
   name: Type.String(),
   /** From 1: what AINs know it by. */
   number: Type.Integer({ minimum: 1, maximum: 1023 }),
-  kind: Type.Enum(['ivn', 'vpn', 'direct']),
-  /** Addresses of its resources. */
+  kind: Type.Enum(['ivn', 'vpn', 'direct', 'link']),
+  /** One end of a link between hubs: the hub that it is an end in, the network at its other end, and what both have between them. */
+  link: nullable(Type.Object({ hub: Type.String(), other: Type.String(), transit: prefix })),
+  /** Addresses of its resources; of a link's end also those that are reached through it. */
   prefixes: Type.Array(prefix),
   /** MAC address of its client VNI, which is at its gateway. */
   gateway: Type.String(),
+  /** Node that a client VNI is at that may move; null: it is its gateway's own device. */
+  at: nullable(Type.String()),
   /** Whose it is; null: the hub's owner's. */
   account: nullable(Type.String()),
   /** AINs that have a branch for it: its shard, by name. */
@@ -26,12 +30,17 @@ const network = Type.Object({
 });
 export type Network = Described<typeof network>;
 
+/** The hub that is there from the beginning. */
+export const FIRST_HUB = 'hub';
+
 /** Number of the domain of networks that are in none. Its generation is the metadata's version. */
 export const UNATTACHED = 0;
 
 const domain = Type.Object({
   name: Type.String(),
   number: Type.Integer({ minimum: 1, maximum: 255 }),
+  /** The hub that it is a domain of: it shares no route with domains of others. */
+  hub: Type.String(),
   /** Cells with weight 1: each of them forwards its networks' packets alone. */
   cells: Type.Array(Type.String(), { minItems: 1 }),
   /** Version of the last change that concerned it: actions that follow from an earlier one rule no more. */
@@ -86,6 +95,7 @@ export type ManagedRecord = Described<typeof record>;
 export const metadata = Type.Object({
   /** Grows with every change. */
   version: Type.Integer({ minimum: 0 }),
+  hubs: Type.Array(Type.String()),
   networks: Type.Array(network),
   domains: Type.Array(domain),
   attachments: Type.Array(attachment),
@@ -103,6 +113,8 @@ export const metadata = Type.Object({
   groups: Type.Array(group),
   /** AINs that the control plane cannot reach: nothing is sent to them. */
   lost: Type.Array(Type.String()),
+  /** AINs and DMNs that wait for more load. */
+  standby: Type.Array(Type.String()),
   /** Operations of the owner's that are done, of those that the configuration begins with. */
   setup: Type.Integer({ minimum: 0 }),
 });
@@ -110,6 +122,7 @@ export type Metadata = Described<typeof metadata>;
 
 export const EMPTY: Metadata = {
   version: 0,
+  hubs: [FIRST_HUB],
   networks: [],
   domains: [],
   attachments: [],
@@ -122,6 +135,7 @@ export const EMPTY: Metadata = {
   records: [],
   groups: [],
   lost: [],
+  standby: [],
   setup: 0,
 };
 
@@ -135,6 +149,10 @@ export interface Ain {
   /** Address of its device on the hub's network. */
   readonly mac: string;
 }
+
+/** Address of a client VNI that may move: "vni", and the number of its network. */
+export const vniMac = (network: number): string =>
+  ['02:76:6e:69', ...[network >> 8, network & 0xff].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
 
 /** Addresses of branches begin so: "hu" (native/ain.c). */
 const BRANCHES = '02:68:75';

@@ -8,6 +8,8 @@ import type { Role } from './config.ts';
 const prefix = pattern('^[0-9a-fA-F:.]{2,39}(/[0-9]{1,3})?$', 'a prefix such as "192.168.1.0/24"', 'Addresses.');
 const network = text('Isolated network.');
 const domain = text('Routing domain.');
+const vth = text('Hub.');
+const pair = Type.Array(vth, { minItems: 2, maxItems: 2, uniqueItems: true });
 const mapping = closed({ real: prefix, as: prefix, viewers: opt(Type.Array(text('Networks that see it so (default: all).'))) });
 const route = closed({ domain: opt(domain), prefix, to: opt(text('Isolated network; absent: packets are dropped.')) });
 
@@ -21,8 +23,13 @@ const managed = closed({ name: domainName, type: Type.Enum(['A', 'AAAA']), value
 const listing = closed({ networks: Type.Array(network, { minItems: 1 }), stop: opt(Type.Boolean()) });
 
 export const CONTROL_OPERATIONS = {
-  /** `cell`: that serves it (default: the first one). */
-  CreateVTHRoutingDomain: closed({ domain, cell: opt(text('Cell.')) }),
+  /** Another one, beside "hub", which is there from the beginning. */
+  CreateVTH: closed({ vth }),
+  /** Each hub's packets go through the other one's ends of their links (R1-46). `domains`, by hub: needed where one has several. */
+  LinkVTHs: closed({ vths: pair, domains: opt(Type.Record(Type.String(), domain)) }),
+  UnlinkVTHs: closed({ vths: pair }),
+  /** `vth`: its hub, needed where there are several; `cell`: that serves it (default: the first one). */
+  CreateVTHRoutingDomain: closed({ domain, vth: opt(vth), cell: opt(text('Cell.')) }),
   /** A stage of a migration: cells with weight 1 serve the domain, each alone; one that serves none keeps nothing (R1-20). */
   SetCellWeights: closed({
     domain: opt(domain),
@@ -36,6 +43,8 @@ export const CONTROL_OPERATIONS = {
     propagates: opt(Type.Array(domain)),
     mappings: opt(Type.Array(mapping)),
   }),
+  /** Its client VNI, with its addresses and rules, goes to another of its gateways (R1-53). */
+  MoveVNI: closed({ network, to: text('Node.') }),
   DetachIsolatedNetwork: closed({ network }),
   /** These accounts, and no others, may ask to attach networks of theirs (R1-49). */
   ShareVTHWithAccounts: closed({ accounts: Type.Array(text('Account.')) }),

@@ -16,6 +16,8 @@ export interface FollowerFunctions {
 export interface ControlFunctions {
   /** Of a gateway: what its network's own router announces now. Resolves when all nodes follow. */
   learned(prefixes: readonly string[]): Promise<void>;
+  /** Of an AIN: packets a second that came to it. */
+  load(packetsPerSecond: number): Promise<void>;
 }
 
 /** One probe of a host, as its log has it (event "probes"). */

@@ -34,5 +34,5 @@ export function sitesOf({ networks }: HubFile, lab: Lab, hub: number | undefined
 export function sourceOf({ networks }: HubFile, lab: Lab, { name, network }: NodeInfo): string | null {
   const own = networks[network ?? ''];
   const addresses = nodeOf(lab, name)?.interfaces.flatMap((i) => i.addresses.map((a) => a.split('/')[0] ?? '')) ?? [];
-  return own?.site?.address ?? own?.endpoint ?? addresses.find((a) => isOf(own?.prefixes ?? [], a)) ?? null;
+  return own?.vni?.address ?? own?.site?.address ?? own?.endpoint ?? addresses.find((a) => isOf(own?.prefixes ?? [], a)) ?? null;
 }

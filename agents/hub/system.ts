@@ -7,8 +7,11 @@ import type { Lab } from '../../src/topology/model.ts';
 import { parsePrefix } from '../lib/prefix.ts';
 import { cellsOf, shardsOf, type Cells } from './cells.ts';
 import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role, type Zone } from './config.ts';
-import type { Ain, Network } from './model.ts';
+import { vniMac, type Ain, type Network } from './model.ts';
 import { deviceOn, isOf, nodeOf, segmentOf } from './lab.ts';
+import { scaleOf } from './scale.ts';
+import { linksOf } from './links.ts';
+import { vnisOf } from './vnis.ts';
 import { sitesOf, sourceOf } from './sites.ts';
 import { CONTROL_OPERATIONS, OPERATIONS } from './operations.ts';
 
@@ -64,7 +67,13 @@ export const system: SystemDefinition<HubFile> = {
         problems.push({ path: ['networks', name, 'names', 'server'], message: `"${names.server}" is no host of ${name}` });
     problems.push(...endpointProblems(config), ...zoneProblems(config));
     const sites = sitesOf(config, lab, hub, problems);
-    const networks = networksOf(config, lab, hub, cells.names, ains, problems);
+    const links = linksOf(config, lab, hub, problems);
+    const vnis = vnisOf(config, lab, hub, problems);
+    const deciding = nodes.filter((n) => n.role === 'dmn').map(({ name }) => ({ name, cell: cells.of.get(name) ?? '' }));
+    const scale = scaleOf(config, cells, ains, deciding, problems);
+    const standby = cells.names.flatMap((cell) => scale?.sizes.find((s) => s.cell === cell)?.standby ?? []);
+    const serving = ains.filter((a) => !standby.includes(a.name));
+    const networks = networksOf(config, lab, hub, cells.names, serving, problems);
     for (const [i, { operation, params }] of (config.setup ?? []).entries())
       problems.push(...requestProblems(CONTROL_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })));
     if (problems.length > 0) return { agents: [], problems };
@@ -78,6 +87,8 @@ export const system: SystemDefinition<HubFile> = {
       cells: cells.names,
       zones: zonesOf(config, nodes),
       networks,
+      scale,
+      standby,
       actions: config.actions ?? DEFAULT_ACTIONS,
       idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
       verifyMs: parseDurationUs(config.verify ?? '60s') / 1000,
@@ -93,6 +104,9 @@ export const system: SystemDefinition<HubFile> = {
         gateway: self.role === 'host' ? gatewayOf(config, lab, self) : null,
         nameServer: self.role === 'host' ? nameServerOf(config, self) : null,
         site: self.role === 'gateway' || self.role === 'router' ? (sites.get(self.network ?? '') ?? null) : null,
+        vni: self.role === 'gateway' ? (vnis.get(self.name) ?? null) : null,
+        security: self.role === 'gateway' ? (config.networks[self.network ?? '']?.security ?? null) : null,
+        link: self.role === 'gateway' ? (links.get(self.network ?? '') ?? null) : null,
         source: self.role === 'gateway' ? sourceOf(config, lab, self) : null,
         endpoint: self.role === 'gateway' ? (config.networks[self.network ?? '']?.endpoint ?? null) : null,
         setup: self.role === 'control' ? (config.setup ?? []).map(({ operation, params = {} }) => ({ operation, params })) : [],
@@ -120,7 +134,7 @@ export function nodesOf(config: HubFile, lab: Lab, on: readonly string[], proble
     ['dmn', ['dmns'], expandAll(config.dmns), null],
     ['ain', ['ains'], Object.keys(config.ains), null],
     ...Object.entries(config.networks).flatMap(([network, n]): [Role, (string | number)[], readonly string[], string][] => [
-      ['gateway', ['networks', network, 'gateway'], [n.gateway], network],
+      ['gateway', ['networks', network, 'gateway'], [n.gateway, ...expandAll(n.vni?.standby ?? [])], network],
       ['router', ['networks', network, 'site', 'router'], n.site ? [n.site.router] : [], network],
       ['host', ['networks', network, 'hosts'], expandAll(n.hosts ?? []), network],
     ]),
@@ -159,16 +173,18 @@ function networksOf(
 ): Network[] {
   const shards = shardsOf(config, cells, ains, problems);
   return Object.entries(config.networks).map(
-    ([name, { gateway, prefixes, kind = 'ivn', account = null, site, endpoint = null }], i): Network => {
+    ([name, { gateway, prefixes, kind = 'ivn', account = null, site, endpoint = null, link, vni }], i): Network => {
       return {
         name,
         number: i + 1,
-        kind,
+        kind: link ? 'link' : kind,
+        link: link ? { hub: link.hub, other: link.to, transit: prefixes[0] ?? '' } : null,
         account,
         prefixes,
-        gateway: deviceOn(lab, gateway, hub)?.mac ?? '',
+        gateway: vni ? vniMac(i + 1) : (deviceOn(lab, gateway, hub)?.mac ?? ''),
+        at: vni ? gateway : null,
         shard: shards.get(name) ?? [],
-        learned: site ? [] : null,
+        learned: link ? prefixes : site ? [] : null,
         endpoint,
       };
     },
@@ -211,6 +227,7 @@ function endpointProblems({ networks }: HubFile): SystemProblem[] {
 /** Its network's gateway, or its own router, as the host reaches it. */
 function gatewayOf(config: HubFile, lab: Lab, { name, network }: NodeInfo): string | null {
   const own = config.networks[network ?? ''];
+  if (own?.vni) return own.vni.address;
   const gateway = own?.site?.router ?? own?.gateway;
   const segment = segmentOf(lab, name);
   return (gateway === undefined ? undefined : deviceOn(lab, gateway, segment)?.addresses[0]?.split('/')[0]) ?? null;

@@ -16,7 +16,7 @@ import {
   supply,
 } from '../../agents/hub/control/attachments.ts';
 import { automate, createDomain, learn, modify, setGroup, weigh } from '../../agents/hub/control/configuration.ts';
-import { versioned, type Edit } from '../../agents/hub/control/edit.ts';
+import { versioned } from '../../agents/hub/control/edit.ts';
 import { conflictsOf, overlapsAmong, resolve } from '../../agents/hub/control/overlap.ts';
 import { transactionOf } from '../../agents/hub/control/store.ts';
 import { ainOfBranch, branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
@@ -45,9 +45,8 @@ import {
   type Address,
   type Prefix,
 } from '../../agents/lib/prefix.ts';
-import { Refusal } from '../../agents/lib/rpc.ts';
+import { address, ains, AINS, B, C, changed, code, join, main, named, S, sees, start } from '../support/hub.ts';
 
-const address = (text: string): Address => parseAddress(text)!;
 const anyAddress = fc.oneof(
   fc.bigInt({ min: 0n, max: (1n << 32n) - 1n }).map((value): Address => ({ family: 4, value })),
   fc.bigInt({ min: 0n, max: (1n << 128n) - 1n }).map((value): Address => ({ family: 6, value })),
@@ -90,55 +89,6 @@ test('R1-7 the longest prefix decides: as by comparing all', () => {
     }),
   );
 });
-
-const named = (name: string, number: number, prefixes: readonly string[], shard: readonly string[] = ['a1']): Network => ({
-  name,
-  number,
-  kind: 'ivn',
-  account: null,
-  prefixes,
-  gateway: `02:00:00:00:00:0${number}`,
-  shard,
-  learned: null,
-  endpoint: null,
-});
-const S = named('S', 1, ['172.16.5.0/24'], ['a1', 'a2']);
-const B = named('B', 2, ['192.168.1.0/24'], ['a1']);
-const C = named('C', 3, ['192.168.1.0/24'], ['a3']);
-const AINS: readonly Ain[] = [
-  { name: 'a1', number: 1, zone: 'x', cell: 'main', mac: '02:00:00:00:01:01' },
-  { name: 'a2', number: 2, zone: 'x', cell: 'main', mac: '02:00:00:00:01:02' },
-  { name: 'a3', number: 3, zone: 'y', cell: 'main', mac: '02:00:00:00:01:03' },
-];
-const ains = new Map(AINS.map((a) => [a.name, a]));
-
-/** One change after the other, as the control plane makes them. */
-const changed = (start: Metadata, ...edits: readonly ((m: Metadata) => Edit<unknown>)[]): Metadata =>
-  edits.reduce((m, edit) => versioned(edit(m)), start);
-const start: Metadata = { ...EMPTY, networks: [S, B, C] };
-const main = (m: Metadata) => createDomain(m, { domain: 'main' }, ['main']);
-const join =
-  (name: string, mappings: { real: string; as: string; viewers?: string[] }[] = []) =>
-  (m: Metadata) =>
-    attach(m, { network: name, mappings }, 5);
-const code = (work: () => unknown): string => {
-  try {
-    work();
-    return 'done';
-  } catch (error) {
-    return error instanceof Refusal ? error.code : String(error);
-  }
-};
-const sees = (m: Metadata, from: Network, source: string, destination: string): string => {
-  const views = viewsOf(m);
-  const view = views.byName.get(from.name);
-  if (!view) return 'not attached';
-  const verdict = judge(views, view, address(source), address(destination));
-  if (verdict.kind === 'drop') return verdict.reason;
-  const copies = verdict.kind === 'copy' ? verdict.copies : [verdict];
-  const shown = (is: Address | null, was: string): string => (is ? formatAddress(is) : was);
-  return copies.map((c) => `${c.to.name} ${shown(c.source, source)} ${shown(c.destination, destination)}`).join(', ');
-};
 
 test('R1-29, R1-30 the two networks of FIG. 27 and their server: who sees whom as what', () => {
   const m = changed(start, main, join('S'), join('B'), join('C', [{ real: '192.168.1.0/24', as: '12.7.1.0/24' }]), (x) =>

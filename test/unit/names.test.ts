@@ -179,6 +179,8 @@ const network = (number: number, label: string, prefix: string, endpoint: string
   shard: ['a1'],
   learned: null,
   endpoint,
+  link: null,
+  at: null,
 });
 const metadata: Metadata = {
   ...EMPTY,
@@ -190,7 +192,7 @@ const metadata: Metadata = {
     network(4, 'T', '10.0.0.0/8'),
     network(5, 'N', '100.127.0.0/24', '100.127.0.53'),
   ],
-  domains: [{ name: 'main', number: 1, cells: ['main'], generation: 1 }],
+  domains: [{ name: 'main', number: 1, hub: 'hub', cells: ['main'], generation: 1 }],
   attachments: ['S', 'B', 'C', 'T', 'N'].map((label) => ({ network: label, domain: 'main', propagates: ['main'], state: 'attached' })),
   mappings: [{ network: 'C', real: '192.168.1.0/24', as: '12.7.1.0/24', viewers: null, origin: 'client', approved: true, atMs: 0 }],
   intercepts: ['B'],
@@ -215,7 +217,7 @@ test('whose address it is: the one whom the server’s network reaches there; el
   // A network of another domain sees neither B nor C.
   const apart = viewsOf({
     ...metadata,
-    domains: [...metadata.domains, { name: 'other', number: 2, cells: ['main'], generation: 1 }],
+    domains: [...metadata.domains, { name: 'other', number: 2, hub: 'hub', cells: ['main'], generation: 1 }],
     attachments: metadata.attachments.map((a) => (a.network === 'S' ? { ...a, domain: 'other' } : a)),
   });
   assert.equal(seenBy(apart, apart.byName.get('S')!, apart.byName.get('T')!, parseAddress('192.168.1.1')!), 'ambiguous');

@@ -18,12 +18,15 @@ export function attach(
   { network, domain, propagates, mappings = [] }: Params<'AttachIsolatedNetwork'>,
   atMs: number,
 ): Edit<AttachmentAnswer> {
-  const { account } = networkOf(metadata, network);
+  const { account, link } = networkOf(metadata, network);
   if (account !== null && !metadata.accounts.includes(account))
     refuse('NotShared', `the hub is not shared with ${account}, whose ${network} is`);
   if (metadata.attachments.some((a) => a.network === network)) refuse('AlreadyExists', `"${network}" is attached`);
   const own = domainOf(metadata, domain);
   const to = (propagates ?? [own.name]).map((name) => domainOf(metadata, name).name);
+  const elsewhere = to.find((name) => domainOf(metadata, name).hub !== own.hub);
+  if (elsewhere !== undefined) refuse('InvalidRequest', `${elsewhere} is of another hub than ${own.name}: hubs share routes by links only`);
+  if (link && link.hub !== own.hub) refuse('InvalidRequest', `${network} is the end of a link in ${link.hub}, not in ${own.hub}`);
   const attachment: Attachment = { network, domain: own.name, propagates: to, state: account === null ? 'pending' : 'unapproved' };
   if (account !== null && mappings.length > 0) refuse('NotApproved', `mappings of ${network} are supplied once it is approved`);
   const attached = { ...metadata, attachments: [...metadata.attachments, attachment] };

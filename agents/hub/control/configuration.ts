@@ -3,23 +3,29 @@ import { contains, formatAddress, formatPrefix, overlap, prefixOf } from '../../
 import { MOST_MEMBERS, type Domain, type Mapping, type Metadata, type Network, type Route } from '../model.ts';
 import { checkedAddress, checkedPrefix, refuse } from '../operations.ts';
 import { automatic, released } from './attachments.ts';
-import { domainOf, networkOf, type Edit, type Params } from './edit.ts';
+import { domainOf, hubOf, networkOf, type Edit, type Params } from './edit.ts';
 import { conflictsOf, type Conflict } from './overlap.ts';
 
 const knownCell = (cells: readonly string[], name: string): string =>
   cells.includes(name) ? name : refuse('UnknownCell', `no cell "${name}"; there are: ${cells.join(', ')}`);
 
+export function createHub(metadata: Metadata, { vth }: Params<'CreateVTH'>): Edit<{ VTHID: string }> {
+  if (metadata.hubs.includes(vth)) refuse('AlreadyExists', `a hub "${vth}" exists`);
+  return { metadata: { ...metadata, hubs: [...metadata.hubs, vth] }, concerns: new Set(), answer: { VTHID: vth } };
+}
+
 /** `cells`: of the hub. */
 export function createDomain(
   metadata: Metadata,
-  { domain, cell }: Params<'CreateVTHRoutingDomain'>,
+  { domain, vth, cell }: Params<'CreateVTHRoutingDomain'>,
   cells: readonly string[],
 ): Edit<{ RoutingDomainID: string }> {
   if (metadata.domains.some((d) => d.name === domain)) refuse('AlreadyExists', `a routing domain "${domain}" exists`);
   const used = new Set(metadata.domains.map((d) => d.number));
   const number =
     Array.from({ length: 255 }, (_, i) => i + 1).find((n) => !used.has(n)) ?? refuse('NoCapacity', 'a hub has at most 255 domains');
-  const made: Domain = { name: domain, number, cells: [knownCell(cells, cell ?? cells[0] ?? '')], generation: metadata.version + 1 };
+  const serving = [knownCell(cells, cell ?? cells[0] ?? '')];
+  const made: Domain = { name: domain, number, hub: hubOf(metadata, vth), cells: serving, generation: metadata.version + 1 };
   return {
     metadata: { ...metadata, domains: [...metadata.domains, made] },
     concerns: new Set([domain]),
@@ -41,6 +47,15 @@ export function weigh(
   return { metadata: { ...metadata, domains }, concerns: new Set(), answer: { cells: serving } };
 }
 
+/** R1-53. `places`: nodes that it may be at. */
+export function moveVni(metadata: Metadata, { network, to }: Params<'MoveVNI'>, places: readonly string[]): Edit<{ at: string }> {
+  const own = networkOf(metadata, network);
+  if (own.at === null) refuse('InvalidRequest', `the client VNI of ${network} is its gateway's own device: it has no other place`);
+  if (!places.includes(to)) refuse('InvalidRequest', `"${to}" is no gateway of ${network}; there are: ${places.join(', ')}`);
+  const networks = metadata.networks.map((n): Network => (n === own ? { ...n, at: to } : n));
+  return { metadata: { ...metadata, networks }, concerns: new Set(), answer: { at: to } };
+}
+
 /** From now on overlaps are resolved with addresses of the pool. */
 export function automate(metadata: Metadata, { pool }: Params<'AutomateOverlappingAddressHandling'>): Edit<{ pool: readonly string[] }> {
   const checked = pool.map(checkedPrefix);
@@ -49,7 +64,9 @@ export function automate(metadata: Metadata, { pool }: Params<'AutomateOverlappi
 
 /** R1-27: which of the network's prefixes its own router announces; nothing else of it is reached. */
 export function learn(metadata: Metadata, { network, prefixes }: { network: string; prefixes: readonly string[] }): Edit<null> {
-  const learned = networkOf(metadata, network).prefixes.filter((own) => prefixes.includes(formatPrefix(prefixOf(own))));
+  const own = networkOf(metadata, network);
+  if (own.learned === null || own.link) return refuse('InvalidRequest', `${network} has no router of its own`);
+  const learned = own.prefixes.filter((own) => prefixes.includes(formatPrefix(prefixOf(own))));
   const networks = metadata.networks.map((n): Network => (n.name === network ? { ...n, learned } : n));
   const attachment = metadata.attachments.find((a) => a.network === network);
   const concerns = new Set(attachment ? [attachment.domain, ...attachment.propagates] : []);

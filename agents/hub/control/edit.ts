@@ -18,7 +18,16 @@ export const networkOf = ({ networks }: Metadata, name: string): Network =>
   refuse('UnknownNetwork', `no isolated network "${name}"; there are: ${networks.map((n) => n.name).join(', ')}`);
 
 /** `name` undefined: the only one. */
-export function domainOf({ domains }: Metadata, name: string | undefined): Domain {
+export function hubOf({ hubs }: Metadata, name: string | undefined): string {
+  const [only, ...more] = hubs;
+  if (name === undefined)
+    return only !== undefined && more.length === 0 ? only : refuse('InvalidRequest', 'there are several hubs: which?');
+  return hubs.includes(name) ? name : refuse('UnknownVTH', `no hub "${name}"; there are: ${hubs.join(', ')}`);
+}
+
+/** `name` undefined: the only one, of the hub if that is given. */
+export function domainOf(metadata: Metadata, name: string | undefined, hub?: string): Domain {
+  const domains = metadata.domains.filter((d) => hub === undefined || d.hub === hub);
   const [only, ...more] = domains;
   if (name === undefined) return only && more.length === 0 ? only : refuse('InvalidRequest', 'the hub has several routing domains: which?');
   return (

@@ -36,11 +36,18 @@ interface Seen extends Translation {
   readonly network: string;
 }
 
-/** In the order of attachments: of two networks that cannot be told apart, it is the later one that conflicts. */
+/** Who comes first keeps its addresses: in the order of attachments; what comes over a link, by a change of another hub, last. */
+function inOrder({ attachments, networks }: Metadata): Attachment[] {
+  const ends = new Set(networks.filter((n) => n.link !== null).map((n) => n.name));
+  // Who waits for approval is in nobody's way.
+  const present = attachments.filter((a) => a.state !== 'unapproved');
+  return [...present.filter((a) => !ends.has(a.network)), ...present.filter((a) => ends.has(a.network))];
+}
+
+/** Of two networks that cannot be told apart, it is the later one that conflicts. */
 export function conflictsOf(metadata: Metadata): Conflict[] {
   const networks = new Map(metadata.networks.map((n) => [n.name, n]));
-  // Who waits for approval is in nobody's way.
-  const attachments = metadata.attachments.filter((a) => a.state !== 'unapproved');
+  const attachments = inOrder(metadata);
   return attachments.flatMap((viewer): Conflict[] => {
     const own = networks.get(viewer.network);
     if (!own) return [];
@@ -132,8 +139,10 @@ export function resolve(metadata: Metadata, pool: readonly Prefix[], atMs: numbe
   }
 }
 
-const isLater = ({ attachments }: Metadata, a: string, b: string): boolean =>
-  attachments.findIndex((x) => x.network === a) > attachments.findIndex((x) => x.network === b);
+function isLater(metadata: Metadata, a: string, b: string): boolean {
+  const order = inOrder(metadata).map((x) => x.network);
+  return order.indexOf(a) > order.indexOf(b);
+}
 
 /** Why a mapping cannot be used; undefined: it can. */
 export function mappingProblem(
@@ -142,7 +151,11 @@ export function mappingProblem(
 ): string | undefined {
   const [from, to] = [prefixOf(real), prefixOf(as)];
   const network = metadata.networks.find((n) => n.name === name);
-  if (!network?.prefixes.map(prefixOf).some((p) => p.value === from.value && p.length === from.length && p.family === from.family))
+  // What comes over a link may not be there yet.
+  if (
+    !network?.link &&
+    !network?.prefixes.map(prefixOf).some((p) => p.value === from.value && p.length === from.length && p.family === from.family)
+  )
     return `${real} is no prefix of ${name}: a mapping is of a whole one`;
   if (from.family !== to.family || from.length !== to.length) return `${real} and ${as} are not of one size`;
   for (const other of metadata.networks)

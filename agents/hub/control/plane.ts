@@ -13,9 +13,12 @@ import { EMPTY, type Metadata } from '../model.ts';
 import { CONTROL_OPERATIONS, refuse } from '../operations.ts';
 import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
 import { approve, approveAttachment, attach, detach, propose, rejectAttachment, shareHub, supply } from './attachments.ts';
-import { automate, createDomain, learn, modify, setGroup, weigh } from './configuration.ts';
+import { automate, createDomain, createHub, learn, modify, moveVni, setGroup, weigh } from './configuration.ts';
 import { networkOf, versioned, type Edit } from './edit.ts';
+import { linked, linkHubs, unlinkHubs } from './links.ts';
 import { intercept, manage, share } from './names.ts';
+import { resize } from './scaling.ts';
+import { Scaler } from './scaler.ts';
 import { overlapsAmong } from './overlap.ts';
 import { HubStore } from './store.ts';
 
@@ -42,6 +45,7 @@ export class ControlPlane {
   readonly #turns = new SerialQueue();
   readonly #counters = { requests: 0, refused: 0, versions: 0 };
   #server: { close(): void } | undefined;
+  readonly #scaler: Scaler;
   #stopped = false;
   #setup: number;
   #absence: NodeJS.Timeout | undefined;
@@ -50,6 +54,7 @@ export class ControlPlane {
     this.#config = config;
     this.#store = store;
     this.#cells = new Map([...config.ains, ...config.dmns].map((n) => [n.name, n.cell]));
+    this.#scaler = new Scaler(config);
     this.#setup = store.metadata.setup;
   }
 
@@ -61,8 +66,10 @@ export class ControlPlane {
 
   async start(secret: string): Promise<void> {
     const isFirst = this.#store.metadata.version === 0;
-    if (isFirst)
-      await this.#store.put(versioned({ metadata: { ...EMPTY, networks: this.#config.networks }, concerns: null, answer: null }));
+    if (isFirst) {
+      const { networks, standby } = this.#config;
+      await this.#store.put(versioned({ metadata: { ...EMPTY, networks, standby }, concerns: null, answer: null }));
+    }
     // Nobody told of what was lost while this process was not there.
     if (!isFirst) this.#absence = setTimeout(() => void this.#noticeAbsent(), ABSENT_SILENCES * this.#config.silenceMs);
     const isExpected = (name: string): boolean => this.#expected().some((n) => n.name === name);
@@ -77,6 +84,7 @@ export class ControlPlane {
         void peer.closed.then(() => {
           if (this.#followers.get(peer.name) !== peer) return;
           this.#followers.delete(peer.name);
+          this.#scaler.forget(peer.name);
           void this.#turns.run(() => this.#notice(peer.name, true)).catch((error: unknown) => this.#complain(peer, error));
         });
         void this.#turns
@@ -97,6 +105,14 @@ export class ControlPlane {
         const prefixes = checked(Type.Array(Type.String()), sent);
         if (role !== 'gateway' || network === null) refuse('InvalidRequest', `${name} is no gateway`);
         else await this.#turns.run(() => this.#commit(learn(this.#store.metadata, { network, prefixes })));
+      },
+      load: async (sent) => {
+        const cell = this.#cells.get(name) ?? refuse('InvalidRequest', `${name} is in no cell`);
+        this.#scaler.heard(name, checked(Type.Number({ minimum: 0 }), sent));
+        await this.#turns.run(async () => {
+          const size = this.#scaler.due(cell, this.#store.metadata, performance.now());
+          if (size && !this.#stopped) await this.#commit(resize(this.#store.metadata, size, [...this.#config.ains, ...this.#config.dmns]));
+        });
       },
     };
   }
@@ -148,6 +164,12 @@ export class ControlPlane {
     // Each was checked against its own schema.
     const params = valid as never;
     switch (operation) {
+      case 'CreateVTH':
+        return this.#commit(createHub(metadata, params));
+      case 'LinkVTHs':
+        return this.#commit(linkHubs(metadata, params, now));
+      case 'UnlinkVTHs':
+        return this.#commit(unlinkHubs(metadata, params));
       case 'CreateVTHRoutingDomain':
         return this.#commit(createDomain(metadata, params, this.#config.cells));
       case 'SetCellWeights':
@@ -160,6 +182,11 @@ export class ControlPlane {
         return this.#commit(approveAttachment(metadata, params, now));
       case 'RejectAttachment':
         return this.#commit(rejectAttachment(metadata, params));
+      case 'MoveVNI': {
+        const { network } = valid as { network: string };
+        const gateways = this.#config.nodes.filter((n) => n.role === 'gateway' && n.network === network).map((n) => n.name);
+        return this.#commit(moveVni(metadata, params, gateways));
+      }
       case 'DetachIsolatedNetwork':
         return this.#commit(detach(metadata, params));
       case 'ModifyVTHConfig':
@@ -217,7 +244,7 @@ export class ControlPlane {
   /** Stored, then followed by all: only then is it done. */
   async #commit<Answer>(edit: Edit<Answer>): Promise<Answer> {
     const before = servingCells(this.#store.metadata);
-    await this.#store.put({ ...versioned(edit), setup: this.#setup });
+    await this.#store.put({ ...versioned(linked(edit, Date.now())), setup: this.#setup });
     this.#counters.versions += 1;
     const { metadata } = this.#store;
     const leaving = before.difference(servingCells(metadata));
@@ -232,9 +259,11 @@ export class ControlPlane {
 
   /** `leaving`: cells that serve no domain any more, but still have packets on their way. */
   async #publish(metadata: Metadata, leaving?: ReadonlySet<string>): Promise<void> {
-    for (const role of ORDER) await this.#tell(role, (peer) => peer.call.apply(this.#told(peer.name, metadata, leaving)));
+    for (const role of ORDER)
+      for (const names of this.#rounds(role, metadata))
+        await this.#tell(names, (peer) => peer.call.apply(this.#told(peer.name, metadata, leaving)));
     // Answers of name servers lead to addresses only that their askers have routes to.
-    await this.#tell('dmn', (peer) => peer.call.settled(metadata.version));
+    await this.#tell(this.#namesOf('dmn'), (peer) => peer.call.settled(metadata.version));
   }
 
   /** A cell that serves no domain keeps nothing of any. */
@@ -244,8 +273,18 @@ export class ControlPlane {
     return serves ? metadata : { ...EMPTY, version: metadata.version, lost: metadata.lost };
   }
 
-  async #tell(role: NodeInfo['role'], what: (peer: Peer<FollowerFunctions>) => Promise<unknown>): Promise<void> {
-    const names = this.#config.nodes.filter((n) => n.role === role).map((n) => n.name);
+  #namesOf(role: NodeInfo['role']): string[] {
+    return this.#config.nodes.filter((n) => n.role === role).map((n) => n.name);
+  }
+
+  /** A client VNI that moves leaves its old place before it comes to its new one: it is never at two. */
+  #rounds(role: NodeInfo['role'], { networks }: Metadata): string[][] {
+    const holders = new Set(networks.map((n) => n.at));
+    const names = this.#namesOf(role);
+    return [names.filter((name) => !holders.has(name)), names.filter((name) => holders.has(name))];
+  }
+
+  async #tell(names: readonly string[], what: (peer: Peer<FollowerFunctions>) => Promise<unknown>): Promise<void> {
     const peers = names.flatMap((name) => this.#followers.get(name) ?? []);
     await Promise.all(peers.map((peer) => what(peer).catch((error: unknown) => this.#complain(peer, error))));
   }
@@ -260,11 +299,9 @@ export class ControlPlane {
     return this.#config.nodes.filter((n) => ORDER.some((role) => role === n.role));
   }
 
-  #describe({ version, domains, attachments, routes, networks, shares, intercepts, records, groups, accounts }: Metadata): object {
-    const layer = (role: NodeInfo['role']) =>
-      this.#config.nodes.filter((n) => n.role === role && this.#followers.has(n.name)).map((n) => n.name);
-    const layers = { ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
-    return { version, domains, attachments, routes, networks, shares, intercepts, records, groups, accounts, ...layers };
+  #describe({ standby, ...told }: Metadata): object {
+    const layer = (role: NodeInfo['role']) => this.#namesOf(role).filter((name) => this.#followers.has(name) && !standby.includes(name));
+    return { ...told, standby, ains: layer('ain'), dmns: layer('dmn'), gateways: layer('gateway') };
   }
 }
 

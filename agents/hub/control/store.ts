@@ -10,6 +10,7 @@ const integer = { type: 'integer' };
 const boolean = { type: 'boolean' };
 const texts = { type: { key: 'string', min: 0, max: 'unlimited' } };
 const optional = { type: { key: 'string', min: 0, max: 1 } };
+const fields = { type: { key: 'string', value: 'string', min: 0, max: 'unlimited' } };
 
 /** Tables by their names in Metadata, and what makes a row of them. `key` columns are unique together. */
 const TABLES = {
@@ -22,13 +23,15 @@ const TABLES = {
       account: optional,
       prefixes: texts,
       gateway: text,
+      at: optional,
       shard: texts,
       byBgp: boolean,
       learned: texts,
       endpoint: optional,
+      link: fields,
     },
   },
-  domains: { key: ['name'], columns: { name: text, number: integer, cells: texts, generation: integer } },
+  domains: { key: ['name'], columns: { name: text, number: integer, hub: text, cells: texts, generation: integer } },
   attachments: { key: ['network'], columns: { network: text, position: integer, domain: text, propagates: texts, state: text } },
   records: { key: ['name', 'type', 'value'], columns: { network: text, name: text, type: text, value: text } },
   groups: { key: ['domain', 'address'], columns: { domain: text, address: text, members: texts } },
@@ -55,7 +58,17 @@ const SCHEMA: DatabaseSchema = {
   version: '1.0.0',
   tables: {
     hub: {
-      columns: { version: integer, pool: texts, accounts: texts, shares: texts, intercepts: texts, lost: texts, setup: integer },
+      columns: {
+        version: integer,
+        hubs: texts,
+        pool: texts,
+        accounts: texts,
+        shares: texts,
+        intercepts: texts,
+        lost: texts,
+        standby: texts,
+        setup: integer,
+      },
       isRoot: true,
       maxRows: 1,
     },
@@ -75,6 +88,8 @@ function rowsOf(metadata: Metadata, table: Table): Map<string, Row> {
         byBgp: entry.learned !== null,
         learned: setOf(...(entry.learned ?? [])),
         endpoint: entry.endpoint ?? setOf(),
+        at: entry.at ?? setOf(),
+        link: ['map', Object.entries(entry.link ?? {})],
       };
     if ('cells' in entry) return { ...entry, cells: setOf(...entry.cells) };
     if ('propagates' in entry) return { ...entry, position, propagates: setOf(...entry.propagates) };
@@ -99,11 +114,19 @@ function entryOf(table: Table, row: Row): Record<string, unknown> {
       account: listOf(row['account'])[0] ?? null,
       learned: row['byBgp'] === true ? listOf(row['learned']) : null,
       endpoint: listOf(row['endpoint'])[0] ?? null,
+      at: listOf(row['at'])[0] ?? null,
+      link: linkOf(row['link']),
     };
   if (table === 'groups') return { ...entry, members: listOf(row['members']).map(memberOf) };
   if (table === 'routes') return { ...entry, to: listOf(row['to'])[0] ?? null };
   if (table === 'mappings') return { ...without(entry, 'everybody'), viewers: row['everybody'] === true ? null : listOf(row['viewers']) };
   return table === 'attachments' ? without(entry, 'position') : entry;
+}
+
+/** A network that is no end of a link has none of its fields. */
+function linkOf(value: Value): Record<string, Value> | null {
+  const pairs = Array.isArray(value) && value[0] === 'map' ? (value[1] as [string, Value][]) : [];
+  return pairs.length === 0 ? null : Object.fromEntries(pairs);
 }
 
 function memberOf(value: Value): Record<string, unknown> {
@@ -124,11 +147,13 @@ export function transactionOf(before: Metadata, after: Metadata): Operation[] {
       where: [],
       row: {
         version: after.version,
+        hubs: setOf(...after.hubs),
         pool: setOf(...after.pool),
         accounts: setOf(...after.accounts),
         shares: setOf(...after.shares),
         intercepts: setOf(...after.intercepts),
         lost: setOf(...after.lost),
+        standby: setOf(...after.standby),
         setup: after.setup,
       },
     },
@@ -161,7 +186,8 @@ export class HubStore {
     const database = await startDatabase(dir, SCHEMA);
     const client = await OvsdbClient.connect({ path: database.socket }, SCHEMA.name, onLost);
     const [hub] = await client.transact([{ op: 'select', table: 'hub', where: [] }]);
-    if (hub?.rows?.length === 0) await client.transact([{ op: 'insert', table: 'hub', row: { version: 0 } }]);
+    const isFirst = hub?.rows?.length === 0;
+    if (isFirst) await client.transact([{ op: 'insert', table: 'hub', row: { version: 0 } }]);
     const all: Operation[] = [{ op: 'select', table: 'hub', where: [] }];
     for (const table of NAMES) all.push({ op: 'select', table, where: [], columns: Object.keys(TABLES[table].columns) });
     const [hubs, ...tables] = await client.transact(all);
@@ -169,11 +195,13 @@ export class HubStore {
     const found: Record<string, unknown> = {
       ...EMPTY,
       version: row['version'] ?? 0,
+      hubs: isFirst ? EMPTY.hubs : listOf(row['hubs'] ?? setOf()),
       pool: listOf(row['pool'] ?? setOf()),
       accounts: listOf(row['accounts'] ?? setOf()),
       shares: listOf(row['shares'] ?? setOf()),
       intercepts: listOf(row['intercepts'] ?? setOf()),
       lost: listOf(row['lost'] ?? setOf()),
+      standby: listOf(row['standby'] ?? setOf()),
       setup: row['setup'] ?? 0,
     };
     NAMES.forEach((table, i) => {

@@ -1,6 +1,6 @@
 /** What every network sees of the others: the hub's metadata, compiled for decisions and for the networks' own routes. Pure. */
 import { contains, isSame, mapped, overlap, prefixOf, PrefixTable, type Address, type Prefix } from '../../lib/prefix.ts';
-import type { Domain, Metadata, Network } from '../model.ts';
+import type { Attachment, Domain, Metadata, Network } from '../model.ts';
 import { translationsFor, untranslated, type Translation } from '../seen.ts';
 
 /** Where packets of a network to a prefix go. `to` null: nowhere. */
@@ -67,7 +67,8 @@ export function viewsOf(metadata: Metadata, only?: string): Views {
     for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
       // What a network has itself is never elsewhere, and what is not attached gets nothing.
       if (to === network.name || own.some((o) => overlap(o, prefixOf(prefix))?.length === prefixOf(prefix).length)) continue;
-      const target = attached.some((a) => a.network === to) ? (networks.get(to ?? '') ?? null) : null;
+      const isNear = (a: Attachment): boolean => domains.get(a.domain)?.hub === domain.hub;
+      const target = attached.some((a) => a.network === to && isNear(a)) ? (networks.get(to ?? '') ?? null) : null;
       ways.set(prefixOf(prefix), { to: target, translation: null });
     }
     const near = new Set([network.name, ...others.map((a) => a.network)]);

@@ -1,7 +1,7 @@
 /** Decisions of a hub that there is not, before the first real one: code that has not run a thousand times is ten times as slow. */
 import type { KeyObject } from 'node:crypto';
 import { parseAddress } from '../../lib/prefix.ts';
-import { EMPTY, type Ain, type Metadata, type Network } from '../model.ts';
+import { EMPTY, FIRST_HUB, type Ain, type Metadata, type Network } from '../model.ts';
 import { decide } from './decide.ts';
 import { viewsOf } from './view.ts';
 import { actionPayloads, encodeOps, FLOW_BYTES, MESSAGES, readFlow, seal, unseal, writeFlow } from './wire.ts';
@@ -23,12 +23,14 @@ export function warmUp(key: KeyObject): void {
       account: null,
       learned: null,
       endpoint: null,
+      link: null,
+      at: null,
     };
   });
   const metadata: Metadata = {
     ...EMPTY,
     networks,
-    domains: [{ name: 'd', number: 1, cells: ['main'], generation: 1 }],
+    domains: [{ name: 'd', number: 1, hub: FIRST_HUB, cells: ['main'], generation: 1 }],
     attachments: networks.map(({ name }) => ({ network: name, domain: 'd', propagates: ['d'], state: 'attached' })),
     mappings: [{ network: '2', real: '10.0.1.0/24', as: '10.0.2.0/24', viewers: null, origin: 'service', approved: true, atMs: 0 }],
   };

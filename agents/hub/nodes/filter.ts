@@ -1,7 +1,7 @@
 /** What gateways and routers let through: networks do not reach the hub's nodes, and beside a tunnel nothing comes in. nftables. */
 import { run } from '../../lib/run.ts';
 import { WIREGUARD_PORT } from '../../lib/wireguard.ts';
-import type { Site } from '../config.ts';
+import type { SecurityRule, Site } from '../config.ts';
 import type { End } from './site.ts';
 
 const TABLE = 'inet netrig-hub';
@@ -27,6 +27,22 @@ export function tunnelOnly(site: Site, end: End): Rules {
         forward: [`iifname "${device}" drop`, `oifname "${device}" drop`],
       }
     : { input: [], forward: [] };
+}
+
+/**
+ * The security group of a network's client VNI (R1-53): what others may begin to send. `others`: devices by which nothing else comes
+ * into the network.
+ */
+export function securityRules(device: string, rules: readonly SecurityRule[] | null, others: readonly string[]): Rules {
+  const allowed = (rules ?? []).map(({ protocol, ports }) =>
+    protocol === 'icmp' || !ports ? `meta l4proto ${protocol}` : `${protocol} dport { ${ports.join(', ')} }`,
+  );
+  const own = rules
+    ? ['ct state established,related accept', ...allowed.map((match) => `${match} accept`), 'drop'].map(
+        (rule) => `iifname "${device}" ${rule}`,
+      )
+    : [];
+  return { input: [], forward: [...others.map((other) => `iifname "${other}" drop`), ...own] };
 }
 
 export function filterText(rules: readonly Rules[]): string {
