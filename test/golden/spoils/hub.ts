@@ -58,6 +58,14 @@ export const hub: readonly Spoil[] = of('hub', [
     },
   },
   {
+    name: 'many are not answered',
+    spoil: (e, folder) => {
+      let i = 0;
+      return probes(e, folder, (row) => (i++ % 100 < 98 ? { ...row, by: null, us: null, intact: false } : row));
+    },
+  },
+  { name: 'one packet in ten is there', spoil: (e, folder) => captures(folder, e, (frames) => frames.filter((_, i) => i % 10 === 0)) },
+  {
     name: 'what one decision node is asked, all are asked',
     spoil: (e, folder) => {
       const points = e.captures.filter((c) => /^d[0-9]+:/.test(c.at));
