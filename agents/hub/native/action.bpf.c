@@ -49,6 +49,14 @@ INLINE int drop(__u32 network, enum tally which)
 	return TC_ACT_SHOT;
 }
 
+/* R1-16. */
+INLINE void work(struct action *a, __u32 network)
+{
+	__u32 worker = bpf_get_smp_processor_id() + 1;
+	if (!a->worker) a->worker = worker;
+	if (a->worker != worker) tally(network, TALLY_strayed, 1);
+}
+
 /* Offset of the transport header, or 0: it is no packet that has a flow. */
 INLINE __u32 see(struct __sk_buff *skb, struct flow *f)
 {
@@ -342,7 +350,7 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 		if (isFor && isWhole && least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
 			/* A line of memory that is written for every packet is one that processors fight for. */
 			if (used > TOUCH_NS) a->used_ns = now;
-			if (!returned) tally(network, TALLY_hits, 1);
+			if (!returned) tally(network, TALLY_hits, 1), work(a, network);
 			return execute(skb, c, &f, at, a);
 		}
 	}

@@ -37,6 +37,8 @@ struct action {
 	unsigned short does, replicas, source_port, destination_port;
 	unsigned char source[16], destination[16];
 	struct output output;
+	/* The processor that executed it first, from 1; 0: none has. */
+	unsigned int worker;
 };
 
 /* A further copy of a packet: where it leaves, and its addresses there. */
@@ -63,8 +65,8 @@ struct settings {
 	unsigned int miss_rate, miss_burst;
 };
 
-/* Of each network. in: from it; out: to it; handed: to another AIN. noRoute, denied: dropped, for want of a route or by a policy. */
-#define TALLIES(X) X(in) X(inBytes) X(out) X(outBytes) X(handed) X(hits) X(misses) X(shed) X(noRoute) X(denied) X(strangers) X(expired) X(unresolved) X(failed)
+/* Of each network. in: from it; out: to it; handed: to another AIN; strayed: hits by another worker than the flow's. noRoute, denied: dropped, for want of a route or by a policy. */
+#define TALLIES(X) X(in) X(inBytes) X(out) X(outBytes) X(handed) X(hits) X(misses) X(shed) X(noRoute) X(denied) X(strangers) X(strayed) X(expired) X(unresolved) X(failed)
 #define TALLY(name) TALLY_##name,
 enum tally { TALLIES(TALLY) TALLY_NUMBER };
 #undef TALLY

@@ -40,6 +40,7 @@
 #include "commands.h"
 #include "flow.h"
 #include "operations.h"
+#include "workers.h"
 
 enum { QUERY = 1, ACTION, PACKET, PROBE, PROBED };
 enum { HEADER_BYTES = 24, TAG_BYTES = 16, FLOW_BYTES = sizeof(struct flow), MAX_FRAME = 9216, MAX_MESSAGE = MAX_FRAME + 256 };
@@ -391,7 +392,7 @@ static int attach(const char *device)
 	request.ifr_flags |= IFF_PROMISC;
 	failed = failed || ioctl(fd, SIOCSIFFLAGS, &request) < 0;
 	close(fd);
-	if (failed) return refuse(device);
+	if (failed || spread_over_workers(device) < 0) return refuse(device);
 	return put_settings() < 0 || attach_program("misses", "hub_in", INCOMING) < 0 || attach_program(device, "hub_in", INCOMING) < 0 ? -1 : 0;
 }
 
