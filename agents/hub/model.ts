@@ -77,6 +77,16 @@ const mapping = Type.Object({
 });
 export type Mapping = Described<typeof mapping>;
 
+/** What a network sends to another one comes from these addresses and ports (R1-50), and that one sees nothing else of it. */
+const policy = Type.Object({
+  network: Type.String(),
+  to: Type.String(),
+  addresses: prefix,
+  firstPort: Type.Integer({ minimum: 1, maximum: 65_535 }),
+  lastPort: Type.Integer({ minimum: 1, maximum: 65_535 }),
+});
+export type Policy = Described<typeof policy>;
+
 /** Packets of networks of a domain to the address of a group are copied to each of its members. */
 const group = Type.Object({
   domain: Type.String(),
@@ -111,6 +121,7 @@ export const metadata = Type.Object({
   intercepts: Type.Array(Type.String()),
   records: Type.Array(record),
   groups: Type.Array(group),
+  policies: Type.Array(policy),
   /** AINs that the control plane cannot reach: nothing is sent to them. */
   lost: Type.Array(Type.String()),
   /** AINs and DMNs that wait for more load. */
@@ -134,6 +145,7 @@ export const EMPTY: Metadata = {
   intercepts: [],
   records: [],
   groups: [],
+  policies: [],
   lost: [],
   standby: [],
   setup: 0,

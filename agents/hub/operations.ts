@@ -8,6 +8,7 @@ import type { Role } from './config.ts';
 const prefix = pattern('^[0-9a-fA-F:.]{2,39}(/[0-9]{1,3})?$', 'a prefix such as "192.168.1.0/24"', 'Addresses.');
 const network = text('Isolated network.');
 const domain = text('Routing domain.');
+const port = Type.Integer({ minimum: 1, maximum: 65_535 });
 const vth = text('Hub.');
 const pair = Type.Array(vth, { minItems: 2, maxItems: 2, uniqueItems: true });
 const mapping = closed({ real: prefix, as: prefix, viewers: opt(Type.Array(text('Networks that see it so (default: all).'))) });
@@ -77,6 +78,14 @@ export const CONTROL_OPERATIONS = {
     address: text('Address of the group, which nobody has.'),
     domain: opt(domain),
     members: Type.Array(closed({ network, address: text('Address of a host there.') })),
+  }),
+  /** R1-50: sources that a network's packets to another one have; without `source`, their own again. */
+  SetSourcePolicy: closed({
+    network,
+    to: network,
+    source: opt(
+      closed({ addresses: prefix, ports: Type.Array(port, { minItems: 2, maxItems: 2, description: 'The first and the last one.' }) }),
+    ),
   }),
   /** Mode B: where networks can ask for all names. */
   'GetVTH-DNS-Settings': closed({}),

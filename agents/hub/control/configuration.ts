@@ -136,6 +136,10 @@ export function modify(
     for (const { address } of metadata.groups)
       if (contains(prefixOf(prefix), checkedAddress(address)))
         refuse('AddressOverlapDetected', `${prefix} has the address of group ${address}`);
+  for (const { prefix } of addPrefixes)
+    for (const { addresses, network } of metadata.policies)
+      if (overlap(prefixOf(prefix), prefixOf(addresses)))
+        refuse('AddressOverlapDetected', `${prefix} overlaps ${addresses}, sources of ${network} by a policy`);
   // What a network has no more is not seen under any address.
   const isOwned = (m: Mapping): boolean => networks.some((n) => n.name === m.network && n.prefixes.includes(m.real));
   const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks, mappings: metadata.mappings.filter(isOwned) };

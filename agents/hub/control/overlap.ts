@@ -77,19 +77,25 @@ export function conflictsOf(metadata: Metadata): Conflict[] {
 const isVisible = (other: Attachment, viewer: Attachment): boolean =>
   other.network !== viewer.network && other.propagates.includes(viewer.domain);
 
-function seenBy({ mappings }: Metadata, network: Network, viewer: string): Seen[] {
+function seenBy({ mappings, policies }: Metadata, network: Network, viewer: string): Seen[] {
+  const policy = policies.find((p) => p.network === network.name && p.to === viewer);
+  if (policy) return [{ network: network.name, real: prefixOf(policy.addresses), as: prefixOf(policy.addresses) }];
   const translations = translationsFor(mappings, network.name, viewer);
   const bare = untranslated(network, translations).map((p) => ({ real: p, as: p }));
   return [...translations, ...bare].map((seen) => ({ network: network.name, ...seen }));
 }
 
+/** Of networks, and what stands for them. */
+export const addressesInUse = ({ networks, mappings, groups, policies }: Metadata): string[] => [
+  ...networks.flatMap((n) => n.prefixes),
+  ...mappings.map((m) => m.as),
+  ...groups.map((g) => g.address),
+  ...policies.map((p) => p.addresses),
+];
+
 /** A prefix of the pool that nothing in the hub has. undefined: the pool is exhausted. */
 function freePrefix(metadata: Metadata, pool: readonly Prefix[], like: Prefix): Prefix | undefined {
-  const taken = [
-    ...metadata.networks.flatMap((n) => n.prefixes),
-    ...metadata.mappings.map((m) => m.as),
-    ...metadata.groups.map((g) => g.address),
-  ].map(prefixOf);
+  const taken = addressesInUse(metadata).map(prefixOf);
   for (const range of pool) {
     if (range.family !== like.family || range.length > like.length) continue;
     const step = 1n << BigInt(bitsOf(like.family) - like.length);
@@ -163,6 +169,7 @@ export function mappingProblem(
   for (const other of metadata.mappings)
     if (overlap(prefixOf(other.as), to)) return `${as} overlaps ${other.as}, as which ${other.network} is seen`;
   for (const { address } of metadata.groups) if (overlap(prefixOf(address), to)) return `${as} has the address of group ${address}`;
+  for (const { addresses } of metadata.policies) if (overlap(prefixOf(addresses), to)) return `${as} overlaps ${addresses} of a policy`;
   for (const other of metadata.mappings)
     if (other.network === name && overlap(prefixOf(other.real), from)) return `${real} is seen as ${other.as} already`;
   return undefined;

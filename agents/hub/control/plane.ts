@@ -19,6 +19,7 @@ import { linked, linkHubs, unlinkHubs } from './links.ts';
 import { intercept, manage, share } from './names.ts';
 import { resize } from './scaling.ts';
 import { Scaler } from './scaler.ts';
+import { setPolicy } from './policies.ts';
 import { overlapsAmong } from './overlap.ts';
 import { HubStore } from './store.ts';
 
@@ -45,6 +46,7 @@ export class ControlPlane {
   readonly #turns = new SerialQueue();
   readonly #counters = { requests: 0, refused: 0, versions: 0 };
   #server: { close(): void } | undefined;
+  readonly #ains: ReadonlySet<string>;
   readonly #scaler: Scaler;
   #stopped = false;
   #setup: number;
@@ -54,6 +56,7 @@ export class ControlPlane {
     this.#config = config;
     this.#store = store;
     this.#cells = new Map([...config.ains, ...config.dmns].map((n) => [n.name, n.cell]));
+    this.#ains = new Set(config.ains.map((a) => a.name));
     this.#scaler = new Scaler(config);
     this.#setup = store.metadata.setup;
   }
@@ -205,6 +208,8 @@ export class ControlPlane {
         return this.#commit(intercept(metadata, params));
       case 'SetMulticastGroup':
         return this.#commit(setGroup(metadata, params));
+      case 'SetSourcePolicy':
+        return this.#commit(setPolicy(metadata, params));
       case 'ModifyManagedDNS':
         return this.#commit(manage(metadata, params, this.#config.zones));
       case 'GetVTH-DNS-Settings': {
@@ -266,11 +271,13 @@ export class ControlPlane {
     await this.#tell(this.#namesOf('dmn'), (peer) => peer.call.settled(metadata.version));
   }
 
-  /** A cell that serves no domain keeps nothing of any. */
+  /** A cell that serves no domain keeps nothing of any. AINs decide nothing: they are told what rules, and where they have branches. */
   #told(node: string, metadata: Metadata, leaving: ReadonlySet<string> = new Set()): Metadata {
+    const { version, networks, domains, lost, standby } = metadata;
     const cell = this.#cells.get(node);
     const serves = cell === undefined || leaving.has(cell) || servingCells(metadata).has(cell);
-    return serves ? metadata : { ...EMPTY, version: metadata.version, lost: metadata.lost };
+    if (!serves) return { ...EMPTY, version, lost, standby };
+    return this.#ains.has(node) ? { ...EMPTY, version, networks, domains, lost, standby } : metadata;
   }
 
   #namesOf(role: NodeInfo['role']): string[] {

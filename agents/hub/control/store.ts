@@ -34,6 +34,7 @@ const TABLES = {
   domains: { key: ['name'], columns: { name: text, number: integer, hub: text, cells: texts, generation: integer } },
   attachments: { key: ['network'], columns: { network: text, position: integer, domain: text, propagates: texts, state: text } },
   records: { key: ['name', 'type', 'value'], columns: { network: text, name: text, type: text, value: text } },
+  policies: { key: ['network', 'to'], columns: { network: text, to: text, addresses: text, firstPort: integer, lastPort: integer } },
   groups: { key: ['domain', 'address'], columns: { domain: text, address: text, members: texts } },
   routes: { key: ['domain', 'prefix'], columns: { domain: text, prefix: text, to: optional } },
   mappings: {
@@ -96,6 +97,7 @@ function rowsOf(metadata: Metadata, table: Table): Map<string, Row> {
     if ('real' in entry) return { ...entry, everybody: entry.viewers === null, viewers: setOf(...(entry.viewers ?? [])) };
     // Network and address: neither has a blank in it.
     if ('members' in entry) return { ...entry, members: setOf(...entry.members.map((m) => `${m.network} ${m.address}`)) };
+    if ('addresses' in entry) return { ...entry };
     if ('to' in entry) return { ...entry, to: entry.to === null ? setOf() : entry.to };
     return { ...entry };
   });

@@ -1,7 +1,7 @@
 /** A flow and what the hub knows become an action: the list of operations that its AIN executes (R1 section 3). Pure. */
 import { branchMac, UNATTACHED, type Ain, type Network } from '../model.ts';
 import { deliveringAin } from './path.ts';
-import { judge, type Copy, type View, type Views } from './view.ts';
+import { judge, type Copy, type Ports, type View, type Views } from './view.ts';
 import type { Flow, Op, Output } from './wire.ts';
 
 const [TCP, UDP, NAMES_PORT] = [6, 17, 53];
@@ -19,7 +19,7 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
   const unreachable: Decision = { ops: [{ op: 'drop', reason: 'no-route' }, untilThen] };
   if (!view) return unreachable;
   const valid: Op = { op: 'valid', domain: view.domain.number, generation: view.domain.generation };
-  const verdict = judge(views, view, flow.source, flow.destination);
+  const verdict = judge(views, view, flow.source, flow.destination, portsOf(flow));
   if (verdict.kind === 'drop') return { ops: [{ op: 'drop', reason: verdict.reason }, valid] };
   const output = (to: Network): Output | undefined => outputTo(at, to, deliveringAin(at, to, ains, hashOf(flow), views.lost));
   if (verdict.kind === 'copy') {
@@ -31,7 +31,7 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
       ? unreachable
       : { ops: [{ op: 'hop' }, ...replicated(copies), copies.length === verdict.copies.length ? valid : untilThen] };
   }
-  const { to, source, destination } = verdict;
+  const { to, source, destination, sourcePort, destinationPort } = verdict;
   const isAnswer = flow.sourcePort === NAMES_PORT && views.translatesNames(view.network.name, to.name);
   const asker = isAnswer ? views.byName.get(to.name) : undefined;
   // Over TCP nothing translates them: they are not let through as they are.
@@ -43,12 +43,17 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
     { op: 'hop' },
     ...(source ? [{ op: 'source' as const, address: source }] : []),
     ...(destination ? [{ op: 'destination' as const, address: destination }] : []),
+    ...(sourcePort === undefined ? [] : [{ op: 'source-port' as const, port: sourcePort }]),
+    ...(destinationPort === undefined ? [] : [{ op: 'destination-port' as const, port: destinationPort }]),
     { op: 'output', ...out },
     ...(names ? [{ op: 'ask' as const }] : []),
     valid,
   ];
   return names ? { ops, names } : { ops };
 }
+
+const portsOf = ({ protocol, isFragment, sourcePort, destinationPort }: Flow): Ports =>
+  !isFragment && (protocol === TCP || protocol === UDP) ? { source: sourcePort, destination: destinationPort } : null;
 
 /** `by`: the AIN that delivers it. */
 function outputTo(at: Ain, to: Network, by: Ain | undefined): Output | undefined {

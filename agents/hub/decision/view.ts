@@ -1,12 +1,15 @@
 /** What every network sees of the others: the hub's metadata, compiled for decisions and for the networks' own routes. Pure. */
 import { contains, isSame, mapped, overlap, prefixOf, PrefixTable, type Address, type Prefix } from '../../lib/prefix.ts';
-import type { Attachment, Domain, Metadata, Network } from '../model.ts';
+import type { Attachment, Domain, Metadata, Network, Policy } from '../model.ts';
+import { original, substitute } from './substitution.ts';
 import { translationsFor, untranslated, type Translation } from '../seen.ts';
 
 /** Where packets of a network to a prefix go. `to` null: nowhere. */
 export interface Way {
   readonly to: Network | null;
   readonly translation: Translation | null;
+  /** What the network is seen as instead, port by port. */
+  readonly policy?: Policy;
   /** Those that each get a copy instead, at their own addresses. */
   readonly members?: readonly Member[];
 }
@@ -32,6 +35,8 @@ export interface Views {
   readonly byName: ReadonlyMap<string, View>;
   /** Answers of a network's name servers to another one are translated. */
   translatesNames(server: string, asker: string): boolean;
+  /** For what a network sends to another one; undefined: its sources are as they are seen there. */
+  policy(from: string, to: string): Policy | undefined;
   /** Addresses of `of` as `viewer` sees them. */
   translations(of: string, viewer: string): readonly Translation[];
 }
@@ -48,6 +53,8 @@ export function viewsOf(metadata: Metadata, only?: string): Views {
     if (!found) cache.set(key, (found = translationsFor(metadata.mappings, of, viewer)));
     return found;
   };
+  const policies = new Map(metadata.policies.map((p) => [`${p.network} ${p.to}`, p]));
+  const policyOf = (from: string, to: string): Policy | undefined => policies.get(`${from} ${to}`);
   const viewers = only === undefined ? attached : attached.filter((a) => a.network === only);
   const views = viewers.flatMap((attachment): View[] => {
     const [network, domain] = [networks.get(attachment.network), domains.get(attachment.domain)];
@@ -56,6 +63,11 @@ export function viewsOf(metadata: Metadata, only?: string): Views {
     const ways = new PrefixTable<Way>();
     const others = attached.filter((a) => a.network !== network.name && a.propagates.includes(domain.name));
     for (const other of others.flatMap((a) => networks.get(a.network) ?? [])) {
+      const policy = policyOf(other.name, network.name);
+      if (policy) {
+        ways.set(prefixOf(policy.addresses), { to: other, translation: null, policy });
+        continue;
+      }
       const isReached = (prefix: Prefix): boolean => other.learned?.some((l) => isSame(prefixOf(l), prefix)) ?? true;
       const all = translations(other.name, network.name);
       const seen = all.filter(({ real }) => isReached(real));
@@ -89,6 +101,7 @@ export function viewsOf(metadata: Metadata, only?: string): Views {
     lost: new Set(metadata.lost),
     byNumber: new Map(views.map((v) => [v.network.number, v])),
     byName: new Map(views.map((v) => [v.network.name, v])),
+    policy: policyOf,
     translations,
     translatesNames: (server, asker) =>
       endpoints.has(server) || endpoints.has(asker) || intercepts.has(asker) || (shares.has(asker) && shares.has(server)),
@@ -110,24 +123,63 @@ export interface Copy {
   readonly destination: Address;
 }
 
+export interface Sent {
+  readonly kind: 'send';
+  readonly to: Network;
+  /** As they are at the receiver's network; null: as they were. */
+  readonly source: Address | null;
+  readonly destination: Address | null;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+}
+
 export type Verdict =
+  | Sent
   | { readonly kind: 'copy'; readonly copies: readonly [Copy, ...Copy[]] }
-  | { readonly kind: 'send'; readonly to: Network; readonly source: Address | null; readonly destination: Address | null }
   | { readonly kind: 'drop'; readonly reason: 'no-route' | 'denied' };
 
 const DENIED: Verdict = { kind: 'drop', reason: 'denied' };
+const NO_ROUTE: Verdict = { kind: 'drop', reason: 'no-route' };
 
-/** Where a packet of a network goes, and the addresses that it has there; null: as they are. */
-export function judge(views: Views, view: View, source: Address, destination: Address): Verdict {
+/** Ports of a packet, of TCP or UDP; null: it has none. */
+export type Ports = { readonly source: number; readonly destination: number } | null;
+
+/** Where a packet of a network goes, and the addresses that it has there. */
+export function judge(views: Views, view: View, source: Address, destination: Address, ports: Ports = null): Verdict {
   // Nobody sends under another network's addresses.
   if (!has(view, source)) return DENIED;
   const way = view.ways.find(destination)?.value;
   if (way?.members) return copied(views, view, source, way.members);
-  if (!way?.to) return { kind: 'drop', reason: 'no-route' };
-  const { to, translation } = way;
-  const seen = sourceAt(views, view, to, source);
-  if (seen === 'denied') return DENIED;
-  return { kind: 'send', to, source: seen, destination: translation ? mapped(destination, translation.as, translation.real) : null };
+  if (!way?.to) return NO_ROUTE;
+  const { to, translation, policy } = way;
+  const [from, at] = [
+    sourceBy(views, view, to, source, ports),
+    policy ? meant(policy, to, destination, ports) : translated(destination, translation),
+  ];
+  if (from === 'denied') return DENIED;
+  if (at === 'nobody') return NO_ROUTE;
+  return { kind: 'send', to, ...from, ...at };
+}
+
+const translated = (destination: Address, translation: Translation | null): Pick<Sent, 'destination' | 'destinationPort'> => ({
+  destination: translation ? mapped(destination, translation.as, translation.real) : null,
+});
+
+/** Whom a substitute stands for. */
+function meant(policy: Policy, to: Network, address: Address, ports: Ports): Pick<Sent, 'destination' | 'destinationPort'> | 'nobody' {
+  const found = ports && original(policy, to.prefixes, { address, port: ports.destination });
+  return found ? { destination: found.address, destinationPort: found.port } : 'nobody';
+}
+
+/** By the policy for what goes there, or as its receiver sees it. */
+function sourceBy(views: Views, view: View, to: Network, source: Address, ports: Ports): Pick<Sent, 'source' | 'sourcePort'> | 'denied' {
+  const policy = views.policy(view.network.name, to.name);
+  if (!policy) {
+    const seen = sourceAt(views, view, to, source);
+    return seen === 'denied' ? seen : { source: seen };
+  }
+  const found = ports && substitute(policy, view.network.prefixes, { address: source, port: ports.source });
+  return found ? { source: found.address, sourcePort: found.port } : 'denied';
 }
 
 /** What a sender's address is at its receiver's network; null: itself. */

@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import { missing, type Check, type Figures, type Window } from '../../../src/checks/check.ts';
 import { needsCapture, needsKeys } from '../../../src/checks/problems.ts';
-import { names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
+import { names, oneOrMany, opt, pattern, percent, text } from '../../../src/core/config/parts.ts';
 import { expandAll } from '../../../src/core/config/ranges.ts';
 import { conform } from '../../../src/core/json.ts';
 import { parseFraction } from '../../../src/core/units.ts';
@@ -25,8 +25,11 @@ import {
   miscopied,
   misdirected,
   type RouteChange,
+  outside,
+  overtaken,
   passages,
   sourcesOf,
+  unlikeFlows,
 } from './measures.ts';
 import { probesOf } from './probes.ts';
 
@@ -50,6 +53,12 @@ const METRICS = {
   sources: 'Different source addresses of packets from hosts to `port`, at a capture (R1-29).',
   miscopied:
     'Datagrams to `destination`, a group, at the first capture, of which another capture has not one copy, and copies of others (R1-47).',
+  strayed:
+    'Packets of the network that another worker executed than the first of their flow, as GetMetrics of AINs says, last less first (R1-16).',
+  overtaken: 'Datagrams to beacons, at a capture, that come after a later one of their flow (R1-16).',
+  outside: 'Packets to `port` at a capture whose sources are not in `addresses` and `ports` (R1-50).',
+  'unlike-flows':
+    'Flows to `port`, each by its number of packets, that are at the first capture and not at the second one, or there only (R1-50).',
   crossings: 'Packets at captures from a node of one cell to a node of another one (R1-18, R1-20).',
   tunnelled: 'Messages of WireGuard at captures (R1-45).',
   untunnelled: 'Packets at captures that are no messages of WireGuard (R1-45).',
@@ -74,11 +83,19 @@ const keys = {
   protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Only of this protocol.' })),
   capture: opt(oneOrMany(text('Capture points, "node:interface".'))),
   packet: opt(Type.Enum(['first', 'later'], { description: 'delay: of flows, the first packets, or all others (default: all).' })),
-  port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources: only to this port.' })),
-  destination: opt(text('handed, late, misdirected, staleness, miscopied: only to this address.')),
+  port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'sources, outside, unlike-flows: only to this port.' })),
+  addresses: opt(pattern('^[0-9.]{7,15}/[0-9]{1,2}$', 'a prefix such as "100.127.0.0/20"', 'outside: allowed sources.')),
+  ports: opt(
+    Type.Array(Type.Integer({ minimum: 1, maximum: 65_535 }), {
+      minItems: 2,
+      maxItems: 2,
+      description: 'outside: the first and the last one.',
+    }),
+  ),
+  destination: opt(text('handed, late, misdirected, staleness, miscopied, outside, unlike-flows: only to this address.')),
   operation: opt(text('late, staleness: operation.')),
   zone: opt(text('questions: only for names of this zone.')),
-  network: opt(text('miscounted: isolated network.')),
+  network: opt(text('miscounted, strayed: isolated network.')),
   quantile: opt(percent('Quantile (default 50%).')),
 };
 type Keys = KeysOf<typeof keys>;
@@ -96,6 +113,10 @@ const NEEDS: Partial<Record<Metric, readonly (keyof Keys)[]>> = {
   miscounted: ['capture', 'network'],
   sources: ['capture', 'port'],
   miscopied: ['capture', 'destination'],
+  strayed: ['network'],
+  overtaken: ['capture'],
+  outside: ['capture', 'port', 'addresses', 'ports'],
+  'unlike-flows': ['capture', 'port'],
   crossings: ['capture'],
   tunnelled: ['capture'],
   untunnelled: ['capture'],
@@ -122,6 +143,7 @@ const trafficHub: Check<Keys> = {
     ];
   },
   figures(target, evidence, phase, window) {
+    if (target.metric === 'strayed') return strayed(target, evidence, phase);
     return target.capture === undefined ? ofProbes(target, evidence, phase, window) : ofFrames(target, evidence, phase, window);
   },
 };
@@ -159,6 +181,15 @@ function ofProbes(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
     default:
       return { kind: 'quantile', values: probes.map((p) => p.us), quantile: parseFraction(target.quantile ?? '50%') };
   }
+}
+
+const toTarget = (frames: readonly SeenFrame[], { port, destination }: Keys): SeenFrame[] =>
+  frames.filter((f) => f.destinationPort === port && (destination ?? f.destination) === f.destination);
+
+function strayed(target: Keys, evidence: CellEvidence, phase: PhaseRecord): Figures {
+  const told = metricsOf(evidence, phase, target.network ?? '');
+  if (!told) return missing('GetMetrics was not answered twice');
+  return told.hits === 0 ? missing('no packet had an action') : exact(told.strayed, `of ${told.hits}`);
 }
 
 function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fromUs, toUs }: Window): Figures {
@@ -227,6 +258,22 @@ function ofFrames(target: Keys, evidence: CellEvidence, phase: PhaseRecord, { fr
       const came = members.map((f) => f.filter((m) => m.data));
       if ([own, ...came].flat().some((f) => !f.data?.isWhole)) return missing('datagrams are not captured whole: a longer snap');
       return exact(miscopied(own, came), `${own.length} to ${members.length} members`);
+    }
+    case 'overtaken': {
+      const { datagrams, overtaken: count } = overtaken(all);
+      return datagrams === 0 ? missing('no datagram to a beacon was captured') : exact(count, `of ${datagrams}`);
+    }
+    case 'outside': {
+      const own = toTarget(all, target);
+      const [first = 0, last = 0] = target.ports ?? [];
+      return own.length === 0
+        ? missing('no packet was captured')
+        : exact(outside(own, prefixOf(target.addresses ?? ''), [first, last]), `of ${own.length}`);
+    }
+    case 'unlike-flows': {
+      const [sent = [], arrived = []] = frames.map((own) => toTarget(own, target));
+      const { flows, unlike } = unlikeFlows(sent, arrived);
+      return flows === 0 ? missing('no packet was captured') : exact(unlike, `of ${flows}`);
     }
     case 'crossings': {
       const cellOf = cellOfAddress(evidence);
@@ -297,22 +344,22 @@ function networkAt({ lab }: CellEvidence, at: string): string | undefined {
   return Object.entries(networks).find(([, n]) => n.gateway === at.split(':')[0])?.[0];
 }
 
+const COUNTED = ['in', 'out', 'hits', 'strayed'] as const;
 const tallies = Type.Record(Type.String(), Type.Record(Type.String(), Type.Number()));
 
 /** What AINs counted of a network from their first answer of the phase to their last. undefined: one of them answered less than twice. */
-function metricsOf(evidence: CellEvidence, phase: PhaseRecord, network: string): { readonly in: number; readonly out: number } | undefined {
+function metricsOf(evidence: CellEvidence, phase: PhaseRecord, network: string): Record<(typeof COUNTED)[number], number> | undefined {
   const answers = (evidence.events[phase.phase] ?? []).flatMap((e) =>
     isRequest(e) && e.action.operation === 'GetMetrics' && e.outcome.state === 'done'
       ? [{ node: e.action.node, of: conform(tallies, e.outcome.answer)[network] }]
       : [],
   );
-  const sum = { in: 0, out: 0 };
+  const sum = { in: 0, out: 0, hits: 0, strayed: 0 };
   const byNode = [...Map.groupBy(answers, (a) => a.node).values()];
   for (const own of byNode) {
     const [first, last] = [own[0]?.of, own.at(-1)?.of];
     if (own.length < 2 || !first || !last) return undefined;
-    sum.in += (last['in'] ?? 0) - (first['in'] ?? 0);
-    sum.out += (last['out'] ?? 0) - (first['out'] ?? 0);
+    for (const what of COUNTED) sum[what] += (last[what] ?? 0) - (first[what] ?? 0);
   }
   return byNode.length === 0 ? undefined : sum;
 }

@@ -1,4 +1,5 @@
 /** What captures say of a hub's decisions and paths. Pure. */
+import { contains, prefixOf, type Prefix } from '../../lib/prefix.ts';
 import { isBranch } from '../model.ts';
 import type { Message, SeenFrame } from './frames.ts';
 import type { Probe } from './probes.ts';
@@ -100,6 +101,46 @@ export function branchesOf(frames: readonly SeenFrame[]): { readonly branches: n
   const flows = Map.groupBy(toBranches, (f) => `${f.source} ${f.destination} ${f.protocol} ${f.sourcePort} ${f.destinationPort}`);
   const count = (of: readonly SeenFrame[]): number => new Set(of.map((f) => f.to)).size;
   return { branches: count(toBranches), splitFlows: [...flows.values()].filter((own) => count(own) > 1).length };
+}
+
+const flowOf = (f: SeenFrame): string => `${f.protocol} ${f.source} ${f.sourcePort} ${f.destination} ${f.destinationPort}`;
+
+/** R1-50: packets that come from elsewhere than these addresses and ports. */
+export const outside = (frames: readonly SeenFrame[], addresses: Prefix, [first, last]: readonly [number, number]): number =>
+  frames.filter((f) => f.sourcePort < first || f.sourcePort > last || !contains(addresses, prefixOf(f.source))).length;
+
+/**
+ * R1-50: flows as they were sent, and as they arrived under other sources: by how many they differ, each by its number of packets.
+ * A flow whose source changes on its way is two; two that get one source are one.
+ */
+export function unlikeFlows(
+  sent: readonly SeenFrame[],
+  arrived: readonly SeenFrame[],
+): { readonly flows: number; readonly unlike: number } {
+  const sizes = (frames: readonly SeenFrame[]): number[] => [...Map.groupBy(frames, flowOf).values()].map((own) => own.length);
+  const counts = (of: readonly number[]) => Map.groupBy(of, (size) => size);
+  const [was, is] = [sizes(sent), sizes(arrived)];
+  const [before, after] = [counts(was), counts(is)];
+  const unlike = [...new Set([...was, ...is])].reduce(
+    (sum, size) => sum + Math.abs((before.get(size)?.length ?? 0) - (after.get(size)?.length ?? 0)),
+    0,
+  );
+  return { flows: was.length, unlike };
+}
+
+/** R1-16: datagrams of flows to beacons that come after one with a higher number. */
+export function overtaken(frames: readonly SeenFrame[]): { readonly datagrams: number; readonly overtaken: number } {
+  const highest = new Map<string, number>();
+  let [datagrams, count] = [0, 0];
+  for (const frame of frames) {
+    if (!frame.data || frame.data.bytes.length < 8) continue;
+    const number = Number.parseInt(frame.data.bytes.slice(0, 8), 16);
+    const before = highest.get(flowOf(frame)) ?? 0;
+    datagrams += 1;
+    if (number < before) count += 1;
+    highest.set(flowOf(frame), Math.max(number, before));
+  }
+  return { datagrams, overtaken: count };
 }
 
 /** Every flow has its own way: some are answered while others are not. */

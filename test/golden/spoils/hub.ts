@@ -78,6 +78,15 @@ export const hub: readonly Spoil[] = of('hub', [
     spoil: (e) => answers(e, 'GetMetrics', (answer) => reworded(answer, /"in":([0-9]+)/g, (count) => `"in":${2 * Number(count)}`)),
   },
   {
+    name: 'half of the packets of a flow stray',
+    spoil: (e) => {
+      let told = 0;
+      return answers(e, 'GetMetrics', (answer) =>
+        reworded(answer, /"strayed":([0-9]+)/g, (count) => `"strayed":${Number(count) + told++}`),
+      );
+    },
+  },
+  {
     name: 'every other phase is slow',
     spoil: (e) =>
       flows(e, (f, phase) =>

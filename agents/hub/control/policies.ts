@@ -1,0 +1,34 @@
+/** Sources that packets from one network to another may have (R1-50). Pure. */
+import { overlap, prefixOf } from '../../lib/prefix.ts';
+import { isWideEnough } from '../decision/substitution.ts';
+import type { Metadata, Policy } from '../model.ts';
+import { checkedPrefix, refuse } from '../operations.ts';
+import { networkOf, type Edit, type Params } from './edit.ts';
+import { addressesInUse } from './overlap.ts';
+
+export function setPolicy(metadata: Metadata, { network, to, source }: Params<'SetSourcePolicy'>): Edit<{ policies: number }> {
+  const [own, other] = [networkOf(metadata, network), networkOf(metadata, to)];
+  if (own === other) refuse('InvalidRequest', `${network} sends nothing to itself through the hub`);
+  const others = metadata.policies.filter((p) => p.network !== network || p.to !== to);
+  if (!source && others.length === metadata.policies.length) refuse('UnknownPolicy', `no policy for what ${network} sends to ${to}`);
+  const policies = source ? [...others, checkedPolicy({ ...metadata, policies: others }, network, to, source)] : others;
+  const concerned = metadata.attachments.filter((a) => a.network === network || a.network === to).map((a) => a.domain);
+  return { metadata: { ...metadata, policies }, concerns: new Set(concerned), answer: { policies: policies.length } };
+}
+
+function checkedPolicy(
+  metadata: Metadata,
+  network: string,
+  to: string,
+  { addresses, ports }: NonNullable<Params<'SetSourcePolicy'>['source']>,
+): Policy {
+  const [firstPort = 0, lastPort = 0] = ports;
+  const policy: Policy = { network, to, addresses: checkedPrefix(addresses), firstPort, lastPort };
+  if (firstPort > lastPort) refuse('InvalidRequest', `ports ${firstPort} to ${lastPort}: the first one is the lower`);
+  const taken = addressesInUse(metadata).find((text) => overlap(prefixOf(text), prefixOf(addresses)));
+  if (taken !== undefined) refuse('InvalidRequest', `${addresses} overlaps ${taken}, which is in use`);
+  const { prefixes } = networkOf(metadata, network);
+  if (!isWideEnough(policy, prefixes))
+    refuse('NoCapacity', `${addresses} with ${lastPort - firstPort + 1} ports has not room for every port of every address of ${network}`);
+  return policy;
+}
