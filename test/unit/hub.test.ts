@@ -4,7 +4,7 @@ import test from 'ava';
 import { decide } from '../../agents/hub/decision/decide.ts';
 import { deliveringAin } from '../../agents/hub/decision/path.ts';
 import { judge, viewsOf } from '../../agents/hub/decision/view.ts';
-import { actionPayloads, dataKey, encodeOps, MESSAGES, readFlow, seal, unseal, type Flow } from '../../agents/hub/decision/wire.ts';
+import { segmented, dataKey, encodeOps, MESSAGES, readFlow, seal, unseal, type Flow } from '../../agents/hub/decision/wire.ts';
 import {
   approve,
   approveAttachment,
@@ -387,7 +387,7 @@ test('R1-5 a long action goes in segments that make it up', () => {
       destination: address('10.0.0.2'),
     })),
   ]);
-  const payloads = actionPayloads(Buffer.alloc(44), ops, 50);
+  const payloads = segmented(Buffer.alloc(44), ops, 50);
   assert.equal(payloads.length, Math.ceil(ops.length / 50));
   assert.deepEqual(Buffer.concat(payloads.map((p) => p.subarray(48))), ops);
   assert.ok(payloads.every((p, i) => p.readUInt16BE(44) === ops.length && p.readUInt16BE(46) === 50 * i));

@@ -171,14 +171,17 @@ export const encodeOps = (ops: readonly Op[]): Buffer =>
     }),
   );
 
-/** Payloads of the messages that carry an action: one, or its segments in their order. */
-export function actionPayloads(flow: Buffer, ops: Buffer, segmentBytes = SEGMENT_BYTES): Buffer[] {
+/**
+ * Payloads of the messages that carry an action, or a packet: one, or its segments in their order. No message is longer than a packet may
+ * be: fragments have no ports, and processors that messages are spread over would let them overtake each other.
+ */
+export function segmented(flow: Buffer, whole: Buffer, segmentBytes = SEGMENT_BYTES): Buffer[] {
   const payloads: Buffer[] = [];
-  for (let offset = 0; offset < ops.length; offset += segmentBytes) {
+  for (let offset = 0; offset < whole.length; offset += segmentBytes) {
     const place = Buffer.alloc(4);
-    place.writeUInt16BE(ops.length, 0);
+    place.writeUInt16BE(whole.length, 0);
     place.writeUInt16BE(offset, 2);
-    payloads.push(Buffer.concat([flow, place, ops.subarray(offset, offset + segmentBytes)]));
+    payloads.push(Buffer.concat([flow, place, whole.subarray(offset, offset + segmentBytes)]));
   }
   return payloads;
 }

@@ -10,7 +10,7 @@
  *   attach DEVICE                                            the device of the hub's network
  *   branch MAC NETWORK GATEWAY | unbranch MAC                a client VNI: its address here, its network's, its gateway's
  *   peer MAC                                                 another AIN of the cell
- *   dmn NUMBER ADDRESS PORT | nodmn NUMBER
+ *   dmn NUMBER ADDRESS PORT | nodmn NUMBER                   one that is asked; not any more, but what it still answers is heard
  *   domain NUMBER GENERATION                                 actions that follow from older metadata rule no more
  *   action FLOW OPERATIONS                                   an action as a DMN would send it, hexadecimal
  *   flush                                                    forgets all actions
@@ -56,13 +56,13 @@ static uint64_t session, asked, probe_round;
 static unsigned int generations[MAX_DOMAINS], newest;
 static int tap_fd = -1, wire_fd = -1;
 
-static struct dmn { unsigned int number, missed; int used; struct sockaddr_in address; uint64_t version; } dmns[MAX_DMNS];
+static struct dmn { unsigned int number, missed; int known, used; struct sockaddr_in address; uint64_t version; } dmns[MAX_DMNS];
 
 /* Answers that have been heard, of the last WINDOW queries, by kind. Queries are numbered from 1. */
 static uint64_t heard[2][WINDOW];
 
-/* Actions of several segments, as far as they have come. */
-static struct partial { uint64_t number; unsigned int total, got; unsigned char bytes[MAX_ACTION_BYTES]; } partials[REASSEMBLIES];
+/* Actions and packets of several segments, as far as they have come. */
+static struct partial { uint64_t number; unsigned int total, got; unsigned char bytes[MAX_FRAME]; } partials[2][REASSEMBLIES];
 
 #define COUNTERS(X) X(queries) X(answers) X(installed) X(returned) X(repeated) X(undecided) X(forged) X(stale) X(malformed) X(segments) X(probes) X(unasked)
 #define NAME(c) COUNT_##c,
@@ -173,37 +173,46 @@ static int install(const struct flow *f, const unsigned char *ops, size_t length
 	return 0;
 }
 
-/* payload: flow, u16 bytes in all, u16 offset, bytes. */
+/*
+ * payload: flow, u16 bytes in all, u16 offset, bytes. The bytes of the whole, once all parts have come in their order (they have one
+ * pair of ports, so that no processor overtakes another); NULL before. What was lost is asked for again.
+ */
+static const unsigned char *collect(int kind, uint64_t number, const unsigned char *payload, size_t length, size_t most, size_t *whole)
+{
+	const unsigned char *bytes = payload + FLOW_BYTES + 4;
+	if (length < FLOW_BYTES + 4) {
+		counts[COUNT_malformed]++;
+		return NULL;
+	}
+	unsigned int total = get16(payload + FLOW_BYTES), offset = get16(payload + FLOW_BYTES + 2);
+	size_t size = length - FLOW_BYTES - 4;
+	if (total > most || offset + size > total || size == 0) {
+		counts[COUNT_malformed]++;
+		return NULL;
+	}
+	*whole = total;
+	if (size < total) {
+		counts[COUNT_segments]++;
+		struct partial *p = &partials[kind][number % REASSEMBLIES];
+		if (offset == 0) p->number = number, p->total = total, p->got = 0;
+		if (p->number != number || p->total != total || p->got != offset) return NULL;
+		memcpy(p->bytes + offset, bytes, size);
+		p->got += (unsigned int)size;
+		if (p->got < total) return NULL;
+		bytes = p->bytes;
+	}
+	mark(kind, number);
+	return bytes;
+}
+
 static void hear_action(uint64_t number, const unsigned char *payload, size_t length)
 {
 	struct flow f;
-	if (length < FLOW_BYTES + 4) {
-		counts[COUNT_malformed]++;
-		return;
-	}
+	size_t total;
+	const unsigned char *ops = collect(0, number, payload, length, MAX_ACTION_BYTES, &total);
+	if (!ops) return;
 	memcpy(&f, payload, FLOW_BYTES);
-	unsigned int total = get16(payload + FLOW_BYTES), offset = get16(payload + FLOW_BYTES + 2);
-	const unsigned char *bytes = payload + FLOW_BYTES + 4;
-	size_t size = length - FLOW_BYTES - 4;
-	if (total > MAX_ACTION_BYTES || offset + size > total || size == 0) {
-		counts[COUNT_malformed]++;
-		return;
-	}
-	if (offset == 0 && size == total) {
-		mark(0, number);
-		install(&f, bytes, size);
-		return;
-	}
-	/* Segments come in their order, or the packet is asked for again. */
-	counts[COUNT_segments]++;
-	struct partial *p = &partials[number % REASSEMBLIES];
-	if (offset == 0) *p = (struct partial){ .number = number, .total = total };
-	if (p->number != number || p->total != total || p->got != offset) return;
-	memcpy(p->bytes + offset, bytes, size);
-	p->got += (unsigned int)size;
-	if (p->got < total) return;
-	mark(0, number);
-	install(&f, p->bytes, total);
+	install(&f, ops, total);
 }
 
 /* As the program in the kernel sees it: of metadata that rules, verified and used not long ago. */
@@ -220,12 +229,9 @@ static void hear_packet(uint64_t number, unsigned char tries, const unsigned cha
 	static unsigned char frame[MAX_FRAME];
 	struct flow f;
 	struct action a;
-	if (length < FLOW_BYTES + 20 || length - FLOW_BYTES + 14 > sizeof frame) {
-		counts[COUNT_malformed]++;
-		return;
-	}
+	const unsigned char *packet = collect(1, number, payload, length, sizeof frame - 14, &length);
+	if (!packet) return;
 	memcpy(&f, payload, FLOW_BYTES);
-	mark(1, number);
 	const struct branch *b = NULL;
 	for (unsigned int i = 0; i < branch_count && !b; i++) if (branches[i].network == f.network) b = &branches[i];
 	if (!b) return;
@@ -233,7 +239,7 @@ static void hear_packet(uint64_t number, unsigned char tries, const unsigned cha
 	memcpy(frame + 6, b->gateway, 6);
 	frame[12] = f.family == 4 ? 0x08 : 0x86;
 	frame[13] = f.family == 4 ? 0x00 : 0xdd;
-	memcpy(frame + 14, payload + FLOW_BYTES, length - FLOW_BYTES);
+	memcpy(frame + 14, packet, length);
 	if (bpf_map_lookup_elem(map("actions"), &f, &a) < 0 || !is_valid(&a)) {
 		/* The action was lost, pushed out, or of older metadata: the packet is the query once more. */
 		if (tries + 1 >= MAX_TRIES) {
@@ -241,16 +247,16 @@ static void hear_packet(uint64_t number, unsigned char tries, const unsigned cha
 			return;
 		}
 		counts[COUNT_repeated]++;
-		ask(frame, length - FLOW_BYTES + 14, f.network, (unsigned char)(tries + 1));
+		ask(frame, length + 14, f.network, (unsigned char)(tries + 1));
 		return;
 	}
 	counts[COUNT_returned]++;
-	if (write(tap_fd, frame, length - FLOW_BYTES + 14) < 0) counts[COUNT_undecided]++;
+	if (write(tap_fd, frame, length + 14) < 0) counts[COUNT_undecided]++;
 }
 
 static struct dmn *dmn_of(unsigned int number)
 {
-	for (int i = 0; i < MAX_DMNS; i++) if (dmns[i].used && dmns[i].number == number) return &dmns[i];
+	for (int i = 0; i < MAX_DMNS; i++) if (dmns[i].known && dmns[i].number == number) return &dmns[i];
 	return NULL;
 }
 
@@ -406,10 +412,10 @@ static int add_dmn(char **w)
 {
 	unsigned int number = (unsigned int)strtoul(w[0], NULL, 10);
 	struct dmn *d = dmn_of(number);
-	for (int i = 0; i < MAX_DMNS && !d; i++) if (!dmns[i].used) d = &dmns[i];
+	for (int i = 0; i < MAX_DMNS && !d; i++) if (!dmns[i].known) d = &dmns[i];
 	if (!d) return errno = ERANGE, refuse("dmn");
-	*d = (struct dmn){ .used = 1, .number = number, .address = { .sin_family = AF_INET, .sin_port = htons((unsigned short)strtoul(w[2], NULL, 10)) } };
-	if (inet_pton(AF_INET, w[1], &d->address.sin_addr) != 1) return d->used = 0, errno = EINVAL, refuse(w[1]);
+	*d = (struct dmn){ .known = 1, .used = 1, .number = number, .address = { .sin_family = AF_INET, .sin_port = htons((unsigned short)strtoul(w[2], NULL, 10)) } };
+	if (inet_pton(AF_INET, w[1], &d->address.sin_addr) != 1) return d->known = d->used = 0, errno = EINVAL, refuse(w[1]);
 	return 0;
 }
 

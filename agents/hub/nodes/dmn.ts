@@ -6,7 +6,7 @@ import type { AgentConfig } from '../config.ts';
 import { decide } from '../decision/decide.ts';
 import { viewsOf, type Views } from '../decision/view.ts';
 import {
-  actionPayloads,
+  segmented,
   AIN_PORT,
   dataKey,
   DMN_PORT,
@@ -75,8 +75,8 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
       }
     }
     // The action first, so that the packet finds it.
-    for (const part of actionPayloads(key, ops, segmentBytes)) answer(to, header, MESSAGES.action, part);
-    answer(to, { ...header, tries }, MESSAGES.packet, key, packet);
+    for (const part of segmented(key, ops, segmentBytes)) answer(to, header, MESSAGES.action, part);
+    for (const part of segmented(key, packet)) answer(to, { ...header, tries }, MESSAGES.packet, part);
     counters.decided += 1;
   };
 
