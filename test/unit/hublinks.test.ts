@@ -164,3 +164,29 @@ test('R1-46 refused: hubs that are not there or not joined, domains of another h
     'InvalidRequest',
   );
 });
+
+test('R1-46 a pool that is too small keeps a prefix away, and refuses nothing; two links between two hubs, again and again', () => {
+  const doubled: Metadata = {
+    ...attached,
+    networks: [
+      ...attached.networks.map((n) => (n.name === 'X' ? { ...n, prefixes: ['10.1.0.0/16'] } : n)),
+      ...ends('x', 'y', 20).map((n) => ({ ...n, name: `${n.name}-2`, link: n.link && { ...n.link, other: `${n.link.other}-2` } })),
+    ],
+  };
+  const small: Change = (m) => automate(m, { pool: ['12.0.0.0/24'] });
+  const joined = changed(doubled, small, link('x', 'y'));
+  const later = changed(joined, (m) => createHub(m, { vth: 'v' }));
+  assert.deepEqual(later.networks, joined.networks);
+  assert.deepEqual(later.mappings, joined.mappings);
+  assert.match(journey(later, 'Y', '10.2.0.1', '10.1.0.1'), /^y-x(-2)? X /);
+});
+
+test('R1-46 a client’s mapping of what is not there yet outlives other changes', () => {
+  const waiting = changed(attached, link('y', 'z'), (m) =>
+    supply(m, { network: 'y-z', mappings: [{ real: '10.9.0.0/24', as: '12.9.0.0/24' }] }, 5),
+  );
+  const later = changed(waiting, (m) => modify(m, { addRoutes: [{ domain: 'x', prefix: '198.51.100.0/24' }] }, 5));
+  assert.deepEqual(later.mappings, waiting.mappings);
+  const there = changed(later, (m) => modify(m, { addPrefixes: [{ network: 'Z', prefix: '10.9.0.0/24' }] }, 5));
+  assert.equal(journey(there, 'Y', '10.2.0.1', '12.9.0.1'), 'y-z Z 10.2.0.1 10.9.0.1');
+});

@@ -101,6 +101,13 @@ test('R1-23 more nodes at once, fewer one by one, and none where the load is bet
   assert.deepEqual(next(small, 0), undefined);
 });
 
+test('R1-23 an AIN that is lost carries nothing: one that waits serves in its place', () => {
+  assert.deepEqual(nextSize(scale, 'main', { ...small, lost: ['a1'] }, 0)?.size.ains, ['a1', 'a2']);
+  const two: Metadata = { ...metadata, standby: scale.sizes[1]!.standby, lost: ['a1'] };
+  assert.equal(nextSize(scale, 'main', two, 0), undefined);
+  assert.deepEqual(nextSize(scale, 'main', two, 150)?.size.ains, ['a1', 'a2', 'a3']);
+});
+
 test('R1-23 a cell is made smaller after a calm time only, and a load in between begins it anew', () => {
   const scaler = new Scaler({ scale, ains } as unknown as AgentConfig);
   const largest: Metadata = { ...metadata, standby: [] };

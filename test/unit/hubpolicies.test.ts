@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import test from 'ava';
 import { attach } from '../../agents/hub/control/attachments.ts';
-import { modify } from '../../agents/hub/control/configuration.ts';
+import { modify, setGroup } from '../../agents/hub/control/configuration.ts';
 import { setPolicy } from '../../agents/hub/control/policies.ts';
 import { isWideEnough, original, substitute } from '../../agents/hub/decision/substitution.ts';
 import { judge, viewsOf } from '../../agents/hub/decision/view.ts';
@@ -97,6 +97,38 @@ test('R1-50 its addresses are nobody else’s, and it has room for every port of
   );
   const late = { ...ruled, networks: [...ruled.networks, named('C', 3, ['100.127.4.0/24'])] };
   assert.equal(attach(late, { network: 'C' }, 5).answer.state, 'pending');
+});
+
+test('R1-50 a network does not outgrow its range, groups keep off it, and copies do not go round it', () => {
+  assert.equal(
+    code(() => modify(ruled, { addPrefixes: [{ network: 'A', prefix: '10.17.0.0/22' }] }, 5)),
+    'NoCapacity',
+  );
+  const policy = ruled.policies[0]!;
+  assert.equal(substitute(policy, ['10.7.0.0/24', '10.16.0.0/20'], { address: address('10.16.15.1'), port: 1 }), undefined);
+  const group = { address: '100.127.0.9', members: [{ network: 'B', address: '10.8.0.1' }] };
+  assert.equal(
+    code(() => setGroup(ruled, group)),
+    'InvalidRequest',
+  );
+  const grouped = changed(ruled, (m) => setGroup(m, { ...group, address: '10.99.0.1' }));
+  assert.equal(goes(grouped, 'A', '10.7.0.1', '10.99.0.1', null), 'no-route');
+});
+
+test('R1-50 a policy that keeps two networks apart is not taken away, and one that does lets them in', () => {
+  const same = { ...EMPTY, networks: [A, { ...B, prefixes: A.prefixes }] };
+  const waiting = changed(same, main, join('A'), join('B'));
+  assert.equal(waiting.attachments[1]?.state, 'pending');
+  const both = changed(
+    waiting,
+    (m) => setPolicy(m, { network: 'A', to: 'B', source }),
+    (m) => setPolicy(m, { network: 'B', to: 'A', source: { ...source, addresses: '100.126.0.0/20' } }),
+  );
+  assert.equal(both.attachments[1]?.state, 'attached');
+  assert.equal(
+    code(() => setPolicy(both, { network: 'A', to: 'B' })),
+    'AddressOverlapDetected',
+  );
 });
 
 const frame = (source: string, sourcePort: number, number = 1): SeenFrame =>

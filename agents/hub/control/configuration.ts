@@ -1,10 +1,11 @@
 /** Changes of what a hub is made of: domains and their cells, routes, prefixes, groups. Pure. */
 import { contains, formatAddress, formatPrefix, overlap, prefixOf } from '../../lib/prefix.ts';
+import { isWideEnough } from '../decision/substitution.ts';
 import { MOST_MEMBERS, type Domain, type Mapping, type Metadata, type Network, type Route } from '../model.ts';
 import { checkedAddress, checkedPrefix, refuse } from '../operations.ts';
 import { automatic, released } from './attachments.ts';
-import { domainOf, hubOf, networkOf, type Edit, type Params } from './edit.ts';
-import { conflictsOf, type Conflict } from './overlap.ts';
+import { domainOf, hubOf, isNeeded, networkOf, type Edit, type Params } from './edit.ts';
+import { addressesInUse, conflictsOf, type Conflict } from './overlap.ts';
 
 const knownCell = (cells: readonly string[], name: string): string =>
   cells.includes(name) ? name : refuse('UnknownCell', `no cell "${name}"; there are: ${cells.join(', ')}`);
@@ -81,9 +82,7 @@ export function setGroup(metadata: Metadata, { address, domain, members }: Param
   const at = checkedAddress(address);
   if (MULTICAST.some((p) => contains(p, at)))
     refuse('InvalidRequest', `${address}: gateways route no multicast addresses; a group has one like those of hosts`);
-  const taken = [...metadata.networks.flatMap((n) => n.prefixes), ...metadata.mappings.map((m) => m.as)].find((p) =>
-    contains(prefixOf(p), at),
-  );
+  const taken = addressesInUse({ ...metadata, groups: [] }).find((p) => contains(prefixOf(p), at));
   if (taken !== undefined) refuse('InvalidRequest', `${address} is in ${taken}, which is not free`);
   if (members.length > MOST_MEMBERS) refuse('NoCapacity', `a group has at most ${MOST_MEMBERS} members`);
   const checked = members.map((m) => {
@@ -141,8 +140,11 @@ export function modify(
       if (overlap(prefixOf(prefix), prefixOf(addresses)))
         refuse('AddressOverlapDetected', `${prefix} overlaps ${addresses}, sources of ${network} by a policy`);
   // What a network has no more is not seen under any address.
-  const isOwned = (m: Mapping): boolean => networks.some((n) => n.name === m.network && n.prefixes.includes(m.real));
+  const isOwned = (m: Mapping): boolean => isNeeded({ ...metadata, networks }, m);
   const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks, mappings: metadata.mappings.filter(isOwned) };
+  for (const policy of metadata.policies)
+    if (!isWideEnough(policy, networkOf(changed, policy.network).prefixes))
+      refuse('NoCapacity', `${policy.addresses}, sources of ${policy.network} by a policy, have not room for all of its addresses`);
   const made = prefixesChanged ? automatic(changed, atMs) : [];
   const next = released({ ...changed, mappings: [...changed.mappings, ...made] });
   const isWaiting = (name: string): boolean => next.attachments.some((a) => a.network === name && a.state === 'pending');

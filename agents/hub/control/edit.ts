@@ -1,6 +1,6 @@
 /** Operations of the control plane as changes of the metadata. Pure: what is refused changes nothing. */
 import type { Static } from 'typebox';
-import type { Domain, Metadata, Network } from '../model.ts';
+import type { Domain, Mapping, Metadata, Network } from '../model.ts';
 import { refuse, type CONTROL_OPERATIONS } from '../operations.ts';
 
 /** Of an operation. */
@@ -35,6 +35,10 @@ export function domainOf(metadata: Metadata, name: string | undefined, hub?: str
     refuse('UnknownDomain', `no routing domain "${name}"; there are: ${domains.map((d) => d.name).join(', ') || 'none'}`)
   );
 }
+
+/** A network has what the mapping is of; a client's, of what comes over a link, waits for it. */
+export const isNeeded = ({ networks }: Metadata, { network, real, origin }: Mapping): boolean =>
+  networks.some((n) => n.name === network && (n.prefixes.includes(real) || (n.link !== null && origin === 'client')));
 
 /** As it is to be stored: the next version, and a new generation of every domain that is concerned. */
 export function versioned({ metadata, concerns }: Edit<unknown>): Metadata {

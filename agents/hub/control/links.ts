@@ -2,11 +2,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { formatPrefix, overlap, prefixOf } from '../../lib/prefix.ts';
 import { viewsOf } from '../decision/view.ts';
-import type { Metadata, Network } from '../model.ts';
+import type { Mapping, Metadata, Network } from '../model.ts';
+import { Refusal } from '../../lib/rpc.ts';
 import { refuse } from '../operations.ts';
 import { translationsFor } from '../seen.ts';
 import { attach, automatic, detach, released } from './attachments.ts';
-import { domainOf, hubOf, networkOf, type Edit, type Params } from './edit.ts';
+import { domainOf, hubOf, isNeeded, networkOf, type Edit, type Params } from './edit.ts';
 import { conflictsOf } from './overlap.ts';
 
 /** A prefix that the hub at the other end reaches: whose it is, and the hubs on the way to it, the nearest one first. */
@@ -36,9 +37,9 @@ function offered(metadata: Metadata, known: Offers): Offers {
     const found = [...(byName.get(other)?.ways ?? [])].flatMap(({ prefix, value: { to, translation } }): Offer[] => {
       if (!to) return [];
       const real = formatPrefix(translation?.real ?? prefix);
-      // Both hubs of a link have its own addresses; nobody else needs them.
-      if (real === to.link?.transit) return [];
       const through = known.get(to.name)?.find((o) => o.prefix === real);
+      // What came over a link goes on with its way, or not at all; both hubs of a link have its own addresses. Gateways route IPv4.
+      if ((to.link && !through) || prefix.family !== 4) return [];
       const path = [beyond, ...(through?.path ?? [])];
       return path.includes(hub) ? [] : [{ prefix: formatPrefix(prefix), origin: through?.origin ?? to.name, path }];
     });
@@ -53,30 +54,36 @@ function nearest(metadata: Metadata, offers: Offers): Offers {
   const hops = (end: (typeof ends)[number], origin: string): number =>
     Math.min(...end.offers.filter((o) => o.origin === origin).map((o) => o.path.length));
   return new Map(
-    ends.map((end, i) => {
+    ends.map((end) => {
       const isNearer = (origin: string): boolean =>
-        ends.some((e, j) => {
+        ends.some((e) => {
           const [there, here] = [hops(e, origin), hops(end, origin)];
-          return e.hub === end.hub && (there < here || (there === here && j < i));
+          return e.hub === end.hub && (there < here || (there === here && e.name < end.name));
         });
       return [end.name, end.offers.filter((o) => !isNearer(o.origin))];
     }),
   );
 }
 
-/** The ends of links have these prefixes, and mappings only of what they have; the hub resolves overlaps if it may. */
+/** The ends of links have these prefixes; the hub resolves overlaps if it may. */
 function withOffers(metadata: Metadata, offers: Offers, atMs: number): Metadata {
   const networks = metadata.networks.map((n): Network => {
     if (!n.link) return n;
-    const prefixes = [n.link.transit, ...(offers.get(n.name) ?? []).map((o) => o.prefix)];
+    const prefixes = [n.link.transit, ...(offers.get(n.name) ?? []).map((o) => o.prefix)].sort();
     return { ...n, prefixes, learned: prefixes };
   });
-  // A client's mapping waits for what it is of.
-  const mappings = metadata.mappings.filter(
-    (m) => m.origin === 'client' || networks.some((n) => n.name === m.network && n.prefixes.includes(m.real)),
-  );
-  const next = { ...metadata, networks, mappings };
-  return { ...next, mappings: [...mappings, ...automatic(next, atMs)] };
+  const next = { ...metadata, networks };
+  return { ...next, mappings: [...next.mappings, ...resolvable(next, atMs)] };
+}
+
+/** Where the pool is too small, what would be ambiguous is not reached. */
+function resolvable(metadata: Metadata, atMs: number): readonly Mapping[] {
+  try {
+    return automatic(metadata, atMs);
+  } catch (error) {
+    if (error instanceof Refusal && error.code === 'NoCapacity') return [];
+    throw error;
+  }
 }
 
 /** What would be ambiguous is not reached through a link, until a mapping resolves it. */
@@ -109,6 +116,7 @@ export function linked<Answer>(edit: Edit<Answer>, atMs: number): Edit<Answer> {
     offers = offered(metadata, offers);
     metadata = released(withoutConflicts(withOffers(metadata, offers, atMs)));
   }
+  metadata = { ...metadata, mappings: metadata.mappings.filter((m) => isNeeded(metadata, m)) };
   return isDeepStrictEqual(metadata, edit.metadata) ? edit : { ...edit, metadata, concerns: null };
 }
 

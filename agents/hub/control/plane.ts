@@ -112,10 +112,7 @@ export class ControlPlane {
       load: async (sent) => {
         const cell = this.#cells.get(name) ?? refuse('InvalidRequest', `${name} is in no cell`);
         this.#scaler.heard(name, checked(Type.Number({ minimum: 0 }), sent));
-        await this.#turns.run(async () => {
-          const size = this.#scaler.due(cell, this.#store.metadata, performance.now());
-          if (size && !this.#stopped) await this.#commit(resize(this.#store.metadata, size, [...this.#config.ains, ...this.#config.dmns]));
-        });
+        await this.#turns.run(() => this.#resize(cell));
       },
     };
   }
@@ -228,6 +225,12 @@ export class ControlPlane {
     }
   }
 
+  /** R1-23. */
+  async #resize(cell: string): Promise<void> {
+    const size = this.#scaler.due(cell, this.#store.metadata, performance.now());
+    if (size && !this.#stopped) await this.#commit(resize(this.#store.metadata, size, [...this.#config.ains, ...this.#config.dmns]));
+  }
+
   async #noticeAbsent(): Promise<void> {
     const ains = this.#config.ains.map((a) => a.name).filter((name) => !this.#followers.has(name));
     for (const name of ains)
@@ -244,6 +247,8 @@ export class ControlPlane {
     log('warn', isLost ? 'lost' : 'found', { ain: name });
     const lost = isLost ? [...metadata.lost, name] : metadata.lost.filter((other) => other !== name);
     await this.#commit({ metadata: { ...metadata, lost }, concerns: new Set(), answer: null });
+    // Others serve in its place, if any wait.
+    await this.#resize(this.#cells.get(name) ?? '');
   }
 
   /** Stored, then followed by all: only then is it done. */

@@ -4,7 +4,8 @@ import { isWideEnough } from '../decision/substitution.ts';
 import type { Metadata, Policy } from '../model.ts';
 import { checkedPrefix, refuse } from '../operations.ts';
 import { networkOf, type Edit, type Params } from './edit.ts';
-import { addressesInUse } from './overlap.ts';
+import { released } from './attachments.ts';
+import { addressesInUse, conflictsOf } from './overlap.ts';
 
 export function setPolicy(metadata: Metadata, { network, to, source }: Params<'SetSourcePolicy'>): Edit<{ policies: number }> {
   const [own, other] = [networkOf(metadata, network), networkOf(metadata, to)];
@@ -13,7 +14,13 @@ export function setPolicy(metadata: Metadata, { network, to, source }: Params<'S
   if (!source && others.length === metadata.policies.length) refuse('UnknownPolicy', `no policy for what ${network} sends to ${to}`);
   const policies = source ? [...others, checkedPolicy({ ...metadata, policies: others }, network, to, source)] : others;
   const concerned = metadata.attachments.filter((a) => a.network === network || a.network === to).map((a) => a.domain);
-  return { metadata: { ...metadata, policies }, concerns: new Set(concerned), answer: { policies: policies.length } };
+  const next = released({ ...metadata, policies });
+  const isWaiting = (name: string): boolean => next.attachments.some((a) => a.network === name && a.state !== 'attached');
+  const clash = conflictsOf(next).find((c) => ![c.network, c.other, c.viewer].some(isWaiting));
+  if (clash)
+    refuse('AddressOverlapDetected', `${clash.range} of ${clash.network} and ${clash.other}: without the policy nothing resolves it`);
+  const isSettled = next.attachments.every((a, i) => a.state === metadata.attachments[i]?.state);
+  return { metadata: next, concerns: isSettled ? new Set(concerned) : null, answer: { policies: policies.length } };
 }
 
 function checkedPolicy(

@@ -8,10 +8,14 @@ const SPARE = 1.25;
 
 const sizesOf = ({ sizes }: Scale, cell: string): CellSize[] => sizes.filter((s) => s.cell === cell);
 
-/** The smallest that carries so many packets a second; the largest one if none does. */
-function sizeFor(scale: Scale, cell: string, packetsPerSecond: number): CellSize | undefined {
+/** Packets a second that a size carries: AINs that are lost carry none. */
+const capacity = (scale: Scale, { ains }: CellSize, { lost }: Metadata): number =>
+  ains.filter((name) => !lost.includes(name)).length * scale.load;
+
+/** The smallest that carries so many packets a second, with one AIN at least; the largest one if none does. */
+function sizeFor(scale: Scale, cell: string, metadata: Metadata, packetsPerSecond: number): CellSize | undefined {
   const sizes = sizesOf(scale, cell);
-  return sizes.find((s) => packetsPerSecond <= s.ains.length * scale.load) ?? sizes.at(-1);
+  return sizes.find((s) => Math.max(packetsPerSecond, 1) <= capacity(scale, s, metadata)) ?? sizes.at(-1);
 }
 
 function sizeNow(scale: Scale, cell: string, { standby }: Metadata): CellSize | undefined {
@@ -27,10 +31,10 @@ export function nextSize(
 ): { readonly size: CellSize; readonly needsCalm: boolean } | undefined {
   const now = sizeNow(scale, cell, metadata);
   if (!now) return undefined;
-  const wanted = sizeFor(scale, cell, packetsPerSecond);
+  const wanted = sizeFor(scale, cell, metadata, packetsPerSecond);
   if (wanted && wanted.ains.length > now.ains.length) return { size: wanted, needsCalm: false };
   const fewer = sizesOf(scale, cell).findLast((s) => s.ains.length < now.ains.length);
-  const isEnough = fewer && packetsPerSecond * SPARE <= fewer.ains.length * scale.load;
+  const isEnough = fewer && Math.max(packetsPerSecond * SPARE, 1) <= capacity(scale, fewer, metadata);
   return isEnough ? { size: fewer, needsCalm: true } : undefined;
 }
 

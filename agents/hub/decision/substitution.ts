@@ -29,7 +29,7 @@ export function isWideEnough(policy: Pick<Policy, 'addresses' | 'firstPort' | 'l
   return hosts > 0n && hosts * PORTS <= sizeOf(to) * portsOf(policy);
 }
 
-/** undefined: the address is not of the network. */
+/** undefined: the address is not of the network, or the range has no room for it. */
 export function substitute(policy: Policy, prefixes: readonly string[], { address, port }: Endpoint): Endpoint | undefined {
   const to = prefixOf(policy.addresses);
   let before = 0n;
@@ -37,7 +37,9 @@ export function substitute(policy: Policy, prefixes: readonly string[], { addres
     if (contains(own, address)) {
       const index = (before + address.value - own.value) * PORTS + BigInt(port);
       const ports = portsOf(policy);
-      return { address: { family: to.family, value: to.value + index / ports }, port: policy.firstPort + Number(index % ports) };
+      const found: Address = { family: to.family, value: to.value + index / ports };
+      // A network that has grown has addresses that the range has no room for.
+      return contains(to, found) ? { address: found, port: policy.firstPort + Number(index % ports) } : undefined;
     }
     before += sizeOf(own);
   }

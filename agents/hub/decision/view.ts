@@ -196,7 +196,8 @@ function copied(views: Views, view: View, source: Address, members: readonly Mem
   const [first, ...more] = members.flatMap((member): Copy[] => {
     const { to, address } = member;
     if (isOwn(member)) return address.value === source.value ? [] : [{ to, source, destination: address }];
-    const seen = sourceAt(views, view, to, source);
+    // A copy has no port of its own, which a policy would need.
+    const seen = views.policy(view.network.name, to.name) ? 'denied' : sourceAt(views, view, to, source);
     return seen === 'denied' ? [] : [{ to, source: seen ?? source, destination: address }];
   });
   return first ? { kind: 'copy', copies: [first, ...more] } : { kind: 'drop', reason: 'no-route' };

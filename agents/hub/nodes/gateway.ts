@@ -40,10 +40,13 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   /** R1-53. */
   const place = async (at: string | null): Promise<void> => {
     if (!vni || isHere === (at === self.name)) return;
+    // What fails half-way is done again.
+    isHere = null;
+    if (at === self.name) {
+      await bringVni(vni, device);
+      await branches.know(own, ains);
+    } else await removeVni();
     isHere = at === self.name;
-    if (!isHere) return removeVni();
-    await bringVni(vni, device);
-    await branches.know(own, ains);
   };
   for (const address of new Set([config.endpoint, config.site?.address ?? null])) if (address !== null) await network.addAddress(address);
   const endpoint = config.endpoint === null ? null : new DnsEndpoint(workDir, { address: config.endpoint, zones: config.zones }, own.name);
