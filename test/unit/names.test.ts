@@ -214,6 +214,14 @@ test('whose address it is: the one whom the server’s network reaches there; el
   // It would lead C to itself.
   assert.equal(seenAs('S', 'C', '192.168.1.1'), 'ambiguous');
   assert.equal(seenAs('B', 'C', '192.168.1.1'), 'ambiguous');
+  // By a policy, B reaches C under substitutes only.
+  const policy = { network: 'C', to: 'B', addresses: '100.96.0.0/16', firstPort: 1024, lastPort: 65_535 };
+  const ruled = viewsOf({ ...metadata, policies: [policy] });
+  const under = (server: string, address: string) =>
+    seenBy(ruled, ruled.byName.get(server)!, ruled.byName.get('B')!, parseAddress(address)!);
+  assert.equal(under('C', '192.168.1.1'), 'ambiguous');
+  assert.equal(under('S', '12.7.1.1'), 'ambiguous');
+  assert.equal(under('S', '10.1.1.1'), 'same');
   // A network of another domain sees neither B nor C.
   const apart = viewsOf({
     ...metadata,

@@ -18,7 +18,8 @@ function ownerOf(views: Views, view: View, address: Address): Owned | undefined 
   if (has(view, address)) return { owner: view, real: address };
   const way = view.ways.find(address)?.value;
   const owner = way?.to ? views.byName.get(way.to.name) : undefined;
-  if (!way || !owner) return undefined;
+  // A substitute stands for an address and a port.
+  if (!way || !owner || way.policy) return undefined;
   return { owner, real: way.translation ? mapped(address, way.translation.as, way.translation.real) : address };
 }
 
@@ -36,6 +37,8 @@ export function seenBy(views: Views, server: View, asker: View, address: Address
   if (owned === 'nobody') return 'same';
   if (owned === 'ambiguous') return owned;
   const { owner, real } = owned;
+  // By a policy its asker reaches no address of it.
+  if (owner !== asker && views.policy(owner.network.name, asker.network.name)) return 'ambiguous';
   const stand = owner === asker ? null : standIn(views, owner.network.name, asker.network.name, real);
   // It would lead to the asker's own stranger.
   if (!stand && owner !== asker && has(asker, real)) return 'ambiguous';
