@@ -178,6 +178,12 @@ export interface VniPlace {
   readonly address: string;
 }
 
+/** A gateway's device on a link between hubs, and the other one's address there. */
+export interface LinkEnd {
+  readonly device: string;
+  readonly neighbour: string;
+}
+
 export interface SecurityRule {
   readonly protocol: 'tcp' | 'udp' | 'icmp';
   readonly ports?: readonly number[];
@@ -205,8 +211,8 @@ export interface AgentConfig {
   readonly vni: VniPlace | null;
   /** Of a gateway: what others may begin to send to its network; null: everything. */
   readonly security: readonly SecurityRule[] | null;
-  /** Of a gateway that is one end of a link between hubs: its device on it, and the other one's address there. */
-  readonly link: { readonly device: string; readonly neighbour: string } | null;
+  /** Of a gateway that is one end of a link between hubs. */
+  readonly link: LinkEnd | null;
   readonly zones: readonly Zone[];
   /** Of the gateway that is the hub's DNS endpoint: where it answers. */
   readonly endpoint: string | null;

@@ -1,17 +1,12 @@
 /** Links between hubs: where the gateways of both ends meet. Pure. */
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import type { AgentConfig, HubFile } from './config.ts';
+import type { HubFile, LinkEnd } from './config.ts';
 import { deviceOn, isOf, nodeOf } from './lab.ts';
 
 /** By network that is the end of a link. `hub`: the segment of the hub's network. */
-export function linksOf(
-  { networks }: HubFile,
-  lab: Lab,
-  hub: number | undefined,
-  problems: SystemProblem[],
-): Map<string, NonNullable<AgentConfig['link']>> {
-  const links = new Map<string, NonNullable<AgentConfig['link']>>();
+export function linksOf({ networks }: HubFile, lab: Lab, hub: number | undefined, problems: SystemProblem[]): Map<string, LinkEnd> {
+  const links = new Map<string, LinkEnd>();
   for (const [name, { gateway, prefixes, kind, hosts, names, endpoint, account, link }] of Object.entries(networks)) {
     if (!link) continue;
     const path = ['networks', name, 'link'];
@@ -34,7 +29,7 @@ export function linksOf(
     if (transit === undefined || more.length > 0 || other.prefixes[0] !== transit)
       problems.push({
         path: ['networks', name, 'prefixes'],
-        message: `they are not the addresses of the link, one prefix of both of its ends`,
+        message: 'they are not the addresses of the link, one prefix of both of its ends',
       });
     const device = (nodeOf(lab, gateway)?.interfaces ?? []).find((i) => i.segment !== hub && isOf(prefixes, addressOf(i)));
     const neighbour = device && deviceOn(lab, other.gateway, device.segment);

@@ -69,17 +69,16 @@ export const system: SystemDefinition<HubFile> = {
     const sites = sitesOf(config, lab, hub, problems);
     const links = linksOf(config, lab, hub, problems);
     const vnis = vnisOf(config, lab, hub, problems);
-    const deciding = nodes.filter((n) => n.role === 'dmn').map(({ name }) => ({ name, cell: cells.of.get(name) ?? '' }));
-    const scale = scaleOf(config, cells, ains, deciding, problems);
+    const dmns = nodes
+      .filter((n) => n.role === 'dmn')
+      .map(({ name, address }, i): Dmn => ({ name, address, number: i + 1, cell: cells.of.get(name) ?? '' }));
+    const scale = scaleOf(config, cells, ains, dmns, problems);
     const standby = cells.names.flatMap((cell) => scale?.sizes.find((s) => s.cell === cell)?.standby ?? []);
     const serving = ains.filter((a) => !standby.includes(a.name));
     const networks = networksOf(config, lab, hub, cells.names, serving, problems);
     for (const [i, { operation, params }] of (config.setup ?? []).entries())
       problems.push(...requestProblems(CONTROL_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })));
     if (problems.length > 0) return { agents: [], problems };
-    const dmns = nodes
-      .filter((n) => n.role === 'dmn')
-      .map(({ name, address }, i): Dmn => ({ name, address, number: i + 1, cell: cells.of.get(name) ?? '' }));
     const common = {
       nodes,
       ains,

@@ -12,7 +12,7 @@ import { Branches } from './branches.ts';
 import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
 import { keepOff, securityRules, startFilter, tunnelOnly } from './filter.ts';
-import { putRoutes } from './routes.ts';
+import { KernelRoutes } from './routes.ts';
 import { bringVni, removeVni, VNI } from './vni.ts';
 
 /** As HUB_PROTOCOL, of routes over a link to another hub. */
@@ -34,6 +34,7 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
     ...(config.site ? [tunnelOnly(config.site, 'gateway')] : []),
   ]);
   const branches = new Branches(client, config.source);
+  const beyond = new KernelRoutes(LINK_PROTOCOL);
   if (!vni) await branches.know(own, ains);
   /** null: a predecessor may have left it here. */
   let isHere = vni === null ? true : null;
@@ -63,25 +64,24 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
     // Where none can be reached, all are tried.
     if (isHere) await branches.follow({ prefixes, ains: there.length > 0 ? there : serving });
     // The other hub's networks (R1-46); the addresses of the link itself are connected.
-    const beyond = now.prefixes.filter((p) => p !== now.link?.transit);
-    if (link) await putRoutes(LINK_PROTOCOL, beyond, `via ${link.neighbour} dev ${link.device}`);
+    const reached = now.prefixes.filter((p) => p !== now.link?.transit);
+    if (link) await beyond.put(reached, `via ${link.neighbour} dev ${link.device}`);
     await endpoint?.follow(views, metadata);
   };
   const follower = new Follower(config, secret, apply, (control) => {
     // A device that was down has lost its routes, and its connection.
-    branches.forget();
+    for (const routes of [branches.routes, beyond]) routes.forget();
     site?.tell(control);
   });
   return {
     ready: async () => site?.ready(),
-    request: (operation, params) => perform({ GetRoutes: async () => ({ routes: await branches.installed() }) }, operation, params),
-    counters: () => ({ routes: branches.routes.length, version: follower.version }),
+    request: (operation, params) => perform({ GetRoutes: async () => ({ routes: await branches.routes.installed() }) }, operation, params),
+    counters: () => ({ routes: branches.routes.prefixes.length, version: follower.version }),
     stop: async () => {
       follower.stop();
       await endpoint?.stop();
       await site?.stop();
-      await branches.follow({ prefixes: [], ains: [] }).catch(() => undefined);
-      if (link) await putRoutes(LINK_PROTOCOL, [], '').catch(() => undefined);
+      for (const routes of [branches.routes, ...(link ? [beyond] : [])]) await routes.put([], '').catch(() => undefined);
       if (vni) await removeVni();
       await filter.stop();
       await network.stop();

@@ -12,13 +12,42 @@ export const routesOf = async (protocol: string | number): Promise<string[]> =>
     .map(({ dst }) => (dst === 'default' ? '0.0.0.0/0' : dst.includes('/') ? dst : `${dst}/32`))
     .sort();
 
-/** Routes with the protocol's number become these, all by one way: words of ip-route. A predecessor may have left others. */
-export async function putRoutes(protocol: number, prefixes: readonly string[], way: string): Promise<void> {
-  const lines = [
-    ...(await routesOf(protocol)).filter((r) => !prefixes.includes(r)).map((r) => `route delete ${r} proto ${protocol}`),
-    ...prefixes.map((r) => `route replace ${r} proto ${protocol} ${way}`),
-  ];
-  if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+/** The kernel's routes with a number of rtnetlink's protocols, all by one way. */
+export class KernelRoutes {
+  readonly #protocol: number;
+  #prefixes: readonly string[] = [];
+  /** What was put last; '': the kernel may have lost it, or have others of a predecessor. */
+  #put = '';
+
+  constructor(protocol: number) {
+    this.#protocol = protocol;
+  }
+
+  get prefixes(): readonly string[] {
+    return this.#prefixes;
+  }
+
+  /** As the kernel has them. */
+  installed(): Promise<string[]> {
+    return routesOf(this.#protocol);
+  }
+
+  /** Their device has been made, or was down. */
+  forget(): void {
+    this.#put = '';
+  }
+
+  /** These, and no others. `way`: words of ip-route. */
+  async put(prefixes: readonly string[], way: string): Promise<void> {
+    const now = JSON.stringify([prefixes, way]);
+    if (now === this.#put) return;
+    const lines = [
+      ...(await this.installed()).filter((r) => !prefixes.includes(r)).map((r) => `route delete ${r} proto ${this.#protocol}`),
+      ...prefixes.map((r) => `route replace ${r} proto ${this.#protocol} ${way}`),
+    ];
+    if (lines.length > 0) await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+    [this.#prefixes, this.#put] = [prefixes, now];
+  }
 }
 
 /** Calls back whenever a route comes or goes. */
