@@ -4,7 +4,7 @@ import test from 'ava';
 import { attach } from '../../agents/hub/control/attachments.ts';
 import { modify, setGroup } from '../../agents/hub/control/configuration.ts';
 import { setPolicy } from '../../agents/hub/control/policies.ts';
-import { isWideEnough, original, substitute } from '../../agents/hub/decision/substitution.ts';
+import { isWideEnough, original, sourceRange, substitute } from '../../agents/hub/decision/substitution.ts';
 import { judge, viewsOf } from '../../agents/hub/decision/view.ts';
 import { EMPTY, type Metadata, type Policy } from '../../agents/hub/model.ts';
 import { outside, overtaken, unlikeFlows } from '../../agents/hub/results/measures.ts';
@@ -37,15 +37,15 @@ test('R1-50 substitutes are one to one, in their range, and lead back: any netwo
           firstPort,
           lastPort: firstPort + more,
         };
-        fc.pre(isWideEnough(policy, prefixes));
+        fc.pre(isWideEnough(sourceRange(policy, prefixes)));
         const seen = new Map<string, string>();
         for (const [host, port] of hosts) {
           const p = prefixOf(prefixes[host % prefixes.length]!);
           const from: Address = { family: 4, value: p.value + (BigInt(host) % (1n << BigInt(32 - p.length))) };
-          const is = substitute(policy, prefixes, { address: from, port })!;
+          const is = substitute(sourceRange(policy, prefixes), { address: from, port })!;
           assert.ok(contains(prefixOf(policy.addresses), is.address) && is.port >= policy.firstPort && is.port <= policy.lastPort);
           // The order of prefixes does not matter: a database has none.
-          assert.deepEqual(original(policy, [...prefixes].reverse(), is), { address: from, port });
+          assert.deepEqual(original(sourceRange(policy, [...prefixes].reverse()), is), { address: from, port });
           const [key, was] = [`${is.address.value} ${is.port}`, `${from.value} ${port}`];
           assert.equal(seen.get(key) ?? was, was);
           seen.set(key, was);
@@ -105,7 +105,7 @@ test('R1-50 a network does not outgrow its range, groups keep off it, and copies
     'NoCapacity',
   );
   const policy = ruled.policies[0]!;
-  assert.equal(substitute(policy, ['10.7.0.0/24', '10.16.0.0/20'], { address: address('10.16.15.1'), port: 1 }), undefined);
+  assert.equal(substitute(sourceRange(policy, ['10.7.0.0/24', '10.16.0.0/20']), { address: address('10.16.15.1'), port: 1 }), undefined);
   const group = { address: '100.127.0.9', members: [{ network: 'B', address: '10.8.0.1' }] };
   assert.equal(
     code(() => setGroup(ruled, group)),

@@ -43,6 +43,12 @@ export function released(metadata: Metadata): Metadata {
   return { ...metadata, attachments };
 }
 
+/** What is ambiguous among networks that are attached: no change may leave it so. */
+export function unresolved(metadata: Metadata): Conflict[] {
+  const isWaiting = (name: string): boolean => metadata.attachments.some((a) => a.network === name && a.state === 'pending');
+  return conflictsOf(metadata).filter((c) => ![c.network, c.other, c.viewer].some(isWaiting));
+}
+
 /** R1-49. Networks of an account that it is not shared with any more are not attached any more. */
 export function shareHub(metadata: Metadata, { accounts }: Params<'ShareVTHWithAccounts'>): Edit<{ accounts: readonly string[] }> {
   const isKept = ({ network }: Attachment): boolean => {

@@ -1,11 +1,11 @@
 /** Changes of what a hub is made of: domains and their cells, routes, prefixes, groups. Pure. */
-import { contains, formatAddress, formatPrefix, overlap, prefixOf } from '../../lib/prefix.ts';
-import { isWideEnough } from '../decision/substitution.ts';
+import { contains, formatAddress, formatPrefix, prefixOf } from '../../lib/prefix.ts';
+import { isWideEnough, sourceRange } from '../decision/substitution.ts';
 import { MOST_MEMBERS, type Domain, type Mapping, type Metadata, type Network, type Route } from '../model.ts';
 import { checkedAddress, checkedPrefix, refuse } from '../operations.ts';
-import { automatic, released } from './attachments.ts';
+import { automatic, released, unresolved } from './attachments.ts';
 import { domainOf, hubOf, isNeeded, networkOf, type Edit, type Params } from './edit.ts';
-import { addressesInUse, conflictsOf, type Conflict } from './overlap.ts';
+import { occupiedProblem, standInProblem, type Conflict } from './overlap.ts';
 
 const knownCell = (cells: readonly string[], name: string): string =>
   cells.includes(name) ? name : refuse('UnknownCell', `no cell "${name}"; there are: ${cells.join(', ')}`);
@@ -82,8 +82,8 @@ export function setGroup(metadata: Metadata, { address, domain, members }: Param
   const at = checkedAddress(address);
   if (MULTICAST.some((p) => contains(p, at)))
     refuse('InvalidRequest', `${address}: gateways route no multicast addresses; a group has one like those of hosts`);
-  const taken = addressesInUse({ ...metadata, groups: [] }).find((p) => contains(prefixOf(p), at));
-  if (taken !== undefined) refuse('InvalidRequest', `${address} is in ${taken}, which is not free`);
+  const problem = occupiedProblem({ ...metadata, groups: [] }, formatAddress(at));
+  if (problem !== undefined) refuse('InvalidRequest', problem);
   if (members.length > MOST_MEMBERS) refuse('NoCapacity', `a group has at most ${MOST_MEMBERS} members`);
   const checked = members.map((m) => {
     const { name, prefixes } = networkOf(metadata, m.network);
@@ -127,28 +127,19 @@ export function modify(
     return gone.length + more.length === 0 ? n : { ...n, prefixes: [...n.prefixes.filter((p) => !gone.includes(p)), ...more] };
   });
   const prefixesChanged = addPrefixes.length + removePrefixes.length > 0;
-  for (const { prefix } of addPrefixes)
-    for (const m of metadata.mappings)
-      if (overlap(prefixOf(prefix), prefixOf(m.as)))
-        refuse('AddressOverlapDetected', `${prefix} overlaps ${m.as}, as which ${m.network} is seen`);
-  for (const { prefix } of addPrefixes)
-    for (const { address } of metadata.groups)
-      if (contains(prefixOf(prefix), checkedAddress(address)))
-        refuse('AddressOverlapDetected', `${prefix} has the address of group ${address}`);
-  for (const { prefix } of addPrefixes)
-    for (const { addresses, network } of metadata.policies)
-      if (overlap(prefixOf(prefix), prefixOf(addresses)))
-        refuse('AddressOverlapDetected', `${prefix} overlaps ${addresses}, sources of ${network} by a policy`);
+  for (const { prefix } of addPrefixes) {
+    const problem = standInProblem(metadata, prefix);
+    if (problem !== undefined) refuse('AddressOverlapDetected', problem);
+  }
   // What a network has no more is not seen under any address.
   const isOwned = (m: Mapping): boolean => isNeeded({ ...metadata, networks }, m);
   const changed: Metadata = { ...metadata, routes: [...kept, ...added], networks, mappings: metadata.mappings.filter(isOwned) };
   for (const policy of metadata.policies)
-    if (!isWideEnough(policy, networkOf(changed, policy.network).prefixes))
+    if (!isWideEnough(sourceRange(policy, networkOf(changed, policy.network).prefixes)))
       refuse('NoCapacity', `${policy.addresses}, sources of ${policy.network} by a policy, have not room for all of its addresses`);
   const made = prefixesChanged ? automatic(changed, atMs) : [];
   const next = released({ ...changed, mappings: [...changed.mappings, ...made] });
-  const isWaiting = (name: string): boolean => next.attachments.some((a) => a.network === name && a.state === 'pending');
-  const overlaps = prefixesChanged ? conflictsOf(next).filter((c) => ![c.network, c.other, c.viewer].some(isWaiting)) : [];
+  const overlaps = prefixesChanged ? unresolved(next) : [];
   if (overlaps.length > 0) refuse('AddressOverlapDetected', overlaps.map((o) => `${o.range} of ${o.network} and ${o.other}`).join(', '));
   return {
     metadata: next,

@@ -85,17 +85,38 @@ function seenBy({ mappings, policies }: Metadata, network: Network, viewer: stri
   return [...translations, ...bare].map((seen) => ({ network: network.name, ...seen }));
 }
 
-/** Of networks, and what stands for them. */
-export const addressesInUse = ({ networks, mappings, groups, policies }: Metadata): string[] => [
-  ...networks.flatMap((n) => n.prefixes),
-  ...mappings.map((m) => m.as),
-  ...groups.map((g) => g.address),
-  ...policies.map((p) => p.addresses),
+interface Occupied {
+  readonly prefix: string;
+  /** In a sentence, after the prefix. */
+  readonly whose: string;
+}
+
+/** Addresses that stand for others: nobody has them, and nobody may. */
+const standIns = ({ mappings, groups, policies }: Metadata): Occupied[] => [
+  ...mappings.map((m) => ({ prefix: m.as, whose: `, as which ${m.network} is seen` })),
+  ...groups.map((g) => ({ prefix: g.address, whose: ', the address of a group' })),
+  ...policies.map((p) => ({ prefix: p.addresses, whose: `, sources of ${p.network} by a policy` })),
 ];
+
+const occupied = (metadata: Metadata): Occupied[] => [
+  ...metadata.networks.flatMap(({ name, prefixes }) => prefixes.map((prefix) => ({ prefix, whose: ` of ${name}` }))),
+  ...standIns(metadata),
+];
+
+function clash(among: readonly Occupied[], text: string): string | undefined {
+  const found = among.find(({ prefix }) => overlap(prefixOf(prefix), prefixOf(text)));
+  return found && `${text} overlaps ${found.prefix}${found.whose}`;
+}
+
+/** Why nothing new can be seen under these addresses. undefined: they are free. */
+export const occupiedProblem = (metadata: Metadata, text: string): string | undefined => clash(occupied(metadata), text);
+
+/** Why no network can have these addresses, whoever else has them. */
+export const standInProblem = (metadata: Metadata, text: string): string | undefined => clash(standIns(metadata), text);
 
 /** A prefix of the pool that nothing in the hub has. undefined: the pool is exhausted. */
 function freePrefix(metadata: Metadata, pool: readonly Prefix[], like: Prefix): Prefix | undefined {
-  const taken = addressesInUse(metadata).map(prefixOf);
+  const taken = occupied(metadata).map(({ prefix }) => prefixOf(prefix));
   for (const range of pool) {
     if (range.family !== like.family || range.length > like.length) continue;
     const step = 1n << BigInt(bitsOf(like.family) - like.length);
@@ -164,12 +185,8 @@ export function mappingProblem(
   )
     return `${real} is no prefix of ${name}: a mapping is of a whole one`;
   if (from.family !== to.family || from.length !== to.length) return `${real} and ${as} are not of one size`;
-  for (const other of metadata.networks)
-    for (const p of other.prefixes) if (overlap(prefixOf(p), to)) return `${as} overlaps ${p} of ${other.name}`;
-  for (const other of metadata.mappings)
-    if (overlap(prefixOf(other.as), to)) return `${as} overlaps ${other.as}, as which ${other.network} is seen`;
-  for (const { address } of metadata.groups) if (overlap(prefixOf(address), to)) return `${as} has the address of group ${address}`;
-  for (const { addresses } of metadata.policies) if (overlap(prefixOf(addresses), to)) return `${as} overlaps ${addresses} of a policy`;
+  const problem = occupiedProblem(metadata, as);
+  if (problem !== undefined) return problem;
   for (const other of metadata.mappings)
     if (other.network === name && overlap(prefixOf(other.real), from)) return `${real} is seen as ${other.as} already`;
   return undefined;

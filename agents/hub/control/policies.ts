@@ -1,11 +1,10 @@
 /** Sources that packets from one network to another may have (R1-50). Pure. */
-import { overlap, prefixOf } from '../../lib/prefix.ts';
-import { isWideEnough } from '../decision/substitution.ts';
+import { isWideEnough, sourceRange } from '../decision/substitution.ts';
 import type { Metadata, Policy } from '../model.ts';
 import { checkedPrefix, refuse } from '../operations.ts';
 import { networkOf, type Edit, type Params } from './edit.ts';
-import { released } from './attachments.ts';
-import { addressesInUse, conflictsOf } from './overlap.ts';
+import { released, unresolved } from './attachments.ts';
+import { occupiedProblem } from './overlap.ts';
 
 export function setPolicy(metadata: Metadata, { network, to, source }: Params<'SetSourcePolicy'>): Edit<{ policies: number }> {
   const [own, other] = [networkOf(metadata, network), networkOf(metadata, to)];
@@ -15,8 +14,7 @@ export function setPolicy(metadata: Metadata, { network, to, source }: Params<'S
   const policies = source ? [...others, checkedPolicy({ ...metadata, policies: others }, network, to, source)] : others;
   const concerned = metadata.attachments.filter((a) => a.network === network || a.network === to).map((a) => a.domain);
   const next = released({ ...metadata, policies });
-  const isWaiting = (name: string): boolean => next.attachments.some((a) => a.network === name && a.state !== 'attached');
-  const clash = conflictsOf(next).find((c) => ![c.network, c.other, c.viewer].some(isWaiting));
+  const [clash] = unresolved(next);
   if (clash)
     refuse('AddressOverlapDetected', `${clash.range} of ${clash.network} and ${clash.other}: without the policy nothing resolves it`);
   const isSettled = next.attachments.every((a, i) => a.state === metadata.attachments[i]?.state);
@@ -32,10 +30,10 @@ function checkedPolicy(
   const [firstPort = 0, lastPort = 0] = ports;
   const policy: Policy = { network, to, addresses: checkedPrefix(addresses), firstPort, lastPort };
   if (firstPort > lastPort) refuse('InvalidRequest', `ports ${firstPort} to ${lastPort}: the first one is the lower`);
-  const taken = addressesInUse(metadata).find((text) => overlap(prefixOf(text), prefixOf(addresses)));
-  if (taken !== undefined) refuse('InvalidRequest', `${addresses} overlaps ${taken}, which is in use`);
+  const problem = occupiedProblem(metadata, policy.addresses);
+  if (problem !== undefined) refuse('InvalidRequest', problem);
   const { prefixes } = networkOf(metadata, network);
-  if (!isWideEnough(policy, prefixes))
+  if (!isWideEnough(sourceRange(policy, prefixes)))
     refuse('NoCapacity', `${addresses} with ${lastPort - firstPort + 1} ports has not room for every port of every address of ${network}`);
   return policy;
 }

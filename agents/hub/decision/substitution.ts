@@ -12,49 +12,56 @@ export interface Endpoint {
 
 const PORTS = 65_536n;
 
-const sizeOf = ({ family, length }: Prefix): bigint => 1n << BigInt(bitsOf(family) - length);
-const portsOf = ({ firstPort, lastPort }: Pick<Policy, 'firstPort' | 'lastPort'>): bigint => BigInt(lastPort - firstPort + 1);
+/** A policy and the prefixes of its network, as numbers. */
+export interface SourceRange {
+  readonly addresses: Prefix;
+  readonly firstPort: number;
+  readonly ports: bigint;
+  /** What the addresses can stand for, of one family: in one order everywhere. */
+  readonly own: readonly Prefix[];
+}
 
-/** Prefixes of the network that the policy's addresses can stand for, of one family: in one order everywhere. */
-const ownOf = (prefixes: readonly string[], to: Prefix): Prefix[] =>
-  prefixes
-    .map(prefixOf)
-    .filter((p) => p.family === to.family)
-    .sort((a, b) => (a.value < b.value ? -1 : 1));
+const sizeOf = ({ family, length }: Prefix): bigint => 1n << BigInt(bitsOf(family) - length);
+
+export function sourceRange(
+  { addresses, firstPort, lastPort }: Pick<Policy, 'addresses' | 'firstPort' | 'lastPort'>,
+  prefixes: readonly string[],
+): SourceRange {
+  const to = prefixOf(addresses);
+  const own = prefixes.map(prefixOf).filter((p) => p.family === to.family);
+  return { addresses: to, firstPort, ports: BigInt(lastPort - firstPort + 1), own: own.sort((a, b) => (a.value < b.value ? -1 : 1)) };
+}
 
 /** Has it room for every address and port of the network? */
-export function isWideEnough(policy: Pick<Policy, 'addresses' | 'firstPort' | 'lastPort'>, prefixes: readonly string[]): boolean {
-  const to = prefixOf(policy.addresses);
-  const hosts = ownOf(prefixes, to).reduce((sum, p) => sum + sizeOf(p), 0n);
-  return hosts > 0n && hosts * PORTS <= sizeOf(to) * portsOf(policy);
+export function isWideEnough({ addresses, ports, own }: SourceRange): boolean {
+  const hosts = own.reduce((sum, p) => sum + sizeOf(p), 0n);
+  return hosts > 0n && hosts * PORTS <= sizeOf(addresses) * ports;
 }
 
 /** undefined: the address is not of the network, or the range has no room for it. */
-export function substitute(policy: Policy, prefixes: readonly string[], { address, port }: Endpoint): Endpoint | undefined {
-  const to = prefixOf(policy.addresses);
+export function substitute({ addresses, firstPort, ports, own }: SourceRange, { address, port }: Endpoint): Endpoint | undefined {
   let before = 0n;
-  for (const own of ownOf(prefixes, to)) {
-    if (contains(own, address)) {
-      const index = (before + address.value - own.value) * PORTS + BigInt(port);
-      const ports = portsOf(policy);
-      const found: Address = { family: to.family, value: to.value + index / ports };
+  for (const prefix of own) {
+    if (contains(prefix, address)) {
+      const index = (before + address.value - prefix.value) * PORTS + BigInt(port);
+      const found: Address = { family: addresses.family, value: addresses.value + index / ports };
       // A network that has grown has addresses that the range has no room for.
-      return contains(to, found) ? { address: found, port: policy.firstPort + Number(index % ports) } : undefined;
+      return contains(addresses, found) ? { address: found, port: firstPort + Number(index % ports) } : undefined;
     }
-    before += sizeOf(own);
+    before += sizeOf(prefix);
   }
   return undefined;
 }
 
 /** Whom a substitute stands for. undefined: nobody. */
-export function original(policy: Policy, prefixes: readonly string[], { address, port }: Endpoint): Endpoint | undefined {
-  const to = prefixOf(policy.addresses);
-  if (!contains(to, address) || port < policy.firstPort || port > policy.lastPort) return undefined;
-  const index = (address.value - to.value) * portsOf(policy) + BigInt(port - policy.firstPort);
+export function original({ addresses, firstPort, ports, own }: SourceRange, { address, port }: Endpoint): Endpoint | undefined {
+  const offset = BigInt(port - firstPort);
+  if (!contains(addresses, address) || offset < 0n || offset >= ports) return undefined;
+  const index = (address.value - addresses.value) * ports + offset;
   let host = index / PORTS;
-  for (const own of ownOf(prefixes, to)) {
-    if (host < sizeOf(own)) return { address: { family: own.family, value: own.value + host }, port: Number(index % PORTS) };
-    host -= sizeOf(own);
+  for (const prefix of own) {
+    if (host < sizeOf(prefix)) return { address: { family: prefix.family, value: prefix.value + host }, port: Number(index % PORTS) };
+    host -= sizeOf(prefix);
   }
   return undefined;
 }

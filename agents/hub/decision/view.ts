@@ -1,7 +1,7 @@
 /** What every network sees of the others: the hub's metadata, compiled for decisions and for the networks' own routes. Pure. */
 import { contains, isSame, mapped, overlap, prefixOf, PrefixTable, type Address, type Prefix } from '../../lib/prefix.ts';
-import type { Attachment, Domain, Metadata, Network, Policy } from '../model.ts';
-import { original, substitute } from './substitution.ts';
+import type { Attachment, Domain, Metadata, Network } from '../model.ts';
+import { original, sourceRange, substitute, type SourceRange } from './substitution.ts';
 import { translationsFor, untranslated, type Translation } from '../seen.ts';
 
 /** Where packets of a network to a prefix go. `to` null: nowhere. */
@@ -9,7 +9,7 @@ export interface Way {
   readonly to: Network | null;
   readonly translation: Translation | null;
   /** What the network is seen as instead, port by port. */
-  readonly policy?: Policy;
+  readonly policy?: SourceRange;
   /** Those that each get a copy instead, at their own addresses. */
   readonly members?: readonly Member[];
 }
@@ -36,7 +36,7 @@ export interface Views {
   /** Answers of a network's name servers to another one are translated. */
   translatesNames(server: string, asker: string): boolean;
   /** For what a network sends to another one; undefined: its sources are as they are seen there. */
-  policy(from: string, to: string): Policy | undefined;
+  policy(from: string, to: string): SourceRange | undefined;
   /** Addresses of `of` as `viewer` sees them. */
   translations(of: string, viewer: string): readonly Translation[];
 }
@@ -53,8 +53,8 @@ export function viewsOf(metadata: Metadata, only?: string): Views {
     if (!found) cache.set(key, (found = translationsFor(metadata.mappings, of, viewer)));
     return found;
   };
-  const policies = new Map(metadata.policies.map((p) => [`${p.network} ${p.to}`, p]));
-  const policyOf = (from: string, to: string): Policy | undefined => policies.get(`${from} ${to}`);
+  const policies = new Map(metadata.policies.map((p) => [`${p.network} ${p.to}`, sourceRange(p, networks.get(p.network)?.prefixes ?? [])]));
+  const policyOf = (from: string, to: string): SourceRange | undefined => policies.get(`${from} ${to}`);
   const viewers = only === undefined ? attached : attached.filter((a) => a.network === only);
   const views = viewers.flatMap((attachment): View[] => {
     const [network, domain] = [networks.get(attachment.network), domains.get(attachment.domain)];
@@ -65,7 +65,7 @@ export function viewsOf(metadata: Metadata, only?: string): Views {
     for (const other of others.flatMap((a) => networks.get(a.network) ?? [])) {
       const policy = policyOf(other.name, network.name);
       if (policy) {
-        ways.set(prefixOf(policy.addresses), { to: other, translation: null, policy });
+        ways.set(policy.addresses, { to: other, translation: null, policy });
         continue;
       }
       const isReached = (prefix: Prefix): boolean => other.learned?.some((l) => isSame(prefixOf(l), prefix)) ?? true;
@@ -154,7 +154,7 @@ export function judge(views: Views, view: View, source: Address, destination: Ad
   const { to, translation, policy } = way;
   const [from, at] = [
     sourceBy(views, view, to, source, ports),
-    policy ? meant(policy, to, destination, ports) : translated(destination, translation),
+    policy ? meant(policy, destination, ports) : translated(destination, translation),
   ];
   if (from === 'denied') return DENIED;
   if (at === 'nobody') return NO_ROUTE;
@@ -166,8 +166,8 @@ const translated = (destination: Address, translation: Translation | null): Pick
 });
 
 /** Whom a substitute stands for. */
-function meant(policy: Policy, to: Network, address: Address, ports: Ports): Pick<Sent, 'destination' | 'destinationPort'> | 'nobody' {
-  const found = ports && original(policy, to.prefixes, { address, port: ports.destination });
+function meant(policy: SourceRange, address: Address, ports: Ports): Pick<Sent, 'destination' | 'destinationPort'> | 'nobody' {
+  const found = ports && original(policy, { address, port: ports.destination });
   return found ? { destination: found.address, destinationPort: found.port } : 'nobody';
 }
 
@@ -178,7 +178,7 @@ function sourceBy(views: Views, view: View, to: Network, source: Address, ports:
     const seen = sourceAt(views, view, to, source);
     return seen === 'denied' ? seen : { source: seen };
   }
-  const found = ports && substitute(policy, view.network.prefixes, { address: source, port: ports.source });
+  const found = ports && substitute(policy, { address: source, port: ports.source });
   return found ? { source: found.address, sourcePort: found.port } : 'denied';
 }
 
