@@ -39,19 +39,18 @@ const link =
   (...vths: string[]): Change =>
   (m) =>
     linkHubs(m, { vths }, 5);
-const attached = changed(
-  start,
-  ...['x', 'y', 'z'].map(
-    (hub): Change =>
-      (m) =>
-        createDomain(m, { domain: hub, vth: hub }, ['main']),
-  ),
-  ...['x', 'y', 'z'].map(
-    (hub): Change =>
-      (m) =>
-        attach(m, { network: hub.toUpperCase(), domain: hub }, 5),
-  ),
+const HUBS = ['x', 'y', 'z'];
+const domains = HUBS.map(
+  (hub): Change =>
+    (m) =>
+      createDomain(m, { domain: hub, vth: hub }, ['main']),
 );
+const everybody = HUBS.map(
+  (hub): Change =>
+    (m) =>
+      attach(m, { network: hub.toUpperCase(), domain: hub }, 5),
+);
+const attached = changed(start, ...domains, ...everybody);
 
 /** Where a packet of a network gets to, over gateways of links, and the addresses that it has there. */
 function journey(m: Metadata, from: string, source: string, destination: string): string {
@@ -103,21 +102,10 @@ test('R1-46 a hub that may resolve overlaps does so for what comes over links: b
 });
 
 test('R1-46 a ring: the shortest way, no hub twice, and another way when a link goes', () => {
-  const apart = changed(
-    start,
-    ...['x', 'y', 'z'].map(
-      (hub): Change =>
-        (m) =>
-          createDomain(m, { domain: hub, vth: hub }, ['main']),
-    ),
-  );
   const ring = changed(
-    { ...apart, networks: apart.networks.map((n) => (n.name === 'Z' ? { ...n, prefixes: ['10.3.0.0/24'] } : n)) },
-    ...['x', 'y', 'z'].map(
-      (hub): Change =>
-        (m) =>
-          attach(m, { network: hub.toUpperCase(), domain: hub }, 5),
-    ),
+    { ...start, networks: start.networks.map((n) => (n.name === 'Z' ? { ...n, prefixes: ['10.3.0.0/24'] } : n)) },
+    ...domains,
+    ...everybody,
     link('x', 'y'),
     link('y', 'z'),
     link('x', 'z'),
