@@ -26,6 +26,8 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   network.forwardAsymmetrically([device]);
   // A flow stays with one AIN; flows are spread over all of the shard (R1-10, R1-17).
   network.setSysctls({ 'net.ipv4.fib_multipath_hash_policy': 1, 'net.ipv4.conf.default.arp_notify': 1 });
+  // A connection's windows have moved on while its VNI was elsewhere (R1-53).
+  if (vni) network.setSysctls({ 'net.netfilter.nf_conntrack_tcp_be_liberal': 1 });
   const nodes = config.nodes.filter((n) => n.role !== 'host' && n.role !== 'router').map((n) => n.address);
   const client = vni ? VNI.hub : device;
   const filter = await startFilter([
