@@ -1,156 +1,36 @@
 /** The fast path of the hub's AINs in this machine's kernel, on crafted packets: what an action makes of them, and what is refused. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import test from 'ava';
-import { encodeOps, writeFlow, type Flow, type Op } from '../../agents/hub/decision/wire.ts';
-import { branchMac } from '../../agents/hub/model.ts';
-import { startFastPath } from '../../agents/hub/nodes/ain.ts';
-import type { CommandHelper, TestRun } from '../../agents/lib/commandhelper.ts';
-import { macBytes } from '../../agents/lib/bytes.ts';
-import { addressBytes, addressFromBytes, formatAddress, parseAddress, type Address } from '../../agents/lib/prefix.ts';
-import { BUILD_DIR } from '../../src/core/paths.ts';
+import { encodeOps, writeFlow, type Op } from '../../agents/hub/decision/wire.ts';
+import { addressBytes, addressFromBytes, formatAddress } from '../../agents/lib/prefix.ts';
+import {
+  address,
+  COPY,
+  FAR,
+  flowOf,
+  frameOf,
+  GATEWAY,
+  ICMP,
+  ICMPV6,
+  install,
+  OK,
+  OTHER,
+  PEER,
+  pseudo,
+  read,
+  REDIRECT,
+  rig,
+  run,
+  SHOT,
+  sum,
+  TCP,
+  TO,
+  UDP,
+  V4,
+  V6,
+  VALID,
+  type Sent,
+} from '../support/ain.ts';
 
-const [OK, SHOT, REDIRECT] = [0, 2, 7];
-const [ICMP, TCP, UDP, ICMPV6, FRAGMENT] = [1, 6, 17, 58, 44];
-const GATEWAY = '02:00:00:00:00:0a';
-const OTHER = '02:00:00:00:00:0b';
-const PEER = '02:00:00:00:0a:02';
-const BRANCH = branchMac(1, 1);
-const FAR = branchMac(1, 2);
-const address = (text: string): Address => parseAddress(text)!;
-
-/** Of the Internet (RFC 1071), over 16-bit words. */
-function sum(...parts: readonly Buffer[]): number {
-  const bytes = Buffer.concat(parts);
-  let total = 0;
-  for (let i = 0; i < bytes.length; i += 2) total += ((bytes[i] as number) << 8) | (bytes[i + 1] ?? 0);
-  while (total > 0xffff) total = (total & 0xffff) + (total >> 16);
-  return total;
-}
-const SUM_AT: Readonly<Record<number, number>> = { [TCP]: 16, [UDP]: 6, [ICMPV6]: 2, [ICMP]: 2 };
-
-interface Sent {
-  readonly source: string;
-  readonly destination: string;
-  readonly protocol: number;
-  readonly sourcePort?: number;
-  readonly destinationPort?: number;
-  readonly ttl?: number;
-  /** Offset of a fragment in bytes, and whether there are more. */
-  readonly offset?: number;
-  readonly more?: boolean;
-  /** UDP without a checksum. */
-  readonly noSum?: boolean;
-  readonly to?: string;
-  readonly from?: string;
-}
-
-const pseudo = (source: Buffer, destination: Buffer, protocol: number, length: number): Buffer =>
-  Buffer.concat([source, destination, Buffer.from([0, 0, length >> 8, length & 0xff, 0, 0, 0, protocol])]);
-
-function frameOf(sent: Sent): Buffer {
-  const { protocol, ttl = 64, offset = 0, more = false, noSum = false, to = BRANCH, from = GATEWAY } = sent;
-  const [source, destination] = [addressBytes(address(sent.source)), addressBytes(address(sent.destination))];
-  const isV4 = source.length === 4;
-  const carried = Buffer.alloc(48, 7);
-  if (offset === 0) {
-    carried.writeUInt16BE(sent.sourcePort ?? 0, 0);
-    carried.writeUInt16BE(sent.destinationPort ?? 0, 2);
-    if (protocol === UDP) carried.writeUInt16BE(carried.length, 4);
-    if (protocol === ICMP) carried.set([8, 0, 0, 0, 0x12, 0x34], 0);
-    if (protocol === ICMPV6) carried.set([128, 0, 0, 0, 0x12, 0x34], 0);
-    const at = SUM_AT[protocol] as number;
-    carried.writeUInt16BE(0, at);
-    const over = protocol === ICMP ? [carried] : [pseudo(source, destination, protocol, carried.length), carried];
-    if (!noSum) carried.writeUInt16BE(~sum(...over) & 0xffff, at);
-  }
-  const isFragment = offset > 0 || more;
-  let header: Buffer;
-  if (isV4) {
-    header = Buffer.concat([Buffer.from([0x45, 0, 0, 20 + carried.length, 0, 9, 0, 0, ttl, protocol, 0, 0]), source, destination]);
-    header.writeUInt16BE((more ? 0x2000 : 0) | (offset / 8), 6);
-    header.writeUInt16BE(~sum(header) & 0xffff, 10);
-  } else {
-    const fragment = isFragment ? Buffer.from([protocol, 0, offset >> 8, (offset & 0xf8) | (more ? 1 : 0), 0, 0, 0, 5]) : Buffer.alloc(0);
-    const length = fragment.length + carried.length;
-    header = Buffer.concat([Buffer.from([0x60, 0, 0, 0, 0, length, isFragment ? FRAGMENT : protocol, ttl]), source, destination, fragment]);
-  }
-  return Buffer.concat([macBytes(to), macBytes(from), Buffer.from(isV4 ? [8, 0] : [0x86, 0xdd]), header, carried]);
-}
-
-/** What a frame says, and whether its checksums are right. */
-function read(frame: Buffer) {
-  const isV4 = frame.readUInt16BE(12) === 0x0800;
-  const ip = frame.subarray(14);
-  const size = isV4 ? 4 : 16;
-  const at = isV4 ? 12 : 8;
-  const [source, destination] = [ip.subarray(at, at + size), ip.subarray(at + size, at + 2 * size)];
-  let [protocol, header, offset] = isV4 ? [ip[9]!, 20, ip.readUInt16BE(6) & 0x1fff] : [ip[6]!, 40, 0];
-  if (protocol === FRAGMENT) [protocol, header, offset] = [ip[40]!, 48, ip.readUInt16BE(42) & 0xfff8];
-  const carried = Buffer.from(ip.subarray(header));
-  const over = protocol === ICMP ? [carried] : [pseudo(source, destination, protocol, carried.length), carried];
-  const sums = [!isV4 || sum(ip.subarray(0, 20)) === 0xffff, offset > 0 || sum(...over) === 0xffff];
-  // What is compared beside it is all but the checksum.
-  if (offset === 0) carried.writeUInt16BE(0, SUM_AT[protocol]);
-  return {
-    to: frame.toString('hex', 0, 6),
-    source: source.equals(addressBytes(address(isV4 ? '12.7.1.1' : '2001:db8:7::1'))) ? 'translated' : source.toString('hex'),
-    destination: destination.toString('hex'),
-    ports: [carried.readUInt16BE(0), carried.readUInt16BE(2)],
-    ttl: isV4 ? ip[8]! : ip[7]!,
-    sums,
-    carried,
-  };
-}
-
-const flowOf = ({ source, destination, protocol, sourcePort = 0, destinationPort = 0, offset = 0 }: Sent): Flow => ({
-  network: 1,
-  family: address(source).family,
-  protocol,
-  isFragment: offset > 0,
-  ...(protocol === ICMP || protocol === ICMPV6
-    ? { sourcePort: 0x1234, destinationPort: protocol === ICMP ? 0x0800 : 0x8000 }
-    : offset > 0
-      ? { sourcePort: 0, destinationPort: 0 }
-      : { sourcePort, destinationPort }),
-  source: address(source),
-  destination: address(destination),
-});
-/** An action as a DMN would send it. */
-const install = (path: CommandHelper, flow: Buffer, ops: Buffer): Promise<string> =>
-  path.ask('action', flow.toString('hex'), ops.toString('hex'));
-const run = (path: CommandHelper, frame: Buffer, count = 1): Promise<TestRun> => path.testRun(['run', count], frame);
-
-const VALID: Op = { op: 'valid', domain: 1, generation: 5 };
-const OUTPUT = { to: OTHER, from: FAR, network: 2 };
-const TO: Op = { op: 'output', ...OUTPUT };
-const COPY = (source: string, destination: string): Op => ({
-  op: 'replica',
-  ...OUTPUT,
-  source: address(source),
-  destination: address(destination),
-});
-
-const skip = existsSync(join(BUILD_DIR, 'ain')) ? false : 'not built: lab/setup.sh --with-hub';
-const rig = (title: string, work: (path: CommandHelper) => Promise<void>): void =>
-  (skip ? test.skip : test)(title, async () => {
-    // A network namespace of its own: it makes a tap.
-    const path = await startFastPath(BUILD_DIR, 1000, ['unshare', '--net']);
-    try {
-      await path.ask('settings', 1, 'ab'.repeat(32), 7802, 60_000, 60_000, 100_000, 10_000);
-      await path.ask('branch', BRANCH, 1, GATEWAY);
-      await path.ask('branch', FAR, 2, OTHER);
-      await path.ask('peer', PEER);
-      await path.ask('domain', 1, 5);
-      await work(path);
-    } finally {
-      await path.stop();
-    }
-  });
-
-const V4 = { source: '192.168.1.1', destination: '172.16.5.5' };
-const V6 = { source: '2001:db8::1', destination: '2001:db8:5::5' };
 const PORTS = { sourcePort: 40_000, destinationPort: 53 };
 
 for (const [name, sent, translated] of [
@@ -296,7 +176,7 @@ rig('an action of older metadata, a hop too many, and a drop with its reason', a
 
 rig('R1-42 an action that is to be asked for is executed on no packet from outside: each goes to a DMN as it came', async (path) => {
   const sent = { ...V4, ...PORTS, protocol: UDP };
-  await install(path, writeFlow(flowOf(sent)), encodeOps([{ op: 'hop' }, TO, { op: 'ask' }, VALID]));
+  await install(path, writeFlow(flowOf(sent)), encodeOps([{ op: 'hop' }, TO, { op: 'ask', asker: 2, ttlSeconds: 30 }, VALID]));
   for (let i = 0; i < 2; i++) assert.ok((await run(path, frameOf(sent))).frame.equals(frameOf(sent)));
   const { hits, misses, out } = await path.counts('tally', 1);
   assert.deepEqual([hits, misses, out], [0, 2, 0]);

@@ -5,33 +5,14 @@ import { viewsOf } from '../../agents/hub/decision/view.ts';
 import { EMPTY, type Metadata, type Network } from '../../agents/hub/model.ts';
 import { seenBy } from '../../agents/hub/names/answers.ts';
 import { dataOf, withData } from '../../agents/hub/names/datagram.ts';
-import { failure, questionOf, translateAnswer, type Seen } from '../../agents/hub/names/message.ts';
+import { failure, questionOf, translateAnswer } from '../../agents/hub/names/message.ts';
 import { manage } from '../../agents/hub/control/names.ts';
 import { readDig } from '../../agents/hub/nodes/dig.ts';
 import { configurationOf } from '../../agents/hub/nodes/endpoint.ts';
 import { readGetent } from '../../agents/hub/nodes/resolver.ts';
-import { formatAddress, parseAddress, type Address } from '../../agents/lib/prefix.ts';
+import { formatAddress, parseAddress } from '../../agents/lib/prefix.ts';
+import { A, bytes, message, name, POINTER, QUESTION, REAL, record, seen, u16 } from '../support/dns.ts';
 
-const name = (text: string): Buffer =>
-  Buffer.concat([...text.split('.').map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)])), Buffer.from([0])]);
-const u16 = (...values: readonly number[]): Buffer => Buffer.from(values.flatMap((v) => [v >> 8, v & 0xff]));
-const POINTER = u16(0xc00c);
-const record = (owner: Buffer, type: number, data: Buffer, ttl = 3600): Buffer =>
-  Buffer.concat([owner, u16(type, 1, 0, ttl, data.length), data]);
-const QUESTION = Buffer.concat([name('www.c.example'), u16(1, 1)]);
-/** Flags: an answer, authoritative, authentic. */
-const message = (answers: readonly Buffer[], more: readonly Buffer[] = [], flags = 0x8420): Buffer =>
-  Buffer.concat([u16(0x1234, flags, 1, answers.length, 0, more.length), QUESTION, ...answers, ...more]);
-const bytes = (text: string): Buffer => Buffer.from(text.split('.').map(Number));
-const REAL = bytes('192.168.1.1');
-const A = record(POINTER, 1, REAL);
-
-/** 192.168.1.x is seen as 12.7.1.x, fd00:: as fd01::. */
-const seen = (a: Address): Seen => {
-  const text = formatAddress(a);
-  if (text.startsWith('192.168.1.')) return parseAddress(text.replace('192.168', '12.7'))!;
-  return text.startsWith('fd00::') ? parseAddress(text.replace('fd00', 'fd01'))! : 'same';
-};
 const changed = (m: Buffer): Buffer => {
   const outcome = translateAnswer(m, seen, 30);
   if (outcome.kind !== 'changed') throw new Error(outcome.kind);

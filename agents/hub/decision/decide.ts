@@ -1,5 +1,6 @@
 /** A flow and what the hub knows become an action: the list of operations that its AIN executes (R1 section 3). Pure. */
 import { branchMac, UNATTACHED, type Ain, type Network } from '../model.ts';
+import { TTL_SECONDS } from '../names/message.ts';
 import { deliveringAin } from './path.ts';
 import { judge, type Copy, type Ports, type View, type Views } from './view.ts';
 import type { Flow, Op, Output } from './wire.ts';
@@ -46,7 +47,7 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
     ...(sourcePort === undefined ? [] : [{ op: 'source-port' as const, port: sourcePort }]),
     ...(destinationPort === undefined ? [] : [{ op: 'destination-port' as const, port: destinationPort }]),
     { op: 'output', ...out },
-    ...(names ? [{ op: 'ask' as const }] : []),
+    ...(names ? [{ op: 'ask' as const, asker: to.number, ttlSeconds: TTL_SECONDS }] : []),
     valid,
   ];
   return names ? { ops, names } : { ops };

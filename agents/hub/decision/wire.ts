@@ -116,8 +116,13 @@ export type Op =
   /** A copy beside the output, with addresses of its own. */
   | ({ readonly op: 'replica'; readonly source: Address; readonly destination: Address } & Output)
   | { readonly op: 'drop'; readonly reason: 'no-route' | 'denied' }
-  /** Every packet of the flow is asked for: the action is only for those that come back. */
-  | { readonly op: 'ask' }
+  /**
+   * Every packet of the flow is an answer of a name server to hosts of the network `asker`, and is asked for: the action is for those that
+   * come back, and for answers whose addresses are known. One that changes may be remembered for `ttlSeconds`.
+   */
+  | { readonly op: 'ask'; readonly asker: number; readonly ttlSeconds: number }
+  /** The asker sees an address in answers as another one; `generation`: by the metadata of that version, and no later one. */
+  | { readonly op: 'sees'; readonly address: Address; readonly as: Address; readonly generation: number }
   | { readonly op: 'valid'; readonly domain: number; readonly generation: number };
 
 const OPS: Record<Op['op'], number> = {
@@ -131,14 +136,29 @@ const OPS: Record<Op['op'], number> = {
   drop: 8,
   valid: 9,
   ask: 10,
+  sees: 11,
 };
 const REASONS = { 'no-route': 0, denied: 1 } as const;
+
+function words(...values: readonly number[]): Buffer {
+  const b = Buffer.alloc(4 * values.length);
+  values.forEach((value, i) => b.writeUInt32BE(value, 4 * i));
+  return b;
+}
 
 function operand(op: Op): Buffer {
   switch (op.op) {
     case 'hop':
-    case 'ask':
       return Buffer.alloc(0);
+    case 'ask':
+      return words(op.asker, op.ttlSeconds);
+    case 'sees':
+      return Buffer.concat([
+        Buffer.from([op.address.value === op.as.value ? 1 : 0]),
+        words(op.generation),
+        addressBytes(op.address),
+        addressBytes(op.as),
+      ]);
     case 'source':
     case 'destination':
       return addressBytes(op.address);
@@ -147,19 +167,13 @@ function operand(op: Op): Buffer {
       return Buffer.from([op.port >> 8, op.port & 0xff]);
     case 'output':
     case 'replica': {
-      const network = Buffer.alloc(4);
-      network.writeUInt32BE(op.network);
       const addresses = op.op === 'replica' ? [addressBytes(op.source), addressBytes(op.destination)] : [];
-      return Buffer.concat([macBytes(op.to), macBytes(op.from), network, ...addresses]);
+      return Buffer.concat([macBytes(op.to), macBytes(op.from), words(op.network), ...addresses]);
     }
     case 'drop':
       return Buffer.from([REASONS[op.reason]]);
-    case 'valid': {
-      const b = Buffer.alloc(8);
-      b.writeUInt32BE(op.domain, 0);
-      b.writeUInt32BE(op.generation, 4);
-      return b;
-    }
+    case 'valid':
+      return words(op.domain, op.generation);
   }
 }
 

@@ -2,10 +2,7 @@
 import { mapped, type Address } from '../../lib/prefix.ts';
 import { has, standIn, type View, type Views } from '../decision/view.ts';
 import { dataOf, withData } from './datagram.ts';
-import { failure, translateAnswer, type Seen } from './message.ts';
-
-/** Names are asked again so soon: a mapping may change. */
-export const TTL_SECONDS = 30;
+import { failure, translateAnswer, TTL_SECONDS, type Seen } from './message.ts';
 
 /** A network's address, in its own terms. */
 interface Owned {
@@ -46,14 +43,37 @@ export function seenBy(views: Views, server: View, asker: View, address: Address
   return seen.value === address.value ? 'same' : seen;
 }
 
+/** An address in an answer, and what its asker sees. */
+export interface Sight {
+  readonly address: Address;
+  readonly as: Address;
+}
+
 export type AnswerPacket =
-  { readonly kind: 'same' } | { readonly kind: 'changed' | 'failed'; readonly packet: Buffer } | { readonly kind: 'malformed' };
+  | { readonly kind: 'same'; readonly sights: readonly Sight[] }
+  | { readonly kind: 'changed'; readonly packet: Buffer; readonly sights: readonly Sight[] }
+  | { readonly kind: 'failed'; readonly packet: Buffer }
+  | { readonly kind: 'malformed' };
 
 /** `packet`: from port 53 of a network to another one. */
 export function translatePacket(views: Views, server: View, asker: View, packet: Buffer): AnswerPacket {
   const message = dataOf(packet);
   if (!message) return { kind: 'malformed' };
-  const outcome = translateAnswer(message, (address) => seenBy(views, server, asker, address), TTL_SECONDS);
-  if (outcome.kind === 'changed') return { kind: 'changed', packet: withData(packet, outcome.message) };
-  return outcome.kind === 'ambiguous' ? { kind: 'failed', packet: withData(packet, failure(message)) } : { kind: outcome.kind };
+  const sights: Sight[] = [];
+  const seen = (address: Address): Seen => {
+    const is = seenBy(views, server, asker, address);
+    if (is !== 'ambiguous') sights.push({ address, as: is === 'same' ? address : is });
+    return is;
+  };
+  const outcome = translateAnswer(message, seen, TTL_SECONDS);
+  switch (outcome.kind) {
+    case 'changed':
+      return { kind: 'changed', packet: withData(packet, outcome.message), sights };
+    case 'ambiguous':
+      return { kind: 'failed', packet: withData(packet, failure(message)) };
+    case 'same':
+      return { kind: 'same', sights };
+    case 'malformed':
+      return { kind: 'malformed' };
+  }
 }

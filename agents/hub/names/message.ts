@@ -12,6 +12,9 @@ export type Outcome =
   | { readonly kind: 'ambiguous' }
   | { readonly kind: 'malformed' };
 
+/** Names are asked again so soon: a mapping may change. */
+export const TTL_SECONDS = 30;
+
 const HEADER_BYTES = 12;
 const [A, AAAA, RRSIG, SVCB, HTTPS] = [1, 28, 46, 64, 65];
 /** Of service bindings (RFC 9460): hints of addresses, and their bytes. */

@@ -12,6 +12,7 @@
 #include <linux/udp.h>
 #include "frames.bpf.h"
 #include "action.h"
+#include "names.bpf.h"
 
 MAP(configuration, BPF_MAP_TYPE_ARRAY, 1, __u32, struct settings);
 MAP(actions, BPF_MAP_TYPE_LRU_HASH, DEFAULT_ACTIONS, struct flow, struct action);
@@ -344,14 +345,18 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 		__u64 now = now_ns();
 		/* Signed: the loader's clock is finer than the one that is read here. */
 		__s64 made = (__s64)(now - a->made_ns), used = (__s64)(now - a->used_ns);
-		int isFor = returned || !(a->does & ASK);
 		/* Its copies may have been forgotten before it. */
 		int isWhole = !(a->does & REPLICATE) || bpf_map_lookup_elem(&groups, &f) != NULL;
-		if (isFor && isWhole && least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
+		if (isWhole && least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
 			/* A line of memory that is written for every packet is one that processors fight for. */
 			if (used > TOUCH_NS) a->used_ns = now;
-			if (!returned) tally(network, TALLY_hits, 1), work(a, network);
-			return execute(skb, c, &f, at, a);
+			__u32 all = UNATTACHED, *whole = bpf_map_lookup_elem(&domains, &all);
+			int renamed = !returned && a->does & ASK && whole && rename_answer(skb, c, &f, at, a, *whole);
+			if (renamed) tally(network, TALLY_renamed, 1);
+			if (returned || renamed || !(a->does & ASK)) {
+				if (!returned) tally(network, TALLY_hits, 1), work(a, network);
+				return execute(skb, c, &f, at, a);
+			}
 		}
 	}
 	/* Its action went while it was on its way: its sender sends it again. */

@@ -5,10 +5,16 @@ enum {
 	/* Networks of a hub are numbered from 1; domains from 0. */
 	MAX_NETWORKS = 1024, MAX_DOMAINS = 256, MAX_BRANCHES = 1024, MAX_PEERS = 256, MAX_REPLICAS = 32, MAX_GROUPS = 4096,
 	/* Flows that are remembered when the loader is told nothing else. */
-	DEFAULT_ACTIONS = 1 << 17
+	DEFAULT_ACTIONS = 1 << 17,
+	/* Addresses in answers of name servers. */
+	MAX_SIGHTS = 1 << 16,
+	/* Of an action. */
+	MAX_SIGHTS_TOLD = 32,
+	/* The domain whose generation is that of the whole metadata (model.ts). */
+	UNATTACHED = 0
 };
 
-/* What an action does. ASK: only to packets that come back from a DMN, which sees every packet of the flow. */
+/* What an action does. ASK: only to packets that come back from a DMN, and to answers of a name server whose addresses are known here. */
 enum { SET_SOURCE = 1, SET_DESTINATION = 2, SET_SOURCE_PORT = 4, SET_DESTINATION_PORT = 8, DROP = 16, REPLICATE = 32, ASK = 64 };
 /* What of a packet has no ports: a fragment that is not the first. */
 enum { WHOLE, FRAGMENT };
@@ -39,6 +45,22 @@ struct action {
 	struct output output;
 	/* The processor that executed it first, from 1; 0: none has. */
 	unsigned int worker;
+	/* ASK: the network whose hosts asked, and how many seconds it may remember an address that is changed. */
+	unsigned int asker, ttl;
+};
+
+/* An address in an answer of a server's network to an asker's; IPv4 has the first four bytes. */
+struct looked_at {
+	unsigned int server, asker;
+	unsigned char family, reserved[3], address[16];
+};
+
+/* What a DMN has said of it: the asker sees it under another one, or the same. */
+struct sight {
+	unsigned long long made_ns;
+	/* Of the whole metadata. */
+	unsigned int generation, same;
+	unsigned char seen[16];
 };
 
 /* A further copy of a packet: where it leaves, and its addresses there. */
@@ -65,8 +87,8 @@ struct settings {
 	unsigned int miss_rate, miss_burst;
 };
 
-/* Of each network. in: from it; out: to it; handed: to another AIN; strayed: hits by another worker than the flow's. noRoute, denied: dropped, for want of a route or by a policy. */
-#define TALLIES(X) X(in) X(inBytes) X(out) X(outBytes) X(handed) X(hits) X(misses) X(shed) X(noRoute) X(denied) X(strangers) X(strayed) X(expired) X(unresolved) X(failed)
+/* Of each network. in: from it; out: to it; handed: to another AIN; strayed: hits by another worker than the flow's. renamed: answers of name servers that no DMN was asked for. noRoute, denied: dropped, for want of a route or by a policy. */
+#define TALLIES(X) X(in) X(inBytes) X(out) X(outBytes) X(handed) X(hits) X(misses) X(shed) X(noRoute) X(denied) X(strangers) X(strayed) X(expired) X(unresolved) X(failed) X(renamed)
 #define TALLY(name) TALLY_##name,
 enum tally { TALLIES(TALLY) TALLY_NUMBER };
 #undef TALLY

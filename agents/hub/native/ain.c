@@ -162,11 +162,16 @@ static int install(const struct flow *f, const unsigned char *ops, size_t length
 {
 	struct action a;
 	struct group g = { 0 };
-	if (compile_action(f, ops, length, &a, &g) < 0) {
+	struct told t = { 0 };
+	if (compile_action(f, ops, length, &a, &g, &t) < 0) {
 		counts[COUNT_malformed]++;
 		return errno = EINVAL, refuse("action");
 	}
 	a.made_ns = a.used_ns = now_monotonic();
+	for (unsigned int i = 0; i < t.count; i++) {
+		t.values[i].made_ns = a.made_ns;
+		if (bpf_map_update_elem(map("sights"), &t.keys[i], &t.values[i], BPF_ANY) < 0) return refuse("sights");
+	}
 	if (a.replicas && bpf_map_update_elem(map("groups"), f, &g, BPF_ANY) < 0) return refuse("groups");
 	if (bpf_map_update_elem(map("actions"), f, &a, BPF_ANY) < 0) return refuse("actions");
 	counts[COUNT_installed]++;

@@ -2,7 +2,10 @@
 #pragma once
 #include "branches.h"
 
-enum { OP_HOP = 1, OP_SOURCE, OP_DESTINATION, OP_SOURCE_PORT, OP_DESTINATION_PORT, OP_OUTPUT, OP_REPLICA, OP_DROP, OP_VALID, OP_ASK };
+enum { OP_HOP = 1, OP_SOURCE, OP_DESTINATION, OP_SOURCE_PORT, OP_DESTINATION_PORT, OP_OUTPUT, OP_REPLICA, OP_DROP, OP_VALID, OP_ASK, OP_SEES };
+
+/* What a DMN says of addresses in an answer of a name server, beside the action for its packets. */
+struct told { unsigned int count; struct looked_at keys[MAX_SIGHTS_TOLD]; struct sight values[MAX_SIGHTS_TOLD]; };
 
 static int is_own(const unsigned char address[6])
 {
@@ -23,7 +26,7 @@ static int read_output(const unsigned char *at, struct output *o)
 }
 
 /* A list of operations becomes an action, if each of them is one that an AIN knows, and may do. */
-static int compile_action(const struct flow *f, const unsigned char *at, size_t length, struct action *a, struct group *g)
+static int compile_action(const struct flow *f, const unsigned char *at, size_t length, struct action *a, struct group *g, struct told *t)
 {
 	size_t address = f->family == 4 ? 4 : 16;
 	int outputs = 0, valid = 0;
@@ -64,9 +67,21 @@ static int compile_action(const struct flow *f, const unsigned char *at, size_t 
 			a->output.network = at[0];
 			break;
 		case OP_ASK:
-			if (size != 0) return -1;
+			if (size != 8 || (a->asker = get32(at)) >= MAX_NETWORKS) return -1;
+			a->ttl = get32(at + 4);
 			a->does |= ASK;
 			break;
+		case OP_SEES: {
+			size_t named = (size - 5) / 2;
+			if ((size != 5 + 2 * 4 && size != 5 + 2 * 16) || t->count >= MAX_SIGHTS_TOLD) return -1;
+			struct looked_at *key = &t->keys[t->count];
+			struct sight *value = &t->values[t->count++];
+			*key = (struct looked_at){ .server = f->network, .family = named == 4 ? 4 : 6 };
+			*value = (struct sight){ .same = at[0], .generation = get32(at + 1) };
+			memcpy(key->address, at + 5, named);
+			memcpy(value->seen, at + 5 + named, named);
+			break;
+		}
 		case OP_VALID:
 			if (size != 8 || (a->domain = get32(at)) >= MAX_DOMAINS) return -1;
 			a->generation = get32(at + 4);
@@ -78,5 +93,6 @@ static int compile_action(const struct flow *f, const unsigned char *at, size_t 
 		at += size;
 		length -= size;
 	}
+	for (unsigned int i = 0; i < t->count; i++) t->keys[i].asker = a->asker;
 	return length == 0 && outputs == 1 && valid ? 0 : -1;
 }

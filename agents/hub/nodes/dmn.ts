@@ -17,10 +17,11 @@ import {
   seal,
   unseal,
   type Header,
+  type Op,
 } from '../decision/wire.ts';
 import { warmUp } from '../decision/warm.ts';
 import { EMPTY } from '../model.ts';
-import { translatePacket } from '../names/answers.ts';
+import { translatePacket, type Sight } from '../names/answers.ts';
 import { Follower } from './follower.ts';
 import { Window } from './window.ts';
 
@@ -31,8 +32,15 @@ const QUEUE_BYTES = 4 << 20;
 const ANSWERS = { same: 'namesSame', changed: 'namesChanged', failed: 'namesFailed', malformed: 'namesMalformed' } as const;
 const NO_ANSWERS = { namesSame: 0, namesChanged: 0, namesFailed: 0, namesMalformed: 0 };
 
+/** native/action.h: MAX_SIGHTS_TOLD. */
+const MOST_SIGHTS = 32;
+
 /** A packet that was changed here is no query once more, if its action is lost: it would be translated twice. */
 const NEVER_AGAIN = 255;
+
+/** What an AIN may say itself in the next answers. */
+const told = (sights: readonly Sight[], generation: number): Op[] =>
+  sights.slice(0, MOST_SIGHTS).map(({ address, as }) => ({ op: 'sees', address, as, generation }));
 
 export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Promise<NodeRole> {
   const { self, segmentBytes } = config;
@@ -59,7 +67,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
     }
     counters.queries += 1;
     const decision = decide(views, ains, at, flow);
-    const ops = encodeOps(decision.ops);
+    let ops = encodeOps(decision.ops);
     const key = payload.subarray(0, FLOW_BYTES);
     let packet = payload.subarray(FLOW_BYTES);
     let { tries } = header;
@@ -73,6 +81,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
         ({ packet } = answer);
         tries = NEVER_AGAIN;
       }
+      if (answer.kind !== 'failed' && follower.isSettled) ops = Buffer.concat([ops, encodeOps(told(answer.sights, views.version))]);
     }
     // The action first, so that the packet finds it.
     for (const part of segmented(key, ops, segmentBytes)) answer(to, header, MESSAGES.action, part);

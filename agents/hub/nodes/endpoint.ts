@@ -8,7 +8,7 @@ import { formatAddress, formatPrefix, parseAddress } from '../../lib/prefix.ts';
 import type { Zone } from '../config.ts';
 import { standIn, type Views } from '../decision/view.ts';
 import type { ManagedRecord, Metadata } from '../model.ts';
-import { TTL_SECONDS } from '../names/answers.ts';
+import { TTL_SECONDS } from '../names/message.ts';
 import { dig } from './dig.ts';
 
 /** Less than the control plane waits for a node to follow. */
