@@ -22,9 +22,11 @@ export function print(header: readonly string[], rows: readonly (readonly string
   process.stdout.write(`${renderTable(header, rows)}\n`);
 }
 
-/** Only benches need it: says how to get it where it is not. */
-export function hasTrafgen(): boolean {
-  const there = spawnSync('trafgen', ['--version'], { stdio: 'ignore' }).error === undefined;
-  if (!there) process.stdout.write('trafgen is not there: apt install netsniff-ng\n');
+/** Programs that only benches need: says how to get one where it is not. */
+export function isThere(program: string, args: readonly string[], remedy: string): boolean {
+  const there = spawnSync(program, args, { stdio: 'ignore' }).error === undefined;
+  if (!there) process.stdout.write(`${program} is not there: ${remedy}\n`);
   return there;
 }
+
+export const hasTrafgen = (): boolean => isThere('trafgen', ['--version'], 'apt install netsniff-ng');

@@ -5,7 +5,6 @@
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { readFileSync } from 'node:fs';
 import { BUILD_DIR } from '../src/core/paths.ts';
 import { quietContext, sleep } from '../src/core/context.ts';
 import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
@@ -16,6 +15,7 @@ import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { told } from '../test/support/forwarder.ts';
 import { synFrame } from '../test/support/frames.ts';
+import { busyMs } from './cpu.ts';
 import { hasTrafgen, print, show } from './measure.ts';
 import { checksOf } from '../src/systems/registry.ts';
 
@@ -258,12 +258,6 @@ async function received(node: Host, device: string): Promise<number> {
     { stats64: { rx: { packets: number } } },
   ];
   return link.stats64.rx.packets;
-}
-
-/** Of all cores, milliseconds. */
-function busyMs(): number {
-  const [user, nice, system, , , irq, softirq] = readFileSync('/proc/stat', 'utf8').split('\n')[0]!.split(/\s+/).slice(1).map(Number);
-  return ((user ?? 0) + (nice ?? 0) + (system ?? 0) + (irq ?? 0) + (softirq ?? 0)) * 10;
 }
 
 async function testRuns(deployed: DeployedLab): Promise<number[]> {

@@ -143,7 +143,7 @@ function withClock(agent: StoppedAgent, deployed: DeployedLab, ahead: ReadonlyMa
   return { ...agent, machine, clock: ahead.get(machine) ?? null };
 }
 
-async function startAgents(ctx: Context, deployed: DeployedLab, lab: Lab, folder: string): Promise<Supervisor | undefined> {
+export async function startAgents(ctx: Context, deployed: DeployedLab, lab: Lab, folder: string): Promise<Supervisor | undefined> {
   const systems = await planSystems(lab);
   if (systems.length === 0) return undefined;
   const switches = new Set(lab.fabric.nodes.filter((n) => n.kind === 'ovs-bridge').map((n) => n.name));
