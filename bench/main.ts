@@ -8,6 +8,7 @@ import { benchContainers } from './containers.ts';
 import { benchDelay } from './delay.ts';
 import { benchDeploy } from './deploy.ts';
 import { benchGatekeeper } from './gatekeeper.ts';
+import { benchHub } from './hub.ts';
 import { benchHubNames } from './hubnames.ts';
 import { benchPop } from './pop.ts';
 import { benchReplication } from './replication.ts';
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = {
   gatekeeper: benchGatekeeper,
   replication: benchReplication,
   pop: benchPop,
+  hub: benchHub,
   'hub-names': benchHubNames,
 };
 

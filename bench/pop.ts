@@ -6,18 +6,14 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { BUILD_DIR } from '../src/core/paths.ts';
-import { quietContext, sleep } from '../src/core/context.ts';
-import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
-import type { Host } from '../src/rig/hosts/host.ts';
+import { sleep } from '../src/core/context.ts';
 import type { DeployedLab } from '../src/rig/deployment/deployed-lab.ts';
-import { Testbed } from '../src/run/testbed.ts';
-import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { told } from '../test/support/forwarder.ts';
 import { synFrame } from '../test/support/frames.ts';
-import { busyMs } from './cpu.ts';
+import { flood } from './flood.ts';
+import { withLab } from './lab.ts';
 import { hasTrafgen, print, show } from './measure.ts';
-import { checksOf } from '../src/systems/registry.ts';
 
 const LAB = `name: bench-pop
 topology:
@@ -34,13 +30,12 @@ const [PORT, SOURCE_PORTS] = [5001, 256];
 const SLOTS = 1024;
 const REPEATS = 8;
 const SECONDS = 2;
-const SETTLE_MS = 1000;
 const TEST_RUNS = 1_000_000;
 
 interface Figures {
   readonly trainsBps: number;
   readonly wireBps: number;
-  readonly packets: number;
+  readonly packetsPerSecond: number;
   readonly usPerPacket: number;
 }
 interface Way {
@@ -53,11 +48,7 @@ interface Way {
 
 export async function benchPop(): Promise<void> {
   if (!hasTrafgen()) return;
-  const ctx = quietContext();
-  const lab = (await parseExperiment('bench.yaml', LAB, { checksOf })).cells[0] as Lab;
-  await using testbed = await Testbed.open(ctx, null, { lease: null });
-  const deployed = await testbed.deploy(ctx, lab, 'bench');
-  try {
+  await withLab(LAB, async (deployed, lab) => {
     await prepare(deployed, lab);
     const ways = waysOf(lab);
     const figures = new Map(ways.map((w) => [w.name, [] as Figures[]]));
@@ -95,18 +86,16 @@ export async function benchPop(): Promise<void> {
           show(own.map((f) => f.wireBps / 1e9)),
           ratio((f) => f.wireBps),
           show(
-            own.map((f) => f.packets / 1000),
+            own.map((f) => f.packetsPerSecond / 1000),
             0,
           ),
-          ratio((f) => f.packets),
+          ratio((f) => f.packetsPerSecond),
           show(own.map((f) => f.usPerPacket)),
         ];
       }),
     );
     process.stdout.write(`edge_in alone, by the kernel's test run: ${show(await testRuns(deployed), 0)} ns a packet\n`);
-  } finally {
-    await destroyDeployedLab(deployed);
-  }
+  });
 }
 
 const interfaceOf = (lab: Lab, node: string, name: string) =>
@@ -212,52 +201,13 @@ async function measure(deployed: DeployedLab, lab: Lab, way: Way): Promise<Figur
     const trainsBps = (await run(...size)).bits_per_second;
     await offload('off');
     const wireBps = (await run(...size)).bits_per_second;
-    return { trainsBps, wireBps, ...(await flood(deployed, lab, way, device)) };
+    const [sender, hop] = [interfaceOf(lab, from, device), from === 'c' ? interfaceOf(lab, 'e', 'net') : interfaceOf(lab, to, 'eth0')];
+    const frame = `{ eth(da=${hop.mac}, sa=${sender.mac}), ipv4(ttl=64, saddr=${sender.addresses[0]!.split('/')[0]}, daddr=${ANYCAST}), udp(sp=dinc(20000, ${20000 + SOURCE_PORTS - 1}), dp=${PORT}), fill(0, 22) }`;
+    return { trainsBps, wireBps, ...(await flood(deployed, { from, device, frame, to, toDevice: 'eth0', port: PORT, seconds: SECONDS })) };
   } finally {
     server.kill('SIGKILL');
     await server.exited;
   }
-}
-
-/** As many datagrams as one core sends, counted by the interface that they come to. */
-async function flood(
-  deployed: DeployedLab,
-  lab: Lab,
-  { from, to }: Way,
-  device: string,
-): Promise<Pick<Figures, 'packets' | 'usPerPacket'>> {
-  const [sender, hop] = [interfaceOf(lab, from, device), from === 'c' ? interfaceOf(lab, 'e', 'net') : interfaceOf(lab, to, 'eth0')];
-  const frame = `{ eth(da=${hop.mac}, sa=${sender.mac}), ipv4(ttl=64, saddr=${sender.addresses[0]!.split('/')[0]}, daddr=${ANYCAST}), udp(sp=dinc(20000, ${20000 + SOURCE_PORTS - 1}), dp=${PORT}), fill(0, 22) }`;
-  const sink = deployed.node(to).spawn(['mgen', 'event', `listen udp ${PORT}`, 'output', '/dev/null']);
-  const generator = deployed
-    .node(from)
-    .spawn(['timeout', String(2 * SECONDS + 5), 'trafgen', '--dev', device, '--conf', '-', '--cpus', '1', '--qdisc-path', '--no-sock-mem']);
-  for (const { stdout, stderr } of [sink, generator]) {
-    stdout.resume();
-    stderr.resume();
-  }
-  generator.stdin.end(frame);
-  try {
-    await sleep(SETTLE_MS);
-    sink.kill('SIGSTOP');
-    const [packets, busy, startedMs] = [await received(deployed.node(to), 'eth0'), busyMs(), performance.now()];
-    await sleep(SECONDS * 1000);
-    const [count, cpuMs, tookMs] = [(await received(deployed.node(to), 'eth0')) - packets, busyMs() - busy, performance.now() - startedMs];
-    if (count === 0) throw new Error(`nothing of a flood from ${from} has come to ${to}`);
-    return { packets: (count * 1000) / tookMs, usPerPacket: (cpuMs * 1000) / count };
-  } finally {
-    // timeout passes it on to trafgen's workers, too.
-    generator.kill('SIGTERM');
-    sink.kill('SIGKILL');
-    await Promise.all([generator.exited, sink.exited]);
-  }
-}
-
-async function received(node: Host, device: string): Promise<number> {
-  const [link] = JSON.parse((await node.exec(['ip', '-j', '-s', 'link', 'show', 'dev', device])).stdout) as [
-    { stats64: { rx: { packets: number } } },
-  ];
-  return link.stats64.rx.packets;
 }
 
 async function testRuns(deployed: DeployedLab): Promise<number[]> {

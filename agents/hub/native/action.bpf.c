@@ -28,7 +28,7 @@ MAP(tallies, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_NETWORKS * TALLY_NUMBER, __u32, __u6
 struct bucket { struct bpf_spin_lock lock; __u32 tokens; __u64 filled_ns; };
 MAP(buckets, BPF_MAP_TYPE_ARRAY, MAX_NETWORKS, __u32, struct bucket);
 
-enum { AF_INET6 = 10, NEXTHDR_HOP = 0, NEXTHDR_ROUTING = 43, NEXTHDR_FRAGMENT = 44, NEXTHDR_DEST = 60, TOUCH_NS = 10000000 };
+enum { AF_INET6 = 10, NEXTHDR_HOP = 0, NEXTHDR_ROUTING = 43, NEXTHDR_FRAGMENT = 44, NEXTHDR_DEST = 60, TOUCH_NS = 10000000, SILENCE_NS = 1000000000 };
 
 INLINE int is_same(const __u8 *a, const __u8 *b)
 {
@@ -56,6 +56,16 @@ INLINE void work(struct action *a, __u32 network)
 	__u32 worker = bpf_get_smp_processor_id() + 1;
 	if (!a->worker) a->worker = worker;
 	if (a->worker != worker) tally(network, TALLY_strayed, 1);
+}
+
+/* 1: the flow's worker has the packet, which is not this one. 0: it stays here. */
+INLINE int hand_over(struct __sk_buff *skb, const struct settings *c, const struct action *a, __u32 network)
+{
+	__u64 worker = offset(a->worker - 1);
+	if (worker >= MOST_WORKERS || worker == bpf_get_smp_processor_id() || !c->workers[worker]) return 0;
+	if (bpf_clone_redirect(skb, c->workers[worker], BPF_F_INGRESS) < 0) return 0;
+	tally(network, TALLY_steered, 1);
+	return 1;
 }
 
 /* Offset of the transport header, or 0: it is no packet that has a flow. */
@@ -326,12 +336,12 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 	if (!b) return TC_ACT_OK;
 	__u32 network = b->network;
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)) return TC_ACT_SHOT;
-	int returned = skb->ifindex == c->misses;
+	int returned = skb->ifindex == c->misses, steered = c->workers[0] && skb->ifindex >= c->workers[0] && skb->ifindex <= c->last_worker;
 	if (!returned && !is_same(addresses.from.bytes, b->gateway)) {
 		if (bpf_map_lookup_elem(&peers, &addresses.from)) return deliver(skb, c, b);
 		return drop(network, TALLY_strangers);
 	}
-	if (!returned) {
+	if (!returned && !steered) {
 		tally(network, TALLY_in, 1);
 		tally(network, TALLY_inBytes, skb->len - ETH_HLEN);
 	}
@@ -350,6 +360,9 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 		if (isWhole && least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
 			/* A line of memory that is written for every packet is one that processors fight for. */
 			if (used > TOUCH_NS) a->used_ns = now;
+			/* Silent for so long, it may go on elsewhere: none of its packets can be overtaken. */
+			if (used > SILENCE_NS) a->worker = 0;
+			if (!returned && !steered && hand_over(skb, c, a, network)) return TC_ACT_SHOT;
 			__u32 all = UNATTACHED, *whole = bpf_map_lookup_elem(&domains, &all);
 			int renamed = !returned && a->does & ASK && whole && rename_answer(skb, c, &f, at, a, *whole);
 			if (renamed) tally(network, TALLY_renamed, 1);

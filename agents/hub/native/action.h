@@ -10,6 +10,7 @@ enum {
 	MAX_SIGHTS = 1 << 16,
 	/* Of an action. */
 	MAX_SIGHTS_TOLD = 32,
+	MOST_WORKERS = 32,
 	/* The domain whose generation is that of the whole metadata (model.ts). */
 	UNATTACHED = 0
 };
@@ -79,16 +80,16 @@ struct branch {
 };
 
 struct settings {
-	/* Devices: of the hub's network, and the tap that misses go to. */
-	unsigned int hub, misses;
+	/* Devices: of the hub's network, the tap that misses go to, and those that lead to a worker each (0: there is none). */
+	unsigned int hub, misses, workers[MOST_WORKERS], last_worker;
 	/* Without use, and without a DMN's word, an action is none after so long. */
 	unsigned long long idle_ns, verify_ns;
 	/* Misses of one network: tokens a second, and at most at once. */
 	unsigned int miss_rate, miss_burst;
 };
 
-/* Of each network. in: from it; out: to it; handed: to another AIN; strayed: hits by another worker than the flow's. renamed: answers of name servers that no DMN was asked for. noRoute, denied: dropped, for want of a route or by a policy. */
-#define TALLIES(X) X(in) X(inBytes) X(out) X(outBytes) X(handed) X(hits) X(misses) X(shed) X(noRoute) X(denied) X(strangers) X(strayed) X(expired) X(unresolved) X(failed) X(renamed)
+/* Of each network. in: from it; out: to it; handed: to another AIN; steered: to the flow's worker, by another one; strayed: hits by another worker than the flow's. renamed: answers of name servers that no DMN was asked for. noRoute, denied: dropped, for want of a route or by a policy. */
+#define TALLIES(X) X(in) X(inBytes) X(out) X(outBytes) X(handed) X(hits) X(misses) X(shed) X(noRoute) X(denied) X(strangers) X(steered) X(strayed) X(expired) X(unresolved) X(failed) X(renamed)
 #define TALLY(name) TALLY_##name,
 enum tally { TALLIES(TALLY) TALLY_NUMBER };
 #undef TALLY

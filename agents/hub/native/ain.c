@@ -344,23 +344,43 @@ static int open_wire(unsigned short port)
 	return bind(wire_fd, (struct sockaddr *)&any, sizeof any) < 0 ? refuse("port") : 0;
 }
 
-static int open_tap(void)
+/* A device of this process, up; its number. *fd: what is sent to it can be read there. */
+static int open_tap(const char *name, int *fd)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI };
-	strcpy(request.ifr_name, "misses");
-	tap_fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (tap_fd < 0 || ioctl(tap_fd, TUNSETIFF, &request) < 0) return refuse("tap");
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	*fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (*fd < 0 || ioctl(*fd, TUNSETIFF, &request) < 0) return refuse(name);
+	int any = socket(AF_INET, SOCK_DGRAM, 0);
 	struct ifreq up = request;
 	up.ifr_mtu = MAX_FRAME - 14;
-	int failed = ioctl(fd, SIOCSIFMTU, &up) < 0;
+	int failed = ioctl(any, SIOCSIFMTU, &up) < 0;
 	up = request;
-	failed = failed || ioctl(fd, SIOCGIFFLAGS, &up) < 0;
+	failed = failed || ioctl(any, SIOCGIFFLAGS, &up) < 0;
 	up.ifr_flags |= IFF_UP | IFF_NOARP;
-	failed = failed || ioctl(fd, SIOCSIFFLAGS, &up) < 0;
-	close(fd);
-	settings.misses = if_nametoindex("misses");
-	return failed ? refuse("tap") : 0;
+	failed = failed || ioctl(any, SIOCSIFFLAGS, &up) < 0;
+	close(any);
+	return failed ? refuse(name) : (int)if_nametoindex(name);
+}
+
+static int open_misses(void)
+{
+	int device = open_tap("misses", &tap_fd);
+	settings.misses = (unsigned int)device;
+	return device < 0 ? -1 : 0;
+}
+
+/* Nobody reads what is sent to them; packets come by them, of another worker. */
+static int open_workers(void)
+{
+	for (int i = 0; i < worker_count(); i++) {
+		char name[IFNAMSIZ];
+		int unread, device;
+		worker_name(i, name);
+		if ((device = open_tap(name, &unread)) < 0 || attach_program(name, "hub_in", INCOMING) < 0) return -1;
+		settings.workers[i] = settings.last_worker = (unsigned int)device;
+	}
+	return lead_to_workers() < 0 ? refuse("workers") : 0;
 }
 
 static int put_settings(void)
@@ -385,7 +405,7 @@ static int configure(char **w)
 	settings.verify_ns = strtoull(w[4], NULL, 10) * 1000000;
 	settings.miss_rate = (unsigned int)strtoul(w[5], NULL, 10);
 	settings.miss_burst = (unsigned int)strtoul(w[6], NULL, 10);
-	if (wire_fd < 0 && (open_wire((unsigned short)strtoul(w[2], NULL, 10)) < 0 || open_tap() < 0)) return -1;
+	if (wire_fd < 0 && (open_wire((unsigned short)strtoul(w[2], NULL, 10)) < 0 || open_misses() < 0)) return -1;
 	return put_settings();
 }
 
@@ -403,7 +423,8 @@ static int attach(const char *device)
 	request.ifr_flags |= IFF_PROMISC;
 	failed = failed || ioctl(fd, SIOCSIFFLAGS, &request) < 0;
 	close(fd);
-	if (failed || spread_over_workers(device) < 0) return refuse(device);
+	if (failed) return refuse(device);
+	if (worker_count() > 1 && open_workers() < 0) return -1;
 	return put_settings() < 0 || attach_program("misses", "hub_in", INCOMING) < 0 || attach_program(device, "hub_in", INCOMING) < 0 ? -1 : 0;
 }
 

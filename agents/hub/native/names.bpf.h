@@ -28,14 +28,6 @@ struct turn { struct reading *reading; };
 enum { DNS_HEADER = 12, TYPE_A = 1, TYPE_NS = 2, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_PTR = 12, TYPE_MX = 15, TYPE_AAAA = 28, TYPE_SRV = 33, TYPE_OPT = 41 };
 enum { ANSWER_FLAG = 0x80, AUTHENTIC_FLAG = 0x20 };
 
-/* The compiler would check one copy of an offset, and use another, whose bound the verifier does not know. */
-INLINE __u64 offset(__u32 at)
-{
-	__u64 is = at;
-	asm volatile("" : "+r"(is));
-	return is;
-}
-
 INLINE __u32 byte_at(struct reading *r, __u32 of)
 {
 	__u64 at = offset(of);

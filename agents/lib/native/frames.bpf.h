@@ -19,6 +19,14 @@ enum { HEADERS_BYTES = 160 };
 enum { AF_INET = 2, ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
 struct icmp { __u8 type, code; __be16 checksum, unused, mtu; } __attribute__((packed));
 
+/* The compiler would check one copy of an offset, and use another, whose bound the verifier does not know. */
+INLINE __u64 offset(__u32 at)
+{
+	__u64 is = at;
+	asm volatile("" : "+r"(is));
+	return is;
+}
+
 /* What of a frame lies in one piece. As compilers like to write this, the verifier does not recognise it. */
 INLINE void *piece(const struct __sk_buff *skb, void **end)
 {

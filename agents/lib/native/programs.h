@@ -17,7 +17,7 @@
 extern const char programs[], programs_end[];
 __asm__(".section .rodata\n.global programs\n.global programs_end\n.balign 8\nprograms:\n.incbin \"" PROGRAMS "\"\nprograms_end:\n.previous\n");
 
-enum { MAX_HOOKS = 32 };
+enum { MAX_HOOKS = 40 };
 enum direction { INCOMING, OUTGOING };
 
 static struct bpf_object *object;
