@@ -57,11 +57,10 @@ export async function startAin({ config, secret, nativeDir }: AgentSetup<AgentCo
     gone = away;
     // Its cell serves no domain any more: nothing is kept of any.
     if (domains.length === 0) await path.ask('flush');
-    for (const [number, generation] of [[UNATTACHED, version] as const, ...domains.map((d) => [d.number, d.generation] as const)]) {
-      if (generations.get(number) === generation) continue;
-      await path.ask('domain', number, generation);
-      generations.set(number, generation);
-    }
+    const rules = [[UNATTACHED, version] as const, ...domains.map((d) => [d.number, d.generation] as const)];
+    const newer = rules.filter(([number, generation]) => generations.get(number) !== generation);
+    await Promise.all(newer.map(([number, generation]) => path.ask('domain', number, generation)));
+    for (const [number, generation] of newer) generations.set(number, generation);
   };
   const follower = new Follower(config, secret, follow, (call) => {
     control = call;
