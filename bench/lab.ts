@@ -7,11 +7,15 @@ import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
 import type { DeployedLab } from '../src/rig/deployment/deployed-lab.ts';
 import { startAgents } from '../src/run/runner.ts';
 import { Testbed } from '../src/run/testbed.ts';
+import type { Supervisor } from '../src/systems/supervisor.ts';
 import { checksOf } from '../src/systems/registry.ts';
 import { parseExperiment } from '../src/topology/load.ts';
 import type { Lab } from '../src/topology/model.ts';
 
-export async function withLab(text: string, work: (deployed: DeployedLab, lab: Lab) => Promise<void>): Promise<void> {
+/** `agents` null: no system is in it. */
+export type Work = (deployed: DeployedLab, lab: Lab, agents: Supervisor | null) => Promise<void>;
+
+export async function withLab(text: string, work: Work): Promise<void> {
   const ctx = quietContext();
   const lab = (await parseExperiment('bench.yaml', text, { checksOf })).cells[0]!;
   const folder = mkdtempSync(join(tmpdir(), 'netrig-bench-'));
@@ -20,7 +24,7 @@ export async function withLab(text: string, work: (deployed: DeployedLab, lab: L
   try {
     const agents = await startAgents(ctx, deployed, lab, folder);
     try {
-      await work(deployed, lab);
+      await work(deployed, lab, agents ?? null);
     } finally {
       await agents?.stop();
     }

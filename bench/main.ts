@@ -10,6 +10,7 @@ import { benchDeploy } from './deploy.ts';
 import { benchGatekeeper } from './gatekeeper.ts';
 import { benchHub } from './hub.ts';
 import { benchHubNames } from './hubnames.ts';
+import { benchHubScale } from './hubscale.ts';
 import { benchPop } from './pop.ts';
 import { benchReplication } from './replication.ts';
 
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = {
   pop: benchPop,
   hub: benchHub,
   'hub-names': benchHubNames,
+  'hub-scale': benchHubScale,
 };
 
 const wanted = process.argv.slice(2);

@@ -2,12 +2,12 @@
 import { Type } from 'typebox';
 import { nullable } from '../../src/core/config/parts.ts';
 import type { Described } from '../../src/core/readonly.ts';
-import type { Metadata } from './model.ts';
+import type { Change } from './changes.ts';
 
 /** Of DMNs, AINs and gateways, for the control plane. */
 export interface FollowerFunctions {
-  /** Resolves when it rules there. */
-  apply(metadata: Metadata): Promise<void>;
+  /** Resolves when it rules there. Rejects what goes upon other metadata than it has. */
+  apply(change: Change): Promise<void>;
   /** It rules everywhere: networks have their routes. */
   settled(version: number): void;
 }

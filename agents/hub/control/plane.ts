@@ -9,6 +9,7 @@ import { known, validated } from '../../lib/params.ts';
 import { fatal, log, Refusal, type AgentSetup } from '../../lib/rpc.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { CONTROL_PORT, type AgentConfig, type NodeInfo } from '../config.ts';
+import { changeBetween, sharing } from '../changes.ts';
 import { EMPTY, type Metadata } from '../model.ts';
 import { CONTROL_OPERATIONS, refuse } from '../operations.ts';
 import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
@@ -43,6 +44,8 @@ export class ControlPlane {
   /** By node; gateways are in none. */
   readonly #cells: ReadonlyMap<string, string>;
   readonly #followers = new Map<string, Peer<FollowerFunctions>>();
+  /** What each of them has. */
+  readonly #held = new WeakMap<Peer<FollowerFunctions>, Metadata>();
   readonly #turns = new SerialQueue();
   readonly #counters = { requests: 0, refused: 0, versions: 0 };
   #server: { close(): void } | undefined;
@@ -92,7 +95,7 @@ export class ControlPlane {
         });
         void this.#turns
           .run(async () => {
-            await peer.call.apply(this.#told(peer.name, this.#store.metadata));
+            await this.#apply(peer, this.#store.metadata);
             await peer.call.settled(this.#store.metadata.version);
             await this.#notice(peer.name, false);
           })
@@ -253,8 +256,9 @@ export class ControlPlane {
 
   /** Stored, then followed by all: only then is it done. */
   async #commit<Answer>(edit: Edit<Answer>): Promise<Answer> {
-    const before = servingCells(this.#store.metadata);
-    await this.#store.put({ ...versioned(linked(edit, Date.now())), setup: this.#setup });
+    const old = this.#store.metadata;
+    const before = servingCells(old);
+    await this.#store.put(sharing(old, { ...versioned(linked(edit, Date.now())), setup: this.#setup }));
     this.#counters.versions += 1;
     const { metadata } = this.#store;
     const leaving = before.difference(servingCells(metadata));
@@ -270,10 +274,15 @@ export class ControlPlane {
   /** `leaving`: cells that serve no domain any more, but still have packets on their way. */
   async #publish(metadata: Metadata, leaving?: ReadonlySet<string>): Promise<void> {
     for (const role of ORDER)
-      for (const names of this.#rounds(role, metadata))
-        await this.#tell(names, (peer) => peer.call.apply(this.#told(peer.name, metadata, leaving)));
+      for (const names of this.#rounds(role, metadata)) await this.#tell(names, (peer) => this.#apply(peer, metadata, leaving));
     // Answers of name servers lead to addresses only that their askers have routes to.
     await this.#tell(this.#namesOf('dmn'), (peer) => peer.call.settled(metadata.version));
+  }
+
+  async #apply(peer: Peer<FollowerFunctions>, metadata: Metadata, leaving?: ReadonlySet<string>): Promise<void> {
+    const told = this.#told(peer.name, metadata, leaving);
+    await peer.call.apply(changeBetween(this.#held.get(peer), told));
+    this.#held.set(peer, told);
   }
 
   /** A cell that serves no domain keeps nothing of any. AINs decide nothing: they are told what rules, and where they have branches. */

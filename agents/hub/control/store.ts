@@ -161,6 +161,7 @@ export function transactionOf(before: Metadata, after: Metadata): Operation[] {
     },
   ];
   for (const table of NAMES) {
+    if (before[table] === after[table]) continue;
     const [was, is] = [rowsOf(before, table), rowsOf(after, table)];
     const isSame = (key: string): boolean => JSON.stringify(was.get(key)) === JSON.stringify(is.get(key));
     for (const [key, row] of was)

@@ -41,58 +41,37 @@ export interface Views {
   translations(of: string, viewer: string): readonly Translation[];
 }
 
-/** `only`: this network's view, for who needs no other. */
-export function viewsOf(metadata: Metadata, only?: string): Views {
+/** Ways are made when they are asked for: most nodes need those of a few networks. */
+export function viewsOf(metadata: Metadata): Views {
   const networks = new Map(metadata.networks.map((n) => [n.name, n]));
   const domains = new Map(metadata.domains.map((d) => [d.name, d]));
-  const attached = metadata.attachments.filter((a) => a.state === 'attached');
+  const mappings = Map.groupBy(metadata.mappings, (m) => m.network);
   const cache = new Map<string, readonly Translation[]>();
   const translations = (of: string, viewer: string): readonly Translation[] => {
     const key = `${of} ${viewer}`;
     let found = cache.get(key);
-    if (!found) cache.set(key, (found = translationsFor(metadata.mappings, of, viewer)));
+    if (!found) cache.set(key, (found = translationsFor(mappings.get(of) ?? [], of, viewer)));
     return found;
   };
   const policies = new Map(metadata.policies.map((p) => [`${p.network} ${p.to}`, sourceRange(p, networks.get(p.network)?.prefixes ?? [])]));
-  const policyOf = (from: string, to: string): SourceRange | undefined => policies.get(`${from} ${to}`);
-  const viewers = only === undefined ? attached : attached.filter((a) => a.network === only);
-  const views = viewers.flatMap((attachment): View[] => {
+  const policy = (from: string, to: string): SourceRange | undefined => policies.get(`${from} ${to}`);
+  const attached = metadata.attachments.filter((a) => a.state === 'attached');
+  const known: Known = { metadata, networks, domains, attached, translations, policy };
+  const views = attached.flatMap((attachment): View[] => {
     const [network, domain] = [networks.get(attachment.network), domains.get(attachment.domain)];
     if (!network || !domain) return [];
     const own = network.prefixes.map(prefixOf);
-    const ways = new PrefixTable<Way>();
-    const others = attached.filter((a) => a.network !== network.name && a.propagates.includes(domain.name));
-    for (const other of others.flatMap((a) => networks.get(a.network) ?? [])) {
-      const policy = policyOf(other.name, network.name);
-      if (policy) {
-        ways.set(policy.addresses, { to: other, translation: null, policy });
-        continue;
-      }
-      const isReached = (prefix: Prefix): boolean => other.learned?.some((l) => isSame(prefixOf(l), prefix)) ?? true;
-      const all = translations(other.name, network.name);
-      const seen = all.filter(({ real }) => isReached(real));
-      // What the network has itself it never reaches elsewhere under the same address.
-      for (const prefix of untranslated(other, all).filter(isReached))
-        if (!own.some((o) => overlap(o, prefix))) ways.set(prefix, { to: other, translation: null });
-      for (const translation of seen) ways.set(translation.as, { to: other, translation });
-    }
-    for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
-      // What a network has itself is never elsewhere, and what is not attached gets nothing.
-      if (to === network.name || own.some((o) => overlap(o, prefixOf(prefix))?.length === prefixOf(prefix).length)) continue;
-      const isNear = (a: Attachment): boolean => domains.get(a.domain)?.hub === domain.hub;
-      const target = attached.some((a) => a.network === to && isNear(a)) ? (networks.get(to ?? '') ?? null) : null;
-      ways.set(prefixOf(prefix), { to: target, translation: null });
-    }
-    const near = new Set([network.name, ...others.map((a) => a.network)]);
-    for (const group of metadata.groups.filter((g) => g.domain === domain.name)) {
-      const members = group.members.flatMap((m): Member[] => {
-        const to = near.has(m.network) ? networks.get(m.network) : undefined;
-        const address = prefixOf(m.address);
-        return to?.prefixes.some((p) => contains(prefixOf(p), address)) ? [{ to, address }] : [];
-      });
-      ways.set(prefixOf(group.address), { to: null, translation: null, members });
-    }
-    return [{ network, domain, own, ways }];
+    let ways: PrefixTable<Way> | undefined;
+    return [
+      {
+        network,
+        domain,
+        own,
+        get ways() {
+          return (ways ??= waysOf(known, network, domain, own));
+        },
+      },
+    ];
   });
   const [shares, intercepts] = [new Set(metadata.shares), new Set(metadata.intercepts)];
   const endpoints = new Set(metadata.networks.filter((n) => n.endpoint !== null).map((n) => n.name));
@@ -101,11 +80,56 @@ export function viewsOf(metadata: Metadata, only?: string): Views {
     lost: new Set(metadata.lost),
     byNumber: new Map(views.map((v) => [v.network.number, v])),
     byName: new Map(views.map((v) => [v.network.name, v])),
-    policy: policyOf,
+    policy,
     translations,
     translatesNames: (server, asker) =>
       endpoints.has(server) || endpoints.has(asker) || intercepts.has(asker) || (shares.has(asker) && shares.has(server)),
   };
+}
+
+/** The metadata, by names. */
+interface Known extends Pick<Views, 'policy' | 'translations'> {
+  readonly metadata: Metadata;
+  readonly networks: ReadonlyMap<string, Network>;
+  readonly domains: ReadonlyMap<string, Domain>;
+  readonly attached: readonly Attachment[];
+}
+
+function waysOf(known: Known, network: Network, domain: Domain, own: readonly Prefix[]): PrefixTable<Way> {
+  const { metadata, networks, domains, attached, translations } = known;
+  const ways = new PrefixTable<Way>();
+  const others = attached.filter((a) => a.network !== network.name && a.propagates.includes(domain.name));
+  for (const other of others.flatMap((a) => networks.get(a.network) ?? [])) {
+    const policy = known.policy(other.name, network.name);
+    if (policy) {
+      ways.set(policy.addresses, { to: other, translation: null, policy });
+      continue;
+    }
+    const isReached = (prefix: Prefix): boolean => other.learned?.some((l) => isSame(prefixOf(l), prefix)) ?? true;
+    const all = translations(other.name, network.name);
+    const seen = all.filter(({ real }) => isReached(real));
+    // What the network has itself it never reaches elsewhere under the same address.
+    for (const prefix of untranslated(other, all).filter(isReached))
+      if (!own.some((o) => overlap(o, prefix))) ways.set(prefix, { to: other, translation: null });
+    for (const translation of seen) ways.set(translation.as, { to: other, translation });
+  }
+  for (const { prefix, to } of metadata.routes.filter((r) => r.domain === domain.name)) {
+    // What a network has itself is never elsewhere, and what is not attached gets nothing.
+    if (to === network.name || own.some((o) => overlap(o, prefixOf(prefix))?.length === prefixOf(prefix).length)) continue;
+    const isNear = (a: Attachment): boolean => domains.get(a.domain)?.hub === domain.hub;
+    const target = attached.some((a) => a.network === to && isNear(a)) ? (networks.get(to ?? '') ?? null) : null;
+    ways.set(prefixOf(prefix), { to: target, translation: null });
+  }
+  const near = new Set([network.name, ...others.map((a) => a.network)]);
+  for (const group of metadata.groups.filter((g) => g.domain === domain.name)) {
+    const members = group.members.flatMap((m): Member[] => {
+      const to = near.has(m.network) ? networks.get(m.network) : undefined;
+      const address = prefixOf(m.address);
+      return to?.prefixes.some((p) => contains(prefixOf(p), address)) ? [{ to, address }] : [];
+    });
+    ways.set(prefixOf(group.address), { to: null, translation: null, members });
+  }
+  return ways;
 }
 
 export const has = ({ own }: View, address: Address): boolean => own.some((p) => contains(p, address));

@@ -6,13 +6,16 @@ import type { Calls } from '../../../src/core/calls.ts';
 import { connect } from '../../lib/channel.ts';
 import { log } from '../../lib/rpc.ts';
 import { CONTROL_PORT, type AgentConfig } from '../config.ts';
-import { metadata as metadataSchema, type Metadata } from '../model.ts';
+import { change as changeSchema, changed } from '../changes.ts';
+import { EMPTY, type Metadata } from '../model.ts';
 import type { ControlFunctions, FollowerFunctions } from '../protocol.ts';
 
 export class Follower {
   readonly #turns = new SerialQueue();
   readonly #link: { close(): void };
   readonly #apply: (metadata: Metadata) => void | Promise<void>;
+  /** As it was told last. */
+  #heard: Metadata = EMPTY;
   #version = 0;
   #settled = 0;
   #isDeaf = false;
@@ -30,7 +33,10 @@ export class Follower {
     const local: FollowerFunctions = {
       apply: (sent) =>
         this.#turns.run(async () => {
-          const metadata = checked(metadataSchema, sent);
+          const change = checked(changeSchema, sent);
+          const metadata = changed(this.#heard, change);
+          if (!metadata) throw new Error(`version ${this.#heard.version} is known here, not ${change.base}`);
+          this.#heard = metadata;
           if (this.#isDeaf) this.#unheard = metadata;
           else await this.#follow(metadata);
         }),

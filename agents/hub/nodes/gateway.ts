@@ -57,7 +57,7 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
 
   const apply = async (metadata: Metadata): Promise<void> => {
     const now = metadata.networks.find((n) => n.name === own.name) ?? own;
-    const views = viewsOf(metadata, endpoint ? undefined : own.name);
+    const views = viewsOf(metadata);
     const view = views.byName.get(own.name);
     const prefixes = view ? [...view.ways].filter((w) => w.prefix.family === 4).map((w) => formatPrefix(w.prefix)) : [];
     const serving = ains.filter((ain) => now.shard.includes(ain.name) && (view?.domain.cells.includes(ain.cell) ?? false));
