@@ -9,6 +9,7 @@ import { benchDelay } from './delay.ts';
 import { benchDeploy } from './deploy.ts';
 import { benchGatekeeper } from './gatekeeper.ts';
 import { benchHub } from './hub.ts';
+import { benchHubChurn } from './hubchurn.ts';
 import { benchHubNames } from './hubnames.ts';
 import { benchHubScale } from './hubscale.ts';
 import { benchPop } from './pop.ts';
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = {
   replication: benchReplication,
   pop: benchPop,
   hub: benchHub,
+  'hub-churn': benchHubChurn,
   'hub-names': benchHubNames,
   'hub-scale': benchHubScale,
 };
