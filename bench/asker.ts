@@ -1,12 +1,12 @@
 /**
- * Runs on a host of a bench's lab: asks a name server for one address after another, writes down when each question was sent and what its
- * answer leads to; and whenever that is another prefix than before, asks there who answers.
+ * Runs on a host of a bench's lab: asks a name server for one address after another, writes down when each question was sent and what
+ * its answer leads to; and whenever that is another prefix than before, asks there who answers.
  * usage: asker.ts SERVER QUESTIONS FILE
  */
 import { createSocket } from 'node:dgram';
 import { writeFileSync } from 'node:fs';
 
-/** What is written down of each answer: when its question was sent, when it came (milliseconds since the epoch), the two first bytes of its address. */
+/** Numbers of each answer: when its question was sent, when it came (milliseconds since the epoch), the two first bytes of its address. */
 export const ROW = 3;
 export interface Asked {
   readonly unanswered: number;

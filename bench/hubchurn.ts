@@ -1,6 +1,6 @@
 /**
  * A million questions while a network leaves its hub and comes back under other addresses, another one comes and goes, and decision
- * nodes fall silent: does an answer lead anywhere but where it should? Beside it a proxy that changes answers too, and is told a second late.
+ * nodes fall silent: does an answer lead anywhere but where it should? Beside it a proxy that changes answers, and is told a second late.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -106,12 +106,14 @@ async function askThrough(
   tell: (prefix: number) => void = () => undefined,
 ): Promise<string[]> {
   const file = `${DIR}/answers`;
-  let isAsking = true;
+  const asking = { isOver: false };
   const command = [process.execPath, join(import.meta.dirname, 'asker.ts'), server, String(questions), file];
   const asker = deployed
     .node('b1')
     .exec(command, { timeoutMs: MOST_MS })
-    .finally(() => (isAsking = false));
+    .finally(() => {
+      asking.isOver = true;
+    });
   const steps: Step[] = [];
   const change = async (prefix: number | null, ...requests: readonly (readonly [string, Readonly<Record<string, unknown>>])[]) => {
     const startMs = Date.now();
@@ -126,7 +128,7 @@ async function askThrough(
     ['AttachIsolatedNetwork', { network: 'C', mappings: [{ real: '192.168.1.0/24', as: `${as}.1.0/24` }] }] as const;
   const other = { network: 'D', mappings: [{ real: '192.168.1.0/24', as: '12.9.1.0/24' }] };
   await change(null, detach);
-  for (let i = 0; isAsking; i++) {
+  for (let i = 0; !asking.isOver; i++) {
     const as = PREFIXES[i % PREFIXES.length]!;
     await change(numberOf(as), attach(as));
     tell(numberOf(as));

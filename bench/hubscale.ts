@@ -125,7 +125,7 @@ async function measure(units: number): Promise<Cost> {
   return cost!;
 }
 
-/** What a node does when it connects: it is told all of the metadata; and what a DMN does for the first flow of a network after a change. */
+/** A node that connects is told all of the metadata; the first flow of a network after a change needs what that network sees. */
 async function byNetworks(): Promise<void> {
   const rows: string[][] = [];
   for (const count of NETWORKS) {
