@@ -113,7 +113,8 @@ export const HOST_OPERATIONS = {
     type: opt(Type.Enum(['A', 'AAAA', 'MX', 'SRV', 'HTTPS'], { description: 'Default A; the only one of getent and c-ares.' })),
     server: opt(text('Address of the name server (dig).')),
     tool: opt(Type.Enum(['dig', 'getent', 'c-ares'], { description: 'getent and c-ares ask the servers that the host was given.' })),
-    dnssec: opt(Type.Boolean({ description: 'Asks for signatures.' })),
+    dnssec: opt(Type.Boolean({ description: 'Asks for signatures (dig).' })),
+    tcp: opt(Type.Boolean({ description: 'By TCP (dig).' })),
   }),
 } as const;
 

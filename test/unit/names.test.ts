@@ -261,7 +261,7 @@ test('the name of a question; what getent prints', () => {
   assert.equal(readGetent('').status, 'none');
 });
 
-test('R1-42 packets of intercepted answers are all asked for; over TCP they are denied; others are as they were', () => {
+test('R1-42 packets of intercepted answers are all asked for, by UDP and by TCP; others are as they were', () => {
   const views = viewsOf(metadata);
   const at = { name: 'a1', number: 1, zone: 'z', cell: 'main', mac: '02:00:00:00:01:01' };
   const answer = (protocol: number, from: string, port: number) =>
@@ -277,7 +277,7 @@ test('R1-42 packets of intercepted answers are all asked for; over TCP they are 
     });
   assert.equal(answer(17, '192.168.1.1', 53).names?.asker.network.name, 'B');
   assert.ok(answer(17, '192.168.1.1', 53).ops.some((o) => o.op === 'ask'));
-  assert.deepEqual(answer(6, '192.168.1.1', 53).ops[0], { op: 'drop', reason: 'denied' });
+  assert.ok(answer(6, '192.168.1.1', 53).ops.some((o) => o.op === 'ask'));
   for (const other of [answer(17, '192.168.1.1', 54), answer(17, '10.0.0.1', 53)]) {
     assert.equal(other.names, undefined);
     assert.ok(!other.ops.some((o) => o.op === 'ask'));

@@ -35,9 +35,7 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
   const { to, source, destination, sourcePort, destinationPort } = verdict;
   const isAnswer = flow.sourcePort === NAMES_PORT && views.translatesNames(view.network.name, to.name);
   const asker = isAnswer ? views.byName.get(to.name) : undefined;
-  // Over TCP nothing translates them: they are not let through as they are.
-  if (asker && flow.protocol === TCP) return { ops: [{ op: 'drop', reason: 'denied' }, valid] };
-  const names = asker && flow.protocol === UDP ? { server: view, asker } : undefined;
+  const names = asker && (flow.protocol === UDP || flow.protocol === TCP) ? { server: view, asker } : undefined;
   const out = output(to);
   if (!out) return unreachable;
   const ops: Op[] = [

@@ -1,7 +1,6 @@
 /** What becomes of an answer of a name server on its way to another network (R1-37 to R1-39, R1-42). Pure. */
 import { mapped, type Address } from '../../lib/prefix.ts';
 import { has, standIn, type View, type Views } from '../decision/view.ts';
-import { dataOf, withData } from './datagram.ts';
 import { failure, translateAnswer, TTL_SECONDS, type Seen } from './message.ts';
 
 /** A network's address, in its own terms. */
@@ -49,16 +48,16 @@ export interface Sight {
   readonly as: Address;
 }
 
-export type AnswerPacket =
-  | { readonly kind: 'same'; readonly sights: readonly Sight[] }
-  | { readonly kind: 'changed'; readonly packet: Buffer; readonly sights: readonly Sight[] }
-  | { readonly kind: 'failed'; readonly packet: Buffer }
+export type Answer =
+  /** Passes as it is. */
+  | { readonly kind: 'same'; readonly message: Buffer; readonly sights: readonly Sight[] }
+  | { readonly kind: 'changed'; readonly message: Buffer; readonly sights: readonly Sight[] }
+  /** It would mislead: its asker is told that its server has failed. */
+  | { readonly kind: 'failed'; readonly message: Buffer }
   | { readonly kind: 'malformed' };
 
-/** `packet`: from port 53 of a network to another one. */
-export function translatePacket(views: Views, server: View, asker: View, packet: Buffer): AnswerPacket {
-  const message = dataOf(packet);
-  if (!message) return { kind: 'malformed' };
+/** `message`: from port 53 of a network to another one. */
+export function answerFor(views: Views, server: View, asker: View, message: Buffer): Answer {
   const sights: Sight[] = [];
   const seen = (address: Address): Seen => {
     const is = seenBy(views, server, asker, address);
@@ -68,12 +67,12 @@ export function translatePacket(views: Views, server: View, asker: View, packet:
   const outcome = translateAnswer(message, seen, TTL_SECONDS);
   switch (outcome.kind) {
     case 'changed':
-      return { kind: 'changed', packet: withData(packet, outcome.message), sights };
+      return { ...outcome, sights };
     case 'ambiguous':
-      return { kind: 'failed', packet: withData(packet, failure(message)) };
+      return { kind: 'failed', message: failure(message) };
     case 'same':
-      return { kind: 'same', sights };
+      return { kind: 'same', message, sights };
     case 'malformed':
-      return { kind: 'malformed' };
+      return outcome;
   }
 }

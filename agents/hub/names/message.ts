@@ -16,7 +16,9 @@ export type Outcome =
 export const TTL_SECONDS = 30;
 
 const HEADER_BYTES = 12;
-const [A, AAAA, RRSIG, SVCB, HTTPS] = [1, 28, 46, 64, 65];
+const [A, AAAA, OPT, RRSIG, SVCB, HTTPS] = [1, 28, 41, 46, 64, 65];
+/** EDNS (RFC 6891), and its option that pads a message (RFC 7830). */
+const [OPT_BYTES, PADDING, OPTION_BYTES, UDP_BYTES] = [11, 12, 4, 1232];
 /** Of service bindings (RFC 9460): hints of addresses, and their bytes. */
 const HINTS: ReadonlyMap<number, number> = new Map([
   [4, 4],
@@ -197,4 +199,27 @@ export function failure(message: Buffer): Buffer {
   failed.writeUInt16BE((message.readUInt16BE(2) & ~(FLAGS.truncated | FLAGS.authentic | 0x0f)) | SERVER_FAILURE, 2);
   failed.fill(0, 6, HEADER_BYTES);
   return failed;
+}
+
+/** A message of that length, with nothing else in it. undefined: what is missing is less than an option takes. */
+export function padded(message: Buffer, length: number): Buffer | undefined {
+  const missing = length - message.length;
+  if (missing === 0) return message;
+  const opt = parse(message).resources.find((r) => r.type === OPT);
+  if (opt && opt.end !== message.length) return undefined;
+  const zeros = missing - OPTION_BYTES - (opt ? 0 : OPT_BYTES);
+  if (zeros < 0) return undefined;
+  const option = Buffer.alloc(OPTION_BYTES + zeros);
+  option.writeUInt16BE(PADDING, 0);
+  option.writeUInt16BE(zeros, 2);
+  const record = Buffer.alloc(opt ? 0 : OPT_BYTES);
+  if (!opt) {
+    record.writeUInt16BE(OPT, 1);
+    record.writeUInt16BE(UDP_BYTES, 3);
+    record.writeUInt16BE(option.length, 9);
+  }
+  const made = Buffer.concat([message, record, option]);
+  if (opt) made.writeUInt16BE(made.readUInt16BE(opt.dataAt - 2) + option.length, opt.dataAt - 2);
+  else made.writeUInt16BE(made.readUInt16BE(10) + 1, 10);
+  return made;
 }

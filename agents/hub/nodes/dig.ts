@@ -6,6 +6,7 @@ export interface Question {
   readonly type: string;
   readonly server: string;
   readonly dnssec: boolean;
+  readonly tcp?: boolean;
 }
 
 export interface DigAnswer {
@@ -17,7 +18,7 @@ export interface DigAnswer {
 }
 
 /** Once: a question that is not answered within a second has no answer. */
-export async function dig({ name, type, server, dnssec }: Question): Promise<DigAnswer> {
+export async function dig({ name, type, server, dnssec, tcp = false }: Question): Promise<DigAnswer> {
   const args = [
     `@${server}`,
     '+noall',
@@ -26,6 +27,7 @@ export async function dig({ name, type, server, dnssec }: Question): Promise<Dig
     '+time=1',
     '+tries=1',
     ...(dnssec ? ['+dnssec'] : []),
+    ...(tcp ? ['+tcp'] : []),
     '-q',
     name,
     '-t',

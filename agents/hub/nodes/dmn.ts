@@ -21,16 +21,13 @@ import {
 } from '../decision/wire.ts';
 import { warmUp } from '../decision/warm.ts';
 import { EMPTY } from '../model.ts';
-import { translatePacket, type Sight } from '../names/answers.ts';
+import type { Sight } from '../names/answers.ts';
 import { Follower } from './follower.ts';
+import { NameAnswers } from './nameanswers.ts';
 import { Window } from './window.ts';
 
 /** Queries that wait while this process is busy; what comes beyond is dropped by the kernel, and asked again by its sender. */
 const QUEUE_BYTES = 4 << 20;
-
-/** Counters of answers of name servers, by what became of them. */
-const ANSWERS = { same: 'namesSame', changed: 'namesChanged', failed: 'namesFailed', malformed: 'namesMalformed' } as const;
-const NO_ANSWERS = { namesSame: 0, namesChanged: 0, namesFailed: 0, namesMalformed: 0 };
 
 /** native/action.h: MAX_SIGHTS_TOLD. */
 const MOST_SIGHTS = 32;
@@ -50,7 +47,8 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
   const byNumber = new Map(near.map((a) => [a.number, a]));
   const addresses = new Map(config.nodes.filter((n) => ains.has(n.name)).map((n) => [n.address, n.name]));
   const key = dataKey(secret, own.cell);
-  const counters = { queries: 0, decided: 0, forged: 0, repeated: 0, malformed: 0, probes: 0, foreign: 0, ...NO_ANSWERS };
+  const counters = { queries: 0, decided: 0, forged: 0, repeated: 0, malformed: 0, probes: 0, foreign: 0 };
+  const names = new NameAnswers();
   const asked = new Window();
   warmUp(key);
   let views: Views = viewsOf(EMPTY);
@@ -67,26 +65,23 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
     }
     counters.queries += 1;
     const decision = decide(views, ains, at, flow);
-    let ops = encodeOps(decision.ops);
     const key = payload.subarray(0, FLOW_BYTES);
-    let packet = payload.subarray(FLOW_BYTES);
-    let { tries } = header;
-    if (decision.names) {
-      const { server, asker } = decision.names;
-      const answer = translatePacket(views, server, asker, packet);
-      counters[ANSWERS[answer.kind]] += 1;
-      // Its asker asks again: no answer is better than one that leads nowhere yet.
-      if (answer.kind === 'malformed' || (answer.kind === 'changed' && !follower.isSettled)) return;
-      if (answer.kind !== 'same') {
-        ({ packet } = answer);
-        tries = NEVER_AGAIN;
-      }
-      if (answer.kind !== 'failed' && follower.isSettled) ops = Buffer.concat([ops, encodeOps(told(answer.sights, views.version))]);
+    const send = (packet: Buffer, tries: number, ops: readonly Op[]): void => {
+      // The action first, so that the packet finds it.
+      for (const part of segmented(key, encodeOps(ops), segmentBytes)) answer(to, header, MESSAGES.action, part);
+      for (const part of segmented(key, packet)) answer(to, { ...header, tries }, MESSAGES.packet, part);
+      counters.decided += 1;
+    };
+    const packet = payload.subarray(FLOW_BYTES);
+    if (!decision.names) {
+      send(packet, header.tries, decision.ops);
+      return;
     }
-    // The action first, so that the packet finds it.
-    for (const part of segmented(key, ops, segmentBytes)) answer(to, header, MESSAGES.action, part);
-    for (const part of segmented(key, packet)) answer(to, { ...header, tries }, MESSAGES.packet, part);
-    counters.decided += 1;
+    const heard = { ...decision.names, flow: key, protocol: flow.protocol, packet };
+    const { version } = views;
+    names.hear(views, follower.isSettled, heard, (passed, isSame, sights) =>
+      send(passed, isSame ? header.tries : NEVER_AGAIN, [...decision.ops, ...told(sights, version)]),
+    );
   };
 
   socket.on('message', (message, from) => {
@@ -113,7 +108,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
     views = viewsOf(metadata);
   });
   return {
-    counters: () => ({ ...counters, version: views.version, networks: views.byName.size }),
+    counters: () => ({ ...counters, ...names.counters, version: views.version, networks: views.byName.size }),
     stop: () => {
       follower.stop();
       socket.close();

@@ -148,11 +148,11 @@ export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): P
     return { asked: probes.length, answered: Object.fromEntries([...by].map(([name, own]) => [name, own.length])) };
   };
 
-  const answerTo = async ({ name, type = 'A', server, dnssec = false, tool = 'dig' }: Question): Promise<DigAnswer> => {
+  const answerTo = async ({ name, type = 'A', server, dnssec = false, tcp = false, tool = 'dig' }: Question): Promise<DigAnswer> => {
     const address = server ?? resolver.servers[0] ?? refuse('InvalidRequest', 'the host was given no name server');
     if (!isIP(address)) refuse('InvalidRequest', `"${address}" is no address`);
-    if (tool === 'dig') return dig({ name, type, server: address, dnssec });
-    if (server !== undefined || type !== 'A' || dnssec)
+    if (tool === 'dig') return dig({ name, type, server: address, dnssec, tcp });
+    if (server !== undefined || type !== 'A' || dnssec || tcp)
       refuse('InvalidRequest', `${tool} asks for addresses of IPv4, from the servers that the host was given`);
     return tool === 'getent' ? resolver.getent(name) : resolver.cares(name);
   };
