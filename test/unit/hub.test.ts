@@ -4,7 +4,7 @@ import test from 'ava';
 import { decide } from '../../agents/hub/decision/decide.ts';
 import { deliveringAin } from '../../agents/hub/decision/path.ts';
 import { judge, viewsOf } from '../../agents/hub/decision/view.ts';
-import { segmented, dataKey, encodeOps, MESSAGES, readFlow, seal, unseal, type Flow } from '../../agents/hub/decision/wire.ts';
+import { type Flow } from '../../agents/hub/decision/wire.ts';
 import {
   approve,
   approveAttachment,
@@ -25,70 +25,9 @@ import type { HubFile, Site } from '../../agents/hub/config.ts';
 import { filterText, keepOff, tunnelOnly } from '../../agents/hub/nodes/filter.ts';
 import { gatewayBird, routerBird } from '../../agents/hub/nodes/site.ts';
 import { tunnelConfig, tunnelKeys } from '../../agents/lib/wireguard.ts';
-import { Window } from '../../agents/hub/nodes/window.ts';
-import type { SeenFrame } from '../../agents/hub/results/frames.ts';
-import { branchesOf, miscopied, misdirected } from '../../agents/hub/results/measures.ts';
 import { shuffleShards } from '../../agents/hub/shards.ts';
-import {
-  addressBytes,
-  addressFromBytes,
-  contains,
-  formatAddress,
-  formatPrefix,
-  mapped,
-  network,
-  overlap,
-  parseAddress,
-  parsePrefix,
-  prefixOf,
-  PrefixTable,
-  type Address,
-  type Prefix,
-} from '../../agents/lib/prefix.ts';
+import { contains, formatPrefix, network, overlap, prefixOf } from '../../agents/lib/prefix.ts';
 import { address, ains, AINS, B, C, changed, code, join, main, named, S, sees, start } from '../support/hub.ts';
-
-const anyAddress = fc.oneof(
-  fc.bigInt({ min: 0n, max: (1n << 32n) - 1n }).map((value): Address => ({ family: 4, value })),
-  fc.bigInt({ min: 0n, max: (1n << 128n) - 1n }).map((value): Address => ({ family: 6, value })),
-);
-const anyPrefix = fc.tuple(anyAddress, fc.nat(32)).map(([a, length]): Prefix => network(a, length));
-
-test('prefix: addresses survive bytes and text; IPv6 as in RFC 5952', () => {
-  fc.assert(fc.property(anyAddress, (a) => assert.deepEqual(parseAddress(formatAddress(a)), a)));
-  fc.assert(fc.property(anyAddress, (a) => assert.deepEqual(addressFromBytes(addressBytes(a)), a)));
-  assert.equal(formatAddress(address('2001:db8:0:0:1:0:0:1')), '2001:db8::1:0:0:1');
-  assert.equal(formatAddress(address('0:0:0:0:0:0:0:0')), '::');
-});
-
-test('prefix: bits beyond the length, lengths that are none, and words are refused', () => {
-  for (const text of ['192.168.1.1/24', '10.0.0.0/33', '10.0.0/8', '10.0.0.0/08', '10.0.0.0/-1', '2001:db8::/129', 'x', '', '10.0.0.0/8/8'])
-    assert.equal(parsePrefix(text), undefined, text);
-  fc.assert(fc.property(anyPrefix, (p) => assert.deepEqual(parsePrefix(formatPrefix(p)), p)));
-});
-
-test('prefix: overlap is what both contain; mapping one to one and back', () => {
-  fc.assert(
-    fc.property(anyPrefix, anyPrefix, (a, b) => {
-      const common = overlap(a, b);
-      assert.deepEqual(overlap(b, a)?.length, common?.length);
-      if (common) assert.ok(contains(a, common) && contains(b, common));
-    }),
-  );
-  const [from, to] = [prefixOf('192.168.1.0/24'), prefixOf('12.7.1.0/24')];
-  assert.equal(formatAddress(mapped(address('192.168.1.77'), from, to)), '12.7.1.77');
-  assert.equal(formatAddress(mapped(mapped(address('192.168.1.77'), from, to), to, from)), '192.168.1.77');
-});
-
-test('R1-7 the longest prefix decides: as by comparing all', () => {
-  fc.assert(
-    fc.property(fc.array(anyPrefix, { maxLength: 30 }), anyAddress, (prefixes, a) => {
-      const table = new PrefixTable<number>();
-      prefixes.forEach((p, i) => table.set(p, i));
-      const best = prefixes.filter((p) => contains(p, a)).sort((x, y) => y.length - x.length)[0];
-      assert.equal(table.find(a)?.prefix.length, best?.length);
-    }),
-  );
-});
 
 test('R1-29, R1-30 the two networks of FIG. 27 and their server: who sees whom as what', () => {
   const m = changed(start, main, join('S'), join('B'), join('C', [{ real: '192.168.1.0/24', as: '12.7.1.0/24' }]), (x) =>
@@ -298,30 +237,6 @@ test('an action delivers from the own branch, hands over to the branch of anothe
   ]);
 });
 
-test('R1-18 messages of another cell, changed, cut or turned round are none', () => {
-  const [key, other] = [dataKey('12'.repeat(32), 'one'), dataKey('12'.repeat(32), 'two')];
-  const header = { type: MESSAGES.query, tries: 0, sender: 3, session: 5n, number: 7n };
-  const message = seal(key, header, Buffer.from('packet'));
-  assert.deepEqual(unseal(key, message), { header, payload: Buffer.from('packet') });
-  assert.equal(unseal(other, message), undefined);
-  for (let i = 0; i < message.length; i++) {
-    const damaged = Buffer.from(message);
-    damaged[i] = (damaged[i] as number) ^ 1;
-    assert.equal(unseal(key, damaged), undefined);
-    assert.equal(unseal(key, message.subarray(0, i)), undefined);
-  }
-});
-
-test('a query is answered once; a new session begins anew', () => {
-  const window = new Window();
-  assert.ok(window.isNew(1, 5n, 1n) && window.isNew(1, 5n, 3n) && window.isNew(1, 5n, 2n));
-  assert.ok(!window.isNew(1, 5n, 2n) && !window.isNew(1, 5n, 0n));
-  assert.ok(window.isNew(2, 5n, 2n) && window.isNew(1, 6n, 2n));
-  // A session that is over does not come back.
-  assert.ok(!window.isNew(1, 5n, 9n));
-  assert.ok(window.isNew(1, 6n, 10_000n) && !window.isNew(1, 6n, 3n));
-});
-
 test('R1-47 a group: a copy for each member but the sender, with addresses as its network has them; not beyond the domain', () => {
   const group =
     (members: { network: string; address: string }[], at = '100.126.0.1') =>
@@ -373,30 +288,6 @@ test('R1-47 a group: a copy for each member but the sender, with addresses as it
     'NoCapacity',
   );
   assert.deepEqual(changed(m, group([])).groups, []);
-});
-
-test('R1-5 a long action goes in segments that make it up', () => {
-  const ops = encodeOps([
-    { op: 'hop' },
-    ...Array.from({ length: 8 }, () => ({
-      op: 'replica' as const,
-      to: '02:00:00:00:00:01',
-      from: '02:00:00:00:00:02',
-      network: 4,
-      source: address('10.0.0.1'),
-      destination: address('10.0.0.2'),
-    })),
-  ]);
-  const payloads = segmented(Buffer.alloc(44), ops, 50);
-  assert.equal(payloads.length, Math.ceil(ops.length / 50));
-  assert.deepEqual(Buffer.concat(payloads.map((p) => p.subarray(48))), ops);
-  assert.ok(payloads.every((p, i) => p.readUInt16BE(44) === ops.length && p.readUInt16BE(46) === 50 * i));
-});
-
-test('a flow that is cut or of no family is none', () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => void readFlow(Buffer.from(bytes))));
-  assert.equal(readFlow(Buffer.alloc(44)), undefined);
-  assert.equal(readFlow(Buffer.alloc(10)), undefined);
 });
 
 test('R1-17 shards have K nodes, any two share at most L; where there are not so many, none', () => {
@@ -558,51 +449,4 @@ test('R1-49 a shared hub: only of accounts that it is shared with, nothing befor
   const asked = changed({ ...start, networks: [S, G] }, main, (x) => shareHub(x, { accounts: ['acme'] }), join('G'), join('S'));
   assert.equal(asked.attachments.find((a) => a.network === 'S')?.state, 'attached');
   assert.equal(approveAttachment(asked, { network: 'G' }, 6).answer.state, 'pending');
-});
-
-const seenFrame = (more: Partial<SeenFrame>): SeenFrame => ({
-  atUs: 0,
-  from: 'g',
-  to: branchMac(1, 1),
-  source: '10.0.0.1',
-  destination: '10.0.0.2',
-  protocol: 17,
-  sourcePort: 1,
-  destinationPort: 7070,
-  identity: '',
-  ttl: 64,
-  bytes: 60,
-  message: null,
-  isTunnelled: false,
-  data: null,
-  question: null,
-  answer: null,
-  ...more,
-});
-const carrying = (bytes: string): SeenFrame => seenFrame({ data: { bytes, isWhole: true } });
-
-test('R1-47 copies that are missing, too many, or of nothing', () => {
-  const sent = ['aa', 'bb'].map(carrying);
-  assert.equal(miscopied(sent, [sent, [...sent].reverse()]), 0);
-  assert.equal(miscopied(sent, [[sent[0]!], [...sent, sent[0]!], [...sent, carrying('cc')]]), 3);
-});
-
-test('R1-13 packets count against the route that rules: after its answer, before the next request', () => {
-  const changes = [
-    { fromUs: 100, untilUs: 200, to: 'B' },
-    { fromUs: 250, untilUs: 400, to: null },
-  ];
-  const at = (...times: number[]) => times.map((atUs) => seenFrame({ atUs }));
-  const seen = [
-    { network: 'B', frames: at(50, 150, 220, 300) },
-    { network: 'C', frames: at(50, 150, 220) },
-  ];
-  assert.equal(misdirected(seen, changes, '10.0.0.2'), 2);
-  assert.equal(misdirected(seen, changes, '10.0.0.3'), 0);
-});
-
-test('R1-10 branches of a gateway, and flows that change between them', () => {
-  const to = (ain: number, sourcePort: number) => seenFrame({ to: branchMac(ain, 1), sourcePort });
-  assert.deepEqual(branchesOf([to(1, 1), to(1, 1), to(2, 2)]), { branches: 2, splitFlows: 0 });
-  assert.deepEqual(branchesOf([to(1, 1), to(2, 1), seenFrame({ to: 'g2' })]), { branches: 2, splitFlows: 1 });
 });

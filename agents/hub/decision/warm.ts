@@ -4,7 +4,7 @@ import { parseAddress } from '../../lib/prefix.ts';
 import { EMPTY, FIRST_HUB, type Ain, type Metadata, type Network } from '../model.ts';
 import { decide } from './decide.ts';
 import { viewsOf } from './view.ts';
-import { segmented, encodeOps, FLOW_BYTES, MESSAGES, readFlow, seal, unseal, writeFlow } from './wire.ts';
+import { encodeOps, FLOW_BYTES, MESSAGES, readFlow, seal, together, unseal, writeFlow } from './wire.ts';
 
 const TIMES = 1000;
 const PACKET = Buffer.alloc(100);
@@ -50,6 +50,6 @@ export function warmUp(key: KeyObject): void {
     const header = { type: MESSAGES.query, tries: 0, sender: 1, session: 1n, number: BigInt(i) };
     const payload = unseal(key, seal(key, header, writeFlow(flow), PACKET))!.payload;
     const ops = encodeOps(decide(views, ains, at, readFlow(payload)!).ops);
-    for (const part of [...segmented(payload.subarray(0, FLOW_BYTES), ops), payload]) seal(key, header, part);
+    seal(key, header, together(payload.subarray(0, FLOW_BYTES), ops, payload.subarray(FLOW_BYTES))!);
   }
 }

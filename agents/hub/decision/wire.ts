@@ -8,7 +8,8 @@ import { derivedKey } from '../../lib/secret.ts';
 export const DMN_PORT = 7801;
 export const AIN_PORT = 7802;
 
-export const MESSAGES = { query: 1, action: 2, packet: 3, probe: 4, probed: 5 } as const;
+/** answer: an action and its packet in one. */
+export const MESSAGES = { query: 1, action: 2, packet: 3, probe: 4, probed: 5, answer: 6 } as const;
 export const HEADER_BYTES = 24;
 const TAG_BYTES = 16;
 /** native/action.h: struct flow. */
@@ -198,4 +199,15 @@ export function segmented(flow: Buffer, whole: Buffer, segmentBytes = SEGMENT_BY
     payloads.push(Buffer.concat([flow, place, whole.subarray(offset, offset + segmentBytes)]));
   }
   return payloads;
+}
+
+/** Of an Ethernet frame's 1500 bytes, without what is around a payload. */
+const WHOLE_BYTES = 1400;
+
+/** Payload of one message that carries a short action and its packet. undefined: they go in messages of their own. */
+export function together(flow: Buffer, ops: Buffer, packet: Buffer, segmentBytes = SEGMENT_BYTES): Buffer | undefined {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(ops.length);
+  const whole = Buffer.concat([flow, length, ops, packet]);
+  return ops.length <= segmentBytes && whole.length <= WHOLE_BYTES ? whole : undefined;
 }

@@ -63,7 +63,8 @@ INLINE int hand_over(struct __sk_buff *skb, const struct settings *c, const stru
 {
 	__u64 worker = offset(a->worker - 1);
 	if (worker >= MOST_WORKERS || worker == bpf_get_smp_processor_id() || !c->workers[worker]) return 0;
-	if (bpf_clone_redirect(skb, c->workers[worker], BPF_F_INGRESS) < 0) return 0;
+	/* Not taken: its queue is full, or the device has gone. */
+	if (bpf_clone_redirect(skb, c->workers[worker], BPF_F_INGRESS)) return 0;
 	tally(network, TALLY_steered, 1);
 	return 1;
 }
@@ -336,7 +337,7 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 	if (!b) return TC_ACT_OK;
 	__u32 network = b->network;
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)) return TC_ACT_SHOT;
-	int returned = skb->ifindex == c->misses, steered = c->workers[0] && skb->ifindex >= c->workers[0] && skb->ifindex <= c->last_worker;
+	int returned = skb->ifindex == c->misses, steered = c->first_worker && skb->ifindex >= c->first_worker && skb->ifindex <= c->last_worker;
 	if (!returned && !is_same(addresses.from.bytes, b->gateway)) {
 		if (bpf_map_lookup_elem(&peers, &addresses.from)) return deliver(skb, c, b);
 		return drop(network, TALLY_strangers);

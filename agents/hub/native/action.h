@@ -81,7 +81,7 @@ struct branch {
 
 struct settings {
 	/* Devices: of the hub's network, the tap that misses go to, and those that lead to a worker each (0: there is none). */
-	unsigned int hub, misses, workers[MOST_WORKERS], last_worker;
+	unsigned int hub, misses, workers[MOST_WORKERS], first_worker, last_worker;
 	/* Without use, and without a DMN's word, an action is none after so long. */
 	unsigned long long idle_ns, verify_ns;
 	/* Misses of one network: tokens a second, and at most at once. */

@@ -13,8 +13,8 @@
 
 static int worker_count(void)
 {
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	return online > MOST_WORKERS ? MOST_WORKERS : online < 1 ? 1 : (int)online;
+	long configured = sysconf(_SC_NPROCESSORS_CONF);
+	return configured > MOST_WORKERS ? MOST_WORKERS : configured < 1 ? 1 : (int)configured;
 }
 
 static void worker_name(int worker, char name[IFNAMSIZ])
@@ -22,7 +22,7 @@ static void worker_name(int worker, char name[IFNAMSIZ])
 	snprintf(name, IFNAMSIZ, "worker%d", worker);
 }
 
-static int lead_to(const char *device, int worker)
+static int steer(const char *device, int worker)
 {
 	char path[300], mask[16];
 	snprintf(path, sizeof path, "/sys/class/net/%s/queues/rx-0/rps_cpus", device);
@@ -33,8 +33,8 @@ static int lead_to(const char *device, int worker)
 	return failed ? -1 : 0;
 }
 
-/* /sys shows the network namespace that it was mounted in: a child looks at one of its own. */
-static int lead_to_workers(void)
+/* -1: the kernel does not leave packets to that processor. /sys shows the network namespace that it was mounted in: a child looks at one of its own. */
+static int lead_to_worker(const char *device, int worker)
 {
 	int status = -1;
 	pid_t child = fork();
@@ -42,12 +42,7 @@ static int lead_to_workers(void)
 		int failed = unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0;
 		/* Busy: what is there shows this network namespace already; in a container it can only be read. */
 		failed = failed || (mount("netrig", "/sys", "sysfs", 0, NULL) < 0 && (errno != EBUSY || mount(NULL, "/sys", NULL, MS_REMOUNT, NULL) < 0));
-		for (int i = 0; i < worker_count(); i++) {
-			char name[IFNAMSIZ];
-			worker_name(i, name);
-			failed = failed || lead_to(name, i) < 0;
-		}
-		_exit(failed);
+		_exit(failed || steer(device, worker) < 0);
 	}
 	return child < 0 || waitpid(child, &status, 0) < 0 || status != 0 ? -1 : 0;
 }

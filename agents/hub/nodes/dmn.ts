@@ -7,6 +7,7 @@ import { decide } from '../decision/decide.ts';
 import { viewsOf, type Views } from '../decision/view.ts';
 import {
   segmented,
+  together,
   AIN_PORT,
   dataKey,
   DMN_PORT,
@@ -67,9 +68,14 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
     const decision = decide(views, ains, at, flow);
     const key = payload.subarray(0, FLOW_BYTES);
     const send = (packet: Buffer, tries: number, ops: readonly Op[]): void => {
-      // The action first, so that the packet finds it.
-      for (const part of segmented(key, encodeOps(ops), segmentBytes)) answer(to, header, MESSAGES.action, part);
-      for (const part of segmented(key, packet)) answer(to, { ...header, tries }, MESSAGES.packet, part);
+      const action = encodeOps(ops);
+      const both = together(key, action, packet, segmentBytes);
+      if (both) answer(to, { ...header, tries }, MESSAGES.answer, both);
+      else {
+        // The action first, so that the packet finds it.
+        for (const part of segmented(key, action, segmentBytes)) answer(to, header, MESSAGES.action, part);
+        for (const part of segmented(key, packet)) answer(to, { ...header, tries }, MESSAGES.packet, part);
+      }
       counters.decided += 1;
     };
     const packet = payload.subarray(FLOW_BYTES);

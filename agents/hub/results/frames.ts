@@ -128,7 +128,7 @@ function messageOf(b: Buffer): Message | null {
   const type = (Object.keys(MESSAGES) as (keyof typeof MESSAGES)[]).find((name) => MESSAGES[name] === b[1]);
   if (b.length < HEADER_BYTES || type === undefined) return null;
   const payload = b.subarray(HEADER_BYTES);
-  const flow = type === 'query' || type === 'action' || type === 'packet' ? (readFlow(payload) ?? null) : null;
+  const flow = type === 'probe' || type === 'probed' ? null : (readFlow(payload) ?? null);
   const place = payload.subarray(44, 48);
   return {
     type,
