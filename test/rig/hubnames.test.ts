@@ -100,9 +100,11 @@ rig('R1-39 what is not simple goes to a DMN as it came: signatures, hints, other
     message([record(POINTER, 1, six('fd00', 9))]),
     Buffer.concat([u16(0x1234, 0x8400, 2, 0, 0, 0), QUESTION, QUESTION]),
     Buffer.alloc(11),
+    Buffer.concat([message([A]), Buffer.from([0])]),
   ])
     assert.equal(await translated(path, data), undefined);
   assert.equal(await translated(path, message([A]), { ...sent, offset: 48 }), undefined);
+  assert.equal(await translated(path, message([A]), { ...sent, more: true }), undefined);
   const cut = frameOf({ ...sent, data: message([A, A]) }).subarray(0, -16);
   assert.ok((await run(path, cut)).frame.equals(cut));
 });

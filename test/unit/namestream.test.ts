@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import test from 'ava';
 import { failure, padded, translateAnswer } from '../../agents/hub/names/message.ts';
 import { AnswerStream, AnswerStreams } from '../../agents/hub/names/stream.ts';
-import { segmentOf, withSegmentData } from '../../agents/hub/names/segment.ts';
+import { asReset, segmentOf, withSegmentData } from '../../agents/hub/names/segment.ts';
 import { sum } from '../../agents/hub/names/ip.ts';
 import { A, bytes, message, POINTER, record, seen, u16 } from '../support/dns.ts';
 
@@ -17,7 +17,7 @@ const LONG = message([A, ...Array.from({ length: 90 }, (_, i) => record(POINTER,
 const ANSWERS = [message([A]), LONG, message([record(POINTER, 1, bytes('9.9.9.9'))])];
 const [SENT, WANTED] = [framed(...ANSWERS), framed(...ANSWERS.map((m) => translate(m)!))];
 const FIRST = 0xffff_ff00;
-const part = (from: number, to: number) => ({ sequence: (FIRST + from) >>> 0, opens: false, resets: false, data: SENT.subarray(from, to) });
+const part = (from: number, to: number) => ({ sequence: (FIRST + from) >>> 0, opens: false, data: SENT.subarray(from, to) });
 
 test('a stream cut anywhere comes out with every byte in its place, however often a segment is sent again', () => {
   fc.assert(
@@ -33,10 +33,18 @@ test('a stream cut anywhere comes out with every byte in its place, however ofte
           ({ sequence }: { sequence: number }) =>
           (data: Buffer): void =>
             void data.copy(out, (sequence - FIRST) >>> 0);
+        const passed: typeof segments = [];
+        let waiting: typeof segments = [];
         segments.forEach((segment, i) => {
-          assert.match(stream.hear(segment, translate, put(segment)), /passed|waits/);
-          const before = segments[(again[i] ?? i) % (i + 1)]!;
-          stream.hear(before, translate, put(before));
+          waiting.push(segment);
+          const heard = stream.hear(segment, translate, put(segment));
+          assert.match(heard, /passed|waits/);
+          if (heard === 'passed') {
+            passed.push(...waiting);
+            waiting = [];
+          }
+          const before = passed[(again[i] ?? i) % Math.max(passed.length, 1)];
+          if (before) assert.equal(stream.hear(before, translate, put(before)), 'passed');
         });
         assert.deepEqual(out, WANTED);
       },
@@ -56,22 +64,24 @@ test('after a gap nothing is heard, a message that cannot be told ends the conne
   );
   assert.equal(hear(stream, 0, 10), 'waits');
   assert.equal(passed.length, 0);
+  // Its sender waits for an acknowledgement that does not come.
+  assert.equal(hear(stream, 0, 10), 'broken');
   const bad = new AnswerStream(0);
-  const malformed = { sequence: 0, opens: false, resets: false, data: framed(Buffer.alloc(40, 0xff)) };
+  const malformed = { sequence: 0, opens: false, data: framed(Buffer.alloc(40, 0xff)) };
   assert.equal(
     bad.hear(malformed, translate, () => assert.fail()),
     'broken',
   );
-  const full = new AnswerStream(0);
-  const piece = { opens: false, resets: false, data: framed(Buffer.alloc(60_000)) };
-  const outcomes = Array.from({ length: 5 }, (_, i) =>
-    full.hear(
+  // What was passed long ago is not known any more; what comes next is.
+  const long = new AnswerStream(0);
+  const piece = { opens: false, data: framed(Buffer.alloc(60_000)) };
+  const hearPiece = (i: number) =>
+    long.hear(
       { ...piece, sequence: i * 60_002 },
       (m) => m,
-      () => undefined,
-    ),
-  );
-  assert.deepEqual(outcomes, ['passed', 'passed', 'passed', 'passed', 'broken']);
+      (d) => assert.deepEqual(d, piece.data),
+    );
+  assert.deepEqual([0, 1, 2, 1, 0, 3].map(hearPiece), ['passed', 'passed', 'passed', 'lost', 'lost', 'passed']);
   const many = new AnswerStream(0);
   for (let i = 0; i < 64; i++)
     many.hear(
@@ -91,12 +101,14 @@ test('after a gap nothing is heard, a message that cannot be told ends the conne
 
 test('the connections that were silent longest are forgotten first', () => {
   const streams = new AnswerStreams(2);
-  streams.open('a', 0);
-  streams.open('b', 0);
-  assert.ok(streams.of('a'));
-  streams.open('c', 0);
+  streams.open(1, 'a', 0);
+  streams.open(1, 'b', 0);
+  assert.ok(streams.of(1, 'a'));
+  streams.open(1, 'c', 0);
+  // Those of another network take no place of theirs.
+  for (const flow of ['d', 'e', 'f']) streams.open(2, flow, 0);
   assert.deepEqual(
-    ['a', 'b', 'c'].map((flow) => streams.of(flow) !== undefined),
+    ['a', 'b', 'c'].map((flow) => streams.of(1, flow) !== undefined),
     [true, false, true],
   );
 });
@@ -134,13 +146,25 @@ test('a segment with other data has a right checksum, in IPv4 and IPv6; fragment
       version === 4
         ? Buffer.concat([Buffer.from([0x45, 0]), u16(20 + tcp.length, 1, 0), Buffer.from([64, 6, 0, 0]), source, destination])
         : Buffer.concat([Buffer.from([0x60, 0, 0, 0]), u16(tcp.length), Buffer.from([6, 64]), source, destination]);
+    tcp.writeUInt16BE(0xffff - sum(Buffer.concat([source, destination, u16(0, tcp.length, 0, 6), tcp])), 16);
     const packet = Buffer.concat([ip, tcp]);
     const segment = segmentOf(packet)!;
     assert.deepEqual([segment.sequence, segment.opens, segment.data], [9, false, SENT.subarray(0, 51)]);
     const made = withSegmentData(packet, WANTED.subarray(0, 51));
     assert.deepEqual(segmentOf(made)?.data, WANTED.subarray(0, 51));
     assert.equal(sum(Buffer.concat([source, destination, u16(0, tcp.length, 0, 6), made.subarray(ip.length)])), 0xffff);
+    const over = (b: Buffer) => sum(Buffer.concat([source, destination, u16(0, b.length - ip.length, 0, 6), b.subarray(ip.length)]));
+    const reset = asReset(packet);
+    assert.deepEqual([reset.length, reset[ip.length + 13], over(reset)], [packet.length - 51, 4, 0xffff]);
     assert.equal(segmentOf(packet.subarray(0, -1)), undefined);
+    const damaged = Buffer.from(packet);
+    damaged[damaged.length - 1]! ^= 1;
+    assert.equal(segmentOf(damaged), undefined);
+    const urgent = Buffer.from(packet);
+    urgent[ip.length + 13]! |= 0x20;
+    urgent.writeUInt16BE(packet.readUInt16BE(ip.length + 16) - 0x20, ip.length + 16);
+    assert.equal(over(urgent), 0xffff);
+    assert.equal(segmentOf(urgent), undefined);
     assert.equal(segmentOf(packet.subarray(0, ip.length)), undefined);
   }
 });

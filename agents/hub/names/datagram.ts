@@ -4,12 +4,15 @@ import { putLength, transportOf, transportSum, UDP } from './ip.ts';
 const HEADER = 8;
 const SUM_AT = 6;
 
-/** Bytes before the UDP header. undefined: it is no whole datagram. */
+/** Bytes before the UDP header. undefined: it is no whole datagram, or a damaged one. */
 function headerBytes(packet: Buffer): number | undefined {
   const transport = transportOf(packet, UDP);
   if (!transport || transport.at + HEADER > transport.end) return undefined;
   const length = packet.readUInt16BE(transport.at + 4);
-  return length >= HEADER && transport.at + length <= packet.length ? transport.at : undefined;
+  if (length < HEADER || transport.at + length > transport.end) return undefined;
+  const isSummed = packet.readUInt16BE(transport.at + SUM_AT) !== 0;
+  const isIntact = !isSummed || transportSum(packet, { at: transport.at, end: transport.at + length }, UDP) === 0;
+  return isIntact ? transport.at : undefined;
 }
 
 export function dataOf(packet: Buffer): Buffer | undefined {

@@ -1,31 +1,36 @@
 /** TCP segments in whole IP packets: their data, and the packet with as much other data. Pure. */
-import { TCP, transportOf, transportSum } from './ip.ts';
+import { putLength, TCP, transportOf, transportSum, type Transport } from './ip.ts';
 
 const HEADER = 20;
 const SUM_AT = 16;
-const FLAGS = { syn: 0x02, reset: 0x04 } as const;
+const FLAGS_AT = 13;
+const FLAGS = { syn: 0x02, reset: 0x04, urgent: 0x20 } as const;
 
 export interface Segment {
   /** Of the first byte of its data, or of what opens the connection. */
   readonly sequence: number;
   readonly opens: boolean;
-  readonly resets: boolean;
   readonly data: Buffer;
 }
 
-/** undefined: it is no whole segment. */
+/** undefined: it is no whole segment, a damaged one, or one with urgent data. */
 export function segmentOf(packet: Buffer): Segment | undefined {
   const transport = transportOf(packet, TCP);
   if (!transport || transport.at + HEADER > transport.end) return undefined;
   const { at, end } = transport;
-  const [header, flags] = [(packet[at + 12]! >> 4) * 4, packet[at + 13]!];
-  if (header < HEADER || at + header > end) return undefined;
-  return {
-    sequence: packet.readUInt32BE(at + 4),
-    opens: (flags & FLAGS.syn) !== 0,
-    resets: (flags & FLAGS.reset) !== 0,
-    data: packet.subarray(at + header, end),
-  };
+  const [header, flags] = [(packet[at + 12]! >> 4) * 4, packet[at + FLAGS_AT]!];
+  if (header < HEADER || at + header > end || flags & FLAGS.urgent || transportSum(packet, transport, TCP) !== 0) return undefined;
+  return { sequence: packet.readUInt32BE(at + 4), opens: (flags & FLAGS.syn) !== 0, data: packet.subarray(at + header, end) };
+}
+
+/** What ends the connection of a segment, in its place. */
+export function asReset(packet: Buffer): Buffer {
+  const transport = transportOf(packet, TCP);
+  if (!transport) throw new Error('no whole segment');
+  const end = transport.at + (packet[transport.at + 12]! >> 4) * 4;
+  const made = Buffer.from(packet.subarray(0, end));
+  made[transport.at + FLAGS_AT] = FLAGS.reset;
+  return summed(made, { at: transport.at, end });
 }
 
 /** A packet that `segmentOf` has a segment of. */
@@ -34,7 +39,12 @@ export function withSegmentData(packet: Buffer, data: Buffer): Buffer {
   if (!transport) throw new Error('no whole segment');
   const made = Buffer.from(packet);
   data.copy(made, transport.end - data.length);
-  made.writeUInt16BE(0, transport.at + SUM_AT);
-  made.writeUInt16BE(transportSum(made, transport, TCP), transport.at + SUM_AT);
-  return made;
+  return summed(made, transport);
+}
+
+function summed(packet: Buffer, transport: Transport): Buffer {
+  putLength(packet, transport);
+  packet.writeUInt16BE(0, transport.at + SUM_AT);
+  packet.writeUInt16BE(transportSum(packet, transport, TCP), transport.at + SUM_AT);
+  return packet;
 }

@@ -3,6 +3,7 @@
  * said of it. Simple answers only: of what is not known here, or not simple, the packet goes to a DMN, as that of a flow without an action.
  */
 #pragma once
+#include <linux/ipv6.h>
 #include <linux/udp.h>
 #include "frames.bpf.h"
 #include "action.h"
@@ -120,13 +121,21 @@ static long pass_record(__u32 i, struct turn *turn)
 	return r->failed != 0;
 }
 
+INLINE int is_part(struct __sk_buff *skb, const struct flow *f, __u32 at)
+{
+	__be16 fragment;
+	if (f->family == 6) return at != ETH_HLEN + sizeof(struct ipv6hdr);
+	return get(skb, ETH_HLEN + offsetof(struct iphdr, frag_off), &fragment, sizeof fragment) < 0 || fragment & bpf_htons(0x3fff);
+}
+
 /* `at`: of the UDP header; `least`: generation of the hub's metadata that an address may have been told by. 1: the answer is what its asker may see. 0: a DMN is asked, and the packet is as it was. */
 INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const struct flow *f, __u32 at, const struct action *a, __u32 least)
 {
 	__u32 zero = 0;
 	struct udphdr udp;
 	struct reading *r = bpf_map_lookup_elem(&readings, &zero);
-	if (!r || f->part == FRAGMENT || f->protocol != IPPROTO_UDP || get(skb, at, &udp, sizeof udp) < 0) return 0;
+	/* Several datagrams in one are not told apart here, and parts of one never changed. */
+	if (!r || skb->gso_size || f->protocol != IPPROTO_UDP || is_part(skb, f, at) || get(skb, at, &udp, sizeof udp) < 0) return 0;
 	__u64 length = offset(bpf_ntohs(udp.len) - sizeof udp);
 	at += sizeof udp;
 	/* What is longer than the packet is a datagram in fragments. */
@@ -140,7 +149,7 @@ INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const 
 	r->at += 4;
 	struct turn turn = { r };
 	bpf_loop(records, pass_record, &turn, 0);
-	if (r->failed || r->at > length) return 0;
+	if (r->failed || r->at != length) return 0;
 	if (!r->changes) return 1;
 	if (r->bytes[3] & AUTHENTIC_FLAG) {
 		__be32 before;

@@ -3,12 +3,12 @@ import type { View, Views } from '../decision/view.ts';
 import { answerFor, type Sight } from '../names/answers.ts';
 import { dataOf, withData } from '../names/datagram.ts';
 import { padded } from '../names/message.ts';
-import { segmentOf, withSegmentData } from '../names/segment.ts';
+import { asReset, segmentOf, withSegmentData } from '../names/segment.ts';
 import { AnswerStreams } from '../names/stream.ts';
 import { TCP } from '../names/ip.ts';
 
-/** Connections that are remembered at once. */
-const MOST_CONNECTIONS = 512;
+/** Of a network's servers, remembered at once. */
+const MOST_CONNECTIONS = 64;
 
 /** Counters of messages, by what became of them. */
 const COUNTERS = { same: 'namesSame', changed: 'namesChanged', failed: 'namesFailed', malformed: 'namesMalformed' } as const;
@@ -51,14 +51,14 @@ export class NameAnswers {
       return;
     }
     const key = flow.toString('latin1');
-    if (segment.opens) this.#streams.open(key, (segment.sequence + 1) >>> 0);
-    if (segment.resets) this.#streams.close(key);
+    const { number } = server.network;
+    if (segment.opens) this.#streams.open(number, key, (segment.sequence + 1) >>> 0);
     if (segment.data.length === 0) {
       pass(packet, true, []);
       return;
     }
     // Of a connection that began elsewhere nothing is known; its asker opens another one.
-    const stream = this.#streams.of(key);
+    const stream = this.#streams.of(number, key);
     if (!stream || !isSettled) return;
     const translate = (message: Buffer): Buffer | undefined => {
       const answer = answerFor(views, server, asker, message);
@@ -66,6 +66,8 @@ export class NameAnswers {
       return answer.kind === 'malformed' ? undefined : padded(answer.message, message.length);
     };
     const outcome = stream.hear(segment, translate, (data) => pass(withSegmentData(packet, data), false, []));
-    if (outcome === 'broken') this.#streams.close(key);
+    if (outcome !== 'broken') return;
+    this.#streams.close(number, key);
+    pass(asReset(packet), false, []);
   }
 }
