@@ -109,28 +109,38 @@ rig('R1-39 what is not simple goes to a DMN as it came: signatures, hints, other
   assert.ok((await run(path, cut)).frame.equals(cut));
 });
 
-rig('R1-39 an address that was not told, or not lately, is asked for; what was told goes with the next change of the hub', async (path) => {
-  await knows(path, sent, sights(['192.168.1.1']));
-  assert.ok(await translated(path, message([A])));
-  assert.equal(await translated(path, message([A, record(POINTER, 1, bytes('192.168.1.2'))])), undefined);
-  // To another network's asker.
-  const other = { ...sent, destinationPort: 40_002 };
-  await install(path, writeFlow(flowOf(other)), encodeOps([{ op: 'hop' }, TO, { ...ASK, asker: 3 }, VALID]));
-  assert.equal(await translated(path, message([A]), other), undefined);
-  await path.ask('domain', 0, GENERATION + 1);
-  assert.equal(await translated(path, message([A])), undefined);
-  await knows(path, sent, sights(['192.168.1.1'], GENERATION + 1));
-  await path.ask('domain', 0, GENERATION + 1);
-  assert.ok(await translated(path, message([A])));
-  // The action is told again, the address is not.
-  await path.ask('settings', 1, 'ab'.repeat(32), 7802, 60_000, 100, 100_000, 10_000);
-  const isForgotten = async (): Promise<boolean> => {
+rig(
+  'R1-39 an address that was not told, or not lately, is asked for; what was told goes with the next change of the hub, or a flush',
+  async (path) => {
+    await knows(path, sent, sights(['192.168.1.1']));
+    assert.ok(await translated(path, message([A])));
+    assert.equal(await translated(path, message([A, record(POINTER, 1, bytes('192.168.1.2'))])), undefined);
+    // To another network's asker.
+    const other = { ...sent, destinationPort: 40_002 };
+    await install(path, writeFlow(flowOf(other)), encodeOps([{ op: 'hop' }, TO, { ...ASK, asker: 3 }, VALID]));
+    assert.equal(await translated(path, message([A]), other), undefined);
+    await path.ask('domain', 0, GENERATION + 1);
+    assert.equal(await translated(path, message([A])), undefined);
+    await knows(path, sent, sights(['192.168.1.1'], GENERATION + 1));
+    await path.ask('domain', 0, GENERATION + 1);
+    assert.ok(await translated(path, message([A])));
+    await path.ask('flush');
     await knows(path, sent, []);
     await path.ask('domain', 0, GENERATION + 1);
-    return (await translated(path, message([A]))) === undefined;
-  };
-  assert.ok(await until(isForgotten, { withinMs: 5000 }));
-});
+    assert.equal(await translated(path, message([A])), undefined);
+    await knows(path, sent, sights(['192.168.1.1'], GENERATION + 1));
+    await path.ask('domain', 0, GENERATION + 1);
+    assert.ok(await translated(path, message([A])));
+    // The action is told again, the address is not.
+    await path.ask('settings', 1, 'ab'.repeat(32), 7802, 60_000, 100, 100_000, 10_000);
+    const isForgotten = async (): Promise<boolean> => {
+      await knows(path, sent, []);
+      await path.ask('domain', 0, GENERATION + 1);
+      return (await translated(path, message([A]))) === undefined;
+    };
+    assert.ok(await until(isForgotten, { withinMs: 5000 }));
+  },
+);
 
 rig('R1-39 damaged messages: an AIN makes of them what a DMN would, or leaves them to it', async (path) => {
   await knows(path);

@@ -13,7 +13,7 @@
  *   dmn NUMBER ADDRESS PORT | nodmn NUMBER                   one that is asked; not any more, but what it still answers is heard
  *   domain NUMBER GENERATION                                 actions that follow from older metadata rule no more
  *   action FLOW OPERATIONS                                   an action as a DMN would send it, hexadecimal
- *   flush                                                    forgets all actions
+ *   flush                                                    forgets all actions, and what it knows of names
  *   forget AIN                                               forgets those that hand packets to this AIN
  *   counters | tally NETWORK | dump                          answered with JSON
  *   run COUNT HEX                                            runs the program on a frame: "ok ACTION NANOSECONDS HEX"
@@ -157,30 +157,22 @@ static int hands_to(const struct flow *f, unsigned char ain)
 	return 0;
 }
 
-/* All entries of a map; `key` and `next` have room for a key each. */
-static void clear(const char *name, void *key, void *next, size_t size)
+/* Entries of a map whose keys have `size` bytes: of actions those that hand packets to an AIN; 0: all. */
+static void clear(const char *name, size_t size, unsigned char ain)
 {
-	int fd = map(name), more = bpf_map_get_next_key(fd, NULL, next) == 0;
+	struct flow key, next;
+	int fd = map(name), more = bpf_map_get_next_key(fd, NULL, &next) == 0;
 	while (more) {
-		memcpy(key, next, size);
-		more = bpf_map_get_next_key(fd, key, next) == 0;
-		bpf_map_delete_elem(fd, key);
+		memcpy(&key, &next, size);
+		more = bpf_map_get_next_key(fd, &key, &next) == 0;
+		if (!ain || hands_to(&key, ain)) bpf_map_delete_elem(fd, &key);
 	}
 }
 
-/* Actions that hand packets to an AIN. 0: all, and what is known of names. */
-static int forget(unsigned int ain)
+static void forget_all(void)
 {
-	if (!ain) clear("sights", &(struct looked_at){ 0 }, &(struct looked_at){ 0 }, sizeof(struct looked_at));
-	struct flow key, next;
-	int fd = map("actions"), more = bpf_map_get_next_key(fd, NULL, &next) == 0;
-	while (more) {
-		key = next;
-		more = bpf_map_get_next_key(fd, &key, &next) == 0;
-		if (ain && !hands_to(&key, (unsigned char)ain)) continue;
-		bpf_map_delete_elem(fd, &key);
-	}
-	return 0;
+	clear("actions", sizeof(struct flow), 0);
+	clear("sights", sizeof(struct looked_at), 0);
 }
 
 static void own_counters(void)
@@ -219,13 +211,13 @@ static int obey(char *line, int *answered)
 	case 5: return add_dmn(w);
 	case 6: return remove_dmn(w[0]);
 	case 7: return set_domain(w);
-	case 8: return forget(0);
+	case 8: forget_all(); return 0;
 	case 9: own_counters(); *answered = 1; return 0;
 	case 10: tally_of((unsigned int)strtoul(w[0], NULL, 10)); *answered = 1; return 0;
 	case 11: dump(); *answered = 1; return 0;
 	case 12: if (run_program("hub_in", w[0], w[1]) < 0) return -1; *answered = 1; return 0;
 	case 13: return put_action(w);
-	case 14: return forget((unsigned int)strtoul(w[0], NULL, 10));
+	case 14: clear("actions", sizeof(struct flow), (unsigned char)strtoul(w[0], NULL, 10)); return 0;
 	default: detach_programs(); return 0;
 	}
 }
