@@ -128,6 +128,21 @@ INLINE int is_part(struct __sk_buff *skb, const struct flow *f, __u32 at)
 	return get(skb, ETH_HLEN + offsetof(struct iphdr, frag_off), &fragment, sizeof fragment) < 0 || fragment & bpf_htons(0x3fff);
 }
 
+/* The verifier of older kernels knows the bounds of a length only where it is checked, and used, in one place. */
+INLINE int load_message(struct __sk_buff *skb, __u32 at, struct reading *r)
+{
+	__u64 size = offset(r->length);
+	if (size < DNS_HEADER || size > MESSAGE_BYTES) return -1;
+	return bpf_skb_load_bytes(skb, at, r->bytes, size);
+}
+
+INLINE int store_message(struct __sk_buff *skb, __u32 at, struct reading *r)
+{
+	__u64 size = offset(r->length);
+	if (size < DNS_HEADER || size > MESSAGE_BYTES) return -1;
+	return bpf_skb_store_bytes(skb, at, r->bytes, size, 0);
+}
+
 /* `at`: of the UDP header; `least`: generation of the hub's metadata that an address may have been told by. 1: the answer is what its asker may see. 0: a DMN is asked, and the packet is as it was. */
 INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const struct flow *f, __u32 at, const struct action *a, __u32 least)
 {
@@ -136,20 +151,20 @@ INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const 
 	struct reading *r = bpf_map_lookup_elem(&readings, &zero);
 	/* Several datagrams in one are not told apart here, and parts of one never changed. */
 	if (!r || skb->gso_size || f->protocol != IPPROTO_UDP || is_part(skb, f, at) || get(skb, at, &udp, sizeof udp) < 0) return 0;
-	__u64 length = offset(bpf_ntohs(udp.len) - sizeof udp);
 	at += sizeof udp;
+	r->length = bpf_ntohs(udp.len) - sizeof udp;
 	/* What is longer than the packet is a datagram in fragments. */
-	if (length < DNS_HEADER || length > MESSAGE_BYTES || bpf_skb_load_bytes(skb, at, r->bytes, length) < 0) return 0;
+	if (load_message(skb, at, r) < 0) return 0;
 	r->now = now_ns(), r->verify_ns = c->verify_ns;
 	r->key.server = f->network, r->key.asker = a->asker, r->ttl = a->ttl, r->least = least;
-	r->length = length, r->at = DNS_HEADER, r->changes = r->sum = r->failed = 0;
+	r->at = DNS_HEADER, r->changes = r->sum = r->failed = 0;
 	__u32 records = half_at(r, 6) + half_at(r, 8) + half_at(r, 10);
 	if (!(r->bytes[2] & ANSWER_FLAG) || half_at(r, 4) != 1 || records > MAX_RECORDS) return 0;
 	pass_name(r);
 	r->at += 4;
 	struct turn turn = { r };
 	bpf_loop(records, pass_record, &turn, 0);
-	if (r->failed || r->at != length) return 0;
+	if (r->failed || r->at != r->length) return 0;
 	if (!r->changes) return 1;
 	if (r->bytes[3] & AUTHENTIC_FLAG) {
 		__be32 before;
@@ -158,5 +173,5 @@ INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const 
 		r->sum = bpf_csum_diff(&before, 4, (__be32 *)r->bytes, 4, r->sum);
 	}
 	if (bpf_l4_csum_replace(skb, at - sizeof udp + offsetof(struct udphdr, check), 0, r->sum, BPF_F_MARK_MANGLED_0) < 0) return 0;
-	return bpf_skb_store_bytes(skb, at, r->bytes, length, 0) == 0;
+	return store_message(skb, at, r) == 0;
 }
