@@ -17,6 +17,7 @@ const CELLS: readonly (readonly [topology: string, cell: string, ...filter: stri
   ['hub-basics', ''],
   ['hub-overlap', ''],
   ['hub-dns', ''],
+  ['hub-cache', 'short', 'short'],
 ];
 
 for (const [topology, cell, ...filter] of CELLS) {
