@@ -289,6 +289,13 @@ INLINE int execute(struct __sk_buff *skb, const struct settings *c, struct flow 
 	return bpf_redirect(c->hub, 0);
 }
 
+/* Least generation that may rule in a domain. */
+INLINE __u32 least_of(__u32 domain)
+{
+	const __u32 *least = bpf_map_lookup_elem(&domains, &domain);
+	return least ? *least : ~0U;
+}
+
 /* Misses of a network are bounded: a flood of new flows takes no other network's decisions. */
 INLINE int may_ask(const struct settings *c, __u32 network)
 {
@@ -351,21 +358,19 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 	if (!at) return drop(network, TALLY_failed);
 	struct action *a = bpf_map_lookup_elem(&actions, &f);
 	if (a) {
-		__u32 domain = a->domain & (MAX_DOMAINS - 1);
-		__u32 *least = bpf_map_lookup_elem(&domains, &domain);
+		__u32 least = least_of(a->domain & (MAX_DOMAINS - 1));
 		__u64 now = now_ns();
 		/* Signed: the loader's clock is finer than the one that is read here. */
 		__s64 made = (__s64)(now - a->made_ns), used = (__s64)(now - a->used_ns);
 		/* Its copies may have been forgotten before it. */
 		int isWhole = !(a->does & REPLICATE) || bpf_map_lookup_elem(&groups, &f) != NULL;
-		if (isWhole && least && a->generation >= *least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
+		if (isWhole && a->generation >= least && made < (__s64)c->verify_ns && used < (__s64)c->idle_ns) {
 			/* A line of memory that is written for every packet is one that processors fight for. */
 			if (used > TOUCH_NS) a->used_ns = now;
 			/* Silent for so long, it may go on elsewhere: none of its packets can be overtaken. */
 			if (used > SILENCE_NS) a->worker = 0;
 			if (!returned && !steered && hand_over(skb, c, a, network)) return TC_ACT_SHOT;
-			__u32 all = UNATTACHED, *whole = bpf_map_lookup_elem(&domains, &all);
-			int renamed = !returned && a->does & ASK && whole && rename_answer(skb, c, &f, at, a, *whole);
+			int renamed = !returned && a->does & ASK && rename_answer(skb, c, &f, at, a, least_of(UNATTACHED));
 			if (renamed) tally(network, TALLY_renamed, 1);
 			if (returned || renamed || !(a->does & ASK)) {
 				if (!returned) tally(network, TALLY_hits, 1), work(a, network);

@@ -69,7 +69,10 @@ static int open_misses(void)
 	return device < 0 ? -1 : 0;
 }
 
-/* Nobody reads what is sent to them; packets come by them, of another worker. Flows of one that cannot be led to are executed where they come. */
+/*
+ * Nobody reads what is sent to them; packets come by them, of another worker. Flows of one that cannot be led to are executed where
+ * they come.
+ */
 static int open_workers(void)
 {
 	for (int i = 0; i < worker_count(); i++) {

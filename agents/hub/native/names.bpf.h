@@ -143,7 +143,10 @@ INLINE int store_message(struct __sk_buff *skb, __u32 at, struct reading *r)
 	return bpf_skb_store_bytes(skb, at, r->bytes, size, 0);
 }
 
-/* `at`: of the UDP header; `least`: generation of the hub's metadata that an address may have been told by. 1: the answer is what its asker may see. 0: a DMN is asked, and the packet is as it was. */
+/*
+ * `at`: of the UDP header; `least`: generation of the hub's metadata that an address may have been told by. 1: the answer is what its
+ * asker may see. 0: a DMN is asked, and the packet is as it was.
+ */
 INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const struct flow *f, __u32 at, const struct action *a, __u32 least)
 {
 	__u32 zero = 0;

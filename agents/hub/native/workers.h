@@ -33,7 +33,10 @@ static int steer(const char *device, int worker)
 	return failed ? -1 : 0;
 }
 
-/* -1: the kernel does not leave packets to that processor. /sys shows the network namespace that it was mounted in: a child looks at one of its own. */
+/*
+ * -1: the kernel does not leave packets to that processor. /sys shows the network namespace that it was mounted in: a child looks at
+ * one of its own.
+ */
 static int lead_to_worker(const char *device, int worker)
 {
 	int status = -1;
