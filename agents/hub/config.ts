@@ -229,6 +229,5 @@ export interface AgentConfig {
   readonly setup: readonly { readonly operation: string; readonly params: Readonly<Record<string, unknown>> }[];
 }
 
-/** TCP port of the control plane's channel, and of beacons. */
+/** TCP port of the control plane's channel. */
 export const CONTROL_PORT = 7800;
-export const BEACON_PORT = 7070;

@@ -2,7 +2,7 @@
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import type { HubFile, LinkEnd } from './config.ts';
-import { deviceOn, isOf, nodeOf } from './lab.ts';
+import { deviceOn, isOf, nodeOf } from '../lib/lab.ts';
 
 /** By network that is the end of a link. `hub`: the segment of the hub's network. */
 export function linksOf({ networks }: HubFile, lab: Lab, hub: number | undefined, problems: SystemProblem[]): Map<string, LinkEnd> {

@@ -1,7 +1,8 @@
 /** What a hub's nodes may be asked for: parameters, and how they are checked (R1 section 5). */
 import { Type, type TSchema } from 'typebox';
-import { closed, duration, ipv4, opt, pattern, text } from '../../src/core/config/parts.ts';
+import { closed, ipv4, opt, pattern, text } from '../../src/core/config/parts.ts';
 import { parseAddress, parsePrefix, type Address } from '../lib/prefix.ts';
+import { probeOperation } from '../lib/probing/rows.ts';
 import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
 
@@ -94,17 +95,7 @@ export const CONTROL_OPERATIONS = {
 } as const;
 
 export const HOST_OPERATIONS = {
-  /** Asks the beacons at an address who they are, so often and so far apart. */
-  Probe: closed({
-    to: text('Address, or the name of a host, which stands for its own address.'),
-    protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Default udp.' })),
-    count: opt(Type.Integer({ minimum: 1, maximum: 100_000 })),
-    every: opt(duration('From one to the next (default 10ms).')),
-    bytes: opt(Type.Integer({ minimum: 16, maximum: 1472, description: 'Of a datagram (default 32).' })),
-    /** A new connection or source port for each (default), or one for all. */
-    flow: opt(Type.Enum(['new', 'same'])),
-    pause: opt(duration('After the first, before the second (default: none).')),
-  }),
+  Probe: probeOperation,
   /** Name servers of the host, the first one first. */
   SetIsolatedNetworkDNSServer: closed({ servers: Type.Array(ipv4('Address.'), { minItems: 1, maxItems: 3 }) }),
   /** Asks for a name, and the beacon at every address of the answer who it is. */

@@ -20,20 +20,6 @@ export interface ControlFunctions {
   load(packetsPerSecond: number): Promise<void>;
 }
 
-/** One probe of a host, as its log has it (event "probes"). */
-export const probeRow = Type.Object({
-  to: Type.String(),
-  protocol: Type.Enum(['tcp', 'udp']),
-  sentMs: Type.Number(),
-  /** Host that answered; null: nobody did. */
-  by: nullable(Type.String()),
-  /** Until the answer. */
-  us: nullable(Type.Number()),
-  /** What came back is what was sent. */
-  intact: Type.Boolean(),
-});
-export type ProbeRow = Described<typeof probeRow>;
-
 /** What a host's look-up of a name found. */
 export const lookup = Type.Object({
   /** "NOERROR"; "none": nobody answered. */

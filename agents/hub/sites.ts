@@ -2,7 +2,7 @@
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import type { HubFile, NodeInfo, Site } from './config.ts';
-import { deviceOn, isOf, nodeOf } from './lab.ts';
+import { deviceOn, isOf, nodeOf } from '../lib/lab.ts';
 
 /** By network. A gateway and its router have a link between them, beside the hub's network. */
 export function sitesOf({ networks }: HubFile, lab: Lab, hub: number | undefined, problems: SystemProblem[]): Map<string, Site> {

@@ -8,7 +8,7 @@ import { parsePrefix } from '../lib/prefix.ts';
 import { cellsOf, shardsOf, type Cells } from './cells.ts';
 import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role, type Zone } from './config.ts';
 import { vniMac, type Ain, type Network } from './model.ts';
-import { deviceOn, isOf, nodeOf, segmentOf } from './lab.ts';
+import { deviceOn, isOf, nodeOf, segmentOf } from '../lib/lab.ts';
 import { scaleOf } from './scale.ts';
 import { linksOf } from './links.ts';
 import { vnisOf } from './vnis.ts';

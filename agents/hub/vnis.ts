@@ -3,7 +3,7 @@ import { expandAll } from '../../src/core/config/ranges.ts';
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import type { HubFile, VniPlace } from './config.ts';
-import { isOf, nodeOf } from './lab.ts';
+import { isOf, nodeOf } from '../lib/lab.ts';
 import { vniMac } from './model.ts';
 
 /** By gateway. `hub`: the segment of the hub's network. */

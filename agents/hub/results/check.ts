@@ -4,13 +4,14 @@ import { missing, type Check } from '../../../src/checks/check.ts';
 import { needsCapture, needsKeys } from '../../../src/checks/problems.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
 import { FRAME_METRICS, seenFrames } from './framemetrics.ts';
-import { keys, many, type Metric } from './metric.ts';
-import { PROBE_METRICS, seenProbes } from './probemetrics.ts';
+import { many, type Metric } from '../../lib/metric.ts';
+import { PROBE_METRICS, seenProbes } from '../../lib/probing/metrics.ts';
+import { keys, type Keys } from './metric.ts';
 
 type ProbeMetric = keyof typeof PROBE_METRICS;
 type FrameMetric = keyof typeof FRAME_METRICS;
 const isOfProbes = (metric: ProbeMetric | FrameMetric): metric is ProbeMetric => metric in PROBE_METRICS;
-const definitionOf = (metric: ProbeMetric | FrameMetric): Omit<Metric<never>, 'figures'> =>
+const definitionOf = (metric: ProbeMetric | FrameMetric): Omit<Metric<never, keyof Keys>, 'figures'> =>
   isOfProbes(metric) ? PROBE_METRICS[metric] : FRAME_METRICS[metric];
 
 const all = { ...PROBE_METRICS, ...FRAME_METRICS };
@@ -22,9 +23,9 @@ const checkKeys = {
   }),
   ...keys,
 };
-type Keys = KeysOf<typeof checkKeys>;
+type TargetKeys = KeysOf<typeof checkKeys>;
 
-const trafficHub: Check<Keys> = {
+const trafficHub: Check<TargetKeys> = {
   name: 'traffic-hub',
   keys: checkKeys,
   unit: ({ metric }) => definitionOf(metric).unit ?? 'count',
@@ -45,4 +46,4 @@ const trafficHub: Check<Keys> = {
   },
 };
 
-export const checks: readonly Check<Keys>[] = [trafficHub];
+export const checks: readonly Check<TargetKeys>[] = [trafficHub];

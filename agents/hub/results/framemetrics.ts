@@ -20,7 +20,8 @@ import {
   sourcesOf,
   unlikeFlows,
 } from './measures.ts';
-import { exact, many, metrics, type Keys } from './metric.ts';
+import { exact, many, metrics } from '../../lib/metric.ts';
+import type { Keys } from './metric.ts';
 import { gatewayOf, lastDoneUs, metricsOf, networkAt, routesTo } from './told.ts';
 
 interface SeenFrames {
@@ -64,7 +65,7 @@ function after({ target, evidence, phase, all }: SeenFrames): { readonly sinceUs
     : { sinceUs, late: own.filter((f) => f.atUs > sinceUs) };
 }
 
-export const FRAME_METRICS = metrics<SeenFrames>()({
+export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
   versions: {
     what: 'Different versions of the metadata that decision master nodes tell in answers to probes, at captures of theirs (R1-15).',
     needs: ['capture'],

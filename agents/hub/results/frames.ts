@@ -8,7 +8,7 @@ import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import { WIREGUARD_PORT } from '../../lib/wireguard.ts';
 import { questionOf } from '../names/message.ts';
 import { macText } from '../../lib/mac.ts';
-import { BEACON_PORT } from '../config.ts';
+import { BEACON_PORT } from '../../lib/probing/beacon.ts';
 import { AIN_PORT, DMN_PORT, HEADER_BYTES, MESSAGES, readFlow, type Flow } from '../decision/wire.ts';
 
 const [ETHERNET, IPV4, UDP, TCP, ICMP] = [14, 20, 17, 6, 1];

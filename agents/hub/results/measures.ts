@@ -2,7 +2,6 @@
 import { contains, prefixOf, type Prefix } from '../../lib/prefix.ts';
 import { isBranch } from '../model.ts';
 import type { Message, SeenFrame } from './frames.ts';
-import type { Probe } from './probes.ts';
 
 /** From one AIN to a branch of another. `ains`: addresses of AINs' own devices. */
 export const handedOver = (frames: readonly SeenFrame[], ains: ReadonlySet<string>): number =>
@@ -141,10 +140,4 @@ export function overtaken(frames: readonly SeenFrame[]): { readonly datagrams: n
     highest.set(flowOf(frame), Math.max(number, before));
   }
   return { datagrams, overtaken: count };
-}
-
-/** Every flow has its own way: some are answered while others are not. */
-export function outageUs(probes: readonly Probe[]): number {
-  const unanswered = probes.filter((p) => p.by === null).map((p) => p.atUs);
-  return unanswered.length === 0 ? 0 : Math.max(...unanswered) - Math.min(...unanswered);
 }

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { HEADER_BYTES } from '../../../agents/hub/decision/wire.ts';
 import { branchMac, isBranch } from '../../../agents/hub/model.ts';
-import type { ProbeRow } from '../../../agents/hub/protocol.ts';
+import type { ProbeRow } from '../../../agents/lib/probing/rows.ts';
 import { dissect } from '../../../agents/hub/results/frames.ts';
 import { macText } from '../../../agents/lib/mac.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';

@@ -1,6 +1,6 @@
-/** Where nodes of a hub are in a lab. Pure. */
+/** Where nodes are in a lab. Pure. */
 import type { Lab, LabNode } from '../../src/topology/model.ts';
-import { contains, parseAddress, parsePrefix, prefixOf } from '../lib/prefix.ts';
+import { contains, parseAddress, parsePrefix, prefixOf } from './prefix.ts';
 
 export const nodeOf = (lab: Lab, name: string): LabNode | undefined => lab.fabric.nodes.find((n) => n.name === name);
 /** Of its first interface with an address. */

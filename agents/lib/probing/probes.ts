@@ -5,7 +5,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
 import { phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
-import { probeRow, type ProbeRow } from '../protocol.ts';
+import { probeRow, type ProbeRow } from './rows.ts';
 
 const probesLine = Type.Object({ probes: Type.Array(probeRow) });
 
@@ -20,9 +20,8 @@ export interface Probe extends Omit<ProbeRow, 'sentMs' | 'us'> {
 export const probesOf = perPhase((evidence: CellEvidence, phase: PhaseRecord): readonly Probe[] => {
   const startMs = phaseStartUs(phase) / 1000;
   return evidence.agents
-    .filter((a) => a.system === 'hub')
-    .flatMap(({ node }) =>
-      loggedEvents(evidence, 'hub', node, 'probes', probesLine).flatMap(({ probes }) =>
+    .flatMap(({ system, node }) =>
+      loggedEvents(evidence, system, node, 'probes', probesLine).flatMap(({ probes }) =>
         probes.map(({ sentMs, us, ...row }): Probe => ({
           ...row,
           from: node,

@@ -1,12 +1,23 @@
 /** Metrics of probes: who answered whom. */
+import { Type } from 'typebox';
 import { missing, type Window } from '../../../src/checks/check.ts';
+import { names, oneOrMany, opt, percent, text } from '../../../src/core/config/parts.ts';
 import { expandAll } from '../../../src/core/config/ranges.ts';
 import { parseFraction } from '../../../src/core/units.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
-import { outageUs } from './measures.ts';
-import { exact, many, metrics, type Keys } from './metric.ts';
+import { exact, many, metrics } from '../metric.ts';
+import type { KeysOf } from '../../../src/topology/checks.ts';
 import { probesOf, type Probe } from './probes.ts';
+
+export const probeKeys = {
+  hosts: opt(oneOrMany(names('Hosts that ask (default: all).'))),
+  asked: opt(oneOrMany(text('What they ask: address, or name of a host (default: all).'))),
+  by: opt(text('Host that is meant (default: the one that is asked by its name).')),
+  protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Only of this protocol.' })),
+  quantile: opt(percent('Quantile (default 50%).')),
+};
+type Keys = KeysOf<typeof probeKeys>;
 
 interface SeenProbes {
   readonly target: Keys;
@@ -32,27 +43,33 @@ export function seenProbes(target: Keys, evidence: CellEvidence, phase: PhaseRec
   return { target, probes, answered: probes.filter((p) => p.by !== null), isWrong: (p) => p.by !== (target.by ?? p.to) };
 }
 
+/** Every flow has its own way: some are answered while others are not. */
+function outageUs(probes: readonly Probe[]): number {
+  const unanswered = probes.filter((p) => p.by === null).map((p) => p.atUs);
+  return unanswered.length === 0 ? 0 : Math.max(...unanswered) - Math.min(...unanswered);
+}
+
 const NOBODY = missing('nobody answered');
 
 export const PROBE_METRICS = metrics<SeenProbes>()({
-  answered: { what: 'Probes that anybody answered (R1-1).', figures: ({ answered }) => exact(answered.length) },
+  answered: { what: 'Probes that anybody answered.', figures: ({ answered }) => exact(answered.length) },
   unanswered: {
-    what: 'Probes that the host that is meant did not answer (R1-2, R1-43).',
+    what: 'Probes that the host that is meant did not answer.',
     figures: ({ probes, isWrong }) => exact(probes.filter(isWrong).length, `of ${probes.length}`),
   },
   astray: {
-    what: 'Probes that another host answered than the one that is meant (R1-29, R1-38).',
+    what: 'Probes that another host answered than the one that is meant.',
     figures: ({ answered, isWrong }) => {
       const wrong = answered.filter(isWrong);
       return answered.length === 0 ? NOBODY : exact(wrong.length, wrong[0] && `${wrong[0].by} answered ${wrong[0].from}`);
     },
   },
   altered: {
-    what: 'Answers whose data are not what was sent (R1-4).',
+    what: 'Answers whose data are not what was sent.',
     figures: ({ answered }) => (answered.length === 0 ? NOBODY : exact(answered.filter((p) => !p.intact).length)),
   },
   outage: {
-    what: 'From the first probe that nobody answered to the last (R1-21).',
+    what: 'From the first probe that nobody answered to the last.',
     unit: 'durationUs',
     figures: ({ probes, answered }) => (answered.length === 0 ? NOBODY : exact(outageUs(probes))),
   },
