@@ -1,0 +1,54 @@
+/**
+ * Certificates (X.509) of the agents of a system, of an authority that is the run's: keys follow from its secret, so that nobody hands
+ * them about. Node makes keys, but no certificates; openssl does.
+ */
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from './run.ts';
+import { derivedKey } from './secret.ts';
+
+/** DER of an Ed25519 key, before its 32 bytes (RFC 8410). */
+const PRIVATE_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
+const DAYS = '3650';
+
+/** PEM. */
+export interface Credentials {
+  readonly ca: Buffer;
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+}
+
+export interface CertificateFiles {
+  readonly files: Readonly<Record<keyof Credentials, string>>;
+  readonly credentials: Credentials;
+}
+
+/** Ed25519. Of an agent, by its name; it also signs with it. */
+export const signingKey = (secret: string, name: string): KeyObject =>
+  createPrivateKey({ key: Buffer.concat([PRIVATE_HEAD, derivedKey(secret, `certificate ${name}`)]), format: 'der', type: 'pkcs8' });
+
+export const verifyingKey = (secret: string, name: string): KeyObject => createPublicKey(signingKey(secret, name));
+
+/** For a name, which others know it by, at an address. In a folder that only root can enter. */
+export async function issueCertificate(
+  dir: string,
+  secret: string,
+  { name, address }: { readonly name: string; readonly address: string },
+): Promise<CertificateFiles> {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const file = (base: string): string => join(dir, base);
+  const files = { ca: file('ca.pem'), certificate: file(`${name}.pem`), key: file(`${name}.key`) };
+  const pem = (key: KeyObject): string => key.export({ format: 'pem', type: 'pkcs8' }).toString();
+  const request = ['req', '-x509', '-days', DAYS];
+  const authority = file('ca.key');
+  writeFileSync(authority, pem(signingKey(secret, 'authority')), { mode: 0o600 });
+  if (!existsSync(files.ca)) await run('openssl', [...request, '-key', authority, '-subj', '/CN=authority of the run', '-out', files.ca]);
+  writeFileSync(files.key, pem(signingKey(secret, name)), { mode: 0o600 });
+  const own = ['-key', files.key, '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name},IP:${address}`, '-addext', 'basicConstraints=CA:false'];
+  await run('openssl', [...request, '-CA', files.ca, '-CAkey', authority, ...own, '-out', files.certificate]);
+  return {
+    files,
+    credentials: { ca: readFileSync(files.ca), certificate: readFileSync(files.certificate), key: readFileSync(files.key) },
+  };
+}

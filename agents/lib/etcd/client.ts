@@ -1,0 +1,204 @@
+/** A client of etcd (3.4): rows under keys, changes in one transaction, and who may read what. Over gRPC, both ends with certificates. */
+import { Client, credentials, status, type ServiceError } from '@grpc/grpc-js';
+import type { Credentials } from '../certificates.ts';
+import { codec, type Header, type KeyValue } from './messages.ts';
+import { WatchStream } from './watch.ts';
+
+const DEADLINE_MS = 5000;
+/** A change of rights while a request is under way: it is asked again, as etcd demands. */
+const RIGHTS_CHANGED = 'revision of auth store is old';
+const MOST_TRIES = 20;
+
+const OPTIONS = {
+  // The server is beside, or it is gone: a lab does not wait for minutes.
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 500,
+  'grpc.keepalive_time_ms': 2000,
+  'grpc.keepalive_timeout_ms': 1000,
+  'grpc.max_receive_message_length': 64 << 20,
+  'grpc.use_local_subchannel_pool': 1,
+} as const;
+
+export interface EtcdPlace {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface Row {
+  readonly key: string;
+  readonly value: string;
+  /** Of the whole store, when this was written. */
+  readonly revision: number;
+}
+
+export interface Rows {
+  readonly rows: readonly Row[];
+  /** What they are the state of. */
+  readonly revision: number;
+}
+
+/** A key, or all that begin with it. */
+export interface Range {
+  readonly key: string;
+  readonly isPrefix: boolean;
+}
+
+export const under = (key: string): Range => ({ key, isPrefix: true });
+export const just = (key: string): Range => ({ key, isPrefix: false });
+
+/** What a transaction writes and removes. */
+export interface Change {
+  readonly put: ReadonlyMap<string, string>;
+  readonly remove: Iterable<string>;
+  /** It fails where this key was written after the revision (0: where it is there). */
+  readonly guard?: { readonly key: string; readonly revision: number };
+}
+
+/** Somebody else has changed it meanwhile. */
+export class ConflictError extends Error {}
+/** The server lets this user not do that. */
+export class DeniedError extends Error {}
+
+const METHODS = {
+  range: ['KV/Range', 'RangeRequest', 'RangeResponse'],
+  txn: ['KV/Txn', 'TxnRequest', 'TxnResponse'],
+  authEnable: ['Auth/AuthEnable', 'Empty', 'Response'],
+  userAdd: ['Auth/UserAdd', 'UserAddRequest', 'Response'],
+  userGrant: ['Auth/UserGrantRole', 'UserRoleRequest', 'Response'],
+  userRevoke: ['Auth/UserRevokeRole', 'UserRoleRequest', 'Response'],
+  roleAdd: ['Auth/RoleAdd', 'RoleRequest', 'Response'],
+  roleGrant: ['Auth/RoleGrantPermission', 'RoleGrantRequest', 'Response'],
+} as const;
+type Method = keyof typeof METHODS;
+
+const CODECS = new Map(
+  Object.entries(METHODS).map(([name, [path, asked, answered]]) => [
+    name as Method,
+    { path: `/etcdserverpb.${path}`, request: codec(asked), response: codec(answered) },
+  ]),
+);
+
+/** As requests have it. The end of a prefix is the first key that does not begin with it; a key alone has none, which is not an empty one. */
+export function rangeFields({ key, isPrefix }: Range): { readonly key: Buffer; readonly rangeEnd?: Buffer } {
+  const own = Buffer.from(key);
+  if (!isPrefix) return { key: own };
+  const end = Buffer.from(own);
+  end[end.length - 1] = (end[end.length - 1] as number) + 1;
+  return { key: own, rangeEnd: end };
+}
+
+export const rowOf = ({ key, value, modRevision }: KeyValue): Row => ({
+  key: key.toString(),
+  value: value.toString(),
+  revision: modRevision,
+});
+
+const PERMISSIONS = { read: 0, write: 1 } as const;
+
+export class EtcdClient {
+  readonly #client: Client;
+  #watches: WatchStream | undefined;
+
+  /** `name`: the server's, as its certificate has it: nobody else is taken for it. */
+  constructor({ name, address, port }: EtcdPlace, { ca, key, certificate }: Credentials) {
+    this.#client = new Client(`${address}:${port}`, credentials.createSsl(ca, key, certificate), {
+      ...OPTIONS,
+      'grpc.ssl_target_name_override': name,
+    });
+  }
+
+  async list(range: Range): Promise<Rows> {
+    const { header, kvs } = (await this.#call('range', rangeFields(range))) as {
+      header: Header;
+      kvs: KeyValue[];
+    };
+    return { rows: kvs.map(rowOf), revision: header.revision };
+  }
+
+  /** All of it or nothing. The revision that it made; a ConflictError where the guard does not hold. */
+  async commit({ put, remove, guard }: Change): Promise<number> {
+    const answer = (await this.#call('txn', {
+      // Target 2: the revision of the last change; result 2: less.
+      compare: guard ? [{ result: 2, target: 2, key: Buffer.from(guard.key), modRevision: guard.revision + 1 }] : [],
+      success: [
+        ...[...put].map(([key, value]) => ({ requestPut: { key: Buffer.from(key), value: Buffer.from(value) } })),
+        ...[...remove].map((key) => ({ requestDeleteRange: { key: Buffer.from(key) } })),
+      ],
+    })) as { header: Header; succeeded: boolean };
+    if (!answer.succeeded) throw new ConflictError(`${guard?.key} has changed`);
+    return answer.header.revision;
+  }
+
+  /** Its changes; one stream carries all that a client watches. */
+  get watches(): WatchStream {
+    return (this.#watches ??= new WatchStream(this.#client));
+  }
+
+  /** A user who is known by the name in its certificate. */
+  async addUser(name: string): Promise<void> {
+    await this.#unlessThere('userAdd', { name, options: { noPassword: true } });
+  }
+
+  /** A role that may read or write what is in the ranges. */
+  async addRole(name: string, may: readonly { readonly what: keyof typeof PERMISSIONS; readonly range: Range }[]): Promise<void> {
+    await this.#unlessThere('roleAdd', { name });
+    for (const { what, range } of may)
+      await this.#call('roleGrant', {
+        name,
+        perm: { permType: PERMISSIONS[what], ...rangeFields(range) },
+      });
+  }
+
+  async grant(user: string, role: string): Promise<void> {
+    await this.#call('userGrant', { user, role });
+  }
+
+  async revoke(user: string, role: string): Promise<void> {
+    await this.#call('userRevoke', { user, role });
+  }
+
+  async enableAuth(): Promise<void> {
+    await this.#call('authEnable', {});
+  }
+
+  close(): void {
+    this.#watches?.close();
+    this.#client.close();
+  }
+
+  async #unlessThere(method: Method, message: object): Promise<void> {
+    try {
+      await this.#call(method, message);
+    } catch (error) {
+      if (!(error as Error).message.includes('already exists')) throw error;
+    }
+  }
+
+  async #call(method: Method, message: object): Promise<unknown> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#once(method, message);
+      } catch (error) {
+        const { code, details } = error as ServiceError;
+        if (details?.includes(RIGHTS_CHANGED) && tries < MOST_TRIES) continue;
+        if (code === status.PERMISSION_DENIED) throw new DeniedError(`etcd refuses ${method}: ${details}`);
+        throw new Error(`etcd: ${method}: ${details ?? (error as Error).message}`, { cause: error });
+      }
+    }
+  }
+
+  #once(method: Method, message: object): Promise<unknown> {
+    const { path, request, response } = CODECS.get(method)!;
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        path,
+        request.encode,
+        response.decode,
+        message,
+        { deadline: Date.now() + DEADLINE_MS },
+        (error: ServiceError | null, value) => (error ? reject(error) : resolve(value)),
+      );
+    });
+  }
+}

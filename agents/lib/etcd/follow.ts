@@ -1,0 +1,63 @@
+/** A range of an etcd as it is: its rows first, then every change. After a loss it is as if nothing had been missed. */
+import { log } from '../rpc.ts';
+import { DeniedError, type EtcdClient, type Range } from './client.ts';
+import type { Changed, Watching } from './watch.ts';
+
+const AGAIN_MS = 200;
+
+export interface FollowEvents {
+  /** Of rows that are there first (also none), or that changed. `revision`: what the range is up to date with. */
+  onChanges(changes: readonly Changed[], revision: number): void;
+  /** It is not followed any more. */
+  onDenied(why: string): void;
+}
+
+export function follow(client: EtcdClient, range: Range, { onChanges, onDenied }: FollowEvents): Watching {
+  const known = new Map<string, number>();
+  let watching: Watching | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const again = (): void => {
+    if (!stopped) timer = setTimeout(begin, AGAIN_MS);
+  };
+  const tell = (changes: readonly Changed[], revision: number): void => {
+    // A row is never followed by an older one, whoever sends it.
+    const fresh = changes.filter(({ key, revision: own }) => own > (known.get(key) ?? 0));
+    for (const { key, revision: own } of fresh) known.set(key, own);
+    onChanges(fresh, revision);
+  };
+  const begin = (): void => {
+    client.list(range).then(
+      ({ rows, revision }) => {
+        if (stopped) return;
+        const there = new Set(rows.map((r) => r.key));
+        const gone = [...known.keys()].filter((key) => !there.has(key)).map((key): Changed => ({ key, value: null, revision }));
+        tell([...rows, ...gone], revision);
+        watching = client.watches.watch(range, revision + 1, {
+          onChanges: (changes) => tell(changes, changes.at(-1)!.revision),
+          onMissed: () => {
+            known.clear();
+            again();
+          },
+          onDenied: (why) => onDenied(why),
+        });
+      },
+      (error: Error) => {
+        if (stopped) return;
+        if (error instanceof DeniedError) onDenied(error.message);
+        else {
+          log('warn', 'not read', { range: range.key, why: error.message });
+          again();
+        }
+      },
+    );
+  };
+  begin();
+  return {
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+      watching?.stop();
+    },
+  };
+}

@@ -1,0 +1,121 @@
+/** Changes of keys as etcd tells them, many ranges on one stream. It is opened again whenever it is lost; nothing is told twice or left out. */
+import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
+import { rangeFields, rowOf, type Range, type Row } from './client.ts';
+import { codec, DELETED, type WatchResponse } from './messages.ts';
+
+const AGAIN_MS = 100;
+
+/** A key that was written, or is gone (`value` null). */
+export interface Changed extends Omit<Row, 'value'> {
+  readonly value: string | null;
+}
+
+export interface WatchEvents {
+  onChanges(changes: readonly Changed[]): void;
+  /** Changes were missed: the server keeps them no more, or it is another one. */
+  onMissed(): void;
+  /** The server lets this user not see it. */
+  onDenied(why: string): void;
+}
+
+interface Watch extends WatchEvents {
+  readonly range: Range;
+  /** The next revision that it has not been told of. */
+  next: number;
+}
+
+export interface Watching {
+  stop(): void;
+}
+
+const PATH = '/etcdserverpb.Watch/Watch';
+const REQUEST = codec('WatchRequest');
+const RESPONSE = codec('WatchResponse');
+
+export class WatchStream {
+  readonly #client: Client;
+  readonly #watches = new Map<number, Watch>();
+  #stream: ClientDuplexStream<object, unknown> | undefined;
+  #last = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+  #lostAtMs: number | null = null;
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  /** Since when the server says nothing (performance.now); null: it is there. */
+  get lostAtMs(): number | null {
+    return this.#lostAtMs;
+  }
+
+  /** What happens from a revision on. */
+  watch(range: Range, from: number, events: WatchEvents): Watching {
+    const id = ++this.#last;
+    this.#watches.set(id, { range, next: from, ...events });
+    if (this.#stream) this.#create(id);
+    else this.#open();
+    return {
+      stop: () => {
+        if (this.#watches.delete(id)) this.#stream?.write({ cancelRequest: { watchId: id } });
+      },
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#stream?.cancel();
+  }
+
+  #open(): void {
+    if (this.#closed || this.#stream || this.#timer) return;
+    const stream = this.#client.makeBidiStreamRequest(PATH, REQUEST.encode, RESPONSE.decode);
+    this.#stream = stream;
+    stream.on('data', (message) => this.#hear(message as WatchResponse));
+    const lost = (): void => {
+      if (this.#stream !== stream) return;
+      this.#stream = undefined;
+      this.#lostAtMs ??= performance.now();
+      if (this.#closed) return;
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#open();
+      }, AGAIN_MS);
+    };
+    stream.on('error', lost);
+    stream.on('end', lost);
+    for (const id of this.#watches.keys()) this.#create(id);
+  }
+
+  #create(id: number): void {
+    const { range, next } = this.#watches.get(id)!;
+    this.#stream?.write({
+      createRequest: { ...rangeFields(range), startRevision: next, watchId: id },
+    });
+  }
+
+  #hear({ watchId, canceled, compactRevision, cancelReason, events, created, header }: WatchResponse): void {
+    this.#lostAtMs = null;
+    const watch = this.#watches.get(watchId);
+    if (!watch) return;
+    if (canceled) {
+      this.#watches.delete(watchId);
+      if (compactRevision > 0) watch.onMissed();
+      else watch.onDenied(cancelReason);
+      return;
+    }
+    // A server that has forgotten what it told is another one.
+    if (created && header.revision + 1 < watch.next) {
+      this.#watches.delete(watchId);
+      this.#stream?.write({ cancelRequest: { watchId } });
+      watch.onMissed();
+      return;
+    }
+    if (events.length === 0) return;
+    const changes = events.map(({ type, kv }): Changed => ({ ...rowOf(kv), value: type === DELETED ? null : kv.value.toString() }));
+    watch.next = changes.at(-1)!.revision + 1;
+    watch.onChanges(changes);
+  }
+}
