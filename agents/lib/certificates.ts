@@ -45,10 +45,16 @@ export async function issueCertificate(
   writeFileSync(authority, pem(signingKey(secret, 'authority')), { mode: 0o600 });
   if (!existsSync(files.ca)) await run('openssl', [...request, '-key', authority, '-subj', '/CN=authority of the run', '-out', files.ca]);
   writeFileSync(files.key, pem(signingKey(secret, name)), { mode: 0o600 });
-  const own = ['-key', files.key, '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name},IP:${address}`, '-addext', 'basicConstraints=CA:false'];
+  const own = [
+    '-key',
+    files.key,
+    '-subj',
+    `/CN=${name}`,
+    '-addext',
+    `subjectAltName=DNS:${name},IP:${address}`,
+    '-addext',
+    'basicConstraints=CA:false',
+  ];
   await run('openssl', [...request, '-CA', files.ca, '-CAkey', authority, ...own, '-out', files.certificate]);
-  return {
-    files,
-    credentials: { ca: readFileSync(files.ca), certificate: readFileSync(files.certificate), key: readFileSync(files.key) },
-  };
+  return { files, credentials: { ca: readFileSync(files.ca), certificate: readFileSync(files.certificate), key: readFileSync(files.key) } };
 }

@@ -20,12 +20,10 @@ export class HostNetwork {
     await this.#ip(['address', 'replace', `${address}/32`, 'dev', 'lo'], ['address', 'delete', `${address}/32`, 'dev', 'lo']);
   }
 
-  /** `mtu`: what its packets, and those that are sent to it, may be long. */
-  async addDefaultRoute(gateway: string, mtu?: number): Promise<void> {
-    await this.#ip(
-      ['route', 'replace', 'default', 'via', gateway, ...(mtu === undefined ? [] : ['mtu', 'lock', String(mtu)])],
-      ['route', 'delete', 'default', 'via', gateway],
-    );
+  /** `mtu`: what its packets, and those that are sent to it, may be long. `device`: the gateway is at its other end. */
+  async addDefaultRoute(gateway: string, { mtu, device }: { readonly mtu?: number; readonly device?: string } = {}): Promise<void> {
+    const way = ['default', 'via', gateway, ...(device === undefined ? [] : ['dev', device, 'onlink'])];
+    await this.#ip(['route', 'replace', ...way, ...(mtu === undefined ? [] : ['mtu', 'lock', String(mtu)])], ['route', 'delete', ...way]);
   }
 
   /** Of this namespace; what the kernel does not know is left out. */

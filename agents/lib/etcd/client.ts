@@ -79,7 +79,7 @@ const CODECS = new Map(
   ]),
 );
 
-/** As requests have it. The end of a prefix is the first key that does not begin with it; a key alone has none, which is not an empty one. */
+/** As requests have it. The end of a prefix is the first key that does not begin with it; a key alone has none, not an empty one. */
 export function rangeFields({ key, isPrefix }: Range): { readonly key: Buffer; readonly rangeEnd?: Buffer } {
   const own = Buffer.from(key);
   if (!isPrefix) return { key: own };
@@ -109,10 +109,7 @@ export class EtcdClient {
   }
 
   async list(range: Range): Promise<Rows> {
-    const { header, kvs } = (await this.#call('range', rangeFields(range))) as {
-      header: Header;
-      kvs: KeyValue[];
-    };
+    const { header, kvs } = (await this.#call('range', rangeFields(range))) as { header: Header; kvs: KeyValue[] };
     return { rows: kvs.map(rowOf), revision: header.revision };
   }
 
@@ -144,10 +141,7 @@ export class EtcdClient {
   async addRole(name: string, may: readonly { readonly what: keyof typeof PERMISSIONS; readonly range: Range }[]): Promise<void> {
     await this.#unlessThere('roleAdd', { name });
     for (const { what, range } of may)
-      await this.#call('roleGrant', {
-        name,
-        perm: { permType: PERMISSIONS[what], ...rangeFields(range) },
-      });
+      await this.#call('roleGrant', { name, perm: { permType: PERMISSIONS[what], ...rangeFields(range) } });
   }
 
   async grant(user: string, role: string): Promise<void> {
@@ -180,10 +174,10 @@ export class EtcdClient {
       try {
         return await this.#once(method, message);
       } catch (error) {
-        const { code, details } = error as ServiceError;
+        const { code, details, message: what } = error as Partial<ServiceError>;
         if (details?.includes(RIGHTS_CHANGED) && tries < MOST_TRIES) continue;
         if (code === status.PERMISSION_DENIED) throw new DeniedError(`etcd refuses ${method}: ${details}`);
-        throw new Error(`etcd: ${method}: ${details ?? (error as Error).message}`, { cause: error });
+        throw new Error(`etcd: ${method}: ${details ?? what}`, { cause: error });
       }
     }
   }
@@ -193,8 +187,8 @@ export class EtcdClient {
     return new Promise((resolve, reject) => {
       this.#client.makeUnaryRequest(
         path,
-        request.encode,
-        response.decode,
+        (m: object) => request.encode(m),
+        (b: Buffer) => response.decode(b),
         message,
         { deadline: Date.now() + DEADLINE_MS },
         (error: ServiceError | null, value) => (error ? reject(error) : resolve(value)),

@@ -7,9 +7,9 @@ const AGAIN_MS = 200;
 
 export interface FollowEvents {
   /** Of rows that are there first (also none), or that changed. `revision`: what the range is up to date with. */
-  onChanges(changes: readonly Changed[], revision: number): void;
+  readonly onChanges: (changes: readonly Changed[], revision: number) => void;
   /** It is not followed any more. */
-  onDenied(why: string): void;
+  readonly onDenied: (why: string) => void;
 }
 
 export function follow(client: EtcdClient, range: Range, { onChanges, onDenied }: FollowEvents): Watching {
@@ -42,11 +42,11 @@ export function follow(client: EtcdClient, range: Range, { onChanges, onDenied }
           onDenied: (why) => onDenied(why),
         });
       },
-      (error: Error) => {
+      (error: unknown) => {
         if (stopped) return;
         if (error instanceof DeniedError) onDenied(error.message);
         else {
-          log('warn', 'not read', { range: range.key, why: error.message });
+          log('warn', 'not read', { range: range.key, why: (error as Error).message });
           again();
         }
       },

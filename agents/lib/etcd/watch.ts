@@ -1,4 +1,4 @@
-/** Changes of keys as etcd tells them, many ranges on one stream. It is opened again whenever it is lost; nothing is told twice or left out. */
+/** Changes of keys as etcd tells them, many ranges on one stream. It is opened again when it is lost; nothing is told twice or left out. */
 import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
 import { rangeFields, rowOf, type Range, type Row } from './client.ts';
 import { codec, DELETED, type WatchResponse } from './messages.ts';
@@ -71,7 +71,11 @@ export class WatchStream {
 
   #open(): void {
     if (this.#closed || this.#stream || this.#timer) return;
-    const stream = this.#client.makeBidiStreamRequest(PATH, REQUEST.encode, RESPONSE.decode);
+    const stream = this.#client.makeBidiStreamRequest(
+      PATH,
+      (m: object) => REQUEST.encode(m),
+      (b: Buffer) => RESPONSE.decode(b),
+    );
     this.#stream = stream;
     stream.on('data', (message) => this.#hear(message as WatchResponse));
     const lost = (): void => {
@@ -91,9 +95,7 @@ export class WatchStream {
 
   #create(id: number): void {
     const { range, next } = this.#watches.get(id)!;
-    this.#stream?.write({
-      createRequest: { ...rangeFields(range), startRevision: next, watchId: id },
-    });
+    this.#stream?.write({ createRequest: { ...rangeFields(range), startRevision: next, watchId: id } });
   }
 
   #hear({ watchId, canceled, compactRevision, cancelReason, events, created, header }: WatchResponse): void {

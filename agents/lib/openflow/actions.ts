@@ -6,7 +6,7 @@ import { ipBytes, padded, u16, u32, zeros } from '../bytes.ts';
 import { bitsOf, headerOf, valueTlv, type Field, type FieldValue } from './fields.ts';
 
 /** Ports that every switch has. */
-export const PORTS = { inPort: 0xfffffff8, normal: 0xfffffffa, controller: 0xfffffffd, local: 0xfffffffe } as const;
+export const PORTS = { inPort: 0xfffffff8, table: 0xfffffff9, normal: 0xfffffffa, controller: 0xfffffffd, local: 0xfffffffe } as const;
 export type SpecialPort = keyof typeof PORTS;
 
 /** Addresses and ports that a connection is translated to: of it, one. */
@@ -20,7 +20,7 @@ export interface Translation {
 export type Action =
   /** To a port by its name; never to the one that the packet came in by. */
   | { readonly output: string }
-  /** normal: as a learning switch does. controller: to whoever is connected, as a packet-in. */
+  /** normal: as a learning switch does. controller: to whoever is connected, as a packet-in. table: of a packet that is sent. */
   | { readonly to: SpecialPort }
   | { readonly set: Field; readonly value: FieldValue }
   | { readonly copy: Field; readonly into: Field }

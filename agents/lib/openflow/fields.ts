@@ -4,7 +4,7 @@
  */
 import { ipBytes, macBytes, prefixBytes, u16, u32, u64, zeros } from '../bytes.ts';
 
-const [BASIC, NICIRA] = [0x8000, 0x0001];
+const [BASIC, NICIRA, ERICSSON] = [0x8000, 0x0001, 0x1000];
 
 interface FieldCode {
   readonly oxmClass: number;
@@ -14,6 +14,7 @@ interface FieldCode {
 
 const basic = (number: number, bytes: number): FieldCode => ({ oxmClass: BASIC, number, bytes });
 const nicira = (number: number, bytes: number): FieldCode => ({ oxmClass: NICIRA, number, bytes });
+const ericsson = (number: number, bytes: number): FieldCode => ({ oxmClass: ERICSSON, number, bytes });
 
 const FIELDS = {
   inPort: basic(0, 4),
@@ -41,6 +42,8 @@ const FIELDS = {
   ndTarget: basic(31, 16),
   ndSourceMac: basic(32, 6),
   ndTargetMac: basic(33, 6),
+  ndReserved: ericsson(1, 4),
+  ndOption: ericsson(2, 1),
   tunnelId: basic(38, 8),
   tunnelSrc: nicira(31, 4),
   tunnelDst: nicira(32, 4),

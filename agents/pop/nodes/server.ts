@@ -38,7 +38,7 @@ export async function startServer({ config, secret, nativeDir, workDir }: AgentS
   network.setSysctls({ 'net.core.somaxconn': 8192, 'net.ipv4.tcp_max_syn_backlog': 8192, 'net.ipv4.tcp_syncookies': 0 });
   for (const address of addresses) await network.addAddress(address);
   // What clients send is carried in one more header, and what is sent to them may have to be (R3 section 9.5).
-  if (gateway !== null) await network.addDefaultRoute(gateway, LONGEST_BYTES);
+  if (gateway !== null) await network.addDefaultRoute(gateway, { mtu: LONGEST_BYTES });
 
   let waiting: Access[] = [];
   let since: Access[] = [];

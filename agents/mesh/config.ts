@@ -1,0 +1,94 @@
+/** Configuration of the mesh: as topologies write it, and as agents get it. */
+import { Type } from 'typebox';
+import type { Described } from '../../src/core/readonly.ts';
+import { closed, duration, name, names, oneOrMany, opt, text } from '../../src/core/config/parts.ts';
+import type { Endpoint } from './control/state.ts';
+
+export const meshSchema = closed({
+  controllers: oneOrMany(names('Nodes of SDN controllers.')),
+  hosts: oneOrMany(names('Nodes of hosts, of kind ovs-bridge with `separate: true`: each has a programmable switcher.')),
+  networks: Type.Record(
+    Type.String(),
+    closed({
+      vnid: Type.Integer({ minimum: 1, maximum: 0xffffff, description: 'Virtual network identifier, of this network alone.' }),
+      controller: name('The controller that owns it.'),
+      prefixes: Type.Array(Type.String(), { minItems: 1, description: 'Addresses of its endpoints, "10.1.0.0/16".' }),
+      endpoints: oneOrMany(names('Nodes of its virtual machines, each on a link to the host that it is on.')),
+    }),
+    { description: 'Virtual networks (VPC).' },
+  ),
+  setup: opt(
+    Type.Array(
+      closed({
+        controller: name('Controller that is asked.'),
+        operation: text('Its operation.'),
+        params: opt(Type.Record(Type.String(), Type.Unknown())),
+      }),
+      { description: 'Operations that are done before traffic begins, in this order at each controller.' },
+    ),
+  ),
+  introduction: opt(duration('How long an introduction of a host is good for (default 10m).')),
+  idle: opt(duration('A destination that no packet was sent to for so long is not followed any more (default 60s).')),
+  hold: opt(duration('What a controller has told lives so long without it (default 10m).')),
+  destinations: opt(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      description: 'Destinations that a host follows for one of its networks (default 4096).',
+    }),
+  ),
+});
+export type MeshFile = Described<typeof meshSchema>;
+
+export type Role = 'controller' | 'host' | 'endpoint';
+
+/** A node that others reach at an address of the underlay. */
+export interface Place {
+  readonly name: string;
+  readonly address: string;
+}
+
+export interface OwnedNetwork {
+  readonly name: string;
+  readonly vnid: number;
+  readonly prefixes: readonly string[];
+  readonly endpoints: readonly Endpoint[];
+}
+
+export interface ControllerConfig {
+  readonly role: 'controller';
+  readonly self: Place;
+  readonly controllers: readonly Place[];
+  readonly hosts: readonly Place[];
+  /** Controllers by the networks that they own. */
+  readonly owners: Readonly<Record<string, string>>;
+  readonly networks: readonly OwnedNetwork[];
+  readonly setup: readonly { readonly operation: string; readonly params: Readonly<Record<string, unknown>> }[];
+  readonly introductionMs: number;
+}
+
+export interface HostConfig {
+  readonly role: 'host';
+  readonly self: Place;
+  /** Those that may place an endpoint here. */
+  readonly controllers: readonly Place[];
+  /** Device on the underlay, and its address with the prefix's length. */
+  readonly uplink: { readonly device: string; readonly mac: string; readonly cidr: string; readonly mtu: number };
+  /** Ports of the switch, by endpoint. */
+  readonly ports: Readonly<Record<string, string>>;
+  readonly idleMs: number;
+  readonly holdMs: number;
+  readonly destinations: number;
+}
+
+export interface EndpointConfig {
+  readonly role: 'endpoint';
+  readonly self: Place;
+  readonly device: string;
+  /** Of packets that fit into the underlay's with a tunnel's headers. */
+  readonly mtu: number;
+  /** Addresses of endpoints, by name. */
+  readonly endpoints: Readonly<Record<string, string>>;
+}
+
+export type AgentConfig = ControllerConfig | HostConfig | EndpointConfig;

@@ -1,0 +1,313 @@
+/**
+ * SDN controller of some networks (R2 section 3): takes what their owners declare, publishes what follows from it in its etcd, and lets
+ * hosts of peers read what both owners have agreed on.
+ */
+import type { KeyObject } from 'node:crypto';
+import { SerialQueue } from '../../../src/core/serial.ts';
+import { until } from '../../../src/core/until.ts';
+import { parsed } from '../../../src/core/lightjson.ts';
+import type { EtcdClient } from '../../lib/etcd/client.ts';
+import { follow } from '../../lib/etcd/follow.ts';
+import type { Changed, Watching } from '../../lib/etcd/watch.ts';
+import { log } from '../../lib/rpc.ts';
+import type { ControllerConfig } from '../config.ts';
+import { introduce, isGenuine } from '../introduction.ts';
+import { refuse } from '../operations.ts';
+import { consent, KEYS, membership, partsOf, RANGES, ROLES, type Consent, type Membership } from '../rows.ts';
+import { admissionOf, type Introduction } from './admission.ts';
+import { hostsOf, rowsOf, setRoles, setsOf, type Surroundings } from './published.ts';
+import { Rights } from './rights.ts';
+import { moveEndpoint, type Network } from './state.ts';
+
+const APPLIED_MS = 5000;
+
+export interface Keys {
+  /** Own, that introductions are signed with. */
+  readonly signing: KeyObject;
+  /** Of a controller, by name. */
+  verifying(controller: string): KeyObject;
+}
+
+type Refused = 'forged' | 'expired' | 'not agreed';
+
+export class Controller {
+  readonly counters = { operations: 0, commits: 0, rows: 0, introductions: 0, forged: 0, expired: 0, notAgreed: 0 };
+  readonly #config: ControllerConfig;
+  readonly #client: EtcdClient;
+  readonly #keys: Keys;
+  readonly #rights: Rights;
+  readonly #networks: Map<string, Network>;
+  readonly #owners: ReadonlyMap<string, string>;
+  readonly #hosts: ReadonlyMap<string, string>;
+  /** By network and peer. */
+  readonly #consents = new Map<string, Map<string, Consent>>();
+  /** By key. */
+  readonly #introductions = new Map<string, Introduction>();
+  readonly #refused = new Map<string, string>();
+  /** By who they follow from: a network, or an introduction. */
+  readonly #published = new Map<string, ReadonlyMap<string, string>>();
+  /** Roles of hosts, by who they follow from. */
+  readonly #roles = new Map<string, ReadonlyMap<string, readonly string[]>>();
+  readonly #applied = new Map<string, number>();
+  readonly #dirty = new Set<string>();
+  readonly #changed = new Set<string>();
+  readonly #queue = new SerialQueue();
+  readonly #followed: Watching[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #untilMs = 0;
+  #isWaiting = false;
+
+  /** Rows that a predecessor published, until it is known which of them hold. */
+  #left: Map<string, string>;
+
+  constructor(
+    config: ControllerConfig,
+    client: EtcdClient,
+    keys: Keys,
+    rights: Rights,
+    networks: ReadonlyMap<string, Network>,
+    left: ReadonlyMap<string, string>,
+  ) {
+    this.#config = config;
+    this.#client = client;
+    this.#keys = keys;
+    this.#rights = rights;
+    this.#networks = new Map(networks);
+    this.#left = new Map(left);
+    this.#owners = new Map(Object.entries(config.owners));
+    this.#hosts = new Map(config.hosts.map((h) => [h.name, h.address]));
+    // Renewed long before it ends, and never long after is one in force that ended.
+    this.#timer = setInterval(() => this.#renew(), config.introductionMs / 4);
+  }
+
+  /** What it knows is published, and nothing else. */
+  async open(): Promise<void> {
+    this.#renew();
+    await this.#queue.run(() => this.#publish());
+    await this.#queue.run(() => this.#clear());
+  }
+
+  /** `consents`: by controller, the etcd that its consents for this one are read from. */
+  follow(consents: ReadonlyMap<string, EtcdClient>): void {
+    const onDenied = (why: string): void => log('error', 'not let in', { why });
+    for (const from of consents.values())
+      this.#followed.push(
+        follow(from, RANGES.consentsFor(this.#config.self.name), { onChanges: (changes) => this.#hearConsents(changes), onDenied }),
+      );
+    this.#followed.push(
+      follow(this.#client, RANGES.introductions, { onChanges: (changes) => this.#hearIntroductions(changes), onDenied }),
+      follow(this.#client, RANGES.applied, { onChanges: (changes) => this.#hearApplied(changes), onDenied }),
+    );
+  }
+
+  /** A refusal, UnknownNetwork: it is another controller's, or nobody's. */
+  network(name: string): Network {
+    return this.#networks.get(name) ?? refuse('UnknownNetwork', `no network "${name}" of ${this.#config.self.name}`);
+  }
+
+  /** What its owner declares now. Resolves when it is published. */
+  change(name: string, edit: (network: Network) => Network): Promise<number> {
+    return this.#queue.run(async () => {
+      const before = this.network(name);
+      this.#networks.set(name, edit(before));
+      this.#dirty.add(name);
+      this.counters.operations += 1;
+      try {
+        return await this.#publish();
+      } catch (error) {
+        this.#networks.set(name, before);
+        this.#dirty.add(name);
+        throw error;
+      }
+    });
+  }
+
+  /** Resolves when both hosts follow it. A refusal, HostsSilent: they do not in time. */
+  async move(name: string, endpoint: string, host: string): Promise<void> {
+    if (!this.#hosts.has(host)) refuse('UnknownHost', `no host "${host}"`);
+    const from = this.network(name).endpoints.get(endpoint)?.host;
+    const revision = await this.change(name, (network) => moveEndpoint(network, endpoint, host));
+    const follows = (h: string): boolean => (this.#applied.get(h) ?? 0) >= revision;
+    const concerned = [...new Set([from ?? host, host])];
+    if (!(await until(() => concerned.every(follows), { withinMs: APPLIED_MS, everyMs: 1 })))
+      refuse('HostsSilent', `${concerned.filter((h) => !follows(h)).join(' and ')} did not say that it is done`);
+  }
+
+  describe(name: string): object {
+    const network = this.network(name);
+    const rows = [...(this.#published.get(name)?.keys() ?? [])];
+    const sets = [...setsOf(network, this.#around(network)).keys()];
+    return {
+      vnid: network.vnid,
+      endpoints: Object.fromEntries([...network.endpoints.values()].map((e) => [e.name, e.host])),
+      peers: rows.filter((key) => key.startsWith('/peerings/')).map((key) => partsOf(key)[2]),
+      sets: sets.length,
+      rows: rows.length,
+    };
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    for (const watching of this.#followed) watching.stop();
+  }
+
+  #around(network: Network): Surroundings {
+    return {
+      controller: this.#config.self,
+      owners: this.#owners,
+      hosts: this.#hosts,
+      consents: this.#consents.get(network.name) ?? new Map(),
+    };
+  }
+
+  #hearConsents(changes: readonly Changed[]): void {
+    for (const { key, value } of changes) {
+      const [, , to = '', from = ''] = partsOf(key);
+      const own = this.#consents.get(to) ?? new Map<string, Consent>();
+      this.#consents.set(to, own);
+      if (value === null) own.delete(from);
+      else own.set(from, parsed(consent, value));
+      if (this.#networks.has(to)) this.#dirty.add(to);
+    }
+    this.#later();
+  }
+
+  #hearIntroductions(changes: readonly Changed[]): void {
+    for (const { key, value } of changes) {
+      const [, host = '', network = '', peer = ''] = partsOf(key);
+      this.counters.introductions += value === null ? 0 : 1;
+      if (value === null) this.#introductions.delete(key);
+      else this.#introductions.set(key, { host, network, peer, claim: claimOf(value) });
+      this.#changed.add(key);
+    }
+    this.#later();
+  }
+
+  #hearApplied(changes: readonly Changed[]): void {
+    for (const { key, value } of changes) this.#applied.set(partsOf(key)[1] ?? '', Number(value));
+  }
+
+  /** Introductions are good for a while longer; those of others are judged again. */
+  #renew(): void {
+    this.#untilMs = Date.now() + this.#config.introductionMs;
+    for (const name of this.#networks.keys()) this.#dirty.add(name);
+    this.#later();
+  }
+
+  /** What comes meanwhile is published with it. */
+  #later(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    void this.#queue
+      .run(() => {
+        this.#isWaiting = false;
+        return this.#publish();
+      })
+      .catch((error: unknown) => log('error', 'not published', { why: (error as Error).message }));
+  }
+
+  /** Rights first, then rows, all of them at once. The revision that has them. */
+  async #publish(): Promise<number> {
+    const [networks, introductions] = [[...this.#dirty], new Set(this.#changed)];
+    for (const [key, { peer }] of this.#introductions) if (this.#dirty.has(peer)) introductions.add(key);
+    this.#dirty.clear();
+    this.#changed.clear();
+    const [put, remove] = [new Map<string, string>(), new Set<string>()];
+    const publish = (by: string, rows: ReadonlyMap<string, string>): void => {
+      const before = this.#published.get(by) ?? new Map<string, string>();
+      for (const [key, value] of rows) if ((before.get(key) ?? this.#left.get(key)) !== value) put.set(key, value);
+      for (const key of before.keys()) if (!rows.has(key)) remove.add(key);
+      this.#published.set(by, rows);
+    };
+    for (const name of networks) {
+      const network = this.#networks.get(name)!;
+      const around = this.#around(network);
+      await this.#rights.needNetwork(name);
+      for (const set of setsOf(network, around).keys()) await this.#rights.needSet(name, set);
+      const hosts = hostsOf(network);
+      this.#roles.set(name, new Map([...hosts].map((host) => [host, [ROLES.network(name)]])));
+      publish(name, new Map([...rowsOf(network, around), ...this.#memberships(name, hosts)]));
+    }
+    for (const key of introductions) {
+      const { rows, roles } = this.#judge(key);
+      this.#roles.set(key, roles);
+      publish(key, rows);
+    }
+    for (const [host, roles] of this.#rights.changes(this.#wantedRoles())) {
+      await this.#rights.set(host, roles);
+      put.set(KEYS.grants(host), JSON.stringify([...roles]));
+    }
+    for (const key of put.keys()) remove.delete(key);
+    if (put.size + remove.size === 0) return 0;
+    this.counters.commits += 1;
+    this.counters.rows += put.size + remove.size;
+    return this.#client.commit({ put, remove });
+  }
+
+  /** What a predecessor published and nobody would publish now; answers to introductions are judged when those are read. */
+  async #clear(): Promise<void> {
+    const rows = new Set([...this.#published.values()].flatMap((own) => [...own.keys()]));
+    const remove = [...this.#left.keys()].filter((key) => !rows.has(key) && !key.startsWith(RANGES.admissions.key));
+    this.#left = new Map();
+    if (remove.length > 0) await this.#client.commit({ put: new Map(), remove });
+  }
+
+  #memberships(network: string, hosts: ReadonlySet<string>): Map<string, string> {
+    return new Map(
+      [...hosts].map((host) => {
+        const claim = { host, network, controller: this.#config.self.name, untilMs: this.#untilMs };
+        return [KEYS.membership(host, network), JSON.stringify(introduce(claim, this.#keys.signing))];
+      }),
+    );
+  }
+
+  /** What becomes of an introduction: its answer, and a role for its host. */
+  #judge(key: string): { readonly rows: ReadonlyMap<string, string>; readonly roles: ReadonlyMap<string, readonly string[]> } {
+    const introduction = this.#introductions.get(key);
+    if (!introduction) return { rows: new Map(), roles: new Map() };
+    const { host, network, peer } = introduction;
+    const admission = admissionOf(introduction, {
+      networks: this.#networks,
+      around: (own) => this.#around(own),
+      owners: this.#owners,
+      isGenuine: (claim) => isGenuine(claim, this.#keys.verifying(claim.controller)),
+      nowMs: Date.now(),
+    });
+    if ('refused' in admission) this.#count(key, introduction, admission.refused);
+    else this.#refused.delete(key);
+    return {
+      rows: new Map([[KEYS.admission(host, network, peer), JSON.stringify(admission)]]),
+      roles: 'refused' in admission ? new Map() : new Map([[host, [ROLES.set(peer, admission.set)]]]),
+    };
+  }
+
+  /** Once, however often it is judged. */
+  #count(key: string, { host, network, peer, claim }: Introduction, why: Refused): void {
+    const what = JSON.stringify([why, claim]);
+    if (this.#refused.get(key) === what) return;
+    this.#refused.set(key, what);
+    this.counters[why === 'not agreed' ? 'notAgreed' : why] += 1;
+    log('warn', 'introduction refused', { host, network, peer, why });
+  }
+
+  #wantedRoles(): Map<string, Set<string>> {
+    const wanted = new Map<string, Set<string>>();
+    const isThere = new Set([...this.#networks.values()].flatMap((n) => [ROLES.network(n.name), ...setRoles(n, this.#around(n))]));
+    for (const roles of this.#roles.values())
+      for (const [host, own] of roles)
+        for (const role of own) {
+          if (!isThere.has(role)) continue;
+          const all = wanted.get(host) ?? new Set<string>();
+          wanted.set(host, all.add(role));
+        }
+    return wanted;
+  }
+}
+
+function claimOf(value: string): Membership | 'malformed' {
+  try {
+    return parsed(membership, value);
+  } catch {
+    return 'malformed';
+  }
+}

@@ -1,0 +1,33 @@
+/** Export policies (R2 section 3.4): what a network tells a peer of what it has. Pure. */
+import { Type } from 'typebox';
+import { closed, opt } from '../../../src/core/config/parts.ts';
+import { shortHash } from '../../../src/core/hash.ts';
+import type { Described } from '../../../src/core/readonly.ts';
+import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
+
+export const policySchema = closed({
+  families: opt(Type.Array(Type.Enum(['ipv4', 'ipv6']), { minItems: 1, description: 'Only addresses of these.' })),
+  prefixes: opt(Type.Array(Type.String(), { minItems: 1, description: 'Only addresses in these.' })),
+  private: opt(Type.Boolean({ description: 'Only private addresses (RFC 1918, RFC 4193).' })),
+});
+export type Policy = Described<typeof policySchema>;
+
+/** Everything. Every network has it. */
+export const ALL = 'all';
+export const EVERYTHING: Policy = {};
+
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map(prefixOf);
+
+/** Policies that let the same through are one, whatever they are called: so many sets are published (R2-21). */
+export const setOf = ({ families, prefixes, private: isPrivate = false }: Policy): string =>
+  shortHash(JSON.stringify([[...(families ?? ['ipv4', 'ipv6'])].sort(), prefixes ? [...prefixes].sort() : null, isPrivate]));
+
+export function exports({ families, prefixes, private: isPrivate = false }: Policy, text: string): boolean {
+  const address = parseAddress(text);
+  if (!address) return false;
+  return (
+    (families?.includes(address.family === 4 ? 'ipv4' : 'ipv6') ?? true) &&
+    (prefixes?.some((p) => contains(prefixOf(p), address)) ?? true) &&
+    (!isPrivate || PRIVATE.some((p) => contains(p, address)))
+  );
+}

@@ -1,0 +1,90 @@
+/**
+ * The peering multiplexer (R2 section 3.4): what a network's state publishes, and to whom. One set for each different policy, however
+ * many peers it is for (R2-21). Pure.
+ */
+import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
+import { KEYS, OWN_SET, ROLES, type Consent, type Destination, type PeeringRow, type Summary } from '../rows.ts';
+import { EVERYTHING, exports, setOf, type Policy } from './policies.ts';
+import { policyOf, type Network } from './state.ts';
+
+export interface Surroundings {
+  readonly controller: { readonly name: string; readonly address: string };
+  /** By network: its controller, by name. */
+  readonly owners: ReadonlyMap<string, string>;
+  /** Addresses of hosts on the underlay. */
+  readonly hosts: ReadonlyMap<string, string>;
+  /** What peers agree to, by peer. */
+  readonly consents: ReadonlyMap<string, Consent>;
+}
+
+/** Peers that both owners have agreed on, with the policy for what they are told. */
+export const peersOf = (network: Network, { consents }: Surroundings): Map<string, Policy> =>
+  new Map(
+    Object.entries(network.peerings)
+      .filter(([peer]) => consents.has(peer))
+      .map(([peer, { export: name }]) => [peer, policyOf(network, name) ?? EVERYTHING]),
+  );
+
+/** Sets with their policies: the network's own, and one for each different policy that is in use. */
+export const setsOf = (network: Network, around: Surroundings): Map<string, Policy> =>
+  new Map([[OWN_SET, EVERYTHING], ...[...peersOf(network, around).values()].map((p) => [setOf(p), p] as const)]);
+
+/** Rows by their keys; values are JSON. */
+export function rowsOf(network: Network, around: Surroundings): Map<string, string> {
+  const rows = new Map<string, string>();
+  const put = (key: string, value: unknown): unknown => rows.set(key, JSON.stringify(value));
+  const { name, vnid, endpoints, ...state } = network;
+  put(KEYS.state(name), { name, vnid, ...state });
+  for (const endpoint of endpoints.values()) {
+    const { name: own, addresses, mac, host, before } = endpoint;
+    const row = { vnid, addresses, mac };
+    put(KEYS.stateEndpoint(name, own), endpoint);
+    // What is under way to the host before goes on to this one.
+    if (before !== null) put(KEYS.endpoint(before, name, own), { ...row, via: around.hosts.get(host) ?? null });
+    put(KEYS.endpoint(host, name, own), { ...row, via: null });
+  }
+  for (const peer of Object.keys(network.peerings)) {
+    const to = around.owners.get(peer);
+    const consent: Consent = { vnid, controller: around.controller };
+    if (to !== undefined) put(KEYS.consent(to, peer, name), consent);
+  }
+  for (const peer of peersOf(network, around).keys()) {
+    const { vnid: number, controller } = around.consents.get(peer)!;
+    const row: PeeringRow = { vnid: number, controller };
+    put(KEYS.peering(name, peer), row);
+  }
+  for (const [set, policy] of setsOf(network, around)) {
+    let isEmpty = true;
+    for (const { name: endpoint, addresses, mac, host } of endpoints.values()) {
+      const via = around.hosts.get(host);
+      if (via === undefined) continue;
+      for (const address of addresses.filter((a) => exports(policy, a))) {
+        const row: Destination = { endpoint, vnid, mac, host, via };
+        put(KEYS.destination(name, set, address), row);
+        isEmpty = false;
+      }
+    }
+    const summary: Summary = { prefixes: isEmpty ? [] : exportedPrefixes(network, policy) };
+    put(KEYS.summary(name, set), summary);
+  }
+  return rows;
+}
+
+/** Those that an address is of that may be exported. */
+const exportedPrefixes = ({ prefixes, endpoints }: Network, policy: Policy): string[] =>
+  prefixes.filter((text) => {
+    const prefix = prefixOf(text);
+    for (const { addresses } of endpoints.values())
+      for (const address of addresses) {
+        const parsed = parseAddress(address);
+        if (parsed && contains(prefix, parsed) && exports(policy, address)) return true;
+      }
+    return false;
+  });
+
+/** Hosts that may read what a network's own hosts read. */
+export const hostsOf = ({ endpoints }: Network): Set<string> => new Set([...endpoints.values()].map((e) => e.host));
+
+/** Roles of its sets, as long as somebody uses them. */
+export const setRoles = (network: Network, around: Surroundings): string[] =>
+  [...setsOf(network, around).keys()].filter((set) => set !== OWN_SET).map((set) => ROLES.set(network.name, set));

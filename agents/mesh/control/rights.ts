@@ -1,0 +1,71 @@
+/** Who may read and write what in a controller's etcd: roles that exist, and roles that hosts have. */
+import type { EtcdClient } from '../../lib/etcd/client.ts';
+import { OWN_SET, RANGES, ROLES } from '../rows.ts';
+
+export class Rights {
+  readonly #client: EtcdClient;
+  readonly #roles = new Set<string>();
+  /** By host. */
+  readonly #granted: Map<string, ReadonlySet<string>>;
+
+  /** `granted`: by a predecessor. */
+  constructor(client: EtcdClient, granted: ReadonlyMap<string, readonly string[]>) {
+    this.#client = client;
+    this.#granted = new Map([...granted].map(([host, roles]) => [host, new Set(roles)]));
+  }
+
+  /** Users and their own roles, which they keep. */
+  async open(controllers: readonly string[], hosts: readonly string[]): Promise<void> {
+    for (const name of controllers) {
+      await this.#client.addUser(name);
+      await this.#client.addRole(ROLES.controller(name), [{ what: 'read', range: RANGES.consentsFor(name) }]);
+      await this.#client.grant(name, ROLES.controller(name));
+    }
+    for (const name of hosts) {
+      await this.#client.addUser(name);
+      await this.#client.addRole(ROLES.host(name), [
+        { what: 'read', range: RANGES.endpointsOf(name) },
+        { what: 'read', range: RANGES.membershipsOf(name) },
+        { what: 'read', range: RANGES.admissionsOf(name) },
+        { what: 'write', range: RANGES.introductionsOf(name) },
+        { what: 'write', range: RANGES.appliedOf(name) },
+      ]);
+      await this.#client.grant(name, ROLES.host(name));
+    }
+  }
+
+  /** For hosts that carry endpoints of the network. */
+  needNetwork(network: string): Promise<void> {
+    return this.#need(ROLES.network(network), [RANGES.peeringsOf(network), RANGES.set(network, OWN_SET)]);
+  }
+
+  needSet(network: string, set: string): Promise<void> {
+    return this.#need(ROLES.set(network, set), [RANGES.set(network, set)]);
+  }
+
+  /** What hosts that had other roles until now have. */
+  changes(wanted: ReadonlyMap<string, ReadonlySet<string>>): Map<string, ReadonlySet<string>> {
+    const hosts = new Set([...wanted.keys(), ...this.#granted.keys()]);
+    const changed = [...hosts].filter((host) => !isSame(wanted.get(host) ?? new Set(), this.#granted.get(host) ?? new Set()));
+    return new Map(changed.map((host) => [host, wanted.get(host) ?? new Set()]));
+  }
+
+  /** From now on it has these roles, and no others beside its own. */
+  async set(host: string, roles: ReadonlySet<string>): Promise<void> {
+    const before = this.#granted.get(host) ?? new Set();
+    for (const role of roles) if (!before.has(role)) await this.#client.grant(host, role);
+    for (const role of before) if (!roles.has(role)) await this.#client.revoke(host, role);
+    this.#granted.set(host, roles);
+  }
+
+  async #need(role: string, ranges: readonly Parameters<EtcdClient['addRole']>[1][number]['range'][]): Promise<void> {
+    if (this.#roles.has(role)) return;
+    await this.#client.addRole(
+      role,
+      ranges.map((range) => ({ what: 'read', range })),
+    );
+    this.#roles.add(role);
+  }
+}
+
+const isSame = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => a.size === b.size && [...a].every((x) => b.has(x));

@@ -1,0 +1,47 @@
+/** Sessions of a host with controllers: one each, made when it is first needed (R2-13). */
+import type { Credentials } from '../../lib/certificates.ts';
+import { EtcdClient } from '../../lib/etcd/client.ts';
+import { ETCD_PORT } from '../../lib/etcd/server.ts';
+import { log } from '../../lib/rpc.ts';
+import type { Place } from '../config.ts';
+
+const AGAIN_MS = 200;
+
+export class Controllers {
+  readonly #credentials: Credentials;
+  readonly #clients = new Map<string, EtcdClient>();
+  #closed = false;
+
+  constructor(credentials: Credentials) {
+    this.#credentials = credentials;
+  }
+
+  client({ name, address }: Place): EtcdClient {
+    let client = this.#clients.get(name);
+    if (!client) this.#clients.set(name, (client = new EtcdClient({ name, address, port: ETCD_PORT }, this.#credentials)));
+    return client;
+  }
+
+  /** Names of those that there is a session with. */
+  get known(): string[] {
+    return [...this.#clients.keys()];
+  }
+
+  /** A row, as soon as the controller takes it; `isWanted`: still. */
+  async write(to: Place, key: string, value: string, isWanted: () => boolean): Promise<void> {
+    while (!this.#closed && isWanted()) {
+      try {
+        await this.client(to).commit({ put: new Map([[key, value]]), remove: [] });
+        return;
+      } catch (error) {
+        log('warn', 'not written', { to: to.name, key, why: (error as Error).message });
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const client of this.#clients.values()) client.close();
+  }
+}

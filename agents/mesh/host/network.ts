@@ -1,0 +1,229 @@
+/**
+ * A network that has endpoints on this host, as its on-host controller follows it: its own set, those of its peers, and of these only the
+ * rows of addresses that packets were sent to (R2 section 3.1, R2-6).
+ */
+import { just } from '../../lib/etcd/client.ts';
+import { follow } from '../../lib/etcd/follow.ts';
+import type { Changed, Watching } from '../../lib/etcd/watch.ts';
+import { log } from '../../lib/rpc.ts';
+import { formatAddress, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
+import { parsed } from '../../../src/core/lightjson.ts';
+import type { Place } from '../config.ts';
+import { destination, KEYS, OWN_SET, summary, type Access, type Destination } from '../rows.ts';
+import type { Controllers } from './controllers.ts';
+import type { Item } from './items.ts';
+
+/** Packets that wait for the answer about their destination; what comes beyond is dropped. */
+const MOST_WAITING = 16;
+
+/** What is told of a network's peers and destinations. */
+export interface Sink {
+  put(key: string, item: Item): Promise<void>;
+  remove(key: string): Promise<void>;
+}
+
+/** A set that the network may read. */
+interface Peer {
+  readonly at: Place;
+  readonly set: string;
+  readonly access: Access;
+  readonly watching: Watching;
+  prefixes: readonly string[];
+}
+
+interface Followed {
+  readonly address: Address;
+  /** Whose row it is; undefined: nobody's. */
+  peer: string | undefined;
+  set: string | undefined;
+  watching: Watching | undefined;
+  row: Destination | null;
+  /** What became of the first look; packets wait for it. */
+  isKnown: boolean;
+  readonly waiting: (() => void)[];
+  /** Packets that its flow had counted when it was looked at last, and when that changed (performance.now). */
+  packets: number;
+  usedMs: number;
+}
+
+export interface NetworkSettings {
+  readonly name: string;
+  readonly vnid: number;
+  /** Its own controller. */
+  readonly owner: Place;
+  /** Destinations that are followed at once. */
+  readonly most: number;
+}
+
+export class FollowedNetwork {
+  readonly settings: NetworkSettings;
+  readonly #controllers: Controllers;
+  readonly #sink: Sink;
+  readonly #peers = new Map<string, Peer>();
+  /** By address, as text. */
+  readonly #destinations = new Map<string, Followed>();
+  #table = new PrefixTable<string>();
+
+  constructor(settings: NetworkSettings, controllers: Controllers, sink: Sink) {
+    this.settings = settings;
+    this.#controllers = controllers;
+    this.#sink = sink;
+    this.follow(settings.name, { at: settings.owner, set: OWN_SET, access: 'all' });
+  }
+
+  get destinations(): number {
+    return this.#destinations.size;
+  }
+
+  get peers(): string[] {
+    return [...this.#peers.keys()].filter((peer) => peer !== this.settings.name);
+  }
+
+  /** A peer's set, from now on. */
+  follow(peer: string, { at, set, access }: Pick<Peer, 'at' | 'set' | 'access'>): void {
+    const before = this.#peers.get(peer);
+    if (before?.set === set && before.access === access && before.at.address === at.address) return;
+    before?.watching.stop();
+    const watching = follow(this.#controllers.client(at), just(KEYS.summary(peer, set)), {
+      onChanges: (changes) => {
+        for (const { value } of changes) this.#learn(peer, value === null ? [] : parsed(summary, value).prefixes);
+      },
+      onDenied: (why) => log('warn', 'not let in', { peer, why }),
+    });
+    this.#peers.set(peer, { at, set, access, watching, prefixes: before?.prefixes ?? [] });
+    if (before) this.#learn(peer, before.prefixes);
+  }
+
+  /** It is no peer any more. */
+  leave(peer: string): void {
+    const known = this.#peers.get(peer);
+    if (!known) return;
+    known.watching.stop();
+    this.#peers.delete(peer);
+    void this.#sink.remove(this.#key('replies', peer));
+    this.#resolveAll();
+  }
+
+  /** A packet to an address that no flow knows: `resend` sends it again once there is one. */
+  miss(address: Address, resend: () => void): void {
+    const text = formatAddress(address);
+    let known = this.#destinations.get(text);
+    if (!known) {
+      if (this.#destinations.size >= this.settings.most) this.#forgetLeastUsed();
+      known = {
+        address,
+        peer: undefined,
+        set: undefined,
+        watching: undefined,
+        row: null,
+        isKnown: false,
+        waiting: [],
+        packets: 0,
+        usedMs: performance.now(),
+      };
+      this.#destinations.set(text, known);
+      if (known.waiting.length < MOST_WAITING) known.waiting.push(resend);
+      this.#resolve(text, known);
+      return;
+    }
+    // The flow is under way: what is known of it is in the switch before this packet is there again.
+    if (known.waiting.length < MOST_WAITING) known.waiting.push(resend);
+    if (known.isKnown) void this.#tell(text, known);
+  }
+
+  /** Destinations that no packet went to for so long are forgotten. `packetsOf`: what flows have counted, by address. */
+  expire(packetsOf: (address: string) => number | undefined, idleMs: number): void {
+    const nowMs = performance.now();
+    for (const [text, known] of this.#destinations) {
+      const packets = packetsOf(text) ?? 0;
+      if (packets !== known.packets) Object.assign(known, { packets, usedMs: nowMs });
+      else if (nowMs - known.usedMs >= idleMs) this.#forget(text, known);
+    }
+  }
+
+  /** What a controller has told is not held any longer. */
+  loseController(name: string): void {
+    for (const [peer, { at }] of this.#peers) if (at.name === name) this.#learn(peer, []);
+  }
+
+  stop(): void {
+    for (const peer of this.#peers.keys()) this.leave(peer);
+    for (const [text, known] of this.#destinations) this.#forget(text, known);
+  }
+
+  #key(kind: string, of: string): string {
+    return `${kind} ${this.settings.vnid} ${of}`;
+  }
+
+  #learn(peer: string, prefixes: readonly string[]): void {
+    const known = this.#peers.get(peer);
+    if (!known) return;
+    known.prefixes = prefixes;
+    const key = this.#key('replies', peer);
+    if (known.access === 'replies') void this.#sink.put(key, { kind: 'replies', vnid: this.settings.vnid, prefixes });
+    else void this.#sink.remove(key);
+    this.#resolveAll();
+  }
+
+  /** What the network has itself wins over what peers have; among peers the lower name. */
+  #resolveAll(): void {
+    this.#table = new PrefixTable();
+    const order = [...this.#peers.keys()]
+      .filter((p) => p !== this.settings.name)
+      .sort()
+      .reverse();
+    for (const peer of [...order, this.settings.name])
+      for (const prefix of this.#peers.get(peer)?.prefixes ?? []) this.#table.set(prefixOf(prefix), peer);
+    for (const [text, known] of this.#destinations) this.#resolve(text, known);
+  }
+
+  /** Whose address it is, and from where its row comes. */
+  #resolve(text: string, known: Followed): void {
+    const peer = this.#table.find(known.address)?.value;
+    const from = peer === undefined ? undefined : this.#peers.get(peer);
+    if (known.isKnown && known.peer === peer && known.set === from?.set) {
+      void this.#tell(text, known);
+      return;
+    }
+    if (known.watching && known.peer === peer && known.set === from?.set) return;
+    known.watching?.stop();
+    Object.assign(known, { peer, set: from?.set, watching: undefined, row: null });
+    if (peer === undefined || !from) {
+      void this.#tell(text, known);
+      return;
+    }
+    known.watching = follow(this.#controllers.client(from.at), just(KEYS.destination(peer, from.set, text)), {
+      onChanges: (changes) => this.#hear(text, known, changes),
+      onDenied: (why) => {
+        log('warn', 'not let in', { peer, why });
+        void this.#tell(text, known);
+      },
+    });
+  }
+
+  #hear(text: string, known: Followed, changes: readonly Changed[]): void {
+    for (const { value } of changes) known.row = value === null ? null : parsed(destination, value);
+    void this.#tell(text, known);
+  }
+
+  async #tell(text: string, known: Followed): Promise<void> {
+    const { peer, row } = known;
+    const access = (peer === undefined ? undefined : this.#peers.get(peer)?.access) ?? 'all';
+    known.isKnown = true;
+    await this.#sink.put(this.#key('destination', text), { kind: 'destination', vnid: this.settings.vnid, address: text, to: row, access });
+    const waiting = known.waiting.splice(0);
+    if (row) for (const resend of waiting) resend();
+  }
+
+  #forgetLeastUsed(): void {
+    let least: [string, Followed] | undefined;
+    for (const entry of this.#destinations) if (!least || entry[1].usedMs < least[1].usedMs) least = entry;
+    if (least) this.#forget(...least);
+  }
+
+  #forget(text: string, known: Followed): void {
+    known.watching?.stop();
+    this.#destinations.delete(text);
+    void this.#sink.remove(this.#key('destination', text));
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * The switcher of a host: its Open vSwitch, with the flows of what it has been told, and the tunnel to other hosts. In user space a tunnel
+ * leaves by a bridge only, which then has the uplink and its address; in the kernel it leaves by the uplink as it is.
+ */
+import { OpenFlowSwitch, type Flow, type FlowStatistics, type PacketIn } from '../../lib/openflow/index.ts';
+import { fatal } from '../../lib/rpc.ts';
+import { run } from '../../lib/run.ts';
+import { SWITCH_DEVICE } from '../../../src/fabric/devices.ts';
+import type { HostConfig } from '../config.ts';
+import { flowsOf, MISS_METER, NOTHING, TUNNEL } from './flows.ts';
+import { FlowQueue, keyOf } from './flowqueue.ts';
+import type { Item } from './items.ts';
+import { Neighbours } from './neighbours.ts';
+
+const UNDERLAY = 'underlay';
+/** Packets without a flow that the on-host controller is asked about. */
+const MISS_RATE_BPS = 8_000_000;
+
+export class Switcher {
+  readonly #config: HostConfig;
+  readonly #db: string;
+  readonly #switch: OpenFlowSwitch;
+  /** Of what it has been told. */
+  readonly #items = new Map<string, readonly Flow[]>();
+  /** How many items want a flow, and the flow. */
+  readonly #flows = new Map<string, { readonly flow: Flow; count: number }>();
+  readonly #queue: FlowQueue;
+  /** null: the kernel finds them itself. */
+  #neighbours: Neighbours | null = null;
+
+  private constructor(config: HostConfig, db: string, own: OpenFlowSwitch) {
+    this.#config = config;
+    this.#db = db;
+    this.#switch = own;
+    this.#queue = new FlowQueue((added, removed) => own.change(added, removed));
+  }
+
+  static async open(config: HostConfig, ovsDir: string): Promise<Switcher> {
+    const own = await OpenFlowSwitch.connect(`${ovsDir}/${SWITCH_DEVICE}.mgmt`, (why) => fatal('Open vSwitch lost', why));
+    const self = new Switcher(config, `unix:${ovsDir}/db.sock`, own);
+    await self.#build(ovsDir);
+    return self;
+  }
+
+  /** In place of what was told under this key. Resolves when the switch has it. */
+  async put(key: string, item: Item): Promise<void> {
+    const via = item.kind === 'moved' ? item.via : item.kind === 'destination' ? item.to?.via : undefined;
+    if (this.#neighbours && via !== undefined && via !== this.#config.self.address) await this.#neighbours.know(via);
+    await this.#become(key, flowsOf(item, this.#config.self.name));
+  }
+
+  remove(key: string): Promise<void> {
+    return this.#become(key, []);
+  }
+
+  get flowCount(): number {
+    return this.#flows.size;
+  }
+
+  statistics(table: number): Promise<FlowStatistics[]> {
+    return this.#switch.flows(table);
+  }
+
+  onPacket(listener: (packet: PacketIn) => void): Promise<void> {
+    return this.#switch.onPacket(listener);
+  }
+
+  /** As if it had come in there again. */
+  resend(frame: Buffer, port: string): void {
+    void this.#switch.send(frame, [{ to: 'table' }], port).catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    await this.#queue.idle();
+    await this.#switch.replace([]);
+    this.#switch.close();
+    await this.#vsctl('--if-exists', 'del-port', SWITCH_DEVICE, TUNNEL);
+    if (this.#neighbours) await this.#unbridge();
+    this.#neighbours?.close();
+  }
+
+  async #build(ovsDir: string): Promise<void> {
+    const { self } = this.#config;
+    const isUserspace = (await this.#vsctl('get', 'Bridge', SWITCH_DEVICE, 'datapath_type')).trim() === 'netdev';
+    if (isUserspace) {
+      await this.#bridge();
+      this.#neighbours = new Neighbours(ovsDir);
+    }
+    const tunnel = ['type=vxlan', `options:local_ip=${self.address}`, 'options:remote_ip=flow', 'options:key=flow'];
+    await this.#vsctl('--may-exist', 'add-port', SWITCH_DEVICE, TUNNEL, '--', 'set', 'Interface', TUNNEL, ...tunnel);
+    await this.#switch.replace(NOTHING);
+    await this.#switch.removeMeter(MISS_METER).catch(() => undefined);
+    await this.#switch.putMeter({ id: MISS_METER, rateBps: MISS_RATE_BPS, burstBits: MISS_RATE_BPS / 10 });
+  }
+
+  async #bridge(): Promise<void> {
+    const { device, mac, cidr, mtu } = this.#config.uplink;
+    const bridge = ['datapath_type=netdev', `other-config:hwaddr="${mac}"`, 'fail_mode=standalone'];
+    await this.#vsctl(
+      ...['--may-exist', 'add-br', UNDERLAY, '--', 'set', 'Bridge', UNDERLAY, ...bridge],
+      ...['--', '--may-exist', 'add-port', UNDERLAY, device],
+      ...['--', 'set', 'Interface', UNDERLAY, `mtu_request=${mtu}`],
+    );
+    await run('ip', ['address', 'flush', 'dev', device]);
+    await run('ip', ['address', 'replace', cidr, 'dev', UNDERLAY]);
+    await run('ip', ['link', 'set', 'dev', UNDERLAY, 'up']);
+  }
+
+  async #unbridge(): Promise<void> {
+    const { device, cidr } = this.#config.uplink;
+    await this.#vsctl('--if-exists', 'del-br', UNDERLAY);
+    await run('ip', ['address', 'replace', cidr, 'dev', device]);
+  }
+
+  #vsctl(...args: readonly string[]): Promise<string> {
+    return run('ovs-vsctl', [`--db=${this.#db}`, ...args]);
+  }
+
+  /** Items share flows, such as that of a network's tunnel key; the last one that wants a flow takes it along. */
+  #become(key: string, flows: readonly Flow[]): Promise<void> {
+    const before = this.#items.get(key) ?? [];
+    const [added, removed]: [Flow[], Flow[]] = [[], []];
+    for (const flow of flows) {
+      const known = this.#flows.get(keyOf(flow));
+      if (!known || JSON.stringify(known.flow) !== JSON.stringify(flow)) added.push(flow);
+      this.#flows.set(keyOf(flow), { flow, count: (known?.count ?? 0) + 1 });
+    }
+    for (const flow of before) {
+      const known = this.#flows.get(keyOf(flow))!;
+      if (--known.count > 0) continue;
+      this.#flows.delete(keyOf(flow));
+      removed.push(flow);
+    }
+    if (flows.length > 0) this.#items.set(key, flows);
+    else this.#items.delete(key);
+    return added.length + removed.length === 0 ? Promise.resolve() : this.#queue.push(added, removed);
+  }
+}

@@ -1,0 +1,50 @@
+/** A host: its on-host controller, and its switcher. */
+import { join } from 'node:path';
+import { issueCertificate } from '../../lib/certificates.ts';
+import { perform, validated, type Operations } from '../../lib/params.ts';
+import type { NodeRole } from '../../lib/role.ts';
+import type { AgentSetup } from '../../lib/rpc.ts';
+import type { HostConfig } from '../config.ts';
+import { Controllers } from '../host/controllers.ts';
+import { endsOf } from '../host/frame.ts';
+import { OnHostController } from '../host/ohc.ts';
+import { Switcher } from '../host/switcher.ts';
+import { HOST_OPERATIONS } from '../operations.ts';
+
+export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<HostConfig>): Promise<NodeRole> {
+  if (ovsDir === null) throw new Error('a host of the mesh needs an Open vSwitch');
+  const { credentials } = await issueCertificate(join(workDir, 'tls'), secret, config.self);
+  const switcher = await Switcher.open(config, ovsDir);
+  const controllers = new Controllers(credentials);
+  const ohc = new OnHostController(config, controllers, switcher);
+  const counters = { misses: 0 };
+  await switcher.onPacket(({ cookie, frame }) => {
+    counters.misses += 1;
+    const ends = endsOf(frame);
+    const network = ohc.network(cookie);
+    const port = ends && ohc.portOf(cookie, ends.source);
+    if (!ends || !network || port === undefined) return;
+    network.miss(ends.destination, () => switcher.resend(frame, port));
+  });
+  const operations: Operations = {
+    HoldSubscriptions: async (params) => {
+      ohc.isHeld = validated(HOST_OPERATIONS.HoldSubscriptions, params).on;
+      return { held: ohc.isHeld };
+    },
+    DescribeHost: async () => ({
+      flows: switcher.flowCount,
+      controllers: controllers.known,
+      networks: Object.fromEntries(ohc.networks.map((n) => [n.settings.name, { peers: n.peers, destinations: n.destinations }])),
+    }),
+  };
+  return {
+    counters: () => ({ ...counters, ...ohc.counters, flows: switcher.flowCount }),
+    ready: () => ohc.open(),
+    request: (operation, params) => perform(operations, operation, params),
+    stop: async () => {
+      ohc.stop();
+      controllers.close();
+      await switcher.stop();
+    },
+  };
+}

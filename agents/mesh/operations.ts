@@ -1,0 +1,47 @@
+/** What nodes of a mesh may be asked for: parameters, and how they are checked. */
+import { Type, type TSchema } from 'typebox';
+import { closed, opt, text } from '../../src/core/config/parts.ts';
+import { probeOperation } from '../lib/probing/rows.ts';
+import { Refusal } from '../lib/rpc.ts';
+import type { Role } from './config.ts';
+import { access } from './rows.ts';
+import { policySchema } from './control/policies.ts';
+
+const network = text('Network, one of this controller.');
+const endpoint = text('Endpoint of the network.');
+
+export const CONTROLLER_OPERATIONS = {
+  /** What a peer is told of the network's addresses. */
+  CreateExportPolicy: closed({ network, policy: text('Name.'), ...policySchema.properties }),
+  /** The owner's agreement to a peering; it rules when the peer's owner agrees too. */
+  CreatePeering: closed({
+    network,
+    peer: text('Network, of any controller.'),
+    export: opt(text('Export policy for what the peer is told (default "all").')),
+    access: opt(access),
+  }),
+  DeletePeering: closed({ network, peer: text('Network.') }),
+  /** Complete when both hosts follow it. */
+  MoveEndpoint: closed({ network, endpoint, host: text('Host that it is on from now on.') }),
+  /** What the network has, and what is published of it. */
+  DescribeNetwork: closed({ network }),
+} as const;
+
+export const HOST_OPERATIONS = {
+  /** An injected fault: nothing more is asked of controllers of peers, until it is off again (R2-9). */
+  HoldSubscriptions: closed({ on: Type.Boolean() }),
+  /** What the switcher has, and what the host follows. */
+  DescribeHost: closed({}),
+} as const;
+
+export const ENDPOINT_OPERATIONS = { Probe: probeOperation } as const;
+
+export const OPERATIONS: Readonly<Record<Role, Readonly<Record<string, TSchema>>>> = {
+  controller: CONTROLLER_OPERATIONS,
+  host: HOST_OPERATIONS,
+  endpoint: ENDPOINT_OPERATIONS,
+};
+
+export const refuse = (code: string, message: string): never => {
+  throw new Refusal(code, message);
+};

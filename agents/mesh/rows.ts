@@ -1,0 +1,114 @@
+/**
+ * What the etcd of a controller holds: keys, and what is under them (R2 section 5). Names and addresses have no slash, so that a part of a
+ * key never looks like two.
+ */
+import { Type } from 'typebox';
+import { nullable } from '../../src/core/config/parts.ts';
+import type { Described } from '../../src/core/readonly.ts';
+import { just, under, type Range } from '../lib/etcd/client.ts';
+
+/** What the others may do with what a network exports to them: begin connections, or only answer those that it began (R2-8). */
+export const access = Type.Enum(['all', 'replies']);
+export type Access = 'all' | 'replies';
+
+const place = Type.Object({ name: Type.String(), address: Type.String() });
+
+/** Endpoint meta-service, for a host: an endpoint that is there, or was there before and is now on the host with the address `via`. */
+export const localEndpoint = Type.Object({
+  vnid: Type.Integer(),
+  addresses: Type.Array(Type.String()),
+  mac: Type.String(),
+  via: nullable(Type.String()),
+});
+export type LocalEndpoint = Described<typeof localEndpoint>;
+
+/** Introduction of a host to the controllers of peers: it carries endpoints of the network. Signed by the network's controller. */
+export const membership = Type.Object({
+  host: Type.String(),
+  network: Type.String(),
+  controller: Type.String(),
+  untilMs: Type.Number(),
+  signature: Type.String(),
+});
+export type Membership = Described<typeof membership>;
+
+/** Peering service: whom endpoints of a network may reach, and whom to ask (R2-5). */
+export const peering = Type.Object({ vnid: Type.Integer(), controller: place });
+export type PeeringRow = Described<typeof peering>;
+
+/** What a network's owner agrees to, for the controller of the peer. Both must. `set`: what is published for it. */
+export const consent = Type.Object({ vnid: Type.Integer(), controller: place });
+export type Consent = Described<typeof consent>;
+
+/** What becomes of an introduction. */
+export const admission = Type.Union([
+  Type.Object({ set: Type.String(), access, untilMs: Type.Number() }),
+  Type.Object({ refused: Type.Enum(['forged', 'expired', 'not agreed']) }),
+]);
+export type Admission = Described<typeof admission>;
+
+/** Destination service: what the addresses of a set are in. It does not grow with them. */
+export const summary = Type.Object({ prefixes: Type.Array(Type.String()) });
+export type Summary = Described<typeof summary>;
+
+/** Destination and forwarding service: what an address is, and where. */
+export const destination = Type.Object({
+  endpoint: Type.String(),
+  vnid: Type.Integer(),
+  mac: Type.String(),
+  /** Host, and its address on the underlay. */
+  host: Type.String(),
+  via: Type.String(),
+});
+export type Destination = Described<typeof destination>;
+
+/** Set of all that a network has, for itself. */
+export const OWN_SET = 'own';
+
+export const KEYS = {
+  state: (network: string) => `/state/${network}`,
+  stateEndpoint: (network: string, endpoint: string) => `/state-endpoints/${network}/${endpoint}`,
+  grants: (host: string) => `/grants/${host}`,
+  endpoint: (host: string, network: string, endpoint: string) => `/endpoints/${host}/${network}/${endpoint}`,
+  membership: (host: string, network: string) => `/members/${host}/${network}`,
+  introduction: (host: string, network: string, peer: string) => `/introductions/${host}/${network}/${peer}`,
+  admission: (host: string, network: string, peer: string) => `/admissions/${host}/${network}/${peer}`,
+  applied: (host: string) => `/applied/${host}`,
+  peering: (network: string, peer: string) => `/peerings/${network}/${peer}`,
+  consent: (controller: string, to: string, from: string) => `/consents/${controller}/${to}/${from}`,
+  summary: (network: string, set: string) => `/sets/${network}/${set}/summary`,
+  destination: (network: string, set: string, address: string) => `/sets/${network}/${set}/at/${address}`,
+} as const;
+
+export const RANGES = {
+  state: under('/state/'),
+  stateEndpoints: under('/state-endpoints/'),
+  grants: under('/grants/'),
+  introductions: under('/introductions/'),
+  applied: under('/applied/'),
+  endpoints: under('/endpoints/'),
+  memberships: under('/members/'),
+  admissions: under('/admissions/'),
+  peerings: under('/peerings/'),
+  consents: under('/consents/'),
+  sets: under('/sets/'),
+  endpointsOf: (host: string) => under(`/endpoints/${host}/`),
+  membershipsOf: (host: string) => under(`/members/${host}/`),
+  introductionsOf: (host: string) => under(`/introductions/${host}/`),
+  admissionsOf: (host: string) => under(`/admissions/${host}/`),
+  appliedOf: (host: string) => just(KEYS.applied(host)),
+  peeringsOf: (network: string) => under(`/peerings/${network}/`),
+  consentsFor: (controller: string) => under(`/consents/${controller}/`),
+  set: (network: string, set: string) => under(`/sets/${network}/${set}/`),
+} satisfies Readonly<Record<string, Range | ((...names: string[]) => Range)>>;
+
+/** "/peerings/A/B": "peerings", "A", "B". */
+export const partsOf = (key: string): string[] => key.split('/').slice(1);
+
+/** Roles of an etcd: who may read or write what. */
+export const ROLES = {
+  host: (host: string) => `host/${host}`,
+  network: (network: string) => `network/${network}`,
+  set: (network: string, set: string) => `set/${network}/${set}`,
+  controller: (controller: string) => `controller/${controller}`,
+} as const;

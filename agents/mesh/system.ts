@@ -1,0 +1,198 @@
+/** The mesh as the testbed sees it: schema, admission, and what each node's agent is told. Pure. */
+import { expandAll } from '../../src/core/config/ranges.ts';
+import { parseDurationUs } from '../../src/core/units.ts';
+import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
+import { requestProblems } from '../../src/systems/operations.ts';
+import type { Lab } from '../../src/topology/model.ts';
+import { deviceOn, isOf, nodeOf, segmentOf } from '../lib/lab.ts';
+import { parsePrefix } from '../lib/prefix.ts';
+import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type OwnedNetwork, type Place, type Role } from './config.ts';
+import type { Endpoint } from './control/state.ts';
+import { CONTROLLER_OPERATIONS, OPERATIONS } from './operations.ts';
+
+/** Of VXLAN over IPv4 (RFC 7348): Ethernet, IP, UDP and its own header. */
+export const TUNNEL_BYTES = 50;
+
+export const system: SystemDefinition<MeshFile> = {
+  name: 'mesh',
+  configSchema: meshSchema,
+  entry: new URL('./main.ts', import.meta.url),
+  page: new URL('./results/page.ts', import.meta.url),
+  checks: new URL('./results/check.ts', import.meta.url),
+  fixed: Object.keys(meshSchema.properties),
+  realtime: false,
+  requests(config, _lab, _on, node, operation, params) {
+    const role = rolesOf(config).get(node);
+    return requestProblems(role === undefined ? {} : OPERATIONS[role], operation, params);
+  },
+  plan(config, lab, on) {
+    const problems: SystemProblem[] = [];
+    const roles = rolesOf(config, problems);
+    for (const [name] of roles)
+      if (!on.includes(name)) problems.push({ path: [], message: `no agent runs on "${name}"`, hint: 'name it in systems.mesh.on' });
+    const underlay = segmentOf(lab, expandAll(config.controllers)[0] ?? '');
+    const controllers = placesOf(lab, expandAll(config.controllers), underlay, ['controllers'], problems);
+    const hosts = placesOf(lab, expandAll(config.hosts), underlay, ['hosts'], problems);
+    for (const { name } of hosts) {
+      const node = nodeOf(lab, name);
+      if (node?.kind !== 'ovs-bridge' || !node.separate)
+        problems.push({
+          path: ['hosts'],
+          message: `host "${name}" has no switch whose ports are separate`,
+          hint: `topology.nodes.${name}: { kind: ovs-bridge, separate: true }`,
+        });
+    }
+    const networks = Object.entries(config.networks).map(([name, own]): OwnedNetwork & { readonly controller: string } => ({
+      name,
+      ...own,
+      endpoints: endpointsOf(config, lab, name, problems),
+    }));
+    problems.push(...networkProblems(config));
+    for (const [i, { controller, operation, params }] of (config.setup ?? []).entries()) {
+      if (!controllers.some((c) => c.name === controller))
+        problems.push({ path: ['setup', i, 'controller'], message: `"${controller}" is no controller` });
+      problems.push(
+        ...requestProblems(CONTROLLER_OPERATIONS, operation, params ?? {}).map((p) => ({ ...p, path: ['setup', i, ...p.path] })),
+      );
+    }
+    if (problems.length > 0) return { agents: [], problems };
+    const mtu = Math.min(...hosts.map((h) => deviceOn(lab, h.name, underlay)?.mtu ?? 1500)) - TUNNEL_BYTES;
+    const all = Object.fromEntries(networks.flatMap((n) => n.endpoints.map((e) => [e.name, e.addresses[0] ?? ''])));
+    const owners = Object.fromEntries(networks.map((n) => [n.name, n.controller]));
+    const agents: (AgentConfig & { readonly self: Place })[] = [
+      ...controllers.map((self) => ({
+        role: 'controller' as const,
+        self,
+        controllers,
+        hosts,
+        owners,
+        networks: networks
+          .filter((n) => n.controller === self.name)
+          .map(({ name, vnid, prefixes, endpoints }) => ({ name, vnid, prefixes, endpoints })),
+        setup: (config.setup ?? []).filter((s) => s.controller === self.name).map(({ operation, params = {} }) => ({ operation, params })),
+        introductionMs: parseDurationUs(config.introduction ?? '10m') / 1000,
+      })),
+      ...hosts.map((self): HostConfig => ({
+        role: 'host',
+        self,
+        controllers,
+        uplink: uplinkOf(lab, self, underlay),
+        ports: portsOf(config, lab, self.name),
+        idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
+        holdMs: parseDurationUs(config.hold ?? '10m') / 1000,
+        destinations: config.destinations ?? 4096,
+      })),
+      ...networks.flatMap((n) =>
+        n.endpoints.map((e) => ({
+          role: 'endpoint' as const,
+          self: { name: e.name, address: e.addresses[0] ?? '' },
+          device: deviceOf(lab, e.name)?.name ?? '',
+          mtu: Math.min(mtu, deviceOf(lab, e.name)?.mtu ?? mtu),
+          endpoints: all,
+        })),
+      ),
+    ];
+    return { agents: agents.map((own): AgentSpec => ({ node: own.self.name, config: own })), problems };
+  },
+};
+
+export function rolesOf(config: MeshFile, problems: SystemProblem[] = []): Map<string, Role> {
+  const roles = new Map<string, Role>();
+  const add = (role: Role, path: SystemProblem['path'], names: string | readonly string[]): void => {
+    for (const name of expandAll(names)) {
+      if (roles.has(name)) problems.push({ path, message: `"${name}" has two roles`, hint: 'a node has one' });
+      roles.set(name, role);
+    }
+  };
+  add('controller', ['controllers'], config.controllers);
+  add('host', ['hosts'], config.hosts);
+  for (const [network, { endpoints }] of Object.entries(config.networks)) add('endpoint', ['networks', network, 'endpoints'], endpoints);
+  return roles;
+}
+
+function placesOf(
+  lab: Lab,
+  names: readonly string[],
+  underlay: number | undefined,
+  path: SystemProblem['path'],
+  problems: SystemProblem[],
+): Place[] {
+  return names.flatMap((name) => {
+    const address = deviceOn(lab, name, underlay)?.addresses[0]?.split('/')[0];
+    if (address !== undefined) return [{ name, address }];
+    problems.push({ path, message: `"${name}" has no address on the underlay`, hint: 'that of the first controller' });
+    return [];
+  });
+}
+
+/** Of an endpoint: the one that leads to a host. */
+const deviceOf = (lab: Lab, name: string) => nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0);
+
+/** The other end of its cable. */
+function cableOf(lab: Lab, node: string): { readonly host: string; readonly port: string } | undefined {
+  const device = deviceOf(lab, node)?.name;
+  for (const { ends } of lab.fabric.links) {
+    const side = ends.findIndex((e) => e.node === node && e.interface === device);
+    const other = ends[side === 0 ? 1 : 0];
+    if (side >= 0) return { host: other.node, port: other.interface };
+  }
+  return undefined;
+}
+
+function endpointsOf(config: MeshFile, lab: Lab, network: string, problems: SystemProblem[]): Endpoint[] {
+  const { endpoints, prefixes } = config.networks[network]!;
+  const hosts = expandAll(config.hosts);
+  return expandAll(endpoints).flatMap((name) => {
+    const path = ['networks', network, 'endpoints'];
+    const device = deviceOf(lab, name);
+    const addresses = (device?.addresses ?? []).map((a) => a.split('/')[0] as string);
+    const host = cableOf(lab, name)?.host;
+    if (host === undefined || !hosts.includes(host)) {
+      problems.push({ path, message: `"${name}" has no link to a host`, hint: `hosts: ${hosts.join(', ')}` });
+      return [];
+    }
+    const stray = addresses.find((a) => !isOf(prefixes, a));
+    if (stray !== undefined)
+      problems.push({
+        path,
+        message: `"${name}" has the address ${stray}, which is in no prefix of ${network}`,
+        hint: prefixes.join(', '),
+      });
+    return [{ name, addresses, mac: device?.mac ?? '', host, before: null }];
+  });
+}
+
+function networkProblems({ networks, controllers }: MeshFile): SystemProblem[] {
+  const known = expandAll(controllers);
+  const numbers = new Map<number, string>();
+  return Object.entries(networks).flatMap(([name, { vnid, controller, prefixes }]): SystemProblem[] => {
+    const path = ['networks', name];
+    const other = numbers.get(vnid);
+    numbers.set(vnid, name);
+    return [
+      ...(other === undefined ? [] : [{ path: [...path, 'vnid'], message: `${vnid} is the identifier of ${other} already` }]),
+      ...(known.includes(controller) ? [] : [{ path: [...path, 'controller'], message: `"${controller}" is no controller` }]),
+      ...prefixes.flatMap((prefix, i) =>
+        parsePrefix(prefix)
+          ? []
+          : [{ path: [...path, 'prefixes', i], message: `"${prefix}" is no prefix`, hint: 'for example 10.1.0.0/16' }],
+      ),
+    ];
+  });
+}
+
+function uplinkOf(lab: Lab, { name }: Place, underlay: number | undefined): HostConfig['uplink'] {
+  const { name: device, mac, addresses, mtu } = deviceOn(lab, name, underlay)!;
+  return { device, mac, cidr: addresses[0] as string, mtu };
+}
+
+/** Of all endpoints, those that have a cable to this host. */
+const portsOf = (config: MeshFile, lab: Lab, host: string): Record<string, string> =>
+  Object.fromEntries(
+    Object.values(config.networks)
+      .flatMap((n) => expandAll(n.endpoints))
+      .flatMap((name) => {
+        const cable = cableOf(lab, name);
+        return cable?.host === host ? [[name, cable.port] as const] : [];
+      }),
+  );
