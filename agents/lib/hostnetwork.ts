@@ -1,4 +1,5 @@
 /** What nodes change in their own network namespace, and put back when they stop. */
+import { isIPv6 } from 'node:net';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { run } from './run.ts';
 
@@ -16,14 +17,19 @@ export class HostNetwork {
   readonly #undo: (() => unknown)[] = [];
 
   /** An address that others reach over routes, not over a link. */
-  async addAddress(address: string): Promise<void> {
-    await this.#ip(['address', 'replace', `${address}/32`, 'dev', 'lo'], ['address', 'delete', `${address}/32`, 'dev', 'lo']);
+  async addAddress(address: string, device = 'lo'): Promise<void> {
+    const [own, at] = isIPv6(address) ? [`${address}/128`, ['dev', device, 'nodad']] : [`${address}/32`, ['dev', device]];
+    await this.#ip(['address', 'replace', own, ...at], ['address', 'delete', own, 'dev', device]);
   }
 
   /** `mtu`: what its packets, and those that are sent to it, may be long. `device`: the gateway is at its other end. */
   async addDefaultRoute(gateway: string, { mtu, device }: { readonly mtu?: number; readonly device?: string } = {}): Promise<void> {
     const way = ['default', 'via', gateway, ...(device === undefined ? [] : ['dev', device, 'onlink'])];
-    await this.#ip(['route', 'replace', ...way, ...(mtu === undefined ? [] : ['mtu', 'lock', String(mtu)])], ['route', 'delete', ...way]);
+    const family = isIPv6(gateway) ? ['-6'] : [];
+    await this.#ip(
+      [...family, 'route', 'replace', ...way, ...(mtu === undefined ? [] : ['mtu', 'lock', String(mtu)])],
+      [...family, 'route', 'delete', ...way],
+    );
   }
 
   /** Of this namespace; what the kernel does not know is left out. */

@@ -12,7 +12,10 @@ export const meshSchema = closed({
     closed({
       vnid: Type.Integer({ minimum: 1, maximum: 0xffffff, description: 'Virtual network identifier, of this network alone.' }),
       controller: name('The controller that owns it.'),
-      prefixes: Type.Array(Type.String(), { minItems: 1, description: 'Addresses of its endpoints, "10.1.0.0/16".' }),
+      prefixes: Type.Array(Type.String(), {
+        minItems: 1,
+        description: 'Addresses of its endpoints, "10.1.0.0/16"; with one of IPv6 they have such an address, too.',
+      }),
       endpoints: oneOrMany(names('Nodes of its virtual machines, each on a link to the host that it is on.')),
     }),
     { description: 'Virtual networks (VPC).' },
@@ -85,6 +88,8 @@ export interface EndpointConfig {
   readonly role: 'endpoint';
   readonly self: Place;
   readonly device: string;
+  /** Beside the address that its node has; null: its network has none. */
+  readonly ipv6: string | null;
   /** Of packets that fit into the underlay's with a tunnel's headers. */
   readonly mtu: number;
   /** Addresses of endpoints, by name. */

@@ -4,11 +4,11 @@ import { parseDurationUs } from '../../src/core/units.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import { requestProblems } from '../../src/systems/operations.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import { deviceOn, isOf, nodeOf, segmentOf } from '../lib/lab.ts';
+import { deviceOn, nodeOf, segmentOf } from '../lib/lab.ts';
 import { parsePrefix } from '../lib/prefix.ts';
 import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type OwnedNetwork, type Place, type Role } from './config.ts';
-import type { Endpoint } from './control/state.ts';
 import { CONTROLLER_OPERATIONS, OPERATIONS } from './operations.ts';
+import { deviceOf, endpointsOf, portsOf } from './plan.ts';
 
 /** Of VXLAN over IPv4 (RFC 7348): Ethernet, IP, UDP and its own header. */
 export const TUNNEL_BYTES = 50;
@@ -87,6 +87,7 @@ export const system: SystemDefinition<MeshFile> = {
           role: 'endpoint' as const,
           self: { name: e.name, address: e.addresses[0] ?? '' },
           device: deviceOf(lab, e.name)?.name ?? '',
+          ipv6: e.addresses.find((a) => a.includes(':')) ?? null,
           mtu: Math.min(mtu, deviceOf(lab, e.name)?.mtu ?? mtu),
           endpoints: all,
         })),
@@ -125,43 +126,6 @@ function placesOf(
   });
 }
 
-/** Of an endpoint: the one that leads to a host. */
-const deviceOf = (lab: Lab, name: string) => nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0);
-
-/** The other end of its cable. */
-function cableOf(lab: Lab, node: string): { readonly host: string; readonly port: string } | undefined {
-  const device = deviceOf(lab, node)?.name;
-  for (const { ends } of lab.fabric.links) {
-    const side = ends.findIndex((e) => e.node === node && e.interface === device);
-    const other = ends[side === 0 ? 1 : 0];
-    if (side >= 0) return { host: other.node, port: other.interface };
-  }
-  return undefined;
-}
-
-function endpointsOf(config: MeshFile, lab: Lab, network: string, problems: SystemProblem[]): Endpoint[] {
-  const { endpoints, prefixes } = config.networks[network]!;
-  const hosts = expandAll(config.hosts);
-  return expandAll(endpoints).flatMap((name) => {
-    const path = ['networks', network, 'endpoints'];
-    const device = deviceOf(lab, name);
-    const addresses = (device?.addresses ?? []).map((a) => a.split('/')[0] as string);
-    const host = cableOf(lab, name)?.host;
-    if (host === undefined || !hosts.includes(host)) {
-      problems.push({ path, message: `"${name}" has no link to a host`, hint: `hosts: ${hosts.join(', ')}` });
-      return [];
-    }
-    const stray = addresses.find((a) => !isOf(prefixes, a));
-    if (stray !== undefined)
-      problems.push({
-        path,
-        message: `"${name}" has the address ${stray}, which is in no prefix of ${network}`,
-        hint: prefixes.join(', '),
-      });
-    return [{ name, addresses, mac: device?.mac ?? '', host, before: null }];
-  });
-}
-
 function networkProblems({ networks, controllers }: MeshFile): SystemProblem[] {
   const known = expandAll(controllers);
   const numbers = new Map<number, string>();
@@ -185,14 +149,3 @@ function uplinkOf(lab: Lab, { name }: Place, underlay: number | undefined): Host
   const { name: device, mac, addresses, mtu } = deviceOn(lab, name, underlay)!;
   return { device, mac, cidr: addresses[0] as string, mtu };
 }
-
-/** Of all endpoints, those that have a cable to this host. */
-const portsOf = (config: MeshFile, lab: Lab, host: string): Record<string, string> =>
-  Object.fromEntries(
-    Object.values(config.networks)
-      .flatMap((n) => expandAll(n.endpoints))
-      .flatMap((name) => {
-        const cable = cableOf(lab, name);
-        return cable?.host === host ? [[name, cable.port] as const] : [];
-      }),
-  );

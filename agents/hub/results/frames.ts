@@ -1,10 +1,6 @@
 /** Captures of a lab with a hub, frame by frame: packets of networks, and what AINs and DMNs say to each other. */
-import { join } from 'node:path';
 import { ipToText } from '../../../src/capture/headers.ts';
-import { readCapture } from '../../../src/capture/reader.ts';
-import { defectOf, startNsIn } from '../../../src/evidence/captures.ts';
-import type { CellEvidence } from '../../../src/evidence/cell.ts';
-import type { PhaseRecord } from '../../../src/evidence/records.ts';
+import { frameReader, type Timed } from '../../lib/frames.ts';
 import { WIREGUARD_PORT } from '../../lib/wireguard.ts';
 import { questionOf } from '../names/message.ts';
 import { macText } from '../../lib/mac.ts';
@@ -36,8 +32,7 @@ export interface CapturedData {
 }
 
 /** An IPv4 packet, as a frame carried it. */
-export interface SeenFrame {
-  readonly atUs: number;
+interface Seen {
   readonly from: string;
   readonly to: string;
   readonly source: string;
@@ -61,33 +56,8 @@ export interface SeenFrame {
   readonly answer: CapturedData | null;
 }
 
-const known = new WeakMap<CellEvidence, Map<string, readonly SeenFrame[]>>();
-
-/** Frames of a capture point in the order of time, from the start of a phase. A text says why there are none. */
-export function framesAt(evidence: CellEvidence, at: string, phase: PhaseRecord): readonly SeenFrame[] | string {
-  const record = evidence.captures.find((c) => c.at === at);
-  if (!record) return `no capture at ${at}`;
-  const defect = defectOf(record);
-  if (defect !== undefined) return `the capture at ${at} is incomplete: ${defect}`;
-  let captures = known.get(evidence);
-  if (!captures) known.set(evidence, (captures = new Map<string, readonly SeenFrame[]>()));
-  const key = `${at} ${phase.phase}`;
-  let frames = captures.get(key);
-  if (!frames) {
-    const startNs = startNsIn(record, phase);
-    const read: SeenFrame[] = [];
-    readCapture(join(evidence.folder, record.file), ({ data, offset, captured, length, seconds, nanoseconds }) => {
-      const atUs = Number(BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds) - startNs) / 1000;
-      const frame = dissect(data.subarray(offset, offset + captured), length);
-      if (frame) read.push({ ...frame, atUs });
-    });
-    captures.set(key, (frames = read));
-  }
-  return frames.length === 0 ? `the capture at ${at} holds no packet` : frames;
-}
-
 /** undefined: no IPv4, or less than a header of it. */
-export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> | undefined {
+export function dissect(frame: Buffer, length: number): Seen | undefined {
   if (frame.length < ETHERNET + IPV4 || frame.readUInt16BE(12) !== 0x0800) return undefined;
   const ip = frame.subarray(ETHERNET);
   const header = ((ip[0] as number) & 0x0f) * 4;
@@ -117,6 +87,10 @@ export function dissect(frame: Buffer, length: number): Omit<SeenFrame, 'atUs'> 
     answer: isDatagram && sourcePort === NAMES_PORT ? data() : null,
   };
 }
+
+export type SeenFrame = Timed<Seen>;
+
+export const framesAt = frameReader(dissect);
 
 /** Its type, 1 to 4, and three bytes of zero. */
 const isWireguard = (b: Buffer): boolean => b.length >= 4 && b.readUInt32LE(0) >= 1 && b.readUInt32LE(0) <= 4;

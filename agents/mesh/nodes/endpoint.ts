@@ -9,11 +9,15 @@ import type { EndpointConfig } from '../config.ts';
 import { ENDPOINT_OPERATIONS } from '../operations.ts';
 
 /** Nobody has them: whatever is asked for, the host's switcher answers. */
-const ROUTER = '169.254.1.1';
+const [ROUTER, ROUTER_V6] = ['169.254.1.1', 'fe80::1'];
 
 export async function startEndpoint({ config }: AgentSetup<EndpointConfig>): Promise<NodeRole> {
   const network = new HostNetwork();
   await network.addDefaultRoute(ROUTER, { mtu: config.mtu, device: config.device });
+  if (config.ipv6 !== null) {
+    await network.addAddress(config.ipv6, config.device);
+    await network.addDefaultRoute(ROUTER_V6, { mtu: config.mtu, device: config.device });
+  }
   const beacons = startBeacons(config.self.name);
   const prober = new Prober();
   const operations: Operations = {

@@ -1,30 +1,49 @@
-/** mesh: who answered whom, and what the wire shows of paths (R2 section 8). */
+/** mesh: who answered whom, and what the wire shows of paths and of the control plane (R2 section 8). */
 import { Type } from 'typebox';
 import { missing, type Check } from '../../../src/checks/check.ts';
-import { needsKeys } from '../../../src/checks/problems.ts';
+import { needsCapture, needsKeys } from '../../../src/checks/problems.ts';
 import type { KeysOf } from '../../../src/topology/checks.ts';
-import { PROBE_METRICS, probeKeys, seenProbes } from '../../lib/probing/metrics.ts';
+import { many, type Metric } from '../../lib/metric.ts';
+import { PROBE_METRICS, seenProbes } from '../../lib/probing/metrics.ts';
+import { FRAME_METRICS, seenFrames } from './framemetrics.ts';
+import { keys, type Keys } from './keys.ts';
 
-type Metric = keyof typeof PROBE_METRICS;
+type ProbeMetric = keyof typeof PROBE_METRICS;
+type FrameMetric = keyof typeof FRAME_METRICS;
+const isOfProbes = (metric: ProbeMetric | FrameMetric): metric is ProbeMetric => metric in PROBE_METRICS;
+const definitionOf = (metric: ProbeMetric | FrameMetric): Omit<Metric<never, keyof Keys>, 'figures'> =>
+  isOfProbes(metric) ? PROBE_METRICS[metric] : FRAME_METRICS[metric];
 
+const all = { ...PROBE_METRICS, ...FRAME_METRICS };
 const checkKeys = {
-  metric: Type.Enum(Object.keys(PROBE_METRICS) as Metric[], {
-    description: Object.entries(PROBE_METRICS)
+  metric: Type.Enum(Object.keys(all) as (ProbeMetric | FrameMetric)[], {
+    description: Object.entries(all)
       .map(([name, { what }]) => `${name}: ${what}`)
       .join(' '),
   }),
-  ...probeKeys,
+  ...keys,
 };
+type TargetKeys = KeysOf<typeof checkKeys>;
 
-const mesh: Check<KeysOf<typeof checkKeys>> = {
+const mesh: Check<TargetKeys> = {
   name: 'mesh',
   keys: checkKeys,
-  unit: ({ metric }) => PROBE_METRICS[metric].unit ?? 'count',
-  problems: (target) => needsKeys(target, target.metric, PROBE_METRICS[target.metric].needs ?? []),
+  unit: ({ metric }) => definitionOf(metric).unit ?? 'count',
+  problems(target, lab) {
+    return [
+      ...needsKeys(target, target.metric, definitionOf(target.metric).needs ?? []),
+      ...(many(target.capture) ?? []).flatMap((at) => needsCapture(at, lab)),
+    ];
+  },
   figures(target, evidence, phase, window) {
-    const probes = seenProbes(target, evidence, phase, window);
-    return typeof probes === 'string' ? missing(probes) : PROBE_METRICS[target.metric].figures(probes);
+    const { metric } = target;
+    if (isOfProbes(metric)) {
+      const probes = seenProbes(target, evidence, phase, window);
+      return typeof probes === 'string' ? missing(probes) : PROBE_METRICS[metric].figures(probes);
+    }
+    const frames = seenFrames(target, evidence, phase, window);
+    return typeof frames === 'string' ? missing(frames) : FRAME_METRICS[metric].figures(frames);
   },
 };
 
-export const checks: readonly Check<KeysOf<typeof checkKeys>>[] = [mesh];
+export const checks: readonly Check<TargetKeys>[] = [mesh];
