@@ -88,6 +88,11 @@ export interface EndpointConfig {
   readonly role: 'endpoint';
   readonly self: Place;
   readonly device: string;
+  /** "10.1.0.1/16" */
+  readonly address: string;
+  readonly mac: string;
+  /** Its devices, by the hosts that they lead to. */
+  readonly devices: Readonly<Record<string, string>>;
   /** Beside the address that its node has; null: its network has none. */
   readonly ipv6: string | null;
   /** Of packets that fit into the underlay's with a tunnel's headers. */

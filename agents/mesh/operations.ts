@@ -34,7 +34,11 @@ export const HOST_OPERATIONS = {
   DescribeHost: closed({}),
 } as const;
 
-export const ENDPOINT_OPERATIONS = { Probe: probeOperation } as const;
+export const ENDPOINT_OPERATIONS = {
+  Probe: probeOperation,
+  /** As live migration does it: the machine goes on at the other host, with its addresses and its connections. */
+  Migrate: closed({ to: text('Host that it has a link to.') }),
+} as const;
 
 export const OPERATIONS: Readonly<Record<Role, Readonly<Record<string, TSchema>>>> = {
   controller: CONTROLLER_OPERATIONS,

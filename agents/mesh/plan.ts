@@ -7,19 +7,23 @@ import { formatAddress, parseAddress, parsePrefix } from '../lib/prefix.ts';
 import type { MeshFile } from './config.ts';
 import type { Endpoint } from './control/state.ts';
 
-/** Of an endpoint: the one that leads to a host. */
+/** A cable from an endpoint to a host that it is on, or may move to. */
+interface Cable {
+  readonly device: string;
+  readonly host: string;
+  readonly port: string;
+}
+
+/** Of an endpoint: the device that has its address. */
 export const deviceOf = (lab: Lab, name: string) => nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0);
 
-/** The other end of its cable. */
-function cableOf(lab: Lab, node: string): { readonly host: string; readonly port: string } | undefined {
-  const device = deviceOf(lab, node)?.name;
-  for (const { ends } of lab.fabric.links) {
-    const side = ends.findIndex((e) => e.node === node && e.interface === device);
-    const other = ends[side === 0 ? 1 : 0];
-    if (side >= 0) return { host: other.node, port: other.interface };
-  }
-  return undefined;
-}
+export const cablesOf = (lab: Lab, node: string): Cable[] =>
+  lab.fabric.links.flatMap(({ ends: [a, b] }) =>
+    [
+      [a, b],
+      [b, a],
+    ].flatMap(([own, other]) => (own?.node === node && other ? [{ device: own.interface, host: other.node, port: other.interface }] : [])),
+  );
 
 export function endpointsOf(config: MeshFile, lab: Lab, network: string, problems: SystemProblem[]): Endpoint[] {
   const { endpoints, prefixes } = config.networks[network]!;
@@ -28,7 +32,7 @@ export function endpointsOf(config: MeshFile, lab: Lab, network: string, problem
     const path = ['networks', network, 'endpoints'];
     const device = deviceOf(lab, name);
     const addresses = (device?.addresses ?? []).map((a) => a.split('/')[0] as string);
-    const host = cableOf(lab, name)?.host;
+    const host = cablesOf(lab, name).find((c) => c.device === device?.name)?.host;
     if (host === undefined || !hosts.includes(host)) {
       problems.push({ path, message: `"${name}" has no link to a host`, hint: `hosts: ${hosts.join(', ')}` });
       return [];
@@ -44,15 +48,16 @@ export function endpointsOf(config: MeshFile, lab: Lab, network: string, problem
   });
 }
 
-/** Of all endpoints, those that have a cable to this host. */
+/** Ports of a host's switch, by the endpoints that they lead to. */
 export const portsOf = (config: MeshFile, lab: Lab, host: string): Record<string, string> =>
   Object.fromEntries(
     Object.values(config.networks)
       .flatMap((n) => expandAll(n.endpoints))
-      .flatMap((name) => {
-        const cable = cableOf(lab, name);
-        return cable?.host === host ? [[name, cable.port] as const] : [];
-      }),
+      .flatMap((name) =>
+        cablesOf(lab, name)
+          .filter((c) => c.host === host)
+          .map((c) => [name, c.port] as const),
+      ),
   );
 
 /** In a network with a prefix of IPv6 an endpoint has an address of it, too: that ends like its address of IPv4. */

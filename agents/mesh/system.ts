@@ -8,7 +8,7 @@ import { deviceOn, nodeOf, segmentOf } from '../lib/lab.ts';
 import { parsePrefix } from '../lib/prefix.ts';
 import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type OwnedNetwork, type Place, type Role } from './config.ts';
 import { CONTROLLER_OPERATIONS, OPERATIONS } from './operations.ts';
-import { deviceOf, endpointsOf, portsOf } from './plan.ts';
+import { cablesOf, deviceOf, endpointsOf, portsOf } from './plan.ts';
 
 /** Of VXLAN over IPv4 (RFC 7348): Ethernet, IP, UDP and its own header. */
 export const TUNNEL_BYTES = 50;
@@ -87,6 +87,9 @@ export const system: SystemDefinition<MeshFile> = {
           role: 'endpoint' as const,
           self: { name: e.name, address: e.addresses[0] ?? '' },
           device: deviceOf(lab, e.name)?.name ?? '',
+          address: deviceOf(lab, e.name)?.addresses[0] ?? '',
+          mac: e.mac,
+          devices: Object.fromEntries(cablesOf(lab, e.name).map((c) => [c.host, c.device])),
           ipv6: e.addresses.find((a) => a.includes(':')) ?? null,
           mtu: Math.min(mtu, deviceOf(lab, e.name)?.mtu ?? mtu),
           endpoints: all,

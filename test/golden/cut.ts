@@ -21,9 +21,12 @@ const KEPT_EVENTS: Readonly<Record<string, readonly string[]>> = {
   replication: ['deliveries', 'directives', 'iteration', 'resolve'],
   pop: ['connections', 'access', 'policies', 'tables', 'load'],
   hub: ['probes'],
+  mesh: ['probes'],
 };
 /** Ethernet, IPv4, UDP or the part of TCP that tells packets apart; of messages the header, the flow, and the place of a segment. */
 const [HUB_BYTES, HUB_MESSAGE_BYTES] = [14 + 20 + 14, 14 + 20 + 8 + HEADER_BYTES + FLOW_BYTES + 4];
+/** Ethernet, IPv6 and the part of TCP that tells packets apart, in a tunnel over IPv4. */
+const MESH_BYTES = 14 + 20 + 8 + 8 + 14 + 40 + 16;
 /** Of a capture with connections so many packets are kept, whole connections at a time. */
 const MOST_PACKETS = 8000;
 /** Ethernet, IPv4, UDP, struct header of agents/replication/native/packetloop.c. */
@@ -64,7 +67,9 @@ function cutCell(evidence: CellEvidence, into: string): void {
         ? thinned(readFrames(from), judgesMeasurement(evidence)).map((f) => ({ ...f, bytes: plain(f.bytes) }))
         : systems.includes('hub')
           ? readFrames(from).map((f) => withoutPayload(f, judgesCopies(evidence)))
-          : binned(from, evidence);
+          : systems.includes('mesh')
+            ? readFrames(from).map((f) => ({ ...f, bytes: f.bytes.subarray(0, MESH_BYTES) }))
+            : binned(from, evidence);
     writeFrames(join(into, record.file), frames);
   }
 }

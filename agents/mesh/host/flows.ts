@@ -9,6 +9,7 @@
  *   table 2  to a peer that may only be answered: replies to what it began pass.
  *   table 3  to an endpoint here: connections that such a peer begins are remembered.
  *   table 4  to the endpoint's port.
+ *   table 5  answers to neighbour solicitations, whose fields a switch sets only in what is an advertisement already.
  */
 import type { Action, Flow, Match } from '../../lib/openflow/index.ts';
 import type { DestinationItem, EndpointItem, Item, MovedItem, RepliesItem } from './items.ts';
@@ -17,7 +18,7 @@ import type { DestinationItem, EndpointItem, Item, MovedItem, RepliesItem } from
 export const TUNNEL = 'mesh0';
 /** What endpoints take for their router, and for every neighbour. */
 export const ROUTER_MAC = '02:6d:65:73:68:01';
-const TABLE = { from: 0, to: 1, reply: 2, arrive: 3, deliver: 4 } as const;
+const TABLE = { from: 0, to: 1, reply: 2, arrive: 3, deliver: 4, advertise: 5 } as const;
 const PRIORITY = { own: 20, usual: 10, else: 1 } as const;
 export const MISS_METER = 1;
 /** Of destinations: told apart from those of misses, whose cookie is the network's identifier. */
@@ -35,9 +36,6 @@ export function flowsOf(item: Item, here: string): Flow[] {
       return destinationFlows(item, here);
   }
 }
-
-/** Of a switch without any endpoint: nothing passes. */
-export const NOTHING: readonly Flow[] = Object.values(TABLE).map((table): Flow => ({ table, priority: 0, match: {} }));
 
 const isV6 = (address: string): boolean => address.includes(':');
 /** A zone of conntrack has 16 bits; the peers of two networks of a host that share one would have to have the same addresses too. */
@@ -64,7 +62,7 @@ function endpointFlows({ vnid, port, mac, addresses }: EndpointItem): Flow[] {
           ],
     ),
     from(PRIORITY.usual, { arp: { operation: 1 } }, { actions: ARP_ANSWER }),
-    ...(addresses.some(isV6) ? [from(PRIORITY.usual + 1, { neighbour: { kind: 'solicitation' } }, { actions: NEIGHBOUR_ANSWER })] : []),
+    ...(addresses.some(isV6) ? [from(PRIORITY.usual + 1, { neighbour: { kind: 'solicitation' } }, NEIGHBOUR_ANSWER)] : []),
     { table: TABLE.from, priority: PRIORITY.usual, match: { inPort: TUNNEL, tunnelId: vnid }, metadata: vnid, goto: TABLE.arrive },
     {
       table: TABLE.to,
@@ -140,14 +138,27 @@ const ARP_ANSWER: readonly Action[] = [
 /** RFC 4861: solicited, and in place of what was known. */
 const ADVERTISEMENT_FLAGS = 0x6000_0000;
 const [ADVERTISEMENT, TARGET_ADDRESS] = [136, 2];
-const NEIGHBOUR_ANSWER: readonly Action[] = [
-  { copy: 'ethSrc', into: 'ethDst' },
-  { set: 'ethSrc', value: ROUTER_MAC },
-  { copy: 'ipv6Src', into: 'ipv6Dst' },
-  { copy: 'ndTarget', into: 'ipv6Src' },
-  { set: 'icmpv6Type', value: ADVERTISEMENT },
-  { set: 'ndReserved', value: ADVERTISEMENT_FLAGS },
-  { set: 'ndOption', value: TARGET_ADDRESS },
-  { set: 'ndTargetMac', value: ROUTER_MAC },
-  { to: 'inPort' },
-];
+const NEIGHBOUR_ANSWER: Pick<Flow, 'actions' | 'goto'> = {
+  actions: [
+    { copy: 'ethSrc', into: 'ethDst' },
+    { set: 'ethSrc', value: ROUTER_MAC },
+    { copy: 'ipv6Src', into: 'ipv6Dst' },
+    { copy: 'ndTarget', into: 'ipv6Src' },
+    { set: 'icmpv6Type', value: ADVERTISEMENT },
+  ],
+  goto: TABLE.advertise,
+};
+const ADVERTISE: Flow = {
+  table: TABLE.advertise,
+  priority: PRIORITY.usual,
+  match: { neighbour: { kind: 'advertisement' } },
+  actions: [
+    { set: 'ndReserved', value: ADVERTISEMENT_FLAGS },
+    { set: 'ndOption', value: TARGET_ADDRESS },
+    { set: 'ndTargetMac', value: ROUTER_MAC },
+    { to: 'inPort' },
+  ],
+};
+
+/** Of a switch without any endpoint: nothing passes. */
+export const NOTHING: readonly Flow[] = [...Object.values(TABLE).map((table): Flow => ({ table, priority: 0, match: {} })), ADVERTISE];

@@ -5,23 +5,25 @@ import { startBeacons } from '../../lib/probing/beacon.ts';
 import { Prober } from '../../lib/probing/prober.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
+import { run } from '../../lib/run.ts';
 import type { EndpointConfig } from '../config.ts';
-import { ENDPOINT_OPERATIONS } from '../operations.ts';
+import { ENDPOINT_OPERATIONS, refuse } from '../operations.ts';
 
 /** Nobody has them: whatever is asked for, the host's switcher answers. */
 const [ROUTER, ROUTER_V6] = ['169.254.1.1', 'fe80::1'];
 
 export async function startEndpoint({ config }: AgentSetup<EndpointConfig>): Promise<NodeRole> {
   const network = new HostNetwork();
-  await network.addDefaultRoute(ROUTER, { mtu: config.mtu, device: config.device });
-  if (config.ipv6 !== null) {
-    await network.addAddress(config.ipv6, config.device);
-    await network.addDefaultRoute(ROUTER_V6, { mtu: config.mtu, device: config.device });
-  }
+  const place = new Place(config);
+  await place.begin(network);
   const beacons = startBeacons(config.self.name);
   const prober = new Prober();
   const operations: Operations = {
     Probe: (params) => prober.probe(validated(ENDPOINT_OPERATIONS.Probe, params), (name) => config.endpoints[name]),
+    Migrate: async (params) => {
+      const { to } = validated(ENDPOINT_OPERATIONS.Migrate, params);
+      return { paused: await place.migrate(config.devices[to] ?? refuse('UnknownHost', `no link to a host "${to}"`)) };
+    },
   };
   return {
     counters: () => beacons.counters,
@@ -29,7 +31,52 @@ export async function startEndpoint({ config }: AgentSetup<EndpointConfig>): Pro
     stop: async () => {
       prober.stop();
       beacons.stop();
+      await place.migrate(config.device);
       await network.stop();
     },
   };
+}
+
+/** The device that has the machine's addresses now. */
+class Place {
+  readonly #config: EndpointConfig;
+  #device: string;
+
+  constructor(config: EndpointConfig) {
+    this.#config = config;
+    this.#device = config.device;
+  }
+
+  async begin(network: HostNetwork): Promise<void> {
+    const { mtu, device, ipv6 } = this.#config;
+    await network.addDefaultRoute(ROUTER, { mtu, device });
+    if (ipv6 === null) return;
+    await network.addAddress(ipv6, device);
+    await network.addDefaultRoute(ROUTER_V6, { mtu, device });
+  }
+
+  /** For how long it was nowhere, in milliseconds. */
+  async migrate(to: string): Promise<number> {
+    const { address, mac, mtu, ipv6 } = this.#config;
+    if (to === this.#device) return 0;
+    const startMs = performance.now();
+    const route = (router: string): string => `route replace default via ${router} dev ${to} onlink mtu lock ${mtu}`;
+    await run(
+      'ip',
+      ['-batch', '-'],
+      [
+        `link set dev ${this.#device} down`,
+        `address flush dev ${this.#device}`,
+        `link set dev ${to} down`,
+        `link set dev ${to} address ${mac}`,
+        `address replace ${address} dev ${to}`,
+        `link set dev ${to} up`,
+        route(ROUTER),
+        ...(ipv6 === null ? [] : [`address replace ${ipv6}/128 dev ${to} nodad`, `-6 ${route(ROUTER_V6)}`]),
+        '',
+      ].join('\n'),
+    );
+    this.#device = to;
+    return performance.now() - startMs;
+  }
 }

@@ -79,6 +79,20 @@ function convergenceUs(seen: SeenFrames): number | string {
   return first ? first.atUs - last.beganUs : 'no packet went the new way';
 }
 
+const keyOf = (f: SeenFrame): string => `${f.source} ${f.destination} ${f.bytes} ${f.identity}`;
+
+/** Those that the others do not have. */
+function without(packets: readonly SeenFrame[], others: readonly SeenFrame[]): Figures {
+  const known = new Set(others.map(keyOf));
+  return exact(packets.filter((f) => !known.has(keyOf(f))).length, `of ${packets.length}`);
+}
+
+function ofBothEnds({ frames }: SeenFrames, compare: (sent: readonly SeenFrame[], arrived: readonly SeenFrame[]) => Figures): Figures {
+  const [sent, arrived] = [[...frames.values()].at(0), [...frames.values()].at(-1)];
+  if (!sent || !arrived || frames.size < 2) return missing('packets of two captures are compared');
+  return sent.length === 0 || arrived.length === 0 ? missing('one of the captures has no such packet') : compare(sent, arrived);
+}
+
 export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
   tunnelled: { what: 'Packets in tunnels.', needs: ['capture'], figures: (seen) => exact(seen.tunnelled.length) },
   detours: {
@@ -107,13 +121,12 @@ export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
   unlike: {
     what: 'Packets at the last capture, of the receiver, that are not as they were at the first one, of the sender (R2-2, R2-3).',
     needs: ['capture'],
-    figures: ({ frames }) => {
-      const [sent, arrived] = [[...frames.values()].at(0), [...frames.values()].at(-1)];
-      if (!sent || !arrived || frames.size < 2 || arrived.length === 0) return missing('packets of two captures are compared');
-      const key = (f: SeenFrame): string => `${f.source} ${f.destination} ${f.bytes} ${f.identity}`;
-      const known = new Set(sent.map(key));
-      return exact(arrived.filter((f) => !known.has(key(f))).length, `of ${arrived.length}`);
-    },
+    figures: (seen) => ofBothEnds(seen, (sent, arrived) => without(arrived, sent)),
+  },
+  lost: {
+    what: 'Packets at the first capture, of the sender, that the last one, of the receiver, does not have (R2-12).',
+    needs: ['capture'],
+    figures: (seen) => ofBothEnds(seen, (sent, arrived) => without(sent, arrived)),
   },
   arrived: {
     what: 'Packets at captures, as source, destination and port choose (R2-8, R2-19).',

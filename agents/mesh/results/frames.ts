@@ -28,7 +28,7 @@ interface Seen extends SeenPacket {
 }
 
 /** undefined: no IP packet, or less than its headers. */
-function dissect(frame: Buffer): Seen | undefined {
+export function dissect(frame: Buffer): Seen | undefined {
   const outer = packetOf(frame);
   if (!outer) return undefined;
   const { packet, carried } = outer;

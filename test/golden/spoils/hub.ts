@@ -2,29 +2,15 @@
 import { join } from 'node:path';
 import { HEADER_BYTES } from '../../../agents/hub/decision/wire.ts';
 import { branchMac, isBranch } from '../../../agents/hub/model.ts';
-import type { ProbeRow } from '../../../agents/lib/probing/rows.ts';
 import { dissect } from '../../../agents/hub/results/frames.ts';
 import { macText } from '../../../agents/lib/mac.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { readFrames } from '../frames.ts';
-import { answers, captures, flows, logs, of, reworded, type Spoil } from './spoil.ts';
+import { anyProbes, inOrder, later, rewritten } from './probes.ts';
+import { answers, captures, flows, of, reworded, type Spoil } from './spoil.ts';
 
-const probes = (e: CellEvidence, folder: string, change: (row: ProbeRow) => ProbeRow): CellEvidence =>
-  logs(folder, e, (line) => (line['event'] === 'probes' ? [{ ...line, probes: (line['probes'] as ProbeRow[]).map(change) }] : [line]));
-
-const SECOND = 1e9;
-const later = (frame: Frame, ns: number): Frame => {
-  const at = frame.nanoseconds + ns;
-  return { ...frame, seconds: frame.seconds + Math.floor(at / SECOND), nanoseconds: at % SECOND };
-};
-const inOrder = (frames: readonly Frame[]): Frame[] => [...frames].sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds);
 const messageType = (f: Frame): string | undefined => dissect(f.bytes, f.length)?.message?.type;
-const rewritten = (f: Frame, change: (bytes: Buffer) => void): Frame => {
-  const bytes = Buffer.from(f.bytes);
-  change(bytes);
-  return { ...f, bytes };
-};
 /** Of an IPv4 header behind an Ethernet header. */
 const SOURCE = 14 + 12;
 
@@ -46,25 +32,7 @@ const zones = (e: CellEvidence, folder: string, from: string, to: string): CellE
   );
 
 export const hub: readonly Spoil[] = of('hub', [
-  { name: 'nobody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: null, us: null, intact: false })) },
-  { name: 'everybody answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: row.by ?? row.to, us: row.us ?? 100 })) },
-  { name: 'a stranger answers', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, by: 'stranger', us: 100 })) },
-  { name: 'answers are damaged', spoil: (e, folder) => probes(e, folder, (row) => ({ ...row, intact: false })) },
-  {
-    name: 'now and then nobody answers',
-    spoil: (e, folder) => {
-      let i = 0;
-      return probes(e, folder, (row) => (i++ % 25 === 0 ? { ...row, by: null, us: null, intact: false } : row));
-    },
-  },
-  {
-    name: 'many are not answered',
-    spoil: (e, folder) => {
-      let i = 0;
-      return probes(e, folder, (row) => (i++ % 100 < 98 ? { ...row, by: null, us: null, intact: false } : row));
-    },
-  },
-  { name: 'one packet in ten is there', spoil: (e, folder) => captures(folder, e, (frames) => frames.filter((_, i) => i % 10 === 0)) },
+  ...anyProbes,
   {
     name: 'what one decision node is asked, all are asked',
     spoil: (e, folder) => {
@@ -168,12 +136,4 @@ export const hub: readonly Spoil[] = of('hub', [
   },
   { name: 'every name is of the first zone', spoil: (e, folder) => zones(e, folder, 'c', 'b') },
   { name: 'no name is of the first zone', spoil: (e, folder) => zones(e, folder, 'b', 'c') },
-  {
-    name: 'captures end after two thirds',
-    spoil: (e, folder) => captures(folder, e, (frames) => frames.slice(0, Math.floor((frames.length * 2) / 3))),
-  },
-  {
-    name: 'packets go on for two seconds',
-    spoil: (e, folder) => captures(folder, e, (frames) => inOrder([...frames, ...frames.map((f) => later(f, 2 * SECOND))])),
-  },
 ]);

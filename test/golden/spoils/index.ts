@@ -3,13 +3,14 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { gatekeeper } from './gatekeeper.ts';
 import { general } from './general.ts';
 import { hub } from './hub.ts';
+import { mesh } from './mesh.ts';
 import { pop } from './pop.ts';
 import { replication } from './replication.ts';
 import type { Spoil } from './spoil.ts';
 
 export type { Spoil };
 
-const ALL: readonly Spoil[] = [...general, ...gatekeeper, ...replication, ...pop, ...hub];
+const ALL: readonly Spoil[] = [...general, ...gatekeeper, ...replication, ...pop, ...hub, ...mesh];
 
 export const spoilsOf = (evidence: CellEvidence): readonly Spoil[] => {
   const systems = evidence.lab.systems.map((s) => s.name);

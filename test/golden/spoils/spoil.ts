@@ -9,7 +9,7 @@ import { readFrames, rewriteLogs, writeFrames, type Line } from '../frames.ts';
 export interface Spoil {
   readonly name: string;
   /** Systems that it is of; none: of all evidence. */
-  readonly system?: 'gatekeeper' | 'replication' | 'pop' | 'hub';
+  readonly system?: 'gatekeeper' | 'replication' | 'pop' | 'hub' | 'mesh';
   readonly spoil: (evidence: CellEvidence, folder: string) => CellEvidence;
 }
 

@@ -1,0 +1,84 @@
+/** Packets that go by other hosts, with other keys, in no tunnel, changed, late, or where none should be. */
+import { dissect } from '../../../agents/mesh/results/frames.ts';
+import { BEACON_PORT } from '../../../agents/lib/probing/beacon.ts';
+import { ipBytes, u16 } from '../../../agents/lib/bytes.ts';
+import type { CellEvidence } from '../../../src/evidence/cell.ts';
+import type { Frame } from '../../support/pcap.ts';
+import { anyProbes, inOrder, later, rewritten, SECOND } from './probes.ts';
+import { captures, of, type Spoil } from './spoil.ts';
+
+/** Of a VXLAN packet over IPv4. */
+const [OUTER_DESTINATION, KEY, INNER] = [14 + 16, 14 + 20 + 8 + 4, 14 + 20 + 8 + 8];
+const isTunnelled = (f: Frame): boolean => (dissect(f.bytes)?.inner ?? null) !== null;
+const tunnelled = (f: Frame, change: (bytes: Buffer) => void): Frame => (isTunnelled(f) ? rewritten(f, change) : f);
+
+/** A datagram, in an Ethernet frame of IPv4. */
+function datagram(source: string, destination: string, port: number, data = Buffer.alloc(16)): Buffer {
+  const frame = Buffer.alloc(14 + 20 + 8);
+  frame.writeUInt16BE(0x0800, 12);
+  frame.set([0x45, 0, ...u16(28 + data.length), 0, 1, 0, 0, 64, 17], 14);
+  frame.set([...ipBytes(source), ...ipBytes(destination)], 26);
+  frame.set([...u16(9), ...u16(port), ...u16(8 + data.length)], 34);
+  return Buffer.concat([frame, data]);
+}
+
+const VNID = Buffer.from([8, 0, 0, 0, 0, 0, 1, 0]);
+const inTunnel = (inner: Buffer): Buffer => datagram('10.64.0.250', '10.64.0.251', 4789, Buffer.concat([VNID, inner]));
+
+/** Once a second, in and outside tunnels, the packet that each target asks about. */
+function forged(e: CellEvidence, frames: readonly Frame[], at: string): Frame[] {
+  const [first, last] = [frames[0], frames.at(-1)];
+  if (!first || !last) return [];
+  const wanted = e.lab.targets.map((t): Readonly<Record<string, unknown>> => ({ ...t })).filter((t) => [t['capture']].flat().includes(at));
+  return wanted.flatMap((t) => {
+    const text = (key: string, otherwise: string): string => (typeof t[key] === 'string' ? t[key] : otherwise);
+    const [source, destination] = [text('source', '10.2.0.1'), text('destination', '10.1.0.1')];
+    if (source.includes(':') || destination.includes(':')) return [];
+    const inner = datagram(source, destination, typeof t['port'] === 'number' ? t['port'] : BEACON_PORT);
+    return Array.from({ length: 2 * (last.seconds - first.seconds) }, (_, i) =>
+      [inner, inTunnel(inner)].map((bytes) => later({ ...first, bytes, length: bytes.length }, (i * SECOND) / 2)),
+    ).flat();
+  });
+}
+
+export const mesh: readonly Spoil[] = of('mesh', [
+  ...anyProbes,
+  {
+    name: 'packets go by another host',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) =>
+        frames.map((f) => tunnelled(f, (b) => b.writeUInt8(b.readUInt8(OUTER_DESTINATION + 3) ^ 7, OUTER_DESTINATION + 3))),
+      ),
+  },
+  {
+    name: 'keys are of another network',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) => frames.map((f) => tunnelled(f, (b) => b.writeUInt8(b.readUInt8(KEY + 2) ^ 1, KEY + 2)))),
+  },
+  {
+    name: 'packets leave their tunnels',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) =>
+        frames.map((f, i) => (i % 2 === 0 && isTunnelled(f) ? { ...f, bytes: f.bytes.subarray(INNER), length: f.length - INNER } : f)),
+      ),
+  },
+  {
+    name: 'packets are changed on their way',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames, at) =>
+        at.startsWith('b1:') ? frames.map((f) => rewritten(f, (b) => b.length > 20 && b.writeUInt8(b.readUInt8(19) ^ 1, 19))) : frames,
+      ),
+  },
+  {
+    name: 'no probe arrives',
+    spoil: (e, folder) => captures(folder, e, (frames) => frames.filter((f) => dissect(f.bytes)?.destinationPort !== BEACON_PORT)),
+  },
+  {
+    name: 'packets come two seconds later',
+    spoil: (e, folder) => captures(folder, e, (frames) => frames.map((f) => later(f, 2 * SECOND))),
+  },
+  {
+    name: 'packets are where none should be',
+    spoil: (e, folder) => captures(folder, e, (frames, at) => inOrder([...frames, ...forged(e, frames, at)])),
+  },
+]);
