@@ -2,7 +2,7 @@
 import { Client, credentials, status, type ServiceError } from '@grpc/grpc-js';
 import type { Credentials } from '../certificates.ts';
 import { codec, type Header, type KeyValue } from './messages.ts';
-import { WatchStream } from './watch.ts';
+import { WatchStream, type WatchEvents, type Watching } from './watch.ts';
 
 const DEADLINE_MS = 5000;
 /** A change of rights while a request is under way: it is asked again, as etcd demands. */
@@ -96,7 +96,27 @@ export const rowOf = ({ key, value, modRevision }: KeyValue): Row => ({
 
 const PERMISSIONS = { read: 0, write: 1 } as const;
 
-export class EtcdClient {
+export interface Permission {
+  readonly what: keyof typeof PERMISSIONS;
+  readonly range: Range;
+}
+
+/** What agents ask of an etcd. */
+export interface Etcd {
+  list(range: Range): Promise<Rows>;
+  /** All of it or nothing. The revision that it made; a ConflictError where the guard does not hold. */
+  commit(change: Change): Promise<number>;
+  /** Its changes; one stream carries all that a client watches. */
+  readonly watches: { watch(range: Range, from: number, events: WatchEvents): Watching };
+  /** A user who is known by the name in its certificate. */
+  addUser(name: string): Promise<void>;
+  addRole(name: string, may: readonly Permission[]): Promise<void>;
+  grant(user: string, role: string): Promise<void>;
+  revoke(user: string, role: string): Promise<void>;
+  close(): void;
+}
+
+export class EtcdClient implements Etcd {
   readonly #client: Client;
   #watches: WatchStream | undefined;
 
@@ -113,7 +133,6 @@ export class EtcdClient {
     return { rows: kvs.map(rowOf), revision: header.revision };
   }
 
-  /** All of it or nothing. The revision that it made; a ConflictError where the guard does not hold. */
   async commit({ put, remove, guard }: Change): Promise<number> {
     const answer = (await this.#call('txn', {
       // Target 2: the revision of the last change; result 2: less.
@@ -127,18 +146,15 @@ export class EtcdClient {
     return answer.header.revision;
   }
 
-  /** Its changes; one stream carries all that a client watches. */
   get watches(): WatchStream {
     return (this.#watches ??= new WatchStream(this.#client));
   }
 
-  /** A user who is known by the name in its certificate. */
   async addUser(name: string): Promise<void> {
     await this.#unlessThere('userAdd', { name, options: { noPassword: true } });
   }
 
-  /** A role that may read or write what is in the ranges. */
-  async addRole(name: string, may: readonly { readonly what: keyof typeof PERMISSIONS; readonly range: Range }[]): Promise<void> {
+  async addRole(name: string, may: readonly Permission[]): Promise<void> {
     await this.#unlessThere('roleAdd', { name });
     for (const { what, range } of may)
       await this.#call('roleGrant', { name, perm: { permType: PERMISSIONS[what], ...rangeFields(range) } });

@@ -1,6 +1,6 @@
 /** A range of an etcd as it is: its rows first, then every change. After a loss it is as if nothing had been missed. */
 import { log } from '../rpc.ts';
-import { DeniedError, type EtcdClient, type Range } from './client.ts';
+import { DeniedError, type Etcd, type Range } from './client.ts';
 import type { Changed, Watching } from './watch.ts';
 
 const AGAIN_MS = 200;
@@ -12,7 +12,7 @@ export interface FollowEvents {
   readonly onDenied: (why: string) => void;
 }
 
-export function follow(client: EtcdClient, range: Range, { onChanges, onDenied }: FollowEvents): Watching {
+export function follow(client: Etcd, range: Range, { onChanges, onDenied }: FollowEvents): Watching {
   const known = new Map<string, number>();
   let watching: Watching | undefined;
   let timer: NodeJS.Timeout | undefined;

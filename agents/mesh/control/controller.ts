@@ -6,7 +6,7 @@ import type { KeyObject } from 'node:crypto';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
-import type { EtcdClient } from '../../lib/etcd/client.ts';
+import type { Etcd } from '../../lib/etcd/client.ts';
 import { follow } from '../../lib/etcd/follow.ts';
 import type { Changed, Watching } from '../../lib/etcd/watch.ts';
 import { log } from '../../lib/rpc.ts';
@@ -33,7 +33,7 @@ type Refused = 'forged' | 'expired' | 'not agreed';
 export class Controller {
   readonly counters = { operations: 0, commits: 0, rows: 0, introductions: 0, forged: 0, expired: 0, notAgreed: 0 };
   readonly #config: ControllerConfig;
-  readonly #client: EtcdClient;
+  readonly #client: Etcd;
   readonly #keys: Keys;
   readonly #rights: Rights;
   readonly #networks: Map<string, Network>;
@@ -62,7 +62,7 @@ export class Controller {
 
   constructor(
     config: ControllerConfig,
-    client: EtcdClient,
+    client: Etcd,
     keys: Keys,
     rights: Rights,
     networks: ReadonlyMap<string, Network>,
@@ -88,7 +88,7 @@ export class Controller {
   }
 
   /** `consents`: by controller, the etcd that its consents for this one are read from. */
-  follow(consents: ReadonlyMap<string, EtcdClient>): void {
+  follow(consents: ReadonlyMap<string, Etcd>): void {
     const onDenied = (why: string): void => log('error', 'not let in', { why });
     for (const from of consents.values())
       this.#followed.push(

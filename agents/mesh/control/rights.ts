@@ -1,15 +1,15 @@
 /** Who may read and write what in a controller's etcd: roles that exist, and roles that hosts have. */
-import type { EtcdClient } from '../../lib/etcd/client.ts';
+import type { Etcd, Range } from '../../lib/etcd/client.ts';
 import { OWN_SET, RANGES, ROLES } from '../rows.ts';
 
 export class Rights {
-  readonly #client: EtcdClient;
+  readonly #client: Etcd;
   readonly #roles = new Set<string>();
   /** By host. */
   readonly #granted: Map<string, ReadonlySet<string>>;
 
   /** `granted`: by a predecessor. */
-  constructor(client: EtcdClient, granted: ReadonlyMap<string, readonly string[]>) {
+  constructor(client: Etcd, granted: ReadonlyMap<string, readonly string[]>) {
     this.#client = client;
     this.#granted = new Map([...granted].map(([host, roles]) => [host, new Set(roles)]));
   }
@@ -58,7 +58,7 @@ export class Rights {
     this.#granted.set(host, roles);
   }
 
-  async #need(role: string, ranges: readonly Parameters<EtcdClient['addRole']>[1][number]['range'][]): Promise<void> {
+  async #need(role: string, ranges: readonly Range[]): Promise<void> {
     if (this.#roles.has(role)) return;
     await this.#client.addRole(
       role,

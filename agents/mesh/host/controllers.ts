@@ -1,24 +1,22 @@
 /** Sessions of a host with controllers: one each, made when it is first needed (R2-13). */
-import type { Credentials } from '../../lib/certificates.ts';
-import { EtcdClient } from '../../lib/etcd/client.ts';
-import { ETCD_PORT } from '../../lib/etcd/server.ts';
+import type { Etcd } from '../../lib/etcd/client.ts';
 import { log } from '../../lib/rpc.ts';
 import type { Place } from '../config.ts';
 
 const AGAIN_MS = 200;
 
 export class Controllers {
-  readonly #credentials: Credentials;
-  readonly #clients = new Map<string, EtcdClient>();
+  readonly #connect: (to: Place) => Etcd;
+  readonly #clients = new Map<string, Etcd>();
   #closed = false;
 
-  constructor(credentials: Credentials) {
-    this.#credentials = credentials;
+  constructor(connect: (to: Place) => Etcd) {
+    this.#connect = connect;
   }
 
-  client({ name, address }: Place): EtcdClient {
-    let client = this.#clients.get(name);
-    if (!client) this.#clients.set(name, (client = new EtcdClient({ name, address, port: ETCD_PORT }, this.#credentials)));
+  client(to: Place): Etcd {
+    let client = this.#clients.get(to.name);
+    if (!client) this.#clients.set(to.name, (client = this.#connect(to)));
     return client;
   }
 

@@ -1,6 +1,8 @@
 /** A host: its on-host controller, and its switcher. */
 import { join } from 'node:path';
 import { issueCertificate } from '../../lib/certificates.ts';
+import { EtcdClient } from '../../lib/etcd/client.ts';
+import { ETCD_PORT } from '../../lib/etcd/server.ts';
 import { perform, validated, type Operations } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
@@ -15,7 +17,7 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
   if (ovsDir === null) throw new Error('a host of the mesh needs an Open vSwitch');
   const { credentials } = await issueCertificate(join(workDir, 'tls'), secret, config.self);
   const switcher = await Switcher.open(config, ovsDir);
-  const controllers = new Controllers(credentials);
+  const controllers = new Controllers((to) => new EtcdClient({ ...to, port: ETCD_PORT }, credentials));
   const ohc = new OnHostController(config, controllers, switcher);
   const counters = { misses: 0 };
   await switcher.onPacket(({ cookie, frame }) => {

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import fc from 'fast-check';
+import test from 'ava';
+import { admissionOf, type Introduction } from '../../agents/mesh/control/admission.ts';
+import { ALL, exports, setOf, type Policy } from '../../agents/mesh/control/policies.ts';
+import { rowsOf, type Surroundings } from '../../agents/mesh/control/published.ts';
+import { agree, moveEndpoint, putPolicy, withdraw, type Endpoint, type Network } from '../../agents/mesh/control/state.ts';
+import { introduce, isGenuine } from '../../agents/mesh/introduction.ts';
+import { KEYS, localEndpoint, partsOf, type Consent, type Membership } from '../../agents/mesh/rows.ts';
+import { parsed } from '../../src/core/lightjson.ts';
+import { HOSTS, MeshInMemory } from '../support/mesh.ts';
+
+const endpoint = (name: string, address: string, host: string): Endpoint => ({
+  name,
+  addresses: [address],
+  mac: `02:00:00:00:${address.split('.')[1]?.padStart(2, '0')}:${address.split('.')[3]?.padStart(2, '0')}`,
+  host,
+  before: null,
+});
+const network = (name: string, number: number, endpoints: readonly Endpoint[]): Network => ({
+  name,
+  vnid: 5000 + number,
+  prefixes: [`10.${number}.0.0/16`],
+  policies: {},
+  peerings: {},
+  endpoints: new Map(endpoints.map((e) => [e.name, e])),
+});
+const B = network('B', 2, [endpoint('b1', '10.2.0.1', 'h1'), endpoint('b2', '10.2.1.1', 'h2')]);
+const consent: Consent = { vnid: 5001, controller: { name: 'c1', address: '192.0.2.9' } };
+const around = (peers: readonly string[]): Surroundings => ({
+  controller: { name: 'c2', address: '192.0.2.10' },
+  owners: new Map([...peers.map((p) => [p, 'c1'] as const), ['B', 'c2']]),
+  hosts: new Map(HOSTS.map((h, i) => [h, `192.0.2.${i + 1}`])),
+  consents: new Map(peers.map((p) => [p, consent])),
+});
+const setsIn = (rows: ReadonlyMap<string, string>): Set<string> =>
+  new Set([...rows.keys()].filter((k) => k.startsWith('/sets/')).map((k) => partsOf(k)[2]!));
+
+test('R2-21 a hundred peers with three policies: three sets, and the own one', () => {
+  const peers = Array.from({ length: 100 }, (_, i) => `P${i}`);
+  const policies: readonly Policy[] = [{ families: ['ipv6'] }, { prefixes: ['10.2.0.0/24'] }, { private: true }];
+  // Under a name of its own each, so that only what they say makes them one.
+  const owner = peers.reduce((n, peer, i) => agree(putPolicy(n, `p${i}`, policies[i % 3]!), peer, { export: `p${i}`, access: 'all' }), B);
+  assert.equal(setsIn(rowsOf(owner, around(peers))).size, 4);
+  // Nobody's policy is published.
+  assert.equal(setsIn(rowsOf(owner, around([]))).size, 1);
+});
+
+test('R2-19 a set has the addresses that its policy lets through, and no others', () => {
+  const anyPolicy = fc.record(
+    {
+      families: fc.constantFrom<('ipv4' | 'ipv6')[]>(['ipv4'], ['ipv6'], ['ipv4', 'ipv6']),
+      prefixes: fc.constantFrom(['10.2.0.0/24'], ['10.2.1.0/24', '10.2.0.1'], ['fd00::/8'], ['0.0.0.0/0']),
+      private: fc.boolean(),
+    },
+    { requiredKeys: [] },
+  );
+  const addresses = ['10.2.0.1', '10.2.1.1', '198.51.100.1', 'fd00::1', '2001:db8::1'];
+  const wide = { ...B, endpoints: new Map(addresses.map((a, i) => [`e${i}`, { ...endpoint(`e${i}`, '10.2.0.9', 'h1'), addresses: [a] }])) };
+  fc.assert(
+    fc.property(anyPolicy, (policy) => {
+      const rows = rowsOf(agree(putPolicy(wide, 'p', policy), 'A', { export: 'p', access: 'all' }), around(['A']));
+      for (const address of addresses)
+        assert.equal(
+          rows.has(KEYS.destination('B', setOf(policy), address)),
+          exports(policy, address),
+          `${JSON.stringify(policy)} ${address}`,
+        );
+    }),
+  );
+  assert.equal(exports({ private: true }, '172.32.0.1'), false);
+  assert.equal(setOf({ families: ['ipv6', 'ipv4'] }), setOf({}));
+});
+
+test('R2-5 what a controller tells its own hosts of a peer has no row of the peer', () => {
+  const rows = rowsOf(agree(B, 'A', { export: ALL, access: 'all' }), around(['A']));
+  assert.deepEqual(JSON.parse(rows.get(KEYS.peering('B', 'A'))!), consent);
+  assert.deepEqual([...rows.keys()].filter((k) => partsOf(k).includes('A')).sort(), ['/consents/c1/A/B', '/peerings/B/A']);
+});
+
+test('R2-7 an endpoint that has moved: its host before sends on what is still under way', () => {
+  const rows = rowsOf(moveEndpoint(B, 'b1', 'h3'), around([]));
+  const at = (host: string) => parsed(localEndpoint, rows.get(KEYS.endpoint(host, 'B', 'b1'))!);
+  assert.deepEqual([at('h1').via, at('h3').via], ['192.0.2.3', null]);
+  const back = rowsOf(moveEndpoint(moveEndpoint(B, 'b1', 'h3'), 'b1', 'h1'), around([]));
+  assert.equal(parsed(localEndpoint, back.get(KEYS.endpoint('h1', 'B', 'b1'))!).via, null);
+});
+
+test('a host is let in by the word of its own controller only', () => {
+  const [own, other] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
+  const claim = { host: 'h1', network: 'A', controller: 'c1', untilMs: 1000 };
+  const good = introduce(claim, own.privateKey);
+  const networks = new Map([['B', agree(B, 'A', { export: ALL, access: 'replies' })]]);
+  const judge = (introduction: Partial<Introduction>, nowMs = 500, peers: readonly string[] = ['A']) =>
+    admissionOf(
+      { host: 'h1', network: 'A', peer: 'B', claim: good, ...introduction },
+      { networks, around: () => around(peers), owners: around(['A']).owners, isGenuine: (c) => isGenuine(c, own.publicKey), nowMs },
+    );
+  assert.deepEqual(judge({}), { set: setOf({}), access: 'replies', untilMs: 1000 });
+  const forged: readonly (Membership | 'malformed')[] = [
+    introduce(claim, other.privateKey),
+    { ...good, untilMs: 5000 },
+    { ...good, network: 'D' },
+    { ...good, signature: '' },
+    'malformed',
+  ];
+  for (const bad of forged) assert.deepEqual(judge({ claim: bad }), { refused: 'forged' });
+  // Replayed by another host, or for another network.
+  assert.deepEqual(judge({ host: 'h2' }), { refused: 'forged' });
+  assert.deepEqual(judge({ network: 'D' }), { refused: 'forged' });
+  assert.deepEqual(judge({}, 1000), { refused: 'expired' });
+  assert.deepEqual(judge({}, 500, []), { refused: 'not agreed' });
+  assert.deepEqual(judge({ peer: 'C' }), { refused: 'not agreed' });
+});
+
+const NAMES = ['A', 'B', 'C'];
+const OWNERS = { A: 'c1', B: 'c2', C: 'c2' };
+const POLICIES: readonly Policy[] = [{}, { prefixes: ['10.1.0.1', '10.2.0.1', '10.3.0.1'] }, { families: ['ipv6'] }];
+const start = NAMES.map((name, i) =>
+  network(
+    name,
+    i + 1,
+    [1, 2].map((n) => endpoint(`${name}${n}`, `10.${i + 1}.0.${n}`, HOSTS[(i + n) % 3]!)),
+  ),
+);
+const operation = fc.oneof(
+  fc.record({
+    kind: fc.constant('agree' as const),
+    network: fc.constantFrom(...NAMES),
+    peer: fc.constantFrom(...NAMES),
+    policy: fc.nat(2),
+    access: fc.constantFrom<'all' | 'replies'>('all', 'replies'),
+  }),
+  fc.record({ kind: fc.constant('withdraw' as const), network: fc.constantFrom(...NAMES), peer: fc.constantFrom(...NAMES) }),
+  fc.record({
+    kind: fc.constant('move' as const),
+    network: fc.constantFrom(...NAMES),
+    endpoint: fc.integer({ min: 1, max: 2 }),
+    host: fc.constantFrom(...HOSTS),
+  }),
+);
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+const changed = (n: Network, o: Operation): Network => {
+  switch (o.kind) {
+    case 'agree':
+      return agree(putPolicy(n, `p${o.policy}`, POLICIES[o.policy]!), o.peer, { export: `p${o.policy}`, access: o.access });
+    case 'withdraw':
+      return withdraw(n, o.peer);
+    case 'move':
+      return moveEndpoint(n, `${o.network}${o.endpoint}`, o.host);
+  }
+};
+const isPossible = (n: Network, o: Operation): boolean =>
+  o.kind === 'agree' ? o.peer !== o.network : o.kind === 'withdraw' ? Object.hasOwn(n.peerings, o.peer) : true;
+
+/** May an endpoint of a network begin a connection to an address of another one? */
+function mayBegin(from: Network, to: Network, address: string): boolean {
+  if (from === to) return true;
+  const own = to.peerings[from.name];
+  return Object.hasOwn(from.peerings, to.name) && own?.access === 'all' && exports(to.policies[own.export]!, address);
+}
+
+test('who reaches whom is what owners have agreed on, whatever they did before', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(operation, { maxLength: 10 }), async (operations) => {
+      const mesh = await MeshInMemory.open(start, OWNERS);
+      try {
+        for (const o of operations) {
+          const controller = mesh.controllerOf(o.network);
+          if (isPossible(controller.network(o.network), o)) await controller.change(o.network, (n) => changed(n, o));
+          // Some addresses are followed while things change.
+          const from = controller.network(o.network);
+          await mesh.send(from, `${o.network}1`, from.endpoints.get(`${o.network}1`)!.addresses[0]!, '10.2.0.1');
+        }
+        await mesh.settle();
+        const networks = NAMES.map((name) => mesh.controllerOf(name).network(name));
+        for (const from of networks)
+          for (const sender of from.endpoints.values())
+            for (const to of networks)
+              for (const { name, addresses } of to.endpoints.values()) {
+                if (name === sender.name) continue;
+                const came = await mesh.send(from, sender.name, sender.addresses[0]!, addresses[0]!);
+                assert.equal(came, mayBegin(from, to, addresses[0]!) ? name : null, `${sender.name} to ${name}`);
+              }
+        // Nobody asked for what it may not see.
+        assert.deepEqual(
+          [...mesh.etcds.values()].flatMap((e) => e.denied),
+          [],
+        );
+      } finally {
+        mesh.stop();
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('R2-8 what a network may only answer is answered, and nothing else', async () => {
+  const mesh = await MeshInMemory.open(start, OWNERS);
+  const [a, b] = [mesh.controllerOf('A'), mesh.controllerOf('B')];
+  await a.change('A', (n) => agree(n, 'B', { export: ALL, access: 'replies' }));
+  await b.change('B', (n) => agree(n, 'A', { export: ALL, access: 'all' }));
+  await mesh.settle();
+  const [A, own] = [a.network('A'), b.network('B')];
+  assert.equal(await mesh.send(own, 'B1', '10.2.0.1', '10.1.0.1'), null);
+  assert.equal(await mesh.send(A, 'A1', '10.1.0.1', '10.2.0.1'), 'B1');
+  assert.equal(await mesh.send(own, 'B1', '10.2.0.1', '10.1.0.1'), 'A1');
+  assert.equal(await mesh.send(own, 'B2', '10.2.0.2', '10.1.0.1'), null);
+  mesh.stop();
+});
+
+test('an endpoint sends as itself only', async () => {
+  const mesh = await MeshInMemory.open(start, OWNERS);
+  assert.equal(await mesh.send(start[0]!, 'A1', '10.1.0.2', '10.1.0.1'), null);
+  mesh.stop();
+});
