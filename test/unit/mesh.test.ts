@@ -193,7 +193,7 @@ test('who reaches whom is what owners have agreed on, whatever they did before',
         mesh.stop();
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 150 },
   );
 });
 
@@ -214,5 +214,22 @@ test('R2-8 what a network may only answer is answered, and nothing else', async 
 test('an endpoint sends as itself only', async () => {
   const mesh = await MeshInMemory.open(start, OWNERS);
   assert.equal(await mesh.send(start[0]!, 'A1', '10.1.0.2', '10.1.0.1'), null);
+  mesh.stop();
+});
+
+test('R2-5, R2-20 what was programmed goes with the agreement, and with what the policy lets through', async () => {
+  const mesh = await MeshInMemory.open(start, OWNERS);
+  const [a, b] = [mesh.controllerOf('A'), mesh.controllerOf('B')];
+  const reaches = (to: string): Promise<string | null> => mesh.send(a.network('A'), 'A1', '10.1.0.1', to);
+  await a.change('A', (n) => agree(n, 'B', { export: ALL, access: 'all' }));
+  await b.change('B', (n) => agree(n, 'A', { export: ALL, access: 'all' }));
+  await mesh.settle();
+  assert.deepEqual([await reaches('10.2.0.1'), await reaches('10.2.0.2')], ['B1', 'B2']);
+  await b.change('B', (n) => agree(putPolicy(n, 'p', { prefixes: ['10.2.0.2'] }), 'A', { export: 'p', access: 'all' }));
+  await mesh.settle();
+  assert.deepEqual([await reaches('10.2.0.1'), await reaches('10.2.0.2')], [null, 'B2']);
+  await a.change('A', (n) => withdraw(n, 'B'));
+  await mesh.settle();
+  assert.deepEqual([await reaches('10.2.0.1'), await reaches('10.2.0.2')], [null, null]);
   mesh.stop();
 });
