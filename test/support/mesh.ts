@@ -9,7 +9,7 @@ import { Controller } from '../../agents/mesh/control/controller.ts';
 import { Rights } from '../../agents/mesh/control/rights.ts';
 import type { Network } from '../../agents/mesh/control/state.ts';
 import { Controllers } from '../../agents/mesh/host/controllers.ts';
-import { flowsOf, NOTHING, TUNNEL } from '../../agents/mesh/host/flows.ts';
+import { flowsOf, nothing, TUNNEL } from '../../agents/mesh/host/flows.ts';
 import type { Item } from '../../agents/mesh/host/items.ts';
 import { OnHostController } from '../../agents/mesh/host/ohc.ts';
 
@@ -102,7 +102,10 @@ class FlowTable {
 
   get flows(): Flow[] {
     const unique = new Map(
-      [...NOTHING, ...[...this.items.values()].flatMap((i) => flowsOf(i, this.#name))].map((f) => [JSON.stringify(f), f]),
+      [...nothing(true), ...[...this.items.values()].flatMap((i) => flowsOf(i, { name: this.#name, advertises: true }))].map((f) => [
+        JSON.stringify(f),
+        f,
+      ]),
     );
     return [...unique.values()];
   }
@@ -264,6 +267,11 @@ export class MeshInMemory {
       await this.settle();
     }
     return null;
+  }
+
+  /** Connections so far: what comes next begins one. */
+  forgetConnections(): void {
+    for (const { tracked } of this.hosts.values()) tracked.clear();
   }
 
   stop(): void {

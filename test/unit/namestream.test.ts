@@ -5,7 +5,7 @@ import test from 'ava';
 import { failure, padded, translateAnswer } from '../../agents/hub/names/message.ts';
 import { AnswerStream, AnswerStreams } from '../../agents/hub/names/stream.ts';
 import { asReset, segmentOf, withSegmentData } from '../../agents/hub/names/segment.ts';
-import { sum } from '../../agents/hub/names/ip.ts';
+import { sum } from '../../agents/lib/ip.ts';
 import { A, bytes, message, POINTER, record, seen, u16 } from '../support/dns.ts';
 
 const framed = (...messages: readonly Buffer[]): Buffer => Buffer.concat(messages.flatMap((m) => [u16(m.length), m]));

@@ -1,5 +1,5 @@
 /** UDP datagrams in whole IP packets: their data, and the packet with other data. Pure. */
-import { putLength, transportOf, transportSum, UDP } from './ip.ts';
+import { putLength, transportOf, transportSum, UDP } from '../../lib/ip.ts';
 
 const HEADER = 8;
 const SUM_AT = 6;

@@ -1,5 +1,5 @@
 /** TCP segments in whole IP packets: their data, and the packet with as much other data. Pure. */
-import { putLength, TCP, transportOf, transportSum, type Transport } from './ip.ts';
+import { putLength, TCP, transportOf, transportSum, type Transport } from '../../lib/ip.ts';
 
 const HEADER = 20;
 const SUM_AT = 16;

@@ -5,7 +5,7 @@ import { dataOf, withData } from '../names/datagram.ts';
 import { padded } from '../names/message.ts';
 import { asReset, segmentOf, withSegmentData } from '../names/segment.ts';
 import { AnswerStreams } from '../names/stream.ts';
-import { TCP } from '../names/ip.ts';
+import { TCP } from '../../lib/ip.ts';
 
 /** Of a network's servers, remembered at once. */
 const MOST_CONNECTIONS = 64;

@@ -206,7 +206,7 @@ export class Controller {
       .catch((error: unknown) => log('error', 'not published', { why: (error as Error).message }));
   }
 
-  /** Rights first, then rows, all of them at once. The revision that has them. */
+  /** Who may read more may so before the rows are there, all of them at once; who may read less, after. The revision that has them. */
   async #publish(): Promise<number> {
     const [networks, introductions] = [[...this.#dirty], new Set(this.#changed)];
     for (const [key, { peer }] of this.#introductions) if (this.#dirty.has(peer)) introductions.add(key);
@@ -233,10 +233,17 @@ export class Controller {
       this.#roles.set(key, roles);
       publish(key, rows);
     }
-    for (const [host, roles] of this.#rights.changes(this.#wantedRoles())) {
-      await this.#rights.set(host, roles);
+    const rights = this.#rights.changes(this.#wantedRoles());
+    for (const [host, roles] of rights) {
+      await this.#rights.grant(host, roles);
       put.set(KEYS.grants(host), JSON.stringify([...roles]));
     }
+    const revision = await this.#commit(put, remove);
+    for (const [host, roles] of rights) await this.#rights.keep(host, roles);
+    return revision;
+  }
+
+  async #commit(put: ReadonlyMap<string, string>, remove: Set<string>): Promise<number> {
     for (const key of put.keys()) remove.delete(key);
     if (put.size + remove.size === 0) return 0;
     this.counters.commits += 1;

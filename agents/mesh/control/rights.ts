@@ -50,10 +50,16 @@ export class Rights {
     return new Map(changed.map((host) => [host, wanted.get(host) ?? new Set()]));
   }
 
-  /** From now on it has these roles, and no others beside its own. */
-  async set(host: string, roles: ReadonlySet<string>): Promise<void> {
+  /** It has these roles, beside those that it has. */
+  async grant(host: string, roles: ReadonlySet<string>): Promise<void> {
     const before = this.#granted.get(host) ?? new Set();
     for (const role of roles) if (!before.has(role)) await this.#client.grant(host, role);
+    this.#granted.set(host, before.union(roles));
+  }
+
+  /** It has these roles, and no others beside its own. */
+  async keep(host: string, roles: ReadonlySet<string>): Promise<void> {
+    const before = this.#granted.get(host) ?? new Set();
     for (const role of before) if (!roles.has(role)) await this.#client.revoke(host, role);
     this.#granted.set(host, roles);
   }

@@ -23,17 +23,20 @@ const PRIORITY = { own: 20, usual: 10, else: 1 } as const;
 export const MISS_METER = 1;
 /** Of destinations: told apart from those of misses, whose cookie is the network's identifier. */
 export const DESTINATION_COOKIE = 0x1_0000_0000;
+/** Of neighbour solicitations. */
+export const SOLICITATION_COOKIE = 0x2_0000_0000;
 
-export function flowsOf(item: Item, here: string): Flow[] {
+/** `host`: its name, and whether its switch changes fields of neighbour discovery, which that of the kernel does not. */
+export function flowsOf(item: Item, host: { readonly name: string; readonly advertises: boolean }): Flow[] {
   switch (item.kind) {
     case 'endpoint':
-      return endpointFlows(item);
+      return endpointFlows(item, host.advertises);
     case 'moved':
       return movedFlows(item);
     case 'replies':
       return repliesFlows(item);
     case 'destination':
-      return destinationFlows(item, here);
+      return destinationFlows(item, host.name);
   }
 }
 
@@ -41,7 +44,7 @@ const isV6 = (address: string): boolean => address.includes(':');
 /** A zone of conntrack has 16 bits; the peers of two networks of a host that share one would have to have the same addresses too. */
 const zoneOf = (vnid: number): number => (vnid % 0xffff) + 1;
 
-function endpointFlows({ vnid, port, mac, addresses }: EndpointItem): Flow[] {
+function endpointFlows({ vnid, port, mac, addresses }: EndpointItem, advertises: boolean): Flow[] {
   const from = (priority: number, match: Match, rest: Partial<Flow>): Flow => ({
     table: TABLE.from,
     priority,
@@ -62,7 +65,9 @@ function endpointFlows({ vnid, port, mac, addresses }: EndpointItem): Flow[] {
           ],
     ),
     from(PRIORITY.usual, { arp: { operation: 1 } }, { actions: ARP_ANSWER }),
-    ...(addresses.some(isV6) ? [from(PRIORITY.usual + 1, { neighbour: { kind: 'solicitation' } }, NEIGHBOUR_ANSWER)] : []),
+    ...(addresses.some(isV6)
+      ? [from(PRIORITY.usual + 1, { neighbour: { kind: 'solicitation' } }, advertises ? NEIGHBOUR_ANSWER : SOLICITATION)]
+      : []),
     { table: TABLE.from, priority: PRIORITY.usual, match: { inPort: TUNNEL, tunnelId: vnid }, metadata: vnid, goto: TABLE.arrive },
     {
       table: TABLE.to,
@@ -138,6 +143,8 @@ const ARP_ANSWER: readonly Action[] = [
 /** RFC 4861: solicited, and in place of what was known. */
 const ADVERTISEMENT_FLAGS = 0x6000_0000;
 const [ADVERTISEMENT, TARGET_ADDRESS] = [136, 2];
+/** The on-host controller answers. */
+const SOLICITATION: Pick<Flow, 'actions' | 'cookie'> = { cookie: SOLICITATION_COOKIE, actions: [{ to: 'controller' }] };
 const NEIGHBOUR_ANSWER: Pick<Flow, 'actions' | 'goto'> = {
   actions: [
     { copy: 'ethSrc', into: 'ethDst' },
@@ -161,4 +168,7 @@ const ADVERTISE: Flow = {
 };
 
 /** Of a switch without any endpoint: nothing passes. */
-export const NOTHING: readonly Flow[] = [...Object.values(TABLE).map((table): Flow => ({ table, priority: 0, match: {} })), ADVERTISE];
+export const nothing = (advertises: boolean): Flow[] => [
+  ...Object.values(TABLE).map((table): Flow => ({ table, priority: 0, match: {} })),
+  ...(advertises ? [ADVERTISE] : []),
+];

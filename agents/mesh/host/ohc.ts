@@ -32,7 +32,7 @@ export class OnHostController {
   readonly #words = new Map<string, string>();
   /** Controllers whose answers to introductions are followed. */
   readonly #asked = new Set<string>();
-  /** By endpoint's address: the port that it is at. */
+  /** Where endpoints are: by network and address, and by MAC address. */
   readonly #ports = new Map<string, string>();
   #isHeld = false;
 
@@ -65,6 +65,10 @@ export class OnHostController {
   /** Port of the endpoint with this address. */
   portOf(vnid: number, source: Address): string | undefined {
     return this.#ports.get(`${vnid} ${formatAddress(source)}`);
+  }
+
+  portOfMac(mac: string): string | undefined {
+    return this.#ports.get(mac);
   }
 
   network(vnid: number): FollowedNetwork | undefined {
@@ -118,6 +122,7 @@ export class OnHostController {
       return;
     }
     this.#local(owner, network, row.vnid).endpoints.add(endpoint);
+    this.#ports.set(row.mac, port);
     for (const address of row.addresses) this.#ports.set(`${row.vnid} ${address}`, port);
     await this.#sink.put(key, { kind: 'endpoint', port, ...row });
   }

@@ -7,7 +7,7 @@ import { fatal } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
 import { SWITCH_DEVICE } from '../../../src/fabric/devices.ts';
 import type { HostConfig } from '../config.ts';
-import { flowsOf, MISS_METER, NOTHING, TUNNEL } from './flows.ts';
+import { flowsOf, MISS_METER, nothing, TUNNEL } from './flows.ts';
 import { FlowQueue, keyOf } from './flowqueue.ts';
 import type { Item } from './items.ts';
 import { Neighbours } from './neighbours.ts';
@@ -25,6 +25,7 @@ export class Switcher {
   /** How many items want a flow, and the flow. */
   readonly #flows = new Map<string, { readonly flow: Flow; count: number }>();
   readonly #queue: FlowQueue;
+  #isUserspace = false;
   /** null: the kernel finds them itself. */
   #neighbours: Neighbours | null = null;
 
@@ -46,7 +47,7 @@ export class Switcher {
   async put(key: string, item: Item): Promise<void> {
     const via = item.kind === 'moved' ? item.via : item.kind === 'destination' ? item.to?.via : undefined;
     if (this.#neighbours && via !== undefined && via !== this.#config.self.address) await this.#neighbours.know(via);
-    await this.#become(key, flowsOf(item, this.#config.self.name));
+    await this.#become(key, flowsOf(item, { name: this.#config.self.name, advertises: this.#isUserspace }));
   }
 
   remove(key: string): Promise<void> {
@@ -65,6 +66,11 @@ export class Switcher {
     return this.#switch.onPacket(listener);
   }
 
+  /** Out of a port. */
+  answer(frame: Buffer, port: string): void {
+    void this.#switch.send(frame, [{ output: port }]).catch(() => undefined);
+  }
+
   /** As if it had come in there again. */
   resend(frame: Buffer, port: string): void {
     void this.#switch.send(frame, [{ to: 'table' }], port).catch(() => undefined);
@@ -81,14 +87,14 @@ export class Switcher {
 
   async #build(ovsDir: string): Promise<void> {
     const { self } = this.#config;
-    const isUserspace = (await this.#vsctl('get', 'Bridge', SWITCH_DEVICE, 'datapath_type')).trim() === 'netdev';
-    if (isUserspace) {
+    this.#isUserspace = (await this.#vsctl('get', 'Bridge', SWITCH_DEVICE, 'datapath_type')).trim() === 'netdev';
+    if (this.#isUserspace) {
       await this.#bridge();
       this.#neighbours = new Neighbours(ovsDir);
     }
     const tunnel = ['type=vxlan', `options:local_ip=${self.address}`, 'options:remote_ip=flow', 'options:key=flow'];
     await this.#vsctl('--may-exist', 'add-port', SWITCH_DEVICE, TUNNEL, '--', 'set', 'Interface', TUNNEL, ...tunnel);
-    await this.#switch.replace(NOTHING);
+    await this.#switch.replace(nothing(this.#isUserspace));
     await this.#switch.removeMeter(MISS_METER).catch(() => undefined);
     await this.#switch.putMeter({ id: MISS_METER, rateBps: MISS_RATE_BPS, burstBits: MISS_RATE_BPS / 10 });
   }

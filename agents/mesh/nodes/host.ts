@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { issueCertificate } from '../../lib/certificates.ts';
 import { EtcdClient } from '../../lib/etcd/client.ts';
 import { ETCD_PORT } from '../../lib/etcd/server.ts';
+import { macText } from '../../lib/mac.ts';
 import { perform, validated, type Operations } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { HostConfig } from '../config.ts';
 import { Controllers } from '../host/controllers.ts';
-import { endsOf } from '../host/frame.ts';
+import { ROUTER_MAC, SOLICITATION_COOKIE } from '../host/flows.ts';
+import { advertisementFor, endsOf } from '../host/frame.ts';
 import { OnHostController } from '../host/ohc.ts';
 import { Switcher } from '../host/switcher.ts';
 import { HOST_OPERATIONS } from '../operations.ts';
@@ -21,8 +23,14 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
   const ohc = new OnHostController(config, controllers, switcher);
   const counters = { misses: 0 };
   await switcher.onPacket(({ cookie, frame }) => {
-    counters.misses += 1;
     const ends = endsOf(frame);
+    if (cookie === SOLICITATION_COOKIE) {
+      const port = ohc.portOfMac(macText(frame, 6));
+      const answer = advertisementFor(frame, ROUTER_MAC);
+      if (port !== undefined && answer) switcher.answer(answer, port);
+      return;
+    }
+    counters.misses += 1;
     const network = ohc.network(cookie);
     const port = ends && ohc.portOf(cookie, ends.source);
     if (!ends || !network || port === undefined) return;
