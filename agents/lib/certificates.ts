@@ -3,7 +3,7 @@
  * them about. Node makes keys, but no certificates; openssl does.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.ts';
 import { derivedKey } from './secret.ts';
@@ -43,7 +43,8 @@ export async function issueCertificate(
   const request = ['req', '-x509', '-days', DAYS];
   const authority = file('ca.key');
   writeFileSync(authority, pem(signingKey(secret, 'authority')), { mode: 0o600 });
-  if (!existsSync(files.ca)) await run('openssl', [...request, '-key', authority, '-subj', '/CN=authority of the run', '-out', files.ca]);
+  // What another run left is of another authority.
+  await run('openssl', [...request, '-key', authority, '-subj', '/CN=authority of the run', '-out', files.ca]);
   writeFileSync(files.key, pem(signingKey(secret, name)), { mode: 0o600 });
   const own = [
     '-key',

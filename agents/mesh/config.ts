@@ -31,6 +31,11 @@ export const meshSchema = closed({
     ),
   ),
   introduction: opt(duration('How long an introduction of a host is good for (default 10m).')),
+  pull: opt(
+    Type.Enum(['needed', 'all'], {
+      description: 'Of a set that a host may read: rows of addresses that packets go to (default), or all of them.',
+    }),
+  ),
   idle: opt(duration('A destination that no packet was sent to for so long is not followed any more (default 60s).')),
   hold: opt(duration('What a controller has told lives so long without it (default 10m).')),
   destinations: opt(
@@ -82,6 +87,7 @@ export interface HostConfig {
   readonly idleMs: number;
   readonly holdMs: number;
   readonly destinations: number;
+  readonly pull: 'needed' | 'all';
 }
 
 export interface EndpointConfig {

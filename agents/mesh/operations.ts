@@ -21,6 +21,13 @@ export const CONTROLLER_OPERATIONS = {
     access: opt(access),
   }),
   DeletePeering: closed({ network, peer: text('Network.') }),
+  /** Machines that are nobody's node: rows with addresses from `address` on, on a host that has no port for them. */
+  CreateEndpoints: closed({
+    network,
+    address: text('Address of the first.'),
+    count: Type.Integer({ minimum: 1, maximum: 100_000 }),
+    host: text('Host.'),
+  }),
   /** Complete when both hosts follow it. */
   MoveEndpoint: closed({ network, endpoint, host: text('Host that it is on from now on.') }),
   /** What the network has, and what is published of it. */

@@ -81,6 +81,7 @@ export const system: SystemDefinition<MeshFile> = {
         idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
         holdMs: parseDurationUs(config.hold ?? '10m') / 1000,
         destinations: config.destinations ?? 4096,
+        pull: config.pull ?? 'needed',
       })),
       ...networks.flatMap((n) =>
         n.endpoints.map((e) => ({

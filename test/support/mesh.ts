@@ -231,7 +231,15 @@ export class MeshInMemory {
       self.#sessions.push(sessions);
       const table = new FlowTable(name);
       const uplink = { device: '', mac: '', cidr: '', mtu: 1600 };
-      const settings = { controllers: names.map(place), uplink, ports, idleMs: 1e9, holdMs: 1e9, destinations: 4096 };
+      const settings = {
+        controllers: names.map(place),
+        uplink,
+        ports,
+        idleMs: 1e9,
+        holdMs: 1e9,
+        destinations: 4096,
+        pull: 'needed' as const,
+      };
       const ohc = new OnHostController({ role: 'host', self: place(name), ...settings }, sessions, table);
       self.hosts.set(name, { ohc, table, tracked: new Set() });
       await ohc.open();

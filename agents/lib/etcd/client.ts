@@ -4,7 +4,7 @@ import type { Credentials } from '../certificates.ts';
 import { codec, type Header, type KeyValue } from './messages.ts';
 import { WatchStream, type WatchEvents, type Watching } from './watch.ts';
 
-const DEADLINE_MS = 5000;
+const DEADLINE_MS = 30_000;
 /** A change of rights while a request is under way: it is asked again, as etcd demands. */
 const RIGHTS_CHANGED = 'revision of auth store is old';
 const MOST_TRIES = 20;
@@ -13,8 +13,8 @@ const OPTIONS = {
   // The server is beside, or it is gone: a lab does not wait for minutes.
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 500,
-  'grpc.keepalive_time_ms': 2000,
-  'grpc.keepalive_timeout_ms': 1000,
+  'grpc.keepalive_time_ms': 5000,
+  'grpc.keepalive_timeout_ms': 5000,
   'grpc.max_receive_message_length': 64 << 20,
   'grpc.use_local_subchannel_pool': 1,
 } as const;

@@ -9,7 +9,7 @@ import { EtcdClient, under } from './client.ts';
 export const ETCD_PORT = 2379;
 const PEER_PORT = 2380;
 const METRICS_PORT = 2381;
-const START_MS = 20_000;
+const START_MS = 60_000;
 
 /** `name`: of its owner, as in its certificate: it may do everything. Others may do what they are granted. */
 export async function startEtcd(

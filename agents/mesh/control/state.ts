@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import { nullable } from '../../../src/core/config/parts.ts';
 import type { Described } from '../../../src/core/readonly.ts';
-import { parsePrefix } from '../../lib/prefix.ts';
+import { contains, formatAddress, parseAddress, parsePrefix, prefixOf } from '../../lib/prefix.ts';
 import { access } from '../rows.ts';
 import { refuse } from '../operations.ts';
 import { ALL, EVERYTHING, policySchema, type Policy } from './policies.ts';
@@ -52,9 +52,20 @@ export function putEndpoint(network: Network, endpoint: Endpoint): Network {
   return { ...network, endpoints: new Map(network.endpoints).set(endpoint.name, endpoint) };
 }
 
-export function removeEndpoint(network: Network, name: string): Network {
+/** So many, one address after the other. */
+export function putEndpoints(network: Network, first: string, count: number, host: string): Network {
+  const address = parseAddress(first) ?? refuse('InvalidRequest', `"${first}" is no address`);
+  const last = { ...address, value: address.value + BigInt(count - 1) };
+  if (!network.prefixes.map(prefixOf).some((p) => contains(p, address) && contains(p, last)))
+    refuse('InvalidRequest', `${first} and ${count - 1} more are not in one prefix of "${network.name}"`);
+  const taken = new Set([...network.endpoints.values()].flatMap((e) => e.addresses));
   const endpoints = new Map(network.endpoints);
-  if (!endpoints.delete(name)) refuse('UnknownEndpoint', `no endpoint "${name}"`);
+  for (let i = 0; i < count; i++) {
+    const own = formatAddress({ ...address, value: address.value + BigInt(i) });
+    if (taken.has(own)) refuse('InvalidRequest', `${own} is taken`);
+    const mac = `02:6e:${(network.vnid & 0xffff).toString(16).padStart(4, '0')}${i.toString(16).padStart(4, '0')}`;
+    endpoints.set(own, { name: own, addresses: [own], mac: mac.replace(/(..)(..)(..)(..)$/, '$1:$2:$3:$4'), host, before: null });
+  }
   return { ...network, endpoints };
 }
 

@@ -6,10 +6,10 @@ import { just } from '../../lib/etcd/client.ts';
 import { follow } from '../../lib/etcd/follow.ts';
 import type { Changed, Watching } from '../../lib/etcd/watch.ts';
 import { log } from '../../lib/rpc.ts';
-import { formatAddress, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
+import { formatAddress, parseAddress, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { Place } from '../config.ts';
-import { destination, KEYS, OWN_SET, summary, type Access, type Destination } from '../rows.ts';
+import { destination, KEYS, OWN_SET, partsOf, RANGES, summary, type Access, type Destination } from '../rows.ts';
 import type { Controllers } from './controllers.ts';
 import type { Item } from './items.ts';
 
@@ -29,6 +29,8 @@ interface Peer {
   readonly access: Access;
   readonly watching: Watching;
   prefixes: readonly string[];
+  /** Where all are pulled: by address. */
+  readonly rows: Map<string, Destination>;
 }
 
 interface Followed {
@@ -53,6 +55,8 @@ export interface NetworkSettings {
   readonly owner: Place;
   /** Destinations that are followed at once. */
   readonly most: number;
+  /** Rows of the sets that it may read: those that packets go to, or all. */
+  readonly pull: 'needed' | 'all';
 }
 
 export class FollowedNetwork {
@@ -84,13 +88,16 @@ export class FollowedNetwork {
     const before = this.#peers.get(peer);
     if (before?.set === set && before.access === access && before.at.address === at.address) return;
     before?.watching.stop();
-    const watching = follow(this.#controllers.client(at), just(KEYS.summary(peer, set)), {
+    const range = this.settings.pull === 'all' ? RANGES.set(peer, set) : just(KEYS.summary(peer, set));
+    const watching = follow(this.#controllers.client(at), range, {
       onChanges: (changes) => {
-        for (const { value } of changes) this.#learn(peer, value === null ? [] : parsed(summary, value).prefixes);
+        const own = changes.filter((c) => c.key === KEYS.summary(peer, set));
+        for (const { value } of own) this.#learn(peer, value === null ? [] : parsed(summary, value).prefixes);
+        for (const change of changes) if (!own.includes(change)) this.#hearAll(peer, change);
       },
       onDenied: (why) => log('warn', 'not let in', { peer, why }),
     });
-    this.#peers.set(peer, { at, set, access, watching, prefixes: before?.prefixes ?? [] });
+    this.#peers.set(peer, { at, set, access, watching, prefixes: before?.prefixes ?? [], rows: new Map() });
     if (before) this.#learn(peer, before.prefixes);
   }
 
@@ -181,6 +188,11 @@ export class FollowedNetwork {
   #resolve(text: string, known: Followed): void {
     const peer = this.#table.find(known.address)?.value;
     const from = peer === undefined ? undefined : this.#peers.get(peer);
+    if (this.settings.pull === 'all') {
+      Object.assign(known, { peer, set: from?.set, row: from?.rows.get(text) ?? null });
+      void this.#tell(text, known);
+      return;
+    }
     if (known.isKnown && known.peer === peer && known.set === from?.set) {
       void this.#tell(text, known);
       return;
@@ -199,6 +211,19 @@ export class FollowedNetwork {
         void this.#tell(text, known);
       },
     });
+  }
+
+  /** A row that no packet has asked for. */
+  #hearAll(peer: string, { key, value }: Changed): void {
+    const text = partsOf(key)[4] ?? '';
+    const address = parseAddress(text);
+    const rows = this.#peers.get(peer)?.rows;
+    if (!address || !rows) return;
+    if (value === null) rows.delete(text);
+    else rows.set(text, parsed(destination, value));
+    const known = this.#destinations.get(text);
+    if (known) this.#resolve(text, known);
+    else this.miss(address, () => undefined);
   }
 
   #hear(text: string, known: Followed, changes: readonly Changed[]): void {

@@ -144,7 +144,8 @@ export class OnHostController {
   #local(owner: Place, name: string, vnid: number): Local {
     const known = this.#networks.get(name);
     if (known) return known;
-    const settings = { name, vnid, owner, most: this.#config.destinations };
+    const { destinations: most, pull } = this.#config;
+    const settings = { name, vnid, owner, most, pull };
     const local: Local = {
       followed: new FollowedNetwork(settings, this.#controllers, this.#sink),
       endpoints: new Set(),

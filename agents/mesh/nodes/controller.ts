@@ -13,7 +13,7 @@ import type { ControllerConfig, OwnedNetwork } from '../config.ts';
 import { Controller } from '../control/controller.ts';
 import { ALL } from '../control/policies.ts';
 import { Rights } from '../control/rights.ts';
-import { agree, endpointState, networkState, putPolicy, withdraw, type Endpoint, type Network } from '../control/state.ts';
+import { agree, endpointState, networkState, putEndpoints, putPolicy, withdraw, type Endpoint, type Network } from '../control/state.ts';
 import { CONTROLLER_OPERATIONS } from '../operations.ts';
 import { partsOf, RANGES } from '../rows.ts';
 
@@ -66,6 +66,11 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
       const { network, peer } = validated(CONTROLLER_OPERATIONS.DeletePeering, params);
       await controller.change(network, (n) => withdraw(n, peer));
       return { peer };
+    },
+    CreateEndpoints: async (params) => {
+      const { network, address, count, host } = validated(CONTROLLER_OPERATIONS.CreateEndpoints, params);
+      await controller.change(network, (n) => putEndpoints(n, address, count, host));
+      return { count };
     },
     MoveEndpoint: async (params) => {
       const { network, endpoint, host } = validated(CONTROLLER_OPERATIONS.MoveEndpoint, params);

@@ -8,7 +8,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { Frame } from '../../support/pcap.ts';
 import { readFrames } from '../frames.ts';
 import { anyProbes, inOrder, later, rewritten } from './probes.ts';
-import { answers, captures, flows, of, reworded, type Spoil } from './spoil.ts';
+import { answers, captures, of, reworded, type Spoil } from './spoil.ts';
 
 const messageType = (f: Frame): string | undefined => dissect(f.bytes, f.length)?.message?.type;
 /** Of an IPv4 header behind an Ethernet header. */
@@ -53,15 +53,6 @@ export const hub: readonly Spoil[] = of('hub', [
         reworded(answer, /"strayed":([0-9]+)/g, (count) => `"strayed":${Number(count) + told++}`),
       );
     },
-  },
-  {
-    name: 'every other phase is slow',
-    spoil: (e) =>
-      flows(e, (f, phase) =>
-        phase % 2 === 0
-          ? f
-          : { ...f, receivedBytes: f.receivedBytes / 2, intervals: f.intervals.map((i) => ({ ...i, rateBps: i.rateBps / 2 })) },
-      ),
   },
   {
     name: 'every query is asked twice',

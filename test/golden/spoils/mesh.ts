@@ -1,5 +1,6 @@
 /** Packets that go by other hosts, with other keys, in no tunnel, changed, late, or where none should be. */
 import { dissect } from '../../../agents/mesh/results/frames.ts';
+import { ETCD_PORT } from '../../../agents/lib/etcd/server.ts';
 import { BEACON_PORT } from '../../../agents/lib/probing/beacon.ts';
 import { ipBytes, u16 } from '../../../agents/lib/bytes.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
@@ -11,6 +12,11 @@ import { captures, of, type Spoil } from './spoil.ts';
 const [OUTER_DESTINATION, KEY, INNER] = [14 + 16, 14 + 20 + 8 + 4, 14 + 20 + 8 + 8];
 const isTunnelled = (f: Frame): boolean => (dissect(f.bytes)?.inner ?? null) !== null;
 const tunnelled = (f: Frame, change: (bytes: Buffer) => void): Frame => (isTunnelled(f) ? rewritten(f, change) : f);
+
+const isControl = (f: Frame): boolean => {
+  const seen = dissect(f.bytes);
+  return seen !== undefined && [seen.sourcePort, seen.destinationPort].includes(ETCD_PORT);
+};
 
 /** A datagram, in an Ethernet frame of IPv4. */
 function datagram(source: string, destination: string, port: number, data = Buffer.alloc(16)): Buffer {
@@ -68,6 +74,14 @@ export const mesh: readonly Spoil[] = of('mesh', [
       captures(folder, e, (frames, at) =>
         at.startsWith('b1:') ? frames.map((f) => rewritten(f, (b) => b.length > 20 && b.writeUInt8(b.readUInt8(19) ^ 1, 19))) : frames,
       ),
+  },
+  {
+    name: 'the control plane says a hundred times as much',
+    spoil: (e, folder) => captures(folder, e, (frames) => frames.flatMap((f) => Array.from({ length: isControl(f) ? 100 : 1 }, () => f))),
+  },
+  {
+    name: 'the control plane says next to nothing',
+    spoil: (e, folder) => captures(folder, e, (frames) => frames.filter((f) => !isControl(f) || f.length < 100)),
   },
   {
     name: 'no probe arrives',

@@ -1,8 +1,8 @@
-/** Ways to spoil what hosts logged of their probes, and captures; for any system whose hosts probe. */
+/** Ways to spoil what hosts logged of their probes, captures and flows; for any system whose hosts probe. */
 import type { ProbeRow } from '../../../agents/lib/probing/rows.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { Frame } from '../../support/pcap.ts';
-import { captures, logs, type Spoil } from './spoil.ts';
+import { captures, flows, logs, type Spoil } from './spoil.ts';
 
 const probes = (e: CellEvidence, folder: string, change: (row: ProbeRow) => ProbeRow): CellEvidence =>
   logs(folder, e, (line) => (line['event'] === 'probes' ? [{ ...line, probes: (line['probes'] as ProbeRow[]).map(change) }] : [line]));
@@ -47,5 +47,14 @@ export const anyProbes: readonly Omit<Spoil, 'system'>[] = [
   {
     name: 'packets go on for two seconds',
     spoil: (e, folder) => captures(folder, e, (frames) => inOrder([...frames, ...frames.map((f) => later(f, 2 * SECOND))])),
+  },
+  {
+    name: 'every other phase is slow',
+    spoil: (e) =>
+      flows(e, (f, phase) =>
+        phase % 2 === 0
+          ? f
+          : { ...f, receivedBytes: f.receivedBytes / 2, intervals: f.intervals.map((i) => ({ ...i, rateBps: i.rateBps / 2 })) },
+      ),
   },
 ];
