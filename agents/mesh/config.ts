@@ -17,6 +17,20 @@ export const meshSchema = closed({
         description: 'Addresses of its endpoints, "10.1.0.0/16"; with one of IPv6 they have such an address, too.',
       }),
       endpoints: oneOrMany(names('Nodes of its virtual machines, each on a link to the host that it is on.')),
+      sites: opt(
+        Type.Record(
+          Type.String(),
+          closed({
+            router: name(
+              'Endpoint that it has a link to, which is its way to the network; it is on the underlay, too, to tell what it learns.',
+            ),
+            kind: Type.Enum(['vpn', 'interconnect'], { description: 'By WireGuard, or over the link as it is.' }),
+            prefixes: Type.Array(Type.String(), { minItems: 1, description: 'Its own; at the first address of each there is a device.' }),
+            announced: opt(Type.Array(Type.String(), { description: 'By BGP, at the beginning (default: all).' })),
+          }),
+          { description: 'On-premises networks, by the nodes of their routers.' },
+        ),
+      ),
     }),
     { description: 'Virtual networks (VPC).' },
   ),
@@ -48,7 +62,7 @@ export const meshSchema = closed({
 });
 export type MeshFile = Described<typeof meshSchema>;
 
-export type Role = 'controller' | 'host' | 'endpoint';
+export type Role = 'controller' | 'host' | 'endpoint' | 'site';
 
 /** A node that others reach at an address of the underlay. */
 export interface Place {
@@ -56,11 +70,34 @@ export interface Place {
   readonly address: string;
 }
 
+export interface LegEnd {
+  readonly name: string;
+  readonly device: string;
+  readonly address: string;
+}
+
+/** What a router tells its controller by; nothing is forwarded there. */
+export interface Management {
+  readonly device: string;
+  readonly address: string;
+}
+
+/** Between an on-premises router and an endpoint. */
+export interface Leg {
+  readonly network: string;
+  readonly vnid: number;
+  readonly isVpn: boolean;
+  readonly endpoint: LegEnd;
+  readonly site: LegEnd;
+}
+
 export interface OwnedNetwork {
   readonly name: string;
   readonly vnid: number;
   readonly prefixes: readonly string[];
   readonly endpoints: readonly Endpoint[];
+  /** Endpoints that learn routes. */
+  readonly routers: readonly string[];
 }
 
 export interface ControllerConfig {
@@ -93,6 +130,11 @@ export interface HostConfig {
 export interface EndpointConfig {
   readonly role: 'endpoint';
   readonly self: Place;
+  readonly network: string;
+  /** Of its network. */
+  readonly controller: Place;
+  /** null: it is no router. */
+  readonly leg: (Leg & { readonly management: Management }) | null;
   readonly device: string;
   /** "10.1.0.1/16" */
   readonly address: string;
@@ -107,4 +149,14 @@ export interface EndpointConfig {
   readonly endpoints: Readonly<Record<string, string>>;
 }
 
-export type AgentConfig = ControllerConfig | HostConfig | EndpointConfig;
+export interface SiteConfig {
+  readonly role: 'site';
+  readonly self: Place;
+  readonly leg: Leg;
+  readonly prefixes: readonly string[];
+  readonly announced: readonly string[];
+  /** Addresses of endpoints, by name. */
+  readonly endpoints: Readonly<Record<string, string>>;
+}
+
+export type AgentConfig = ControllerConfig | HostConfig | EndpointConfig | SiteConfig;

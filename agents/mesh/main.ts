@@ -4,6 +4,7 @@ import type { AgentConfig } from './config.ts';
 import { startController } from './nodes/controller.ts';
 import { startEndpoint } from './nodes/endpoint.ts';
 import { startHost } from './nodes/host.ts';
+import { startSite } from './nodes/site.ts';
 
 serveAgent(
   new RoleAgent<AgentConfig>((setup) => {
@@ -16,6 +17,8 @@ serveAgent(
         return startHost(as(config));
       case 'endpoint':
         return startEndpoint(as(config));
+      case 'site':
+        return startSite(as(config));
     }
   }),
 );

@@ -19,6 +19,9 @@ export const CONTROLLER_OPERATIONS = {
     peer: text('Network, of any controller.'),
     export: opt(text('Export policy for what the peer is told (default "all").')),
     access: opt(access),
+    preference: opt(
+      Type.Integer({ minimum: 0, maximum: 1000, description: 'Of routes that several peers have, that of the highest wins (default 0).' }),
+    ),
   }),
   DeletePeering: closed({ network, peer: text('Network.') }),
   /** Machines that are nobody's node: rows with addresses from `address` on, on a host that has no port for them. */
@@ -47,10 +50,17 @@ export const ENDPOINT_OPERATIONS = {
   Migrate: closed({ to: text('Host that it has a link to.') }),
 } as const;
 
+export const SITE_OPERATIONS = {
+  Probe: probeOperation,
+  /** By BGP: these prefixes, and no others. */
+  AnnounceRoutes: closed({ prefixes: Type.Array(text('Prefix.')) }),
+} as const;
+
 export const OPERATIONS: Readonly<Record<Role, Readonly<Record<string, TSchema>>>> = {
   controller: CONTROLLER_OPERATIONS,
   host: HOST_OPERATIONS,
   endpoint: ENDPOINT_OPERATIONS,
+  site: SITE_OPERATIONS,
 };
 
 export const refuse = (code: string, message: string): never => {

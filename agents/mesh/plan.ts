@@ -2,9 +2,10 @@
 import { expandAll } from '../../src/core/config/ranges.ts';
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import { isOf, nodeOf } from '../lib/lab.ts';
+import { deviceOn, isOf, nodeOf } from '../lib/lab.ts';
 import { formatAddress, parseAddress, parsePrefix } from '../lib/prefix.ts';
-import type { MeshFile } from './config.ts';
+import type { EndpointRef } from '../../src/topology/model.ts';
+import type { Leg, LegEnd, Management, MeshFile } from './config.ts';
 import type { Endpoint } from './control/state.ts';
 
 /** A cable from an endpoint to a host that it is on, or may move to. */
@@ -14,8 +15,11 @@ interface Cable {
   readonly port: string;
 }
 
-/** Of an endpoint: the device that has its address. */
-export const deviceOf = (lab: Lab, name: string) => nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0);
+/** Of an endpoint: the device that has its address, and leads to a switch. */
+export const deviceOf = (lab: Lab, name: string) =>
+  nodeOf(lab, name)?.interfaces.find(
+    (i) => i.addresses.length > 0 && cablesOf(lab, name).some((c) => c.device === i.name && nodeOf(lab, c.host)?.kind === 'ovs-bridge'),
+  );
 
 export const cablesOf = (lab: Lab, node: string): Cable[] =>
   lab.fabric.links.flatMap(({ ends: [a, b] }) =>
@@ -46,6 +50,41 @@ export function endpointsOf(config: MeshFile, lab: Lab, network: string, problem
       });
     return [{ name, addresses: [...addresses, ...ipv6Of(prefixes, addresses[0])], mac: device?.mac ?? '', host, before: null }];
   });
+}
+
+/** Legs to on-premises networks, with what both ends have on the link between them. */
+export function legsOf(
+  config: MeshFile,
+  lab: Lab,
+  underlay: number | undefined,
+  problems: SystemProblem[],
+): (Leg & { readonly management: Management })[] {
+  return Object.entries(config.networks).flatMap(([network, { vnid, endpoints, sites = {} }]) =>
+    Object.entries(sites).flatMap(([name, { router, kind, prefixes, announced = [] }]) => {
+      const path = ['networks', network, 'sites', name];
+      const ends = lab.fabric.links
+        .map(({ ends: both }) => [both.find((e) => e.node === router), both.find((e) => e.node === name)] as const)
+        .find(([own, other]) => own && other);
+      const endOf = (end: EndpointRef | undefined): LegEnd | undefined => {
+        const address = nodeOf(lab, end?.node ?? '')
+          ?.interfaces.find((i) => i.name === end?.interface)
+          ?.addresses[0]?.split('/')[0];
+        return end && address !== undefined ? { name: end.node, device: end.interface, address } : undefined;
+      };
+      const management = deviceOn(lab, router, underlay);
+      const managed = management?.addresses[0]?.split('/')[0];
+      const [endpoint, site] = [endOf(ends?.[0]), endOf(ends?.[1])];
+      for (const prefix of [...prefixes, ...announced])
+        if (!parsePrefix(prefix)) problems.push({ path, message: `"${prefix}" is no prefix`, hint: 'for example 192.168.50.0/24' });
+      if (!expandAll(endpoints).includes(router)) problems.push({ path, message: `"${router}" is no endpoint of ${network}` });
+      else if (!management || managed === undefined)
+        problems.push({ path, message: `"${router}" has no address on the underlay`, hint: 'it tells its controller what it learns' });
+      else if (endpoint && site)
+        return [{ network, vnid, isVpn: kind === 'vpn', endpoint, site, management: { device: management.name, address: managed } }];
+      else problems.push({ path, message: `there is no link with addresses between "${router}" and "${name}"` });
+      return [];
+    }),
+  );
 }
 
 /** Ports of a host's switch, by the endpoints that they lead to. */

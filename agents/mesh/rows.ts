@@ -19,6 +19,8 @@ export const localEndpoint = Type.Object({
   addresses: Type.Array(Type.String()),
   mac: Type.String(),
   via: nullable(Type.String()),
+  /** What is behind it: it sends for these, too. */
+  prefixes: Type.Array(Type.String()),
 });
 export type LocalEndpoint = Described<typeof localEndpoint>;
 
@@ -47,8 +49,8 @@ export const admission = Type.Union([
 ]);
 export type Admission = Described<typeof admission>;
 
-/** Destination service: what the addresses of a set are in. It does not grow with them. */
-export const summary = Type.Object({ prefixes: Type.Array(Type.String()) });
+/** Destination service: what the addresses of a set are in, which does not grow with them, and prefixes behind routers. */
+export const summary = Type.Object({ prefixes: Type.Array(Type.String()), routes: Type.Array(Type.String()) });
 export type Summary = Described<typeof summary>;
 
 /** Destination and forwarding service: what an address is, and where. */
@@ -62,8 +64,22 @@ export const destination = Type.Object({
 });
 export type Destination = Described<typeof destination>;
 
+/** What a router of a network has learned. */
+export const learned = Type.Object({ prefixes: Type.Array(Type.String()) });
+
+/** Routes that a network exports to a peer, for the controller of that: they are compared there (R2 section 3.5). */
+export const offered = Type.Object({ vnid: Type.Integer(), prefixes: Type.Array(Type.String()) });
+
+/** Whose route to a prefix a network uses, and why. */
+export const winner = Type.Object({ network: Type.String(), rule: Type.Enum(['only', 'local', 'preference', 'identifier']) });
+export type WinnerRow = Described<typeof winner>;
+
 /** Set of all that a network has, for itself. */
 export const OWN_SET = 'own';
+
+/** A prefix as part of a key. */
+const inKey = (prefix: string): string => prefix.replace('/', '_');
+export const prefixInKey = (part: string): string => part.replace('_', '/');
 
 export const KEYS = {
   state: (network: string) => `/state/${network}`,
@@ -77,6 +93,10 @@ export const KEYS = {
   peering: (network: string, peer: string) => `/peerings/${network}/${peer}`,
   consent: (controller: string, to: string, from: string) => `/consents/${controller}/${to}/${from}`,
   summary: (network: string, set: string) => `/sets/${network}/${set}/summary`,
+  learned: (network: string, endpoint: string) => `/learned/${network}/${endpoint}`,
+  offer: (controller: string, to: string, from: string) => `/offers/${controller}/${to}/${from}`,
+  winner: (network: string, prefix: string) => `/winners/${network}/${inKey(prefix)}`,
+  route: (network: string, set: string, prefix: string) => `/sets/${network}/${set}/route/${inKey(prefix)}`,
   destination: (network: string, set: string, address: string) => `/sets/${network}/${set}/at/${address}`,
 } as const;
 
@@ -92,6 +112,12 @@ export const RANGES = {
   peerings: under('/peerings/'),
   consents: under('/consents/'),
   sets: under('/sets/'),
+  learned: under('/learned/'),
+  offers: under('/offers/'),
+  winners: under('/winners/'),
+  learnedBy: (network: string, endpoint: string) => just(KEYS.learned(network, endpoint)),
+  offersFor: (controller: string) => under(`/offers/${controller}/`),
+  winnersOf: (network: string) => under(`/winners/${network}/`),
   endpointsOf: (host: string) => under(`/endpoints/${host}/`),
   membershipsOf: (host: string) => under(`/members/${host}/`),
   introductionsOf: (host: string) => under(`/introductions/${host}/`),
@@ -111,4 +137,5 @@ export const ROLES = {
   network: (network: string) => `network/${network}`,
   set: (network: string, set: string) => `set/${network}/${set}`,
   controller: (controller: string) => `controller/${controller}`,
+  router: (network: string, endpoint: string) => `router/${network}/${endpoint}`,
 } as const;

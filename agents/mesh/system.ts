@@ -6,9 +6,9 @@ import { requestProblems } from '../../src/systems/operations.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { deviceOn, nodeOf, segmentOf } from '../lib/lab.ts';
 import { parsePrefix } from '../lib/prefix.ts';
-import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type OwnedNetwork, type Place, type Role } from './config.ts';
+import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type Place, type Role } from './config.ts';
 import { CONTROLLER_OPERATIONS, OPERATIONS } from './operations.ts';
-import { cablesOf, deviceOf, endpointsOf, portsOf } from './plan.ts';
+import { cablesOf, deviceOf, endpointsOf, legsOf, portsOf } from './plan.ts';
 
 /** Of VXLAN over IPv4 (RFC 7348): Ethernet, IP, UDP and its own header. */
 export const TUNNEL_BYTES = 50;
@@ -42,11 +42,12 @@ export const system: SystemDefinition<MeshFile> = {
           hint: `topology.nodes.${name}: { kind: ovs-bridge, separate: true }`,
         });
     }
-    const networks = Object.entries(config.networks).map(([name, own]): OwnedNetwork & { readonly controller: string } => ({
+    const networks = Object.entries(config.networks).map(([name, own]) => ({
       name,
       ...own,
       endpoints: endpointsOf(config, lab, name, problems),
     }));
+    const legs = legsOf(config, lab, underlay, problems);
     problems.push(...networkProblems(config));
     for (const [i, { controller, operation, params }] of (config.setup ?? []).entries()) {
       if (!controllers.some((c) => c.name === controller))
@@ -68,7 +69,13 @@ export const system: SystemDefinition<MeshFile> = {
         owners,
         networks: networks
           .filter((n) => n.controller === self.name)
-          .map(({ name, vnid, prefixes, endpoints }) => ({ name, vnid, prefixes, endpoints })),
+          .map(({ name, vnid, prefixes, endpoints }) => ({
+            name,
+            vnid,
+            prefixes,
+            endpoints,
+            routers: legs.filter((l) => l.network === name).map((l) => l.endpoint.name),
+          })),
         setup: (config.setup ?? []).filter((s) => s.controller === self.name).map(({ operation, params = {} }) => ({ operation, params })),
         introductionMs: parseDurationUs(config.introduction ?? '10m') / 1000,
       })),
@@ -87,6 +94,9 @@ export const system: SystemDefinition<MeshFile> = {
         n.endpoints.map((e) => ({
           role: 'endpoint' as const,
           self: { name: e.name, address: e.addresses[0] ?? '' },
+          network: n.name,
+          controller: controllers.find((c) => c.name === n.controller)!,
+          leg: legs.find((l) => l.endpoint.name === e.name) ?? null,
           device: deviceOf(lab, e.name)?.name ?? '',
           address: deviceOf(lab, e.name)?.addresses[0] ?? '',
           mac: e.mac,
@@ -96,6 +106,17 @@ export const system: SystemDefinition<MeshFile> = {
           endpoints: all,
         })),
       ),
+      ...legs.map((leg) => {
+        const { prefixes, announced = prefixes } = config.networks[leg.network]!.sites![leg.site.name]!;
+        return {
+          role: 'site' as const,
+          self: { name: leg.site.name, address: leg.site.address },
+          leg,
+          prefixes,
+          announced,
+          endpoints: all,
+        };
+      }),
     ];
     return { agents: agents.map((own): AgentSpec => ({ node: own.self.name, config: own })), problems };
   },
@@ -111,7 +132,10 @@ export function rolesOf(config: MeshFile, problems: SystemProblem[] = []): Map<s
   };
   add('controller', ['controllers'], config.controllers);
   add('host', ['hosts'], config.hosts);
-  for (const [network, { endpoints }] of Object.entries(config.networks)) add('endpoint', ['networks', network, 'endpoints'], endpoints);
+  for (const [network, { endpoints, sites = {} }] of Object.entries(config.networks)) {
+    add('endpoint', ['networks', network, 'endpoints'], endpoints);
+    add('site', ['networks', network, 'sites'], Object.keys(sites));
+  }
   return roles;
 }
 

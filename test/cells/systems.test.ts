@@ -18,6 +18,9 @@ const CELLS: readonly (readonly [topology: string, cell: string, ...filter: stri
   ['hub-overlap', ''],
   ['hub-dns', ''],
   ['hub-cache', 'short', 'short'],
+  ['mesh-basic', ''],
+  ['mesh-oneway', ''],
+  ['mesh-move', ''],
 ];
 
 for (const [topology, cell, ...filter] of CELLS) {

@@ -3,7 +3,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import test from 'ava';
 import { admissionOf, type Introduction } from '../../agents/mesh/control/admission.ts';
-import { ALL, exports, setOf, type Policy } from '../../agents/mesh/control/policies.ts';
+import { ALL, exports, exportsRoute, setOf, type Policy } from '../../agents/mesh/control/policies.ts';
+import { winnersOf, type Offer } from '../../agents/mesh/control/routes.ts';
 import { rowsOf, type Surroundings } from '../../agents/mesh/control/published.ts';
 import { agree, moveEndpoint, putPolicy, withdraw, type Endpoint, type Network } from '../../agents/mesh/control/state.ts';
 import { introduce, isGenuine } from '../../agents/mesh/introduction.ts';
@@ -24,6 +25,7 @@ const network = (name: string, number: number, endpoints: readonly Endpoint[]): 
   prefixes: [`10.${number}.0.0/16`],
   policies: {},
   peerings: {},
+  learned: {},
   endpoints: new Map(endpoints.map((e) => [e.name, e])),
 });
 const B = network('B', 2, [endpoint('b1', '10.2.0.1', 'h1'), endpoint('b2', '10.2.1.1', 'h2')]);
@@ -33,6 +35,7 @@ const around = (peers: readonly string[]): Surroundings => ({
   owners: new Map([...peers.map((p) => [p, 'c1'] as const), ['B', 'c2']]),
   hosts: new Map(HOSTS.map((h, i) => [h, `192.0.2.${i + 1}`])),
   consents: new Map(peers.map((p) => [p, consent])),
+  offers: new Map(),
 });
 const setsIn = (rows: ReadonlyMap<string, string>): Set<string> =>
   new Set([...rows.keys()].filter((k) => k.startsWith('/sets/')).map((k) => partsOf(k)[2]!));
@@ -41,7 +44,10 @@ test('R2-21 a hundred peers with three policies: three sets, and the own one', (
   const peers = Array.from({ length: 100 }, (_, i) => `P${i}`);
   const policies: readonly Policy[] = [{ families: ['ipv6'] }, { prefixes: ['10.2.0.0/24'] }, { private: true }];
   // Under a name of its own each, so that only what they say makes them one.
-  const owner = peers.reduce((n, peer, i) => agree(putPolicy(n, `p${i}`, policies[i % 3]!), peer, { export: `p${i}`, access: 'all' }), B);
+  const owner = peers.reduce(
+    (n, peer, i) => agree(putPolicy(n, `p${i}`, policies[i % 3]!), peer, { export: `p${i}`, access: 'all', preference: 0 }),
+    B,
+  );
   assert.equal(setsIn(rowsOf(owner, around(peers))).size, 4);
   // Nobody's policy is published.
   assert.equal(setsIn(rowsOf(owner, around([]))).size, 1);
@@ -60,7 +66,7 @@ test('R2-19 a set has the addresses that its policy lets through, and no others'
   const wide = { ...B, endpoints: new Map(addresses.map((a, i) => [`e${i}`, { ...endpoint(`e${i}`, '10.2.0.9', 'h1'), addresses: [a] }])) };
   fc.assert(
     fc.property(anyPolicy, (policy) => {
-      const rows = rowsOf(agree(putPolicy(wide, 'p', policy), 'A', { export: 'p', access: 'all' }), around(['A']));
+      const rows = rowsOf(agree(putPolicy(wide, 'p', policy), 'A', { export: 'p', access: 'all', preference: 0 }), around(['A']));
       for (const address of addresses)
         assert.equal(
           rows.has(KEYS.destination('B', setOf(policy), address)),
@@ -74,7 +80,7 @@ test('R2-19 a set has the addresses that its policy lets through, and no others'
 });
 
 test('R2-5 what a controller tells its own hosts of a peer has no row of the peer', () => {
-  const rows = rowsOf(agree(B, 'A', { export: ALL, access: 'all' }), around(['A']));
+  const rows = rowsOf(agree(B, 'A', { export: ALL, access: 'all', preference: 0 }), around(['A']));
   assert.deepEqual(JSON.parse(rows.get(KEYS.peering('B', 'A'))!), consent);
   assert.deepEqual([...rows.keys()].filter((k) => partsOf(k).includes('A')).sort(), ['/consents/c1/A/B', '/peerings/B/A']);
 });
@@ -91,7 +97,7 @@ test('a host is let in by the word of its own controller only', () => {
   const [own, other] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
   const claim = { host: 'h1', network: 'A', controller: 'c1', untilMs: 1000 };
   const good = introduce(claim, own.privateKey);
-  const networks = new Map([['B', agree(B, 'A', { export: ALL, access: 'replies' })]]);
+  const networks = new Map([['B', agree(B, 'A', { export: ALL, access: 'replies', preference: 0 })]]);
   const judge = (introduction: Partial<Introduction>, nowMs = 500, peers: readonly string[] = ['A']) =>
     admissionOf(
       { host: 'h1', network: 'A', peer: 'B', claim: good, ...introduction },
@@ -145,7 +151,7 @@ type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 const changed = (n: Network, o: Operation): Network => {
   switch (o.kind) {
     case 'agree':
-      return agree(putPolicy(n, `p${o.policy}`, POLICIES[o.policy]!), o.peer, { export: `p${o.policy}`, access: o.access });
+      return agree(putPolicy(n, `p${o.policy}`, POLICIES[o.policy]!), o.peer, { export: `p${o.policy}`, access: o.access, preference: 0 });
     case 'withdraw':
       return withdraw(n, o.peer);
     case 'move':
@@ -201,8 +207,8 @@ test('who reaches whom is what owners have agreed on, whatever they did before',
 test('R2-8 what a network may only answer is answered, and nothing else', async () => {
   const mesh = await MeshInMemory.open(start, OWNERS);
   const [a, b] = [mesh.controllerOf('A'), mesh.controllerOf('B')];
-  await a.change('A', (n) => agree(n, 'B', { export: ALL, access: 'replies' }));
-  await b.change('B', (n) => agree(n, 'A', { export: ALL, access: 'all' }));
+  await a.change('A', (n) => agree(n, 'B', { export: ALL, access: 'replies', preference: 0 }));
+  await b.change('B', (n) => agree(n, 'A', { export: ALL, access: 'all', preference: 0 }));
   await mesh.settle();
   const [A, own] = [a.network('A'), b.network('B')];
   assert.equal(await mesh.send(own, 'B1', '10.2.0.1', '10.1.0.1'), null);
@@ -222,15 +228,45 @@ test('R2-5, R2-20 what was programmed goes with the agreement, and with what the
   const mesh = await MeshInMemory.open(start, OWNERS);
   const [a, b] = [mesh.controllerOf('A'), mesh.controllerOf('B')];
   const reaches = (to: string): Promise<string | null> => mesh.send(a.network('A'), 'A1', '10.1.0.1', to);
-  await a.change('A', (n) => agree(n, 'B', { export: ALL, access: 'all' }));
-  await b.change('B', (n) => agree(n, 'A', { export: ALL, access: 'all' }));
+  await a.change('A', (n) => agree(n, 'B', { export: ALL, access: 'all', preference: 0 }));
+  await b.change('B', (n) => agree(n, 'A', { export: ALL, access: 'all', preference: 0 }));
   await mesh.settle();
   assert.deepEqual([await reaches('10.2.0.1'), await reaches('10.2.0.2')], ['B1', 'B2']);
-  await b.change('B', (n) => agree(putPolicy(n, 'p', { prefixes: ['10.2.0.2'] }), 'A', { export: 'p', access: 'all' }));
+  await b.change('B', (n) => agree(putPolicy(n, 'p', { prefixes: ['10.2.0.2'] }), 'A', { export: 'p', access: 'all', preference: 0 }));
   await mesh.settle();
   assert.deepEqual([await reaches('10.2.0.1'), await reaches('10.2.0.2')], [null, 'B2']);
   await a.change('A', (n) => withdraw(n, 'B'));
   await mesh.settle();
   assert.deepEqual([await reaches('10.2.0.1'), await reaches('10.2.0.2')], [null, null]);
   mesh.stop();
+});
+
+test('R2-16, R2-17 of routes to one prefix the same wins in any order: local, preferred, lower identifier', () => {
+  const own = { ...network('A', 1, []), peerings: { C: { export: ALL, access: 'all' as const, preference: 10 } } };
+  const offer = (name: string, vnid: number, ...prefixes: string[]): Offer => ({ network: name, vnid, prefixes });
+  const offers = [
+    offer('B', 5002, '192.168.1.0/24', '192.168.2.0/24', '192.168.4.0/24'),
+    offer('C', 5003, '192.168.2.0/24', '192.168.3.0/24'),
+    offer('D', 5004, '192.168.1.0/24', '192.168.3.0/24'),
+  ];
+  const local = { ...own, learned: { r1: ['192.168.3.0/24'] } };
+  const wanted = {
+    '192.168.1.0/24': { network: 'B', rule: 'identifier' },
+    '192.168.2.0/24': { network: 'C', rule: 'preference' },
+    '192.168.3.0/24': { network: 'A', rule: 'local' },
+    '192.168.4.0/24': { network: 'B', rule: 'only' },
+  };
+  fc.assert(
+    fc.property(fc.shuffledSubarray(offers, { minLength: 3 }), (some) =>
+      assert.deepEqual(Object.fromEntries(winnersOf(local, some)), wanted),
+    ),
+  );
+  assert.deepEqual(winnersOf(own, offers).get('192.168.3.0/24'), { network: 'C', rule: 'preference' });
+});
+
+test('R2-19 a route passes a filter only whole', () => {
+  assert.equal(exportsRoute({ prefixes: ['192.168.0.0/16'] }, '192.168.1.0/24'), true);
+  assert.equal(exportsRoute({ prefixes: ['192.168.1.0/25'] }, '192.168.1.0/24'), false);
+  assert.equal(exportsRoute({ private: true }, '10.0.0.0/7'), false);
+  assert.equal(exportsRoute({ families: ['ipv6'] }, '10.0.0.0/8'), false);
 });

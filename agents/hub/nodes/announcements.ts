@@ -8,7 +8,7 @@ import { log } from '../../lib/rpc.ts';
 import type { Site } from '../config.ts';
 import type { ControlFunctions } from '../protocol.ts';
 import { HUB_PROTOCOL } from './branches.ts';
-import { routesOf, watchRoutes } from './routes.ts';
+import { routesOf, watchRoutes } from '../../lib/kernelroutes.ts';
 import { gatewayBird, startSiteTunnel } from './site.ts';
 
 /** A session of BGP through a tunnel, when the agents start. */

@@ -1,7 +1,7 @@
 /** How a gateway reaches what the hub propagates to its network: by routes to the network's branches at AINs (R1-10, R1-17, R1-26). */
 import { run } from '../../lib/run.ts';
 import { branchMac, type Ain, type Network } from '../model.ts';
-import { KernelRoutes } from './routes.ts';
+import { KernelRoutes } from '../../lib/kernelroutes.ts';
 
 /** Routes carry this number (rtnetlink's protocol), so that the hub's own are told from others. */
 export const HUB_PROTOCOL = 75;

@@ -12,7 +12,7 @@ import { Branches } from './branches.ts';
 import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
 import { keepOff, securityRules, startFilter, tunnelOnly } from './filter.ts';
-import { KernelRoutes } from './routes.ts';
+import { KernelRoutes } from '../../lib/kernelroutes.ts';
 import { bringVni, removeVni, VNI } from './vni.ts';
 
 /** As HUB_PROTOCOL, of routes over a link to another hub. */

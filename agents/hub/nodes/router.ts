@@ -8,7 +8,7 @@ import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { checkedPrefix, refuse, ROUTER_OPERATIONS } from '../operations.ts';
 import { startFilter, tunnelOnly } from './filter.ts';
-import { routesOf } from './routes.ts';
+import { routesOf } from '../../lib/kernelroutes.ts';
 import { routerBird, startSiteTunnel } from './site.ts';
 
 export async function startRouter({ config, secret, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {

@@ -3,21 +3,37 @@
  * hosts of peers read what both owners have agreed on.
  */
 import type { KeyObject } from 'node:crypto';
+import type { TSchema } from 'typebox';
 import { SerialQueue } from '../../../src/core/serial.ts';
+import type { Described } from '../../../src/core/readonly.ts';
 import { until } from '../../../src/core/until.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
-import type { Etcd } from '../../lib/etcd/client.ts';
+import type { Etcd, Range } from '../../lib/etcd/client.ts';
 import { follow } from '../../lib/etcd/follow.ts';
 import type { Changed, Watching } from '../../lib/etcd/watch.ts';
 import { log } from '../../lib/rpc.ts';
 import type { ControllerConfig } from '../config.ts';
 import { introduce, isGenuine } from '../introduction.ts';
 import { refuse } from '../operations.ts';
-import { consent, KEYS, membership, partsOf, RANGES, ROLES, type Consent, type Membership } from '../rows.ts';
+import {
+  consent,
+  KEYS,
+  learned,
+  membership,
+  offered,
+  partsOf,
+  prefixInKey,
+  RANGES,
+  ROLES,
+  winner,
+  type Consent,
+  type Membership,
+} from '../rows.ts';
 import { admissionOf, type Introduction } from './admission.ts';
 import { hostsOf, rowsOf, setRoles, setsOf, type Surroundings } from './published.ts';
 import { Rights } from './rights.ts';
-import { moveEndpoint, type Network } from './state.ts';
+import type { Offer } from './routes.ts';
+import { learn, moveEndpoint, type Network } from './state.ts';
 
 const APPLIED_MS = 5000;
 
@@ -41,6 +57,7 @@ export class Controller {
   readonly #hosts: ReadonlyMap<string, string>;
   /** By network and peer. */
   readonly #consents = new Map<string, Map<string, Consent>>();
+  readonly #offers = new Map<string, Map<string, Omit<Offer, 'network'>>>();
   /** By key. */
   readonly #introductions = new Map<string, Introduction>();
   readonly #refused = new Map<string, string>();
@@ -80,24 +97,28 @@ export class Controller {
     this.#timer = setInterval(() => this.#renew(), config.introductionMs / 4);
   }
 
-  /** What it knows is published, and nothing else. */
+  /** What it knows is published. What a predecessor has published stays until it is known what peers say. */
   async open(): Promise<void> {
     this.#renew();
     await this.#queue.run(() => this.#publish());
-    await this.#queue.run(() => this.#clear());
   }
 
-  /** `consents`: by controller, the etcd that its consents for this one are read from. */
-  follow(consents: ReadonlyMap<string, Etcd>): void {
-    const onDenied = (why: string): void => log('error', 'not let in', { why });
-    for (const from of consents.values())
-      this.#followed.push(
-        follow(from, RANGES.consentsFor(this.#config.self.name), { onChanges: (changes) => this.#hearConsents(changes), onDenied }),
-      );
-    this.#followed.push(
-      follow(this.#client, RANGES.introductions, { onChanges: (changes) => this.#hearIntroductions(changes), onDenied }),
-      follow(this.#client, RANGES.applied, { onChanges: (changes) => this.#hearApplied(changes), onDenied }),
-    );
+  /**
+   * `peers`: by controller, the etcd that is read what it says to this one. Hosts are judged once all of them have said it; so nothing
+   * that was agreed on is taken back because a controller starts anew.
+   */
+  follow(peers: ReadonlyMap<string, Etcd>): void {
+    const { name } = this.#config.self;
+    const heard = [...peers.values()].flatMap((from) => [
+      this.#follow(from, RANGES.consentsFor(name), (changes) => this.#hear(this.#consents, consent, changes)),
+      this.#follow(from, RANGES.offersFor(name), (changes) => this.#hear(this.#offers, offered, changes)),
+    ]);
+    heard.push(this.#follow(this.#client, RANGES.learned, (changes) => this.#hearLearned(changes)));
+    void this.#follow(this.#client, RANGES.applied, (changes) => this.#hearApplied(changes));
+    void Promise.all(heard)
+      .then(() => this.#follow(this.#client, RANGES.introductions, (changes) => this.#hearIntroductions(changes)))
+      .then(() => this.#queue.run(() => this.#clear()))
+      .catch((error: unknown) => log('error', 'not cleared', { why: (error as Error).message }));
   }
 
   /** A refusal, UnknownNetwork: it is another controller's, or nobody's. */
@@ -135,12 +156,15 @@ export class Controller {
 
   describe(name: string): object {
     const network = this.network(name);
-    const rows = [...(this.#published.get(name)?.keys() ?? [])];
+    const published = this.#published.get(name) ?? new Map<string, string>();
+    const rows = [...published.keys()];
+    const routes = rows.filter((key) => key.startsWith(RANGES.winners.key));
     const sets = [...setsOf(network, this.#around(network)).keys()];
     return {
       vnid: network.vnid,
       endpoints: Object.fromEntries([...network.endpoints.values()].map((e) => [e.name, e.host])),
       peers: rows.filter((key) => key.startsWith('/peerings/')).map((key) => partsOf(key)[2]),
+      routes: Object.fromEntries(routes.map((key) => [prefixInKey(partsOf(key)[2] ?? ''), parsed(winner, published.get(key) ?? '')])),
       sets: sets.length,
       rows: rows.length,
     };
@@ -157,16 +181,18 @@ export class Controller {
       owners: this.#owners,
       hosts: this.#hosts,
       consents: this.#consents.get(network.name) ?? new Map(),
+      offers: this.#offers.get(network.name) ?? new Map(),
     };
   }
 
-  #hearConsents(changes: readonly Changed[]): void {
+  /** What a peer's controller says to one of its networks. */
+  #hear<S extends TSchema>(into: Map<string, Map<string, Described<S>>>, schema: S, changes: readonly Changed[]): void {
     for (const { key, value } of changes) {
       const [, , to = '', from = ''] = partsOf(key);
-      const own = this.#consents.get(to) ?? new Map<string, Consent>();
-      this.#consents.set(to, own);
+      const own = into.get(to) ?? new Map<string, Described<S>>();
+      into.set(to, own);
       if (value === null) own.delete(from);
-      else own.set(from, parsed(consent, value));
+      else own.set(from, parsed(schema, value));
       if (this.#networks.has(to)) this.#dirty.add(to);
     }
     this.#later();
@@ -183,6 +209,17 @@ export class Controller {
     this.#later();
   }
 
+  #hearLearned(changes: readonly Changed[]): void {
+    for (const { key, value } of changes) {
+      const [, name = '', endpoint = ''] = partsOf(key);
+      const network = this.#networks.get(name);
+      if (!network) continue;
+      this.#networks.set(name, learn(network, endpoint, value === null ? [] : parsed(learned, value).prefixes));
+      this.#dirty.add(name);
+    }
+    this.#later();
+  }
+
   #hearApplied(changes: readonly Changed[]): void {
     for (const { key, value } of changes) this.#applied.set(partsOf(key)[1] ?? '', Number(value));
   }
@@ -192,6 +229,17 @@ export class Controller {
     this.#untilMs = Date.now() + this.#config.introductionMs;
     for (const name of this.#networks.keys()) this.#dirty.add(name);
     this.#later();
+  }
+
+  /** Resolves when it has been read for the first time. */
+  #follow(from: Etcd, range: Range, hear: (changes: readonly Changed[]) => void): Promise<void> {
+    const first = Promise.withResolvers<void>();
+    const onChanges = (changes: readonly Changed[]): void => {
+      hear(changes);
+      first.resolve();
+    };
+    this.#followed.push(follow(from, range, { onChanges, onDenied: (why) => log('error', 'not let in', { why }) }));
+    return first.promise;
   }
 
   /** What comes meanwhile is published with it. */
@@ -251,10 +299,11 @@ export class Controller {
     return this.#client.commit({ put, remove });
   }
 
-  /** What a predecessor published and nobody would publish now; answers to introductions are judged when those are read. */
+  /** What a predecessor published and nobody would publish now. */
   async #clear(): Promise<void> {
+    await this.#publish();
     const rows = new Set([...this.#published.values()].flatMap((own) => [...own.keys()]));
-    const remove = [...this.#left.keys()].filter((key) => !rows.has(key) && !key.startsWith(RANGES.admissions.key));
+    const remove = [...this.#left.keys()].filter((key) => !rows.has(key));
     this.#left = new Map();
     if (remove.length > 0) await this.#client.commit({ put: new Map(), remove });
   }

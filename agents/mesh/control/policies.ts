@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { closed, opt } from '../../../src/core/config/parts.ts';
 import { shortHash } from '../../../src/core/hash.ts';
 import type { Described } from '../../../src/core/readonly.ts';
-import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
+import { contains, formatAddress, parseAddress, prefixOf, type Prefix } from '../../lib/prefix.ts';
 
 export const policySchema = closed({
   families: opt(Type.Array(Type.Enum(['ipv4', 'ipv6']), { minItems: 1, description: 'Only addresses of these.' })),
@@ -21,6 +21,17 @@ const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].ma
 /** Policies that let the same through are one, whatever they are called: so many sets are published (R2-21). */
 export const setOf = ({ families, prefixes, private: isPrivate = false }: Policy): string =>
   shortHash(JSON.stringify([[...(families ?? ['ipv4', 'ipv6'])].sort(), prefixes ? [...prefixes].sort() : null, isPrivate]));
+
+/** All of its addresses must pass. */
+export function exportsRoute(policy: Policy, text: string): boolean {
+  const route = prefixOf(text);
+  const isWithin = (p: Prefix): boolean => p.length <= route.length && contains(p, route);
+  return (
+    exports({ ...(policy.families ? { families: policy.families } : {}) }, formatAddress(route)) &&
+    (policy.prefixes?.some((p) => isWithin(prefixOf(p))) ?? true) &&
+    (!(policy.private ?? false) || PRIVATE.some(isWithin))
+  );
+}
 
 export function exports({ families, prefixes, private: isPrivate = false }: Policy, text: string): boolean {
   const address = parseAddress(text);

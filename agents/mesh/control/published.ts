@@ -4,8 +4,9 @@
  */
 import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
 import { KEYS, OWN_SET, ROLES, type Consent, type Destination, type PeeringRow, type Summary } from '../rows.ts';
-import { EVERYTHING, exports, setOf, type Policy } from './policies.ts';
-import { policyOf, type Network } from './state.ts';
+import { EVERYTHING, exports, exportsRoute, setOf, type Policy } from './policies.ts';
+import { winnersOf, type Offer } from './routes.ts';
+import { policyOf, type Endpoint, type Network } from './state.ts';
 
 export interface Surroundings {
   readonly controller: { readonly name: string; readonly address: string };
@@ -15,6 +16,8 @@ export interface Surroundings {
   readonly hosts: ReadonlyMap<string, string>;
   /** What peers agree to, by peer. */
   readonly consents: ReadonlyMap<string, Consent>;
+  /** Routes that peers export to the network, by peer. */
+  readonly offers: ReadonlyMap<string, Omit<Offer, 'network'>>;
 }
 
 /** Peers that both owners have agreed on, with the policy for what they are told. */
@@ -37,7 +40,7 @@ export function rowsOf(network: Network, around: Surroundings): Map<string, stri
   put(KEYS.state(name), { name, vnid, ...state });
   for (const endpoint of endpoints.values()) {
     const { name: own, addresses, mac, host, before } = endpoint;
-    const row = { vnid, addresses, mac };
+    const row = { vnid, addresses, mac, prefixes: network.learned[own] ?? [] };
     put(KEYS.stateEndpoint(name, own), endpoint);
     // What is under way to the host before goes on to this one.
     if (before !== null) put(KEYS.endpoint(before, name, own), { ...row, via: around.hosts.get(host) ?? null });
@@ -48,11 +51,17 @@ export function rowsOf(network: Network, around: Surroundings): Map<string, stri
     const consent: Consent = { vnid, controller: around.controller };
     if (to !== undefined) put(KEYS.consent(to, peer, name), consent);
   }
-  for (const peer of peersOf(network, around).keys()) {
+  const routes = routesOf(network);
+  for (const [peer, policy] of peersOf(network, around)) {
     const { vnid: number, controller } = around.consents.get(peer)!;
     const row: PeeringRow = { vnid: number, controller };
     put(KEYS.peering(name, peer), row);
+    const offered = [...routes.keys()].filter((prefix) => exportsRoute(policy, prefix));
+    if (offered.length > 0) put(KEYS.offer(controller.name, peer, name), { vnid, prefixes: offered });
   }
+  const peers = peersOf(network, around);
+  const offers = [...around.offers].filter(([peer]) => peers.has(peer)).map(([peer, offer]): Offer => ({ network: peer, ...offer }));
+  for (const [prefix, winner] of winnersOf(network, offers)) put(KEYS.winner(name, prefix), winner);
   for (const [set, policy] of setsOf(network, around)) {
     let isEmpty = true;
     for (const { name: endpoint, addresses, mac, host } of endpoints.values()) {
@@ -64,10 +73,26 @@ export function rowsOf(network: Network, around: Surroundings): Map<string, stri
         isEmpty = false;
       }
     }
-    const summary: Summary = { prefixes: isEmpty ? [] : exportedPrefixes(network, policy) };
+    const exported = [...routes].filter(([prefix]) => exportsRoute(policy, prefix));
+    for (const [prefix, router] of exported) {
+      const via = around.hosts.get(router.host);
+      const row: Destination | null = via === undefined ? null : { endpoint: router.name, vnid, mac: router.mac, host: router.host, via };
+      if (row) put(KEYS.route(name, set, prefix), row);
+    }
+    const summary: Summary = { prefixes: isEmpty ? [] : exportedPrefixes(network, policy), routes: exported.map(([prefix]) => prefix) };
     put(KEYS.summary(name, set), summary);
   }
   return rows;
+}
+
+/** Prefixes behind routers, with the router: of several the one with the lower name. */
+function routesOf({ learned, endpoints }: Network): Map<string, Endpoint> {
+  const routes = new Map<string, Endpoint>();
+  for (const name of Object.keys(learned).sort().reverse()) {
+    const router = endpoints.get(name);
+    if (router) for (const prefix of learned[name] ?? []) routes.set(prefix, router);
+  }
+  return routes;
 }
 
 /** Those that an address is of that may be exported. */

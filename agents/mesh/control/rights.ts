@@ -18,7 +18,10 @@ export class Rights {
   async open(controllers: readonly string[], hosts: readonly string[]): Promise<void> {
     for (const name of controllers) {
       await this.#client.addUser(name);
-      await this.#client.addRole(ROLES.controller(name), [{ what: 'read', range: RANGES.consentsFor(name) }]);
+      await this.#client.addRole(ROLES.controller(name), [
+        { what: 'read', range: RANGES.consentsFor(name) },
+        { what: 'read', range: RANGES.offersFor(name) },
+      ]);
       await this.#client.grant(name, ROLES.controller(name));
     }
     for (const name of hosts) {
@@ -34,9 +37,16 @@ export class Rights {
     }
   }
 
+  /** An endpoint that tells what it learns. */
+  async addRouter(network: string, endpoint: string): Promise<void> {
+    await this.#client.addUser(endpoint);
+    await this.#client.addRole(ROLES.router(network, endpoint), [{ what: 'write', range: RANGES.learnedBy(network, endpoint) }]);
+    await this.#client.grant(endpoint, ROLES.router(network, endpoint));
+  }
+
   /** For hosts that carry endpoints of the network. */
   needNetwork(network: string): Promise<void> {
-    return this.#need(ROLES.network(network), [RANGES.peeringsOf(network), RANGES.set(network, OWN_SET)]);
+    return this.#need(ROLES.network(network), [RANGES.peeringsOf(network), RANGES.winnersOf(network), RANGES.set(network, OWN_SET)]);
   }
 
   needSet(network: string, set: string): Promise<void> {

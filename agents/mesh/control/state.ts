@@ -17,13 +17,18 @@ export const endpointState = Type.Object({
 });
 export type Endpoint = Described<typeof endpointState>;
 
+const peeringState = Type.Object({ export: Type.String(), access, preference: Type.Integer() });
+export type Peering = Described<typeof peeringState>;
+
 export const networkState = Type.Object({
   name: Type.String(),
   vnid: Type.Integer(),
   prefixes: Type.Array(Type.String()),
   policies: Type.Record(Type.String(), policySchema),
   /** By peer: what its owner agrees to. */
-  peerings: Type.Record(Type.String(), Type.Object({ export: Type.String(), access })),
+  peerings: Type.Record(Type.String(), peeringState),
+  /** By endpoint that is a router: prefixes behind it. */
+  learned: Type.Record(Type.String(), Type.Array(Type.String())),
 });
 export interface Network extends Described<typeof networkState> {
   readonly endpoints: ReadonlyMap<string, Endpoint>;
@@ -37,11 +42,16 @@ export function putPolicy(network: Network, name: string, policy: Policy): Netwo
   return { ...network, policies: { ...network.policies, [name]: policy } };
 }
 
-export function agree(network: Network, peer: string, what: { readonly export: string; readonly access: 'all' | 'replies' }): Network {
+export function agree(network: Network, peer: string, what: Peering): Network {
   if (peer === network.name) refuse('InvalidRequest', 'a network is no peer of its own');
   if (!policyOf(network, what.export)) refuse('UnknownPolicy', `no export policy "${what.export}"`);
   return { ...network, peerings: { ...network.peerings, [peer]: what } };
 }
+
+export const learn = (network: Network, endpoint: string, prefixes: readonly string[]): Network => ({
+  ...network,
+  learned: { ...network.learned, [endpoint]: [...prefixes] },
+});
 
 export function withdraw(network: Network, peer: string): Network {
   if (!Object.hasOwn(network.peerings, peer)) refuse('NotPeered', `no peering with "${peer}"`);

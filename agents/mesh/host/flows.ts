@@ -44,7 +44,7 @@ const isV6 = (address: string): boolean => address.includes(':');
 /** A zone of conntrack has 16 bits; the peers of two networks of a host that share one would have to have the same addresses too. */
 const zoneOf = (vnid: number): number => (vnid % 0xffff) + 1;
 
-function endpointFlows({ vnid, port, mac, addresses }: EndpointItem, advertises: boolean): Flow[] {
+function endpointFlows({ vnid, port, mac, addresses, prefixes }: EndpointItem, advertises: boolean): Flow[] {
   const from = (priority: number, match: Match, rest: Partial<Flow>): Flow => ({
     table: TABLE.from,
     priority,
@@ -64,6 +64,7 @@ function endpointFlows({ vnid, port, mac, addresses }: EndpointItem, advertises:
             from(PRIORITY.own, { arp: { operation: 1, targetIp: address } }, {}),
           ],
     ),
+    ...prefixes.map((ipSrc) => from(PRIORITY.usual, { ipSrc }, { metadata: vnid, goto: TABLE.to })),
     from(PRIORITY.usual, { arp: { operation: 1 } }, { actions: ARP_ANSWER }),
     ...(addresses.some(isV6)
       ? [from(PRIORITY.usual + 1, { neighbour: { kind: 'solicitation' } }, advertises ? NEIGHBOUR_ANSWER : SOLICITATION)]

@@ -8,6 +8,8 @@ export interface EndpointItem {
   readonly port: string;
   readonly mac: string;
   readonly addresses: readonly string[];
+  /** What is behind it: it sends for these, too. */
+  readonly prefixes: readonly string[];
 }
 
 /** An endpoint that was here, and what still comes for it goes on to where it is now. */

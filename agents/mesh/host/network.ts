@@ -9,12 +9,26 @@ import { log } from '../../lib/rpc.ts';
 import { formatAddress, parseAddress, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { Place } from '../config.ts';
-import { destination, KEYS, OWN_SET, partsOf, RANGES, summary, type Access, type Destination } from '../rows.ts';
+import {
+  destination,
+  KEYS,
+  OWN_SET,
+  partsOf,
+  prefixInKey,
+  RANGES,
+  summary,
+  winner,
+  type Access,
+  type Destination,
+  type Summary,
+} from '../rows.ts';
 import type { Controllers } from './controllers.ts';
 import type { Item } from './items.ts';
 
 /** Packets that wait for the answer about their destination; what comes beyond is dropped. */
 const MOST_WAITING = 16;
+
+const NOTHING: Summary = { prefixes: [], routes: [] };
 
 /** What is told of a network's peers and destinations. */
 export interface Sink {
@@ -29,15 +43,17 @@ interface Peer {
   readonly access: Access;
   readonly watching: Watching;
   prefixes: readonly string[];
-  /** Where all are pulled: by address. */
+  /** Prefixes behind its routers. */
+  routes: readonly string[];
+  /** Where all are pulled: by key. */
   readonly rows: Map<string, Destination>;
 }
 
 interface Followed {
   readonly address: Address;
-  /** Whose row it is; undefined: nobody's. */
+  /** Whose row it is, and under which key; undefined: nobody's. */
   peer: string | undefined;
-  set: string | undefined;
+  key: string | undefined;
   watching: Watching | undefined;
   row: Destination | null;
   /** What became of the first look; packets wait for it. */
@@ -66,13 +82,21 @@ export class FollowedNetwork {
   readonly #peers = new Map<string, Peer>();
   /** By address, as text. */
   readonly #destinations = new Map<string, Followed>();
-  #table = new PrefixTable<string>();
+  /** Whose route to a prefix is used. */
+  readonly #winners = new Map<string, string>();
+  readonly #watching: Watching;
+  /** `route`: behind a router of the peer. */
+  #table = new PrefixTable<{ readonly peer: string; readonly route: string | null }>();
 
   constructor(settings: NetworkSettings, controllers: Controllers, sink: Sink) {
     this.settings = settings;
     this.#controllers = controllers;
     this.#sink = sink;
     this.follow(settings.name, { at: settings.owner, set: OWN_SET, access: 'all' });
+    this.#watching = follow(controllers.client(settings.owner), RANGES.winnersOf(settings.name), {
+      onChanges: (changes) => this.#hearWinners(changes),
+      onDenied: (why) => log('error', 'not let in', { network: settings.name, why }),
+    });
   }
 
   get destinations(): number {
@@ -92,13 +116,14 @@ export class FollowedNetwork {
     const watching = follow(this.#controllers.client(at), range, {
       onChanges: (changes) => {
         const own = changes.filter((c) => c.key === KEYS.summary(peer, set));
-        for (const { value } of own) this.#learn(peer, value === null ? [] : parsed(summary, value).prefixes);
+        for (const { value } of own) this.#learn(peer, value === null ? NOTHING : parsed(summary, value));
         for (const change of changes) if (!own.includes(change)) this.#hearAll(peer, change);
       },
       onDenied: (why) => log('warn', 'not let in', { peer, why }),
     });
-    this.#peers.set(peer, { at, set, access, watching, prefixes: before?.prefixes ?? [], rows: new Map() });
-    if (before) this.#learn(peer, before.prefixes);
+    const { prefixes, routes } = before ?? NOTHING;
+    this.#peers.set(peer, { at, set, access, watching, prefixes, routes, rows: new Map() });
+    if (before) this.#learn(peer, before);
   }
 
   /** It is no peer any more. */
@@ -120,7 +145,7 @@ export class FollowedNetwork {
       known = {
         address,
         peer: undefined,
-        set: undefined,
+        key: undefined,
         watching: undefined,
         row: null,
         isKnown: false,
@@ -150,10 +175,11 @@ export class FollowedNetwork {
 
   /** What a controller has told is not held any longer. */
   loseController(name: string): void {
-    for (const [peer, { at }] of this.#peers) if (at.name === name) this.#learn(peer, []);
+    for (const [peer, { at }] of this.#peers) if (at.name === name) this.#learn(peer, NOTHING);
   }
 
   stop(): void {
+    this.#watching.stop();
     for (const peer of this.#peers.keys()) this.leave(peer);
     for (const [text, known] of this.#destinations) this.#forget(text, known);
   }
@@ -162,49 +188,64 @@ export class FollowedNetwork {
     return `${kind} ${this.settings.vnid} ${of}`;
   }
 
-  #learn(peer: string, prefixes: readonly string[]): void {
+  #learn(peer: string, { prefixes, routes }: Summary): void {
     const known = this.#peers.get(peer);
     if (!known) return;
-    known.prefixes = prefixes;
+    Object.assign(known, { prefixes, routes });
     const key = this.#key('replies', peer);
-    if (known.access === 'replies') void this.#sink.put(key, { kind: 'replies', vnid: this.settings.vnid, prefixes });
+    if (known.access === 'replies')
+      void this.#sink.put(key, { kind: 'replies', vnid: this.settings.vnid, prefixes: [...prefixes, ...routes] });
     else void this.#sink.remove(key);
     this.#resolveAll();
   }
 
-  /** What the network has itself wins over what peers have; among peers the lower name. */
+  #hearWinners(changes: readonly Changed[]): void {
+    for (const { key, value } of changes) {
+      const prefix = prefixInKey(partsOf(key)[2] ?? '');
+      if (value === null) this.#winners.delete(prefix);
+      else this.#winners.set(prefix, parsed(winner, value).network);
+    }
+    this.#resolveAll();
+  }
+
+  /**
+   * The longest prefix is used; of one length endpoints' before those behind routers, what the network has itself before what peers have,
+   * and among peers the lower name.
+   */
   #resolveAll(): void {
     this.#table = new PrefixTable();
     const order = [...this.#peers.keys()]
       .filter((p) => p !== this.settings.name)
       .sort()
       .reverse();
+    for (const [route, peer] of this.#winners) if (this.#peers.has(peer)) this.#table.set(prefixOf(route), { peer, route });
     for (const peer of [...order, this.settings.name])
-      for (const prefix of this.#peers.get(peer)?.prefixes ?? []) this.#table.set(prefixOf(prefix), peer);
+      for (const prefix of this.#peers.get(peer)?.prefixes ?? []) this.#table.set(prefixOf(prefix), { peer, route: null });
     for (const [text, known] of this.#destinations) this.#resolve(text, known);
   }
 
   /** Whose address it is, and from where its row comes. */
   #resolve(text: string, known: Followed): void {
-    const peer = this.#table.find(known.address)?.value;
+    const { peer, route } = this.#table.find(known.address)?.value ?? { peer: undefined, route: null };
     const from = peer === undefined ? undefined : this.#peers.get(peer);
+    const key = from && (route === null ? KEYS.destination(peer!, from.set, text) : KEYS.route(peer, from.set, route));
     if (this.settings.pull === 'all') {
-      Object.assign(known, { peer, set: from?.set, row: from?.rows.get(text) ?? null });
+      Object.assign(known, { peer, key, row: from?.rows.get(key ?? '') ?? null });
       void this.#tell(text, known);
       return;
     }
-    if (known.isKnown && known.peer === peer && known.set === from?.set) {
-      void this.#tell(text, known);
+    if (known.key === key && (known.isKnown || known.watching)) {
+      // Its way is the same; what may be done with it may have changed.
+      if (known.isKnown) void this.#tell(text, known);
       return;
     }
-    if (known.watching && known.peer === peer && known.set === from?.set) return;
     known.watching?.stop();
-    Object.assign(known, { peer, set: from?.set, watching: undefined, row: null });
-    if (peer === undefined || !from) {
+    Object.assign(known, { peer, key, watching: undefined, row: null });
+    if (!from || key === undefined) {
       void this.#tell(text, known);
       return;
     }
-    known.watching = follow(this.#controllers.client(from.at), just(KEYS.destination(peer, from.set, text)), {
+    known.watching = follow(this.#controllers.client(from.at), just(key), {
       onChanges: (changes) => this.#hear(text, known, changes),
       onDenied: (why) => {
         log('warn', 'not let in', { peer, why });
@@ -215,15 +256,13 @@ export class FollowedNetwork {
 
   /** A row that no packet has asked for. */
   #hearAll(peer: string, { key, value }: Changed): void {
-    const text = partsOf(key)[4] ?? '';
-    const address = parseAddress(text);
     const rows = this.#peers.get(peer)?.rows;
-    if (!address || !rows) return;
-    if (value === null) rows.delete(text);
-    else rows.set(text, parsed(destination, value));
-    const known = this.#destinations.get(text);
-    if (known) this.#resolve(text, known);
-    else this.miss(address, () => undefined);
+    if (value === null) rows?.delete(key);
+    else rows?.set(key, parsed(destination, value));
+    const [, , , kind, text = ''] = partsOf(key);
+    const address = kind === 'at' ? parseAddress(text) : undefined;
+    if (address && !this.#destinations.has(text)) this.miss(address, () => undefined);
+    else for (const [own, known] of this.#destinations) if (kind === 'route' || own === text) this.#resolve(own, known);
   }
 
   #hear(text: string, known: Followed, changes: readonly Changed[]): void {

@@ -4,7 +4,7 @@
  */
 import { follow } from '../../lib/etcd/follow.ts';
 import type { Changed, Watching } from '../../lib/etcd/watch.ts';
-import { formatAddress, type Address } from '../../lib/prefix.ts';
+import { contains, formatAddress, prefixOf, type Address, type Prefix } from '../../lib/prefix.ts';
 import { log } from '../../lib/rpc.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { HostConfig, Place } from '../config.ts';
@@ -34,6 +34,8 @@ export class OnHostController {
   readonly #asked = new Set<string>();
   /** Where endpoints are: by network and address, and by MAC address. */
   readonly #ports = new Map<string, string>();
+  /** By network: prefixes behind endpoints that are routers, and their ports. */
+  readonly #behind = new Map<number, readonly { readonly endpoint: string; readonly prefix: Prefix; readonly port: string }[]>();
   #isHeld = false;
 
   constructor(config: HostConfig, controllers: Controllers, sink: Sink) {
@@ -64,7 +66,8 @@ export class OnHostController {
 
   /** Port of the endpoint with this address. */
   portOf(vnid: number, source: Address): string | undefined {
-    return this.#ports.get(`${vnid} ${formatAddress(source)}`);
+    const own = this.#ports.get(`${vnid} ${formatAddress(source)}`);
+    return own ?? this.#behind.get(vnid)?.find(({ prefix }) => contains(prefix, source))?.port;
   }
 
   portOfMac(mac: string): string | undefined {
@@ -122,6 +125,8 @@ export class OnHostController {
       return;
     }
     this.#local(owner, network, row.vnid).endpoints.add(endpoint);
+    const behind = (this.#behind.get(row.vnid) ?? []).filter((b) => b.endpoint !== endpoint);
+    this.#behind.set(row.vnid, [...behind, ...row.prefixes.map((p) => ({ endpoint, prefix: prefixOf(p), port }))]);
     this.#ports.set(row.mac, port);
     for (const address of row.addresses) this.#ports.set(`${row.vnid} ${address}`, port);
     await this.#sink.put(key, { kind: 'endpoint', port, ...row });

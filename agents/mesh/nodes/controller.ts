@@ -24,8 +24,8 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
   const rows = async (range: Range): Promise<(readonly [string, string])[]> =>
     (await client.list(range)).rows.map(({ key, value }) => [key, value] as const);
   const [states, endpoints, grants] = await Promise.all([rows(RANGES.state), rows(RANGES.stateEndpoints), rows(RANGES.grants)]);
-  const { endpoints: placed, memberships, admissions, peerings, consents, sets } = RANGES;
-  const left = (await Promise.all([placed, memberships, admissions, peerings, consents, sets].map(rows))).flat();
+  const { endpoints: placed, memberships, admissions, peerings, consents, sets, offers, winners } = RANGES;
+  const left = (await Promise.all([placed, memberships, admissions, peerings, consents, sets, offers, winners].map(rows))).flat();
   const known = new Map<string, Network>();
   for (const [, value] of states) {
     const state = parsed(networkState, value);
@@ -38,6 +38,7 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
     config.controllers.map((c) => c.name),
     config.hosts.map((h) => h.name),
   );
+  for (const { name, routers } of config.networks) for (const router of routers) await rights.addRouter(name, router);
   const controller = new Controller(
     config,
     client,
@@ -58,8 +59,14 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
       return { policy: name };
     },
     CreatePeering: async (params) => {
-      const { network, peer, export: policy = ALL, access = 'all' } = validated(CONTROLLER_OPERATIONS.CreatePeering, params);
-      await controller.change(network, (n) => agree(n, peer, { export: policy, access }));
+      const {
+        network,
+        peer,
+        export: policy = ALL,
+        access = 'all',
+        preference = 0,
+      } = validated(CONTROLLER_OPERATIONS.CreatePeering, params);
+      await controller.change(network, (n) => agree(n, peer, { export: policy, access, preference }));
       return { peer };
     },
     DeletePeering: async (params) => {
@@ -98,8 +105,11 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
 }
 
 const byName = (endpoints: readonly Endpoint[]): Map<string, Endpoint> => new Map(endpoints.map((e) => [e.name, e]));
-const declared = ({ endpoints, ...network }: OwnedNetwork): Network => ({
-  ...network,
+const declared = ({ name, vnid, prefixes, endpoints }: OwnedNetwork): Network => ({
+  name,
+  vnid,
+  prefixes,
+  learned: {},
   policies: {},
   peerings: {},
   endpoints: byName(endpoints),

@@ -8,14 +8,16 @@ import type { AgentSetup } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
 import type { EndpointConfig } from '../config.ts';
 import { ENDPOINT_OPERATIONS, refuse } from '../operations.ts';
+import { learnRoutes } from './learning.ts';
 
 /** Nobody has them: whatever is asked for, the host's switcher answers. */
 const [ROUTER, ROUTER_V6] = ['169.254.1.1', 'fe80::1'];
 
-export async function startEndpoint({ config }: AgentSetup<EndpointConfig>): Promise<NodeRole> {
+export async function startEndpoint({ config, secret, workDir }: AgentSetup<EndpointConfig>): Promise<NodeRole> {
   const network = new HostNetwork();
   const place = new Place(config);
   await place.begin(network);
+  const routes = await learnRoutes(workDir, secret, config);
   const beacons = startBeacons(config.self.name);
   const prober = new Prober();
   const operations: Operations = {
@@ -31,6 +33,7 @@ export async function startEndpoint({ config }: AgentSetup<EndpointConfig>): Pro
     stop: async () => {
       prober.stop();
       beacons.stop();
+      await routes.stop();
       await place.migrate(config.device);
       await network.stop();
     },

@@ -4,6 +4,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import { ETCD_PORT } from '../../lib/etcd/server.ts';
 import { exact, many, metrics } from '../../lib/metric.ts';
+import { WIREGUARD_PORT } from '../../lib/wireguard.ts';
 import { framesAt, type SeenFrame, type SeenPacket } from './frames.ts';
 import type { Keys } from './keys.ts';
 import { doneIn, placesOf, whereabouts, type Whereabouts } from './places.ts';
@@ -132,6 +133,16 @@ export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
     what: 'Packets at captures, as source, destination and port choose (R2-8, R2-19).',
     needs: ['capture'],
     figures: ({ frames }) => exact([...frames.values()].reduce((sum, all) => sum + all.filter((f) => f.inner === null).length, 0)),
+  },
+  clear: {
+    what: 'Packets at captures of the way between the ends of a VPN that are no messages of WireGuard (R2-23).',
+    needs: ['capture'],
+    figures: ({ frames }) => {
+      // What kernels say to their neighbours carries nobody's packets.
+      const all = [...frames.values()].flat().filter((f) => !f.source.startsWith('fe80:') && f.source !== '::');
+      const open = all.filter((f) => f.sourcePort !== WIREGUARD_PORT || f.destinationPort !== WIREGUARD_PORT);
+      return all.length === 0 ? missing('no packet was captured') : exact(open.length, `of ${all.length}`);
+    },
   },
   spread: {
     what: 'Hosts that packets in tunnels go to (R2-24).',

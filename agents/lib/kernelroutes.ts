@@ -1,8 +1,8 @@
 /** Routes of a node's kernel, by who made them. */
 import { spawn } from 'node:child_process';
 import { Type } from 'typebox';
-import { parsed } from '../../../src/core/lightjson.ts';
-import { environment, run } from '../../lib/run.ts';
+import { parsed } from '../../src/core/lightjson.ts';
+import { environment, run } from './run.ts';
 
 const kernelRoutes = Type.Array(Type.Object({ dst: Type.String() }));
 
