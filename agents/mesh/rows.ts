@@ -50,7 +50,12 @@ export const admission = Type.Union([
 export type Admission = Described<typeof admission>;
 
 /** Destination service: what the addresses of a set are in, which does not grow with them, and prefixes behind routers. */
-export const summary = Type.Object({ prefixes: Type.Array(Type.String()), routes: Type.Array(Type.String()) });
+export const summary = Type.Object({
+  prefixes: Type.Array(Type.String()),
+  routes: Type.Array(Type.String()),
+  /** Grows after rows have changed that hosts must follow before it is acknowledged. */
+  version: Type.Integer(),
+});
 export type Summary = Described<typeof summary>;
 
 /** Destination and forwarding service: what an address is, and where. */
@@ -89,7 +94,8 @@ export const KEYS = {
   membership: (host: string, network: string) => `/members/${host}/${network}`,
   introduction: (host: string, network: string, peer: string) => `/introductions/${host}/${network}/${peer}`,
   admission: (host: string, network: string, peer: string) => `/admissions/${host}/${network}/${peer}`,
-  applied: (host: string) => `/applied/${host}`,
+  /** Version of a network's sets that a host follows; of no network: the revision of what is placed on it. */
+  applied: (host: string, network = '') => `/applied/${host}/${network}`,
   peering: (network: string, peer: string) => `/peerings/${network}/${peer}`,
   consent: (controller: string, to: string, from: string) => `/consents/${controller}/${to}/${from}`,
   summary: (network: string, set: string) => `/sets/${network}/${set}/summary`,
@@ -122,7 +128,7 @@ export const RANGES = {
   membershipsOf: (host: string) => under(`/members/${host}/`),
   introductionsOf: (host: string) => under(`/introductions/${host}/`),
   admissionsOf: (host: string) => under(`/admissions/${host}/`),
-  appliedOf: (host: string) => just(KEYS.applied(host)),
+  appliedOf: (host: string) => under(`/applied/${host}/`),
   peeringsOf: (network: string) => under(`/peerings/${network}/`),
   consentsFor: (controller: string) => under(`/consents/${controller}/`),
   set: (network: string, set: string) => under(`/sets/${network}/${set}/`),

@@ -100,6 +100,10 @@ class FlowTable {
     this.items.delete(key);
   }
 
+  async settled(): Promise<void> {
+    await turn();
+  }
+
   get flows(): Flow[] {
     const unique = new Map(
       [...nothing(true), ...[...this.items.values()].flatMap((i) => flowsOf(i, { name: this.#name, advertises: true }))].map((f) => [

@@ -26,6 +26,7 @@ const network = (name: string, number: number, endpoints: readonly Endpoint[]): 
   policies: {},
   peerings: {},
   learned: {},
+  version: 0,
   endpoints: new Map(endpoints.map((e) => [e.name, e])),
 });
 const B = network('B', 2, [endpoint('b1', '10.2.0.1', 'h1'), endpoint('b2', '10.2.1.1', 'h2')]);

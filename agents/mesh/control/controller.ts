@@ -33,7 +33,7 @@ import { admissionOf, type Introduction } from './admission.ts';
 import { hostsOf, rowsOf, setRoles, setsOf, type Surroundings } from './published.ts';
 import { Rights } from './rights.ts';
 import type { Offer } from './routes.ts';
-import { learn, moveEndpoint, type Network } from './state.ts';
+import { learn, moveEndpoint, versioned, type Network } from './state.ts';
 
 const APPLIED_MS = 5000;
 
@@ -65,6 +65,7 @@ export class Controller {
   readonly #published = new Map<string, ReadonlyMap<string, string>>();
   /** Roles of hosts, by who they follow from. */
   readonly #roles = new Map<string, ReadonlyMap<string, readonly string[]>>();
+  /** By key. */
   readonly #applied = new Map<string, number>();
   readonly #dirty = new Set<string>();
   readonly #changed = new Set<string>();
@@ -143,15 +144,22 @@ export class Controller {
     });
   }
 
-  /** Resolves when both hosts follow it. A refusal, HostsSilent: they do not in time. */
-  async move(name: string, endpoint: string, host: string): Promise<void> {
+  /**
+   * Resolves when all hosts that may read the network's rows follow it: those that do not in time. A refusal, HostsSilent: one of the
+   * two that the endpoint is or was on does not.
+   */
+  async move(name: string, endpoint: string, host: string): Promise<string[]> {
     if (!this.#hosts.has(host)) refuse('UnknownHost', `no host "${host}"`);
-    const from = this.network(name).endpoints.get(endpoint)?.host;
+    const from = this.network(name).endpoints.get(endpoint)?.host ?? host;
     const revision = await this.change(name, (network) => moveEndpoint(network, endpoint, host));
-    const follows = (h: string): boolean => (this.#applied.get(h) ?? 0) >= revision;
-    const concerned = [...new Set([from ?? host, host])];
-    if (!(await until(() => concerned.every(follows), { withinMs: APPLIED_MS, everyMs: 1 })))
-      refuse('HostsSilent', `${concerned.filter((h) => !follows(h)).join(' and ')} did not say that it is done`);
+    await this.change(name, versioned);
+    const { version } = this.network(name);
+    const placed = this.#silent([from, host], '', revision);
+    const readers = this.#silent(this.#readers(name), name, version);
+    const isDone = (): boolean => placed().length + readers().length === 0;
+    if (!(await until(isDone, { withinMs: APPLIED_MS, everyMs: 1 })) && placed().length > 0)
+      refuse('HostsSilent', `${placed().join(' and ')} did not say that it is done`);
+    return readers();
   }
 
   describe(name: string): object {
@@ -173,6 +181,18 @@ export class Controller {
   stop(): void {
     clearInterval(this.#timer);
     for (const watching of this.#followed) watching.stop();
+  }
+
+  /** Hosts that follow its rows: its own, and those of peers that were let in. */
+  #readers(name: string): string[] {
+    const admitted = [...this.#introductions].filter(([key, { peer }]) => peer === name && (this.#roles.get(key)?.size ?? 0) > 0);
+    return [...new Set([...hostsOf(this.network(name)), ...admitted.map(([, { host }]) => host)])];
+  }
+
+  /** Those that have not yet applied it. */
+  #silent(hosts: readonly string[], network: string, version: number): () => string[] {
+    const keys = [...new Set(hosts)].map((host) => [host, KEYS.applied(host, network)] as const);
+    return () => keys.filter(([, key]) => (this.#applied.get(key) ?? 0) < version).map(([host]) => host);
   }
 
   #around(network: Network): Surroundings {
@@ -221,7 +241,7 @@ export class Controller {
   }
 
   #hearApplied(changes: readonly Changed[]): void {
-    for (const { key, value } of changes) this.#applied.set(partsOf(key)[1] ?? '', Number(value));
+    for (const { key, value } of changes) this.#applied.set(key, Number(value));
   }
 
   /** Introductions are good for a while longer; those of others are judged again. */

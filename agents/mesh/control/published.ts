@@ -79,7 +79,11 @@ export function rowsOf(network: Network, around: Surroundings): Map<string, stri
       const row: Destination | null = via === undefined ? null : { endpoint: router.name, vnid, mac: router.mac, host: router.host, via };
       if (row) put(KEYS.route(name, set, prefix), row);
     }
-    const summary: Summary = { prefixes: isEmpty ? [] : exportedPrefixes(network, policy), routes: exported.map(([prefix]) => prefix) };
+    const summary: Summary = {
+      prefixes: isEmpty ? [] : exportedPrefixes(network, policy),
+      routes: exported.map(([prefix]) => prefix),
+      version: network.version,
+    };
     put(KEYS.summary(name, set), summary);
   }
   return rows;

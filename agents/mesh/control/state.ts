@@ -24,6 +24,8 @@ export const networkState = Type.Object({
   name: Type.String(),
   vnid: Type.Integer(),
   prefixes: Type.Array(Type.String()),
+  /** Of its rows: how often hosts had to follow them before something was acknowledged. */
+  version: Type.Integer(),
   policies: Type.Record(Type.String(), policySchema),
   /** By peer: what its owner agrees to. */
   peerings: Type.Record(Type.String(), peeringState),
@@ -47,6 +49,9 @@ export function agree(network: Network, peer: string, what: Peering): Network {
   if (!policyOf(network, what.export)) refuse('UnknownPolicy', `no export policy "${what.export}"`);
   return { ...network, peerings: { ...network.peerings, [peer]: what } };
 }
+
+/** What changed before is to be followed by everybody. */
+export const versioned = (network: Network): Network => ({ ...network, version: network.version + 1 });
 
 export const learn = (network: Network, endpoint: string, prefixes: readonly string[]): Network => ({
   ...network,

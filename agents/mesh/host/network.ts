@@ -28,12 +28,14 @@ import type { Item } from './items.ts';
 /** Packets that wait for the answer about their destination; what comes beyond is dropped. */
 const MOST_WAITING = 16;
 
-const NOTHING: Summary = { prefixes: [], routes: [] };
+const NOTHING: Summary = { prefixes: [], routes: [], version: 0 };
 
 /** What is told of a network's peers and destinations. */
 export interface Sink {
   put(key: string, item: Item): Promise<void>;
   remove(key: string): Promise<void>;
+  /** Resolves when it has all that it was told so far. */
+  settled(): Promise<void>;
 }
 
 /** A set that the network may read. */
@@ -67,6 +69,8 @@ interface Followed {
 export interface NetworkSettings {
   readonly name: string;
   readonly vnid: number;
+  /** This one. */
+  readonly host: string;
   /** Its own controller. */
   readonly owner: Place;
   /** Destinations that are followed at once. */
@@ -118,12 +122,14 @@ export class FollowedNetwork {
         const own = changes.filter((c) => c.key === KEYS.summary(peer, set));
         for (const { value } of own) this.#learn(peer, value === null ? NOTHING : parsed(summary, value));
         for (const change of changes) if (!own.includes(change)) this.#hearAll(peer, change);
+        const version = own.at(-1)?.value;
+        if (version) void this.#acknowledge(at, peer, parsed(summary, version).version);
       },
       onDenied: (why) => log('warn', 'not let in', { peer, why }),
     });
     const { prefixes, routes } = before ?? NOTHING;
     this.#peers.set(peer, { at, set, access, watching, prefixes, routes, rows: new Map() });
-    if (before) this.#learn(peer, before);
+    if (before) this.#learn(peer, { prefixes, routes, version: 0 });
   }
 
   /** It is no peer any more. */
@@ -197,6 +203,13 @@ export class FollowedNetwork {
       void this.#sink.put(key, { kind: 'replies', vnid: this.settings.vnid, prefixes: [...prefixes, ...routes] });
     else void this.#sink.remove(key);
     this.#resolveAll();
+  }
+
+  /** What was heard before is in the switcher. */
+  async #acknowledge(at: Place, peer: string, version: number): Promise<void> {
+    if (version === 0) return;
+    await this.#sink.settled();
+    await this.#controllers.write(at, KEYS.applied(this.settings.host, peer), String(version), () => this.#peers.has(peer));
   }
 
   #hearWinners(changes: readonly Changed[]): void {

@@ -150,7 +150,7 @@ export class OnHostController {
     const known = this.#networks.get(name);
     if (known) return known;
     const { destinations: most, pull } = this.#config;
-    const settings = { name, vnid, owner, most, pull };
+    const settings = { name, vnid, host: this.#config.self.name, owner, most, pull };
     const local: Local = {
       followed: new FollowedNetwork(settings, this.#controllers, this.#sink),
       endpoints: new Set(),

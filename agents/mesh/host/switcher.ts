@@ -25,6 +25,8 @@ export class Switcher {
   /** How many items want a flow, and the flow. */
   readonly #flows = new Map<string, { readonly flow: Flow; count: number }>();
   readonly #queue: FlowQueue;
+  /** What is under way. */
+  readonly #telling = new Set<Promise<void>>();
   #isUserspace = false;
   /** null: the kernel finds them itself. */
   #neighbours: Neighbours | null = null;
@@ -44,10 +46,14 @@ export class Switcher {
   }
 
   /** In place of what was told under this key. Resolves when the switch has it. */
-  async put(key: string, item: Item): Promise<void> {
-    const via = item.kind === 'moved' ? item.via : item.kind === 'destination' ? item.to?.via : undefined;
-    if (this.#neighbours && via !== undefined && via !== this.#config.self.address) await this.#neighbours.know(via);
-    await this.#become(key, flowsOf(item, { name: this.#config.self.name, advertises: this.#isUserspace }));
+  put(key: string, item: Item): Promise<void> {
+    const done = this.#put(key, item).finally(() => this.#telling.delete(done));
+    this.#telling.add(done);
+    return done;
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#telling);
   }
 
   remove(key: string): Promise<void> {
@@ -83,6 +89,12 @@ export class Switcher {
     await this.#vsctl('--if-exists', 'del-port', SWITCH_DEVICE, TUNNEL);
     if (this.#neighbours) await this.#unbridge();
     this.#neighbours?.close();
+  }
+
+  async #put(key: string, item: Item): Promise<void> {
+    const via = item.kind === 'moved' ? item.via : item.kind === 'destination' ? item.to?.via : undefined;
+    if (this.#neighbours && via !== undefined && via !== this.#config.self.address) await this.#neighbours.know(via);
+    await this.#become(key, flowsOf(item, { name: this.#config.self.name, advertises: this.#isUserspace }));
   }
 
   async #build(ovsDir: string): Promise<void> {

@@ -81,8 +81,7 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
     },
     MoveEndpoint: async (params) => {
       const { network, endpoint, host } = validated(CONTROLLER_OPERATIONS.MoveEndpoint, params);
-      await controller.move(network, endpoint, host);
-      return { endpoint, host };
+      return { endpoint, host, silent: await controller.move(network, endpoint, host) };
     },
     DescribeNetwork: async (params) => controller.describe(validated(CONTROLLER_OPERATIONS.DescribeNetwork, params).network),
   };
@@ -109,6 +108,7 @@ const declared = ({ name, vnid, prefixes, endpoints }: OwnedNetwork): Network =>
   name,
   vnid,
   prefixes,
+  version: 0,
   learned: {},
   policies: {},
   peerings: {},
