@@ -11,6 +11,8 @@ import { derivedKey } from './secret.ts';
 /** DER of an Ed25519 key, before its 32 bytes (RFC 8410). */
 const PRIVATE_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
 const DAYS = '3650';
+/** Processes beside each other. */
+const AT_ONCE = 8;
 
 /** PEM. */
 export interface Credentials {
@@ -30,32 +32,36 @@ export const signingKey = (secret: string, name: string): KeyObject =>
 
 export const verifyingKey = (secret: string, name: string): KeyObject => createPublicKey(signingKey(secret, name));
 
+interface Subject {
+  readonly name: string;
+  readonly address: string;
+}
+
 /** For a name, which others know it by, at an address. In a folder that only root can enter. */
-export async function issueCertificate(
-  dir: string,
-  secret: string,
-  { name, address }: { readonly name: string; readonly address: string },
-): Promise<CertificateFiles> {
+export async function issueCertificate(dir: string, secret: string, subject: Subject): Promise<CertificateFiles> {
+  const [own] = await issueCertificates(dir, secret, [subject]);
+  return own!;
+}
+
+/** The same for many. */
+export async function issueCertificates(dir: string, secret: string, subjects: readonly Subject[]): Promise<CertificateFiles[]> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const file = (base: string): string => join(dir, base);
-  const files = { ca: file('ca.pem'), certificate: file(`${name}.pem`), key: file(`${name}.key`) };
   const pem = (key: KeyObject): string => key.export({ format: 'pem', type: 'pkcs8' }).toString();
   const request = ['req', '-x509', '-days', DAYS];
-  const authority = file('ca.key');
+  const [authority, ca] = [file('ca.key'), file('ca.pem')];
   writeFileSync(authority, pem(signingKey(secret, 'authority')), { mode: 0o600 });
   // What another run left is of another authority.
-  await run('openssl', [...request, '-key', authority, '-subj', '/CN=authority of the run', '-out', files.ca]);
-  writeFileSync(files.key, pem(signingKey(secret, name)), { mode: 0o600 });
-  const own = [
-    '-key',
-    files.key,
-    '-subj',
-    `/CN=${name}`,
-    '-addext',
-    `subjectAltName=DNS:${name},IP:${address}`,
-    '-addext',
-    'basicConstraints=CA:false',
-  ];
-  await run('openssl', [...request, '-CA', files.ca, '-CAkey', authority, ...own, '-out', files.certificate]);
-  return { files, credentials: { ca: readFileSync(files.ca), certificate: readFileSync(files.certificate), key: readFileSync(files.key) } };
+  await run('openssl', [...request, '-key', authority, '-subj', '/CN=authority of the run', '-out', ca]);
+  const issue = async ({ name, address }: Subject): Promise<CertificateFiles> => {
+    const files = { ca, certificate: file(`${name}.pem`), key: file(`${name}.key`) };
+    writeFileSync(files.key, pem(signingKey(secret, name)), { mode: 0o600 });
+    const names = ['-addext', `subjectAltName=DNS:${name},IP:${address}`, '-addext', 'basicConstraints=CA:false'];
+    const signer = ['-CA', ca, '-CAkey', authority];
+    await run('openssl', [...request, ...signer, '-key', files.key, '-subj', `/CN=${name}`, ...names, '-out', files.certificate]);
+    return { files, credentials: { ca: readFileSync(ca), certificate: readFileSync(files.certificate), key: readFileSync(files.key) } };
+  };
+  const issued: CertificateFiles[] = [];
+  for (let at = 0; at < subjects.length; at += AT_ONCE) issued.push(...(await Promise.all(subjects.slice(at, at + AT_ONCE).map(issue))));
+  return issued;
 }

@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import type { Described } from '../../src/core/readonly.ts';
 import { closed, duration, name, names, oneOrMany, opt, text } from '../../src/core/config/parts.ts';
-import type { Endpoint } from './control/state.ts';
+import type { Endpoint, Peering } from './control/state.ts';
 
 export const meshSchema = closed({
   controllers: oneOrMany(names('Nodes of SDN controllers.')),
@@ -34,6 +34,13 @@ export const meshSchema = closed({
     }),
     { description: 'Virtual networks (VPC).' },
   ),
+  emulated: opt(
+    closed({
+      on: name('Node of the emulator, on the underlay.'),
+      networks: Type.Integer({ minimum: 1, maximum: 10_000, description: 'Each has one endpoint, on an emulated host of its own.' }),
+      peer: name('Network that all of them are peered with.'),
+    }),
+  ),
   setup: opt(
     Type.Array(
       closed({
@@ -62,7 +69,7 @@ export const meshSchema = closed({
 });
 export type MeshFile = Described<typeof meshSchema>;
 
-export type Role = 'controller' | 'host' | 'endpoint' | 'site';
+export type Role = 'controller' | 'host' | 'endpoint' | 'site' | 'emulator';
 
 /** A node that others reach at an address of the underlay. */
 export interface Place {
@@ -96,6 +103,7 @@ export interface OwnedNetwork {
   readonly vnid: number;
   readonly prefixes: readonly string[];
   readonly endpoints: readonly Endpoint[];
+  readonly peerings: Readonly<Record<string, Peering>>;
   /** Endpoints that learn routes. */
   readonly routers: readonly string[];
 }
@@ -159,4 +167,13 @@ export interface SiteConfig {
   readonly endpoints: Readonly<Record<string, string>>;
 }
 
-export type AgentConfig = ControllerConfig | HostConfig | EndpointConfig | SiteConfig;
+/** Hosts without a switch, which follow a network like any host. */
+export interface EmulatorConfig {
+  readonly role: 'emulator';
+  readonly self: Place;
+  readonly hosts: readonly (Pick<HostConfig, 'self' | 'controllers' | 'ports'> & { readonly vnid: number })[];
+  /** Address that each of them follows. */
+  readonly follows: string;
+}
+
+export type AgentConfig = ControllerConfig | HostConfig | EndpointConfig | SiteConfig | EmulatorConfig;

@@ -3,6 +3,7 @@ import { serveAgent, type AgentSetup } from '../lib/rpc.ts';
 import type { AgentConfig } from './config.ts';
 import { startController } from './nodes/controller.ts';
 import { startEndpoint } from './nodes/endpoint.ts';
+import { startEmulator } from './nodes/emulator.ts';
 import { startHost } from './nodes/host.ts';
 import { startSite } from './nodes/site.ts';
 
@@ -17,6 +18,8 @@ serveAgent(
         return startHost(as(config));
       case 'endpoint':
         return startEndpoint(as(config));
+      case 'emulator':
+        return startEmulator(as(config));
       case 'site':
         return startSite(as(config));
     }

@@ -56,11 +56,17 @@ export const SITE_OPERATIONS = {
   AnnounceRoutes: closed({ prefixes: Type.Array(text('Prefix.')) }),
 } as const;
 
+export const EMULATOR_OPERATIONS = {
+  /** Hosts that have a row of the address they follow, with the host that it says, and when the first and the last of them had it. */
+  DescribeEmulated: closed({ host: text('Host that the row must say.') }),
+} as const;
+
 export const OPERATIONS: Readonly<Record<Role, Readonly<Record<string, TSchema>>>> = {
   controller: CONTROLLER_OPERATIONS,
   host: HOST_OPERATIONS,
   endpoint: ENDPOINT_OPERATIONS,
   site: SITE_OPERATIONS,
+  emulator: EMULATOR_OPERATIONS,
 };
 
 export const refuse = (code: string, message: string): never => {

@@ -6,6 +6,7 @@ import { requestProblems } from '../../src/systems/operations.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { deviceOn, nodeOf, segmentOf } from '../lib/lab.ts';
 import { parsePrefix } from '../lib/prefix.ts';
+import { emulatedOf } from './emulated.ts';
 import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type Place, type Role } from './config.ts';
 import { CONTROLLER_OPERATIONS, OPERATIONS } from './operations.ts';
 import { cablesOf, deviceOf, endpointsOf, legsOf, portsOf } from './plan.ts';
@@ -57,6 +58,7 @@ export const system: SystemDefinition<MeshFile> = {
       );
     }
     if (problems.length > 0) return { agents: [], problems };
+    const emulated = emulatedOf(config, lab, underlay);
     const mtu = Math.min(...hosts.map((h) => deviceOn(lab, h.name, underlay)?.mtu ?? 1500)) - TUNNEL_BYTES;
     const all = Object.fromEntries(networks.flatMap((n) => n.endpoints.map((e) => [e.name, e.addresses[0] ?? ''])));
     const owners = Object.fromEntries(networks.map((n) => [n.name, n.controller]));
@@ -65,17 +67,21 @@ export const system: SystemDefinition<MeshFile> = {
         role: 'controller' as const,
         self,
         controllers,
-        hosts,
-        owners,
-        networks: networks
-          .filter((n) => n.controller === self.name)
-          .map(({ name, vnid, prefixes, endpoints }) => ({
-            name,
-            vnid,
-            prefixes,
-            endpoints,
-            routers: legs.filter((l) => l.network === name).map((l) => l.endpoint.name),
-          })),
+        hosts: [...hosts, ...emulated.hostsFor(self.name)],
+        owners: { ...owners, ...emulated.owners },
+        networks: [
+          ...emulated.networks.filter((n) => n.controller === self.name).map((n) => n.network),
+          ...networks
+            .filter((n) => n.controller === self.name)
+            .map(({ name, vnid, prefixes, endpoints }) => ({
+              name,
+              vnid,
+              prefixes,
+              endpoints,
+              routers: legs.filter((l) => l.network === name).map((l) => l.endpoint.name),
+              peerings: emulated.peeringsOf(name),
+            })),
+        ],
         setup: (config.setup ?? []).filter((s) => s.controller === self.name).map(({ operation, params = {} }) => ({ operation, params })),
         introductionMs: parseDurationUs(config.introduction ?? '10m') / 1000,
       })),
@@ -106,6 +112,7 @@ export const system: SystemDefinition<MeshFile> = {
           endpoints: all,
         })),
       ),
+      ...emulated.agents,
       ...legs.map((leg) => {
         const { prefixes, announced = prefixes } = config.networks[leg.network]!.sites![leg.site.name]!;
         return {
@@ -132,6 +139,7 @@ export function rolesOf(config: MeshFile, problems: SystemProblem[] = []): Map<s
   };
   add('controller', ['controllers'], config.controllers);
   add('host', ['hosts'], config.hosts);
+  if (config.emulated) add('emulator', ['emulated', 'on'], config.emulated.on);
   for (const [network, { endpoints, sites = {} }] of Object.entries(config.networks)) {
     add('endpoint', ['networks', network, 'endpoints'], endpoints);
     add('site', ['networks', network, 'sites'], Object.keys(sites));

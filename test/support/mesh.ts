@@ -45,7 +45,7 @@ export class MemoryEtcd {
         for (const key of [...change.put.keys(), ...change.remove]) check('write', { key, isPrefix: false });
         return this.#commit(change);
       },
-      watches: { watch: (range, _from, events) => this.#watch(range, events) },
+      watches: { watch: (range, _from, events) => this.#watch(range, events), lostAtMs: null },
       addUser: async (name) => void this.#users.set(name, this.#users.get(name) ?? new Set()),
       addRole: async (name, may) => void this.#roles.set(name, may),
       grant: async (name, role) => void this.#users.get(name)?.add(role),

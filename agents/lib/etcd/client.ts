@@ -107,7 +107,11 @@ export interface Etcd {
   /** All of it or nothing. The revision that it made; a ConflictError where the guard does not hold. */
   commit(change: Change): Promise<number>;
   /** Its changes; one stream carries all that a client watches. */
-  readonly watches: { watch(range: Range, from: number, events: WatchEvents): Watching };
+  readonly watches: {
+    watch(range: Range, from: number, events: WatchEvents): Watching;
+    /** Since when the server is not heard (performance.now); null: it is. */
+    readonly lostAtMs: number | null;
+  };
   /** A user who is known by the name in its certificate. */
   addUser(name: string): Promise<void>;
   addRole(name: string, may: readonly Permission[]): Promise<void>;

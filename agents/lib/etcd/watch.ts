@@ -45,7 +45,7 @@ export class WatchStream {
     this.#client = client;
   }
 
-  /** Since when the server says nothing (performance.now); null: it is there. */
+  /** Since when the server is not heard (performance.now); null: it is. */
   get lostAtMs(): number | null {
     return this.#lostAtMs;
   }

@@ -1,7 +1,7 @@
 /** Which hosts of peers may read which sets: introductions, held against what both owners have agreed on (R2-5). Pure. */
 import type { Admission, Membership } from '../rows.ts';
 import { setOf } from './policies.ts';
-import { peersOf, type Surroundings } from './published.ts';
+import { policyFor, type Surroundings } from './published.ts';
 import type { Network } from './state.ts';
 
 export interface Introduction {
@@ -31,7 +31,7 @@ export function admissionOf({ host, network, peer, claim }: Introduction, bench:
   if (!fits || !bench.isGenuine(claim)) return { refused: 'forged' };
   if (claim.untilMs <= bench.nowMs) return { refused: 'expired' };
   const target = bench.networks.get(peer);
-  const policy = target && peersOf(target, bench.around(target)).get(network);
+  const policy = target && policyFor(target, network, bench.around(target));
   if (!target || !policy) return { refused: 'not agreed' };
   return { set: setOf(policy), access: target.peerings[network]!.access, untilMs: claim.untilMs };
 }

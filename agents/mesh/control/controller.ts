@@ -30,12 +30,12 @@ import {
   type Membership,
 } from '../rows.ts';
 import { admissionOf, type Introduction } from './admission.ts';
-import { hostsOf, rowsOf, setRoles, setsOf, type Surroundings } from './published.ts';
+import { hostsOf, rowsOf, setsOf, type Surroundings } from './published.ts';
 import { Rights } from './rights.ts';
 import type { Offer } from './routes.ts';
 import { learn, moveEndpoint, versioned, type Network } from './state.ts';
 
-const APPLIED_MS = 5000;
+const APPLIED_MS = 20_000;
 
 export interface Keys {
   /** Own, that introductions are signed with. */
@@ -60,11 +60,14 @@ export class Controller {
   readonly #offers = new Map<string, Map<string, Omit<Offer, 'network'>>>();
   /** By key. */
   readonly #introductions = new Map<string, Introduction>();
+  readonly #genuine = new WeakMap<Membership, boolean>();
   readonly #refused = new Map<string, string>();
   /** By who they follow from: a network, or an introduction. */
   readonly #published = new Map<string, ReadonlyMap<string, string>>();
-  /** Roles of hosts, by who they follow from. */
+  /** Roles of hosts, by who they follow from; the same by host; and hosts whose roles may have changed. */
   readonly #roles = new Map<string, ReadonlyMap<string, readonly string[]>>();
+  readonly #byHost = new Map<string, Map<string, readonly string[]>>();
+  readonly #concerned = new Set<string>();
   /** By key. */
   readonly #applied = new Map<string, number>();
   readonly #dirty = new Set<string>();
@@ -74,6 +77,8 @@ export class Controller {
   readonly #timer: NodeJS.Timeout;
   #untilMs = 0;
   #isWaiting = false;
+  /** It has heard what peers and hosts said to a predecessor: what that gave is taken away no sooner. */
+  #isComplete = false;
 
   /** Rows that a predecessor published, until it is known which of them hold. */
   #left: Map<string, string>;
@@ -293,21 +298,21 @@ export class Controller {
       await this.#rights.needNetwork(name);
       for (const set of setsOf(network, around).keys()) await this.#rights.needSet(name, set);
       const hosts = hostsOf(network);
-      this.#roles.set(name, new Map([...hosts].map((host) => [host, [ROLES.network(name)]])));
+      this.#assign(name, new Map([...hosts].map((host) => [host, [ROLES.network(name)]])));
       publish(name, new Map([...rowsOf(network, around), ...this.#memberships(name, hosts)]));
     }
     for (const key of introductions) {
       const { rows, roles } = this.#judge(key);
-      this.#roles.set(key, roles);
+      this.#assign(key, roles);
       publish(key, rows);
     }
-    const rights = this.#rights.changes(this.#wantedRoles());
-    for (const [host, roles] of rights) {
-      await this.#rights.grant(host, roles);
-      put.set(KEYS.grants(host), JSON.stringify([...roles]));
-    }
+    const wanted = [...this.#concerned].map((host) => [host, new Set([...this.#rolesOf(host).values()].flat())] as const);
+    this.#concerned.clear();
+    const changed = wanted.filter(([host, roles]) => this.#rights.isOther(host, roles));
+    await Promise.all(changed.map(([host, roles]) => this.#rights.grant(host, roles)));
+    for (const [host, roles] of changed) put.set(KEYS.grants(host), JSON.stringify([...roles]));
     const revision = await this.#commit(put, remove);
-    for (const [host, roles] of rights) await this.#rights.keep(host, roles);
+    if (this.#isComplete) await Promise.all(changed.map(([host, roles]) => this.#rights.keep(host, roles)));
     return revision;
   }
 
@@ -321,6 +326,8 @@ export class Controller {
 
   /** What a predecessor published and nobody would publish now. */
   async #clear(): Promise<void> {
+    this.#isComplete = true;
+    for (const host of this.#rights.hosts) this.#concerned.add(host);
     await this.#publish();
     const rows = new Set([...this.#published.values()].flatMap((own) => [...own.keys()]));
     const remove = [...this.#left.keys()].filter((key) => !rows.has(key));
@@ -346,7 +353,7 @@ export class Controller {
       networks: this.#networks,
       around: (own) => this.#around(own),
       owners: this.#owners,
-      isGenuine: (claim) => isGenuine(claim, this.#keys.verifying(claim.controller)),
+      isGenuine: (claim) => this.#isGenuine(claim),
       nowMs: Date.now(),
     });
     if ('refused' in admission) this.#count(key, introduction, admission.refused);
@@ -355,6 +362,13 @@ export class Controller {
       rows: new Map([[KEYS.admission(host, network, peer), JSON.stringify(admission)]]),
       roles: 'refused' in admission ? new Map() : new Map([[host, [ROLES.set(peer, admission.set)]]]),
     };
+  }
+
+  /** A signature is checked once. */
+  #isGenuine(claim: Membership): boolean {
+    let known = this.#genuine.get(claim);
+    if (known === undefined) this.#genuine.set(claim, (known = isGenuine(claim, this.#keys.verifying(claim.controller))));
+    return known;
   }
 
   /** Once, however often it is judged. */
@@ -366,17 +380,18 @@ export class Controller {
     log('warn', 'introduction refused', { host, network, peer, why });
   }
 
-  #wantedRoles(): Map<string, Set<string>> {
-    const wanted = new Map<string, Set<string>>();
-    const isThere = new Set([...this.#networks.values()].flatMap((n) => [ROLES.network(n.name), ...setRoles(n, this.#around(n))]));
-    for (const roles of this.#roles.values())
-      for (const [host, own] of roles)
-        for (const role of own) {
-          if (!isThere.has(role)) continue;
-          const all = wanted.get(host) ?? new Set<string>();
-          wanted.set(host, all.add(role));
-        }
-    return wanted;
+  /** Roles that follow from something; what followed from it before is over. */
+  #assign(by: string, roles: ReadonlyMap<string, readonly string[]>): void {
+    for (const host of this.#roles.get(by)?.keys() ?? []) this.#rolesOf(host).delete(by);
+    for (const [host, own] of roles) this.#rolesOf(host).set(by, own);
+    for (const host of [...(this.#roles.get(by)?.keys() ?? []), ...roles.keys()]) this.#concerned.add(host);
+    this.#roles.set(by, roles);
+  }
+
+  #rolesOf(host: string): Map<string, readonly string[]> {
+    const known = this.#byHost.get(host) ?? new Map<string, readonly string[]>();
+    this.#byHost.set(host, known);
+    return known;
   }
 }
 

@@ -18,9 +18,19 @@ export const EVERYTHING: Policy = {};
 
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map(prefixOf);
 
+/** By policy: thousands of peers may have one. */
+const sets = new WeakMap<Policy, string>();
+
 /** Policies that let the same through are one, whatever they are called: so many sets are published (R2-21). */
-export const setOf = ({ families, prefixes, private: isPrivate = false }: Policy): string =>
-  shortHash(JSON.stringify([[...(families ?? ['ipv4', 'ipv6'])].sort(), prefixes ? [...prefixes].sort() : null, isPrivate]));
+export function setOf(policy: Policy): string {
+  let set = sets.get(policy);
+  if (set === undefined) {
+    const { families = ['ipv4', 'ipv6'], prefixes, private: isPrivate = false } = policy;
+    set = shortHash(JSON.stringify([[...families].sort(), prefixes ? [...prefixes].sort() : null, isPrivate]));
+    sets.set(policy, set);
+  }
+  return set;
+}
 
 /** All of its addresses must pass. */
 export function exportsRoute(policy: Policy, text: string): boolean {

@@ -3,7 +3,7 @@
  * many peers it is for (R2-21). Pure.
  */
 import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
-import { KEYS, OWN_SET, ROLES, type Consent, type Destination, type PeeringRow, type Summary } from '../rows.ts';
+import { KEYS, OWN_SET, type Consent, type Destination, type PeeringRow, type Summary } from '../rows.ts';
 import { EVERYTHING, exports, exportsRoute, setOf, type Policy } from './policies.ts';
 import { winnersOf, type Offer } from './routes.ts';
 import { policyOf, type Endpoint, type Network } from './state.ts';
@@ -20,12 +20,19 @@ export interface Surroundings {
   readonly offers: ReadonlyMap<string, Omit<Offer, 'network'>>;
 }
 
-/** Peers that both owners have agreed on, with the policy for what they are told. */
-export const peersOf = (network: Network, { consents }: Surroundings): Map<string, Policy> =>
+/** What a peer is told; undefined: the two owners have not both agreed. */
+export function policyFor(network: Network, peer: string, { consents }: Surroundings): Policy | undefined {
+  const own = consents.has(peer) ? network.peerings[peer] : undefined;
+  return own && (policyOf(network, own.export) ?? EVERYTHING);
+}
+
+/** Peers that both owners have agreed on, with what they are told. */
+export const peersOf = (network: Network, around: Surroundings): Map<string, Policy> =>
   new Map(
-    Object.entries(network.peerings)
-      .filter(([peer]) => consents.has(peer))
-      .map(([peer, { export: name }]) => [peer, policyOf(network, name) ?? EVERYTHING]),
+    Object.keys(network.peerings).flatMap((peer) => {
+      const policy = policyFor(network, peer, around);
+      return policy ? [[peer, policy] as const] : [];
+    }),
   );
 
 /** Sets with their policies: the network's own, and one for each different policy that is in use. */
@@ -113,7 +120,3 @@ const exportedPrefixes = ({ prefixes, endpoints }: Network, policy: Policy): str
 
 /** Hosts that may read what a network's own hosts read. */
 export const hostsOf = ({ endpoints }: Network): Set<string> => new Set([...endpoints.values()].map((e) => e.host));
-
-/** Roles of its sets, as long as somebody uses them. */
-export const setRoles = (network: Network, around: Surroundings): string[] =>
-  [...setsOf(network, around).keys()].filter((set) => set !== OWN_SET).map((set) => ROLES.set(network.name, set));

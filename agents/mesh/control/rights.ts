@@ -2,6 +2,9 @@
 import type { Etcd, Range } from '../../lib/etcd/client.ts';
 import { OWN_SET, RANGES, ROLES } from '../rows.ts';
 
+/** Requests under way. */
+const AT_ONCE = 64;
+
 export class Rights {
   readonly #client: Etcd;
   readonly #roles = new Set<string>();
@@ -14,6 +17,11 @@ export class Rights {
     this.#granted = new Map([...granted].map(([host, roles]) => [host, new Set(roles)]));
   }
 
+  /** Those that have roles beside their own. */
+  get hosts(): string[] {
+    return [...this.#granted.keys()];
+  }
+
   /** Users and their own roles, which they keep. */
   async open(controllers: readonly string[], hosts: readonly string[]): Promise<void> {
     for (const name of controllers) {
@@ -24,17 +32,19 @@ export class Rights {
       ]);
       await this.#client.grant(name, ROLES.controller(name));
     }
-    for (const name of hosts) {
-      await this.#client.addUser(name);
-      await this.#client.addRole(ROLES.host(name), [
-        { what: 'read', range: RANGES.endpointsOf(name) },
-        { what: 'read', range: RANGES.membershipsOf(name) },
-        { what: 'read', range: RANGES.admissionsOf(name) },
-        { what: 'write', range: RANGES.introductionsOf(name) },
-        { what: 'write', range: RANGES.appliedOf(name) },
-      ]);
-      await this.#client.grant(name, ROLES.host(name));
-    }
+    for (let at = 0; at < hosts.length; at += AT_ONCE) await Promise.all(hosts.slice(at, at + AT_ONCE).map((name) => this.#addHost(name)));
+  }
+
+  async #addHost(name: string): Promise<void> {
+    await this.#client.addUser(name);
+    await this.#client.addRole(ROLES.host(name), [
+      { what: 'read', range: RANGES.endpointsOf(name) },
+      { what: 'read', range: RANGES.membershipsOf(name) },
+      { what: 'read', range: RANGES.admissionsOf(name) },
+      { what: 'write', range: RANGES.introductionsOf(name) },
+      { what: 'write', range: RANGES.appliedOf(name) },
+    ]);
+    await this.#client.grant(name, ROLES.host(name));
   }
 
   /** An endpoint that tells what it learns. */
@@ -53,11 +63,9 @@ export class Rights {
     return this.#need(ROLES.set(network, set), [RANGES.set(network, set)]);
   }
 
-  /** What hosts that had other roles until now have. */
-  changes(wanted: ReadonlyMap<string, ReadonlySet<string>>): Map<string, ReadonlySet<string>> {
-    const hosts = new Set([...wanted.keys(), ...this.#granted.keys()]);
-    const changed = [...hosts].filter((host) => !isSame(wanted.get(host) ?? new Set(), this.#granted.get(host) ?? new Set()));
-    return new Map(changed.map((host) => [host, wanted.get(host) ?? new Set()]));
+  /** Other roles than it has, beside its own. */
+  isOther(host: string, roles: ReadonlySet<string>): boolean {
+    return !isSame(roles, this.#granted.get(host) ?? new Set());
   }
 
   /** It has these roles, beside those that it has. */

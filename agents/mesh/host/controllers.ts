@@ -8,6 +8,7 @@ const AGAIN_MS = 200;
 export class Controllers {
   readonly #connect: (to: Place) => Etcd;
   readonly #clients = new Map<string, Etcd>();
+  readonly #lost = new Set<string>();
   #closed = false;
 
   constructor(connect: (to: Place) => Etcd) {
@@ -18,6 +19,16 @@ export class Controllers {
     let client = this.#clients.get(to.name);
     if (!client) this.#clients.set(to.name, (client = this.#connect(to)));
     return client;
+  }
+
+  /** Those that have not been heard for so long; each is told once until it is heard again. */
+  lostFor(holdMs: number): string[] {
+    const lost = [...this.#clients].filter(([name, { watches }]) => {
+      if (watches.lostAtMs === null) this.#lost.delete(name);
+      return watches.lostAtMs !== null && performance.now() - watches.lostAtMs >= holdMs && !this.#lost.has(name);
+    });
+    for (const [name] of lost) this.#lost.add(name);
+    return lost.map(([name]) => name);
   }
 
   /** Names of those that there is a session with. */

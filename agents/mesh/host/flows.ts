@@ -20,8 +20,10 @@ export const TUNNEL = 'mesh0';
 export const ROUTER_MAC = '02:6d:65:73:68:01';
 const TABLE = { from: 0, to: 1, reply: 2, arrive: 3, deliver: 4, advertise: 5 } as const;
 const PRIORITY = { own: 20, usual: 10, else: 1 } as const;
+/** Where destinations are. */
+export const DESTINATIONS_TABLE = TABLE.to;
 export const MISS_METER = 1;
-/** Of destinations: told apart from those of misses, whose cookie is the network's identifier. */
+/** Of destinations, with their number: told apart from those of misses, whose cookie is the network's identifier. */
 export const DESTINATION_COOKIE = 0x1_0000_0000;
 /** Of neighbour solicitations. */
 export const SOLICITATION_COOKIE = 0x2_0000_0000;
@@ -101,9 +103,9 @@ function repliesFlows({ vnid, prefixes }: RepliesItem): Flow[] {
   }));
 }
 
-function destinationFlows({ vnid, address, to, access }: DestinationItem, here: string): Flow[] {
+function destinationFlows({ vnid, address, to, access, number }: DestinationItem, here: string): Flow[] {
   const match = { metadata: vnid, ipDst: address };
-  const own = { table: TABLE.to, priority: PRIORITY.usual, cookie: DESTINATION_COOKIE, match };
+  const own = { table: TABLE.to, priority: PRIORITY.usual, cookie: DESTINATION_COOKIE + number, match };
   if (!to) return [own];
   const way =
     to.host === here

@@ -34,6 +34,8 @@ export interface DestinationItem {
   readonly address: string;
   readonly to: Destination | null;
   readonly access: Access;
+  /** Of its flow: what tells it apart where packets are counted. */
+  readonly number: number;
 }
 
 export type Item = EndpointItem | MovedItem | RepliesItem | DestinationItem;

@@ -61,6 +61,8 @@ interface Followed {
   /** What became of the first look; packets wait for it. */
   isKnown: boolean;
   readonly waiting: (() => void)[];
+  /** Of its flow. */
+  readonly number: number;
   /** Packets that its flow had counted when it was looked at last, and when that changed (performance.now). */
   packets: number;
   usedMs: number;
@@ -80,6 +82,7 @@ export interface NetworkSettings {
 }
 
 export class FollowedNetwork {
+  static #numbers = 0;
   readonly settings: NetworkSettings;
   readonly #controllers: Controllers;
   readonly #sink: Sink;
@@ -156,6 +159,7 @@ export class FollowedNetwork {
         row: null,
         isKnown: false,
         waiting: [],
+        number: ++FollowedNetwork.#numbers,
         packets: 0,
         usedMs: performance.now(),
       };
@@ -169,19 +173,23 @@ export class FollowedNetwork {
     if (known.isKnown) void this.#tell(text, known);
   }
 
-  /** Destinations that no packet went to for so long are forgotten. `packetsOf`: what flows have counted, by address. */
-  expire(packetsOf: (address: string) => number | undefined, idleMs: number): void {
+  /** Destinations that no packet went to for so long are forgotten. `packets`: what flows have counted, by their numbers. */
+  expire(packets: ReadonlyMap<number, number>, idleMs: number): void {
     const nowMs = performance.now();
     for (const [text, known] of this.#destinations) {
-      const packets = packetsOf(text) ?? 0;
-      if (packets !== known.packets) Object.assign(known, { packets, usedMs: nowMs });
+      const counted = packets.get(known.number) ?? 0;
+      if (counted !== known.packets) Object.assign(known, { packets: counted, usedMs: nowMs });
       else if (nowMs - known.usedMs >= idleMs) this.#forget(text, known);
     }
   }
 
-  /** What a controller has told is not held any longer. */
+  /** What a controller has told is not held any longer; when it is back it is asked anew. */
   loseController(name: string): void {
-    for (const [peer, { at }] of this.#peers) if (at.name === name) this.#learn(peer, NOTHING);
+    for (const [peer, known] of this.#peers) {
+      if (known.at.name !== name) continue;
+      this.leave(peer);
+      this.follow(peer, known);
+    }
   }
 
   stop(): void {
@@ -287,7 +295,14 @@ export class FollowedNetwork {
     const { peer, row } = known;
     const access = (peer === undefined ? undefined : this.#peers.get(peer)?.access) ?? 'all';
     known.isKnown = true;
-    await this.#sink.put(this.#key('destination', text), { kind: 'destination', vnid: this.settings.vnid, address: text, to: row, access });
+    await this.#sink.put(this.#key('destination', text), {
+      kind: 'destination',
+      vnid: this.settings.vnid,
+      address: text,
+      to: row,
+      access,
+      number: known.number,
+    });
     const waiting = known.waiting.splice(0);
     if (row) for (const resend of waiting) resend();
   }

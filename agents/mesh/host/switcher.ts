@@ -2,12 +2,12 @@
  * The switcher of a host: its Open vSwitch, with the flows of what it has been told, and the tunnel to other hosts. In user space a tunnel
  * leaves by a bridge only, which then has the uplink and its address; in the kernel it leaves by the uplink as it is.
  */
-import { OpenFlowSwitch, type Flow, type FlowStatistics, type PacketIn } from '../../lib/openflow/index.ts';
+import { OpenFlowSwitch, type Flow, type PacketIn } from '../../lib/openflow/index.ts';
 import { fatal } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
 import { SWITCH_DEVICE } from '../../../src/fabric/devices.ts';
 import type { HostConfig } from '../config.ts';
-import { flowsOf, MISS_METER, nothing, TUNNEL } from './flows.ts';
+import { DESTINATION_COOKIE, DESTINATIONS_TABLE, flowsOf, MISS_METER, nothing, TUNNEL } from './flows.ts';
 import { FlowQueue, keyOf } from './flowqueue.ts';
 import type { Item } from './items.ts';
 import { Neighbours } from './neighbours.ts';
@@ -64,8 +64,10 @@ export class Switcher {
     return this.#flows.size;
   }
 
-  statistics(table: number): Promise<FlowStatistics[]> {
-    return this.#switch.flows(table);
+  /** Packets that destinations' flows have counted, by their numbers. */
+  async destinations(): Promise<Map<number, number>> {
+    const flows = await this.#switch.flows(DESTINATIONS_TABLE);
+    return new Map(flows.filter((f) => f.cookie >= DESTINATION_COOKIE).map((f) => [f.cookie - DESTINATION_COOKIE, f.packets]));
   }
 
   onPacket(listener: (packet: PacketIn) => void): Promise<void> {

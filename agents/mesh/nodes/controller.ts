@@ -104,13 +104,13 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
 }
 
 const byName = (endpoints: readonly Endpoint[]): Map<string, Endpoint> => new Map(endpoints.map((e) => [e.name, e]));
-const declared = ({ name, vnid, prefixes, endpoints }: OwnedNetwork): Network => ({
+const declared = ({ name, vnid, prefixes, endpoints, peerings }: OwnedNetwork): Network => ({
   name,
   vnid,
   prefixes,
   version: 0,
   learned: {},
   policies: {},
-  peerings: {},
+  peerings,
   endpoints: byName(endpoints),
 });

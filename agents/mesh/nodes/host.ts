@@ -6,7 +6,8 @@ import { ETCD_PORT } from '../../lib/etcd/server.ts';
 import { macText } from '../../lib/mac.ts';
 import { perform, validated, type Operations } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
-import type { AgentSetup } from '../../lib/rpc.ts';
+import { log, type AgentSetup } from '../../lib/rpc.ts';
+import { SerialQueue } from '../../../src/core/serial.ts';
 import type { HostConfig } from '../config.ts';
 import { Controllers } from '../host/controllers.ts';
 import { ROUTER_MAC, SOLICITATION_COOKIE } from '../host/flows.ts';
@@ -14,6 +15,9 @@ import { advertisementFor, endsOf } from '../host/frame.ts';
 import { OnHostController } from '../host/ohc.ts';
 import { Switcher } from '../host/switcher.ts';
 import { HOST_OPERATIONS } from '../operations.ts';
+
+/** After what nobody uses, and who is not heard. */
+const LOOK_MS = 1000;
 
 export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<HostConfig>): Promise<NodeRole> {
   if (ovsDir === null) throw new Error('a host of the mesh needs an Open vSwitch');
@@ -36,6 +40,19 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
     if (!ends || !network || port === undefined) return;
     network.miss(ends.destination, () => switcher.resend(frame, port));
   });
+  const turns = new SerialQueue();
+  const look = async (): Promise<void> => {
+    for (const name of controllers.lostFor(config.holdMs)) {
+      log('warn', 'controller not heard', { name });
+      for (const network of ohc.networks) network.loseController(name);
+    }
+    const packets = await switcher.destinations();
+    for (const network of ohc.networks) network.expire(packets, config.idleMs);
+  };
+  const timer = setInterval(
+    () => void turns.run(look).catch((error: unknown) => log('warn', 'not looked', { why: (error as Error).message })),
+    LOOK_MS,
+  );
   const operations: Operations = {
     HoldSubscriptions: async (params) => {
       ohc.isHeld = validated(HOST_OPERATIONS.HoldSubscriptions, params).on;
@@ -52,6 +69,7 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
     ready: () => ohc.open(),
     request: (operation, params) => perform(operations, operation, params),
     stop: async () => {
+      clearInterval(timer);
       ohc.stop();
       controllers.close();
       await switcher.stop();
