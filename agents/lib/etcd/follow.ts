@@ -36,10 +36,12 @@ export function follow(client: Etcd, range: Range, { onChanges, onDenied }: Foll
         watching = client.watches.watch(range, revision + 1, {
           onChanges: (changes) => tell(changes, changes.at(-1)!.revision),
           onMissed: () => {
-            known.clear();
+            // Revisions may be another server's; keys that are not there any more are gone.
+            for (const key of known.keys()) known.set(key, 0);
             again();
           },
-          onDenied: (why) => onDenied(why),
+          // While rights of anybody change, etcd may refuse a watch that is allowed: whether it is, reading tells.
+          onDenied: () => again(),
         });
       },
       (error: unknown) => {
