@@ -11,16 +11,22 @@ import { just, under, type Range } from '../lib/etcd/client.ts';
 export const access = Type.Enum(['all', 'replies']);
 export type Access = 'all' | 'replies';
 
-const place = Type.Object({ name: Type.String(), address: Type.String() });
+/** Rows may be another network's owner's: they are held against what they must be. */
+const ipv4 = Type.String({ pattern: '^(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}$' });
+const mac = Type.String({ pattern: '^([0-9a-f]{2}:){5}[0-9a-f]{2}$' });
+const vnid = Type.Integer({ minimum: 1, maximum: 0xffffff });
+const prefixes = Type.Array(Type.String({ pattern: '^[0-9a-fA-F:.]{2,39}/[0-9]{1,3}$' }));
+
+const place = Type.Object({ name: Type.String(), address: ipv4 });
 
 /** Endpoint meta-service, for a host: an endpoint that is there, or was there before and is now on the host with the address `via`. */
 export const localEndpoint = Type.Object({
-  vnid: Type.Integer(),
+  vnid,
   addresses: Type.Array(Type.String()),
-  mac: Type.String(),
-  via: nullable(Type.String()),
+  mac,
+  via: nullable(ipv4),
   /** What is behind it: it sends for these, too. */
-  prefixes: Type.Array(Type.String()),
+  prefixes,
 });
 export type LocalEndpoint = Described<typeof localEndpoint>;
 
@@ -35,11 +41,11 @@ export const membership = Type.Object({
 export type Membership = Described<typeof membership>;
 
 /** Peering service: whom endpoints of a network may reach, and whom to ask (R2-5). */
-export const peering = Type.Object({ vnid: Type.Integer(), controller: place });
+export const peering = Type.Object({ vnid, controller: place });
 export type PeeringRow = Described<typeof peering>;
 
 /** What a network's owner agrees to, for the controller of the peer. Both must. `set`: what is published for it. */
-export const consent = Type.Object({ vnid: Type.Integer(), controller: place });
+export const consent = Type.Object({ vnid, controller: place });
 export type Consent = Described<typeof consent>;
 
 /** What becomes of an introduction. */
@@ -51,8 +57,8 @@ export type Admission = Described<typeof admission>;
 
 /** Destination service: what the addresses of a set are in, which does not grow with them, and prefixes behind routers. */
 export const summary = Type.Object({
-  prefixes: Type.Array(Type.String()),
-  routes: Type.Array(Type.String()),
+  prefixes,
+  routes: prefixes,
   /** Grows after rows have changed that hosts must follow before it is acknowledged. */
   version: Type.Integer(),
 });
@@ -61,19 +67,19 @@ export type Summary = Described<typeof summary>;
 /** Destination and forwarding service: what an address is, and where. */
 export const destination = Type.Object({
   endpoint: Type.String(),
-  vnid: Type.Integer(),
-  mac: Type.String(),
+  vnid,
+  mac,
   /** Host, and its address on the underlay. */
   host: Type.String(),
-  via: Type.String(),
+  via: ipv4,
 });
 export type Destination = Described<typeof destination>;
 
 /** What a router of a network has learned. */
-export const learned = Type.Object({ prefixes: Type.Array(Type.String()) });
+export const learned = Type.Object({ prefixes });
 
 /** Routes that a network exports to a peer, for the controller of that: they are compared there (R2 section 3.5). */
-export const offered = Type.Object({ vnid: Type.Integer(), prefixes: Type.Array(Type.String()) });
+export const offered = Type.Object({ vnid, prefixes });
 
 /** Whose route to a prefix a network uses, and why. */
 export const winner = Type.Object({ network: Type.String(), rule: Type.Enum(['only', 'local', 'preference', 'identifier']) });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
+import { Type } from 'typebox';
 import { DeniedError, under, type Etcd, type Rows } from '../../agents/lib/etcd/client.ts';
 import { follow } from '../../agents/lib/etcd/follow.ts';
 import { until } from '../support/until.ts';
@@ -68,4 +69,18 @@ test('a refused watch is asked for again; what must not be read is told', async 
   await until(() => denied.length > 0, 'it is refused');
   assert.deepEqual(denied, ['no']);
   stop();
+});
+
+test('what is no row is passed over, and the others are not', async () => {
+  const rows = [row('/a', 1), { key: '/b', value: '{"n":1}', revision: 2 }, { key: '/c', value: '{"n":"1"}', revision: 3 }];
+  const { client, watches } = told({ rows, revision: 9 });
+  const heard: string[] = [];
+  const following = follow(client, under('/'), {
+    schemaOf: () => Type.Object({ n: Type.Integer() }),
+    onChanges: (changes) => heard.push(...changes.map((c) => c.key)),
+    onDenied: () => undefined,
+  });
+  await until(() => watches.length === 1, 'it is watched');
+  assert.deepEqual(heard, ['/b']);
+  following.stop();
 });

@@ -263,6 +263,8 @@ test('R2-16, R2-17 of routes to one prefix the same wins in any order: local, pr
     ),
   );
   assert.deepEqual(winnersOf(own, offers).get('192.168.3.0/24'), { network: 'C', rule: 'preference' });
+  // Nobody draws away what is sent to the own endpoints, nor says what is no prefix.
+  assert.deepEqual([...winnersOf(own, [offer('B', 5002, '10.1.0.1/32', '10.1.0.0/16', 'junk', '10.0.0.0/8')]).keys()], ['10.0.0.0/8']);
 });
 
 test('R2-19 a route passes a filter only whole', () => {

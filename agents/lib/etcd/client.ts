@@ -51,18 +51,14 @@ export const just = (key: string): Range => ({ key, isPrefix: false });
 export interface Change {
   readonly put: ReadonlyMap<string, string>;
   readonly remove: Iterable<string>;
-  /** It fails where this key was written after the revision (0: where it is there). */
-  readonly guard?: { readonly key: string; readonly revision: number };
 }
 
-/** Somebody else has changed it meanwhile. */
-export class ConflictError extends Error {}
 /** The server lets this user not do that. */
 export class DeniedError extends Error {}
 
 const METHODS = {
   range: ['KV/Range', 'RangeRequest', 'RangeResponse'],
-  txn: ['KV/Txn', 'TxnRequest', 'TxnResponse'],
+  txn: ['KV/Txn', 'TxnRequest', 'Response'],
   authEnable: ['Auth/AuthEnable', 'Empty', 'Response'],
   userAdd: ['Auth/UserAdd', 'UserAddRequest', 'Response'],
   userGrant: ['Auth/UserGrantRole', 'UserRoleRequest', 'Response'],
@@ -104,7 +100,7 @@ export interface Permission {
 /** What agents ask of an etcd. */
 export interface Etcd {
   list(range: Range): Promise<Rows>;
-  /** All of it or nothing. The revision that it made; a ConflictError where the guard does not hold. */
+  /** All of it or nothing. The revision that it made. */
   commit(change: Change): Promise<number>;
   /** Its changes; one stream carries all that a client watches. */
   readonly watches: {
@@ -137,17 +133,14 @@ export class EtcdClient implements Etcd {
     return { rows: kvs.map(rowOf), revision: header.revision };
   }
 
-  async commit({ put, remove, guard }: Change): Promise<number> {
-    const answer = (await this.#call('txn', {
-      // Target 2: the revision of the last change; result 2: less.
-      compare: guard ? [{ result: 2, target: 2, key: Buffer.from(guard.key), modRevision: guard.revision + 1 }] : [],
+  async commit({ put, remove }: Change): Promise<number> {
+    const { header } = (await this.#call('txn', {
       success: [
         ...[...put].map(([key, value]) => ({ requestPut: { key: Buffer.from(key), value: Buffer.from(value) } })),
         ...[...remove].map((key) => ({ requestDeleteRange: { key: Buffer.from(key) } })),
       ],
-    })) as { header: Header; succeeded: boolean };
-    if (!answer.succeeded) throw new ConflictError(`${guard?.key} has changed`);
-    return answer.header.revision;
+    })) as { header: Header };
+    return header.revision;
   }
 
   get watches(): WatchStream {

@@ -1,4 +1,6 @@
 /** A range of an etcd as it is: its rows first, then every change. After a loss it is as if nothing had been missed. */
+import type { TSchema } from 'typebox';
+import { parsed } from '../../../src/core/lightjson.ts';
 import { log } from '../rpc.ts';
 import { DeniedError, type Etcd, type Range } from './client.ts';
 import type { Changed, Watching } from './watch.ts';
@@ -6,13 +8,15 @@ import type { Changed, Watching } from './watch.ts';
 const AGAIN_MS = 200;
 
 export interface FollowEvents {
+  /** What the row of a key is. Others may have written it: what is none is passed over, and told in the log. */
+  readonly schemaOf?: (key: string) => TSchema;
   /** Of rows that are there first (also none), or that changed. `revision`: what the range is up to date with. */
   readonly onChanges: (changes: readonly Changed[], revision: number) => void;
   /** It is not followed any more. */
   readonly onDenied: (why: string) => void;
 }
 
-export function follow(client: Etcd, range: Range, { onChanges, onDenied }: FollowEvents): Watching {
+export function follow(client: Etcd, range: Range, { schemaOf, onChanges, onDenied }: FollowEvents): Watching {
   const known = new Map<string, number>();
   let watching: Watching | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -24,7 +28,7 @@ export function follow(client: Etcd, range: Range, { onChanges, onDenied }: Foll
     // A row is never followed by an older one, whoever sends it.
     const fresh = changes.filter(({ key, revision: own }) => own > (known.get(key) ?? 0));
     for (const { key, revision: own } of fresh) known.set(key, own);
-    onChanges(fresh, revision);
+    onChanges(schemaOf ? fresh.filter((change) => isRow(change, schemaOf(change.key))) : fresh, revision);
   };
   const begin = (): void => {
     client.list(range).then(
@@ -62,4 +66,15 @@ export function follow(client: Etcd, range: Range, { onChanges, onDenied }: Foll
       watching?.stop();
     },
   };
+}
+
+function isRow({ key, value }: Changed, schema: TSchema): boolean {
+  if (value === null) return true;
+  try {
+    parsed(schema, value);
+    return true;
+  } catch (error) {
+    log('warn', 'malformed row', { key, why: (error as Error).message });
+    return false;
+  }
 }

@@ -13,10 +13,6 @@ export interface Introduction {
   readonly claim: Membership | 'malformed';
 }
 
-export interface Judged extends Introduction {
-  readonly admission: Admission;
-}
-
 export interface Bench {
   readonly networks: ReadonlyMap<string, Network>;
   around(network: Network): Surroundings;

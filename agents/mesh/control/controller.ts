@@ -3,7 +3,7 @@
  * hosts of peers read what both owners have agreed on.
  */
 import type { KeyObject } from 'node:crypto';
-import type { TSchema } from 'typebox';
+import { Type, type TSchema } from 'typebox';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import type { Described } from '../../../src/core/readonly.ts';
 import { until } from '../../../src/core/until.ts';
@@ -11,6 +11,7 @@ import { parsed } from '../../../src/core/lightjson.ts';
 import type { Etcd, Range } from '../../lib/etcd/client.ts';
 import { follow } from '../../lib/etcd/follow.ts';
 import type { Changed, Watching } from '../../lib/etcd/watch.ts';
+import { parsePrefix } from '../../lib/prefix.ts';
 import { log } from '../../lib/rpc.ts';
 import type { ControllerConfig } from '../config.ts';
 import { introduce, isGenuine } from '../introduction.ts';
@@ -116,13 +117,13 @@ export class Controller {
   follow(peers: ReadonlyMap<string, Etcd>): void {
     const { name } = this.#config.self;
     const heard = [...peers.values()].flatMap((from) => [
-      this.#follow(from, RANGES.consentsFor(name), (changes) => this.#hear(this.#consents, consent, changes)),
-      this.#follow(from, RANGES.offersFor(name), (changes) => this.#hear(this.#offers, offered, changes)),
+      this.#follow(from, RANGES.consentsFor(name), consent, (changes) => this.#hear(this.#consents, consent, changes)),
+      this.#follow(from, RANGES.offersFor(name), offered, (changes) => this.#hear(this.#offers, offered, changes)),
     ]);
-    heard.push(this.#follow(this.#client, RANGES.learned, (changes) => this.#hearLearned(changes)));
-    void this.#follow(this.#client, RANGES.applied, (changes) => this.#hearApplied(changes));
+    heard.push(this.#follow(this.#client, RANGES.learned, learned, (changes) => this.#hearLearned(changes)));
+    void this.#follow(this.#client, RANGES.applied, Type.Integer(), (changes) => this.#hearApplied(changes));
     void Promise.all(heard)
-      .then(() => this.#follow(this.#client, RANGES.introductions, (changes) => this.#hearIntroductions(changes)))
+      .then(() => this.#follow(this.#client, RANGES.introductions, null, (changes) => this.#hearIntroductions(changes)))
       .then(() => this.#queue.run(() => this.#clear()))
       .catch((error: unknown) => log('error', 'not cleared', { why: (error as Error).message }));
   }
@@ -239,7 +240,8 @@ export class Controller {
       const [, name = '', endpoint = ''] = partsOf(key);
       const network = this.#networks.get(name);
       if (!network) continue;
-      this.#networks.set(name, learn(network, endpoint, value === null ? [] : parsed(learned, value).prefixes));
+      const prefixes = value === null ? [] : parsed(learned, value).prefixes.filter((p) => parsePrefix(p) !== undefined);
+      this.#networks.set(name, learn(network, endpoint, prefixes));
       this.#dirty.add(name);
     }
     this.#later();
@@ -257,13 +259,14 @@ export class Controller {
   }
 
   /** Resolves when it has been read for the first time. */
-  #follow(from: Etcd, range: Range, hear: (changes: readonly Changed[]) => void): Promise<void> {
+  #follow(from: Etcd, range: Range, schema: TSchema | null, hear: (changes: readonly Changed[]) => void): Promise<void> {
     const first = Promise.withResolvers<void>();
     const onChanges = (changes: readonly Changed[]): void => {
       hear(changes);
       first.resolve();
     };
-    this.#followed.push(follow(from, range, { onChanges, onDenied: (why) => log('error', 'not let in', { why }) }));
+    const rows = schema ? { schemaOf: () => schema } : {};
+    this.#followed.push(follow(from, range, { ...rows, onChanges, onDenied: (why) => log('error', 'not let in', { why }) }));
     return first.promise;
   }
 

@@ -1,4 +1,5 @@
 /** The peer route manager (R2 section 3.5): of routes to the same prefix one wins, whatever came first. Pure. */
+import { contains, parsePrefix, prefixOf } from '../../lib/prefix.ts';
 import type { Network } from './state.ts';
 
 /** Routes that a network offers, with what they are compared by. */
@@ -27,11 +28,18 @@ export function winnersOf(own: Network, offers: readonly Offer[]): Map<string, W
   const candidates = new Map<string, Candidate[]>();
   const add = ({ network, vnid, prefixes }: Offer): void => {
     const candidate = { network, vnid, isLocal: network === own.name, preference: own.peerings[network]?.preference ?? 0 };
-    for (const prefix of prefixes) candidates.set(prefix, [...(candidates.get(prefix) ?? []), candidate]);
+    for (const prefix of prefixes.filter((p) => isElsewhere(own, p)))
+      candidates.set(prefix, [...(candidates.get(prefix) ?? []), candidate]);
   };
   for (const offer of offers) add(offer);
   add({ network: own.name, vnid: own.vnid, prefixes: [...new Set(Object.values(own.learned).flat())] });
   return new Map([...candidates].map(([prefix, list]) => [prefix, winnerOf(list)]));
+}
+
+/** Nobody's router draws away what is sent to the network's own endpoints. */
+function isElsewhere({ prefixes }: Network, text: string): boolean {
+  const route = parsePrefix(text);
+  return route !== undefined && !prefixes.map(prefixOf).some((p) => p.length <= route.length && contains(p, route));
 }
 
 function winnerOf(candidates: readonly Candidate[]): Winner {

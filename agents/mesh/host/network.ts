@@ -6,7 +6,7 @@ import { just } from '../../lib/etcd/client.ts';
 import { follow } from '../../lib/etcd/follow.ts';
 import type { Changed, Watching } from '../../lib/etcd/watch.ts';
 import { log } from '../../lib/rpc.ts';
-import { formatAddress, parseAddress, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
+import { formatAddress, parseAddress, parsePrefix, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { Place } from '../config.ts';
 import {
@@ -101,6 +101,7 @@ export class FollowedNetwork {
     this.#sink = sink;
     this.follow(settings.name, { at: settings.owner, set: OWN_SET, access: 'all' });
     this.#watching = follow(controllers.client(settings.owner), RANGES.winnersOf(settings.name), {
+      schemaOf: () => winner,
       onChanges: (changes) => this.#hearWinners(changes),
       onDenied: (why) => log('error', 'not let in', { network: settings.name, why }),
     });
@@ -121,6 +122,7 @@ export class FollowedNetwork {
     before?.watching.stop();
     const range = this.settings.pull === 'all' ? RANGES.set(peer, set) : just(KEYS.summary(peer, set));
     const watching = follow(this.#controllers.client(at), range, {
+      schemaOf: (key) => (key === KEYS.summary(peer, set) ? summary : destination),
       onChanges: (changes) => {
         const own = changes.filter((c) => c.key === KEYS.summary(peer, set));
         for (const { value } of own) this.#learn(peer, value === null ? NOTHING : parsed(summary, value));
@@ -202,9 +204,11 @@ export class FollowedNetwork {
     return `${kind} ${this.settings.vnid} ${of}`;
   }
 
-  #learn(peer: string, { prefixes, routes }: Summary): void {
+  #learn(peer: string, told: Summary): void {
     const known = this.#peers.get(peer);
     if (!known) return;
+    const isPrefix = (text: string): boolean => parsePrefix(text) !== undefined;
+    const [prefixes, routes] = [told.prefixes.filter(isPrefix), told.routes.filter(isPrefix)];
     Object.assign(known, { prefixes, routes });
     const key = this.#key('replies', peer);
     if (known.access === 'replies')
@@ -267,6 +271,7 @@ export class FollowedNetwork {
       return;
     }
     known.watching = follow(this.#controllers.client(from.at), just(key), {
+      schemaOf: () => destination,
       onChanges: (changes) => this.#hear(text, known, changes),
       onDenied: (why) => {
         log('warn', 'not let in', { peer, why });

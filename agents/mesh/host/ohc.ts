@@ -23,7 +23,7 @@ interface Local {
 }
 
 export class OnHostController {
-  readonly counters = { refused: 0, malformed: 0 };
+  readonly counters = { refused: 0 };
   readonly #config: HostConfig;
   readonly #controllers: Controllers;
   readonly #sink: Sink;
@@ -55,6 +55,7 @@ export class OnHostController {
       const onDenied = (why: string): void => log('error', 'not let in', { controller: owner.name, why });
       this.#watching.push(
         follow(client, RANGES.endpointsOf(name), {
+          schemaOf: () => localEndpoint,
           onChanges: (c, revision) => void this.#hearEndpoints(owner, c, revision).then(heard.resolve),
           onDenied,
         }),
@@ -157,6 +158,7 @@ export class OnHostController {
       peerings: new Map(),
       word: this.#words.get(name),
       watching: follow(this.#controllers.client(owner), RANGES.peeringsOf(name), {
+        schemaOf: () => peering,
         onChanges: (changes) => this.#hearPeerings(name, changes),
         onDenied: (why) => log('error', 'not let in', { network: name, why }),
       }),
@@ -202,6 +204,7 @@ export class OnHostController {
       this.#asked.add(row.controller.name);
       this.#watching.push(
         follow(this.#controllers.client(row.controller), RANGES.admissionsOf(name), {
+          schemaOf: () => admission,
           onChanges: (changes) => this.#hearAdmissions(row.controller, changes),
           onDenied: (why) => log('error', 'not let in', { controller: row.controller.name, why }),
         }),

@@ -144,11 +144,6 @@ export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
       return all.length === 0 ? missing('no packet was captured') : exact(open.length, `of ${all.length}`);
     },
   },
-  spread: {
-    what: 'Hosts that packets in tunnels go to (R2-24).',
-    needs: ['capture'],
-    figures: (seen) => ofTunnels(seen, () => exact(new Set(seen.tunnelled.map((t) => t.to)).size)),
-  },
   late: {
     what: 'Packets in tunnels to the host that an endpoint has left, after the last operation (R2-7).',
     needs: ['capture', 'operation'],

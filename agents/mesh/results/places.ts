@@ -19,8 +19,6 @@ export interface Stay {
 }
 
 export interface Whereabouts {
-  readonly name: string;
-  readonly network: string;
   readonly vnid: number;
   readonly stays: readonly Stay[];
 }
@@ -65,7 +63,7 @@ export function whereabouts(evidence: CellEvidence, phase: PhaseRecord): Map<str
         stay = { host: to(move), fromUs: move.beganUs, untilUs: Infinity };
       }
       stays.push(stay);
-      for (const address of addresses) found.set(address, { name, network, vnid, stays });
+      for (const address of addresses) found.set(address, { vnid, stays });
     }
   return found;
 }
