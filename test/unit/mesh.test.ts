@@ -273,3 +273,18 @@ test('R2-19 a route passes a filter only whole', () => {
   assert.equal(exportsRoute({ private: true }, '10.0.0.0/7'), false);
   assert.equal(exportsRoute({ families: ['ipv6'] }, '10.0.0.0/8'), false);
 });
+
+test('what a controller said that is not heard any more is let go, and asked for again', async () => {
+  const mesh = await MeshInMemory.open(start, OWNERS);
+  const A = mesh.controllerOf('A').network('A');
+  const { host } = A.endpoints.get('A1')!;
+  const reaches = (): Promise<string | null> => mesh.send(A, 'A1', '10.1.0.1', '10.1.0.2');
+  assert.equal(await reaches(), 'A2');
+  const { ohc, table } = mesh.hosts.get(host)!;
+  for (const followed of ohc.networks) followed.loseController('c1');
+  const way = (): unknown => [...table.items.values()].find((i) => i.kind === 'destination' && i.address === '10.1.0.2');
+  assert.deepEqual(way(), { ...(way() as object), to: null });
+  await mesh.settle();
+  assert.equal(await reaches(), 'A2');
+  mesh.stop();
+});

@@ -187,8 +187,8 @@ export class FollowedNetwork {
 
   /** What a controller has told is not held any longer; when it is back it is asked anew. */
   loseController(name: string): void {
-    for (const [peer, known] of this.#peers) {
-      if (known.at.name !== name) continue;
+    // Of a copy: those that are followed anew come last again.
+    for (const [peer, known] of [...this.#peers].filter(([, { at }]) => at.name === name)) {
       this.leave(peer);
       this.follow(peer, known);
     }

@@ -153,6 +153,7 @@ export class Switcher {
     }
     if (flows.length > 0) this.#items.set(key, flows);
     else this.#items.delete(key);
-    return added.length + removed.length === 0 ? Promise.resolve() : this.#queue.push(added, removed);
+    // What is wanted may have been told just now, and not be there yet.
+    return added.length + removed.length === 0 ? this.#queue.idle() : this.#queue.push(added, removed);
   }
 }
