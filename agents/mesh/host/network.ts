@@ -25,8 +25,8 @@ import {
 import type { Controllers } from './controllers.ts';
 import type { Item } from './items.ts';
 
-/** Packets that wait for the answer about their destination; what comes beyond is dropped. */
-const MOST_WAITING = 16;
+/** Packets of a network that wait for the answer about their destinations; what comes beyond is dropped. */
+const MOST_WAITING = 1024;
 
 const NOTHING: Summary = { prefixes: [], routes: [], version: 0 };
 
@@ -92,6 +92,8 @@ export class FollowedNetwork {
   /** Whose route to a prefix is used. */
   readonly #winners = new Map<string, string>();
   readonly #watching: Watching;
+  /** Packets. */
+  #waiting = 0;
   /** `route`: behind a router of the peer. */
   #table = new PrefixTable<{ readonly peer: string; readonly route: string | null }>();
 
@@ -150,28 +152,12 @@ export class FollowedNetwork {
   /** A packet to an address that no flow knows: `resend` sends it again once there is one. */
   miss(address: Address, resend: () => void): void {
     const text = formatAddress(address);
-    let known = this.#destinations.get(text);
-    if (!known) {
-      if (this.#destinations.size >= this.settings.most) this.#forgetLeastUsed();
-      known = {
-        address,
-        peer: undefined,
-        key: undefined,
-        watching: undefined,
-        row: null,
-        isKnown: false,
-        waiting: [],
-        number: ++FollowedNetwork.#numbers,
-        packets: 0,
-        usedMs: performance.now(),
-      };
-      this.#destinations.set(text, known);
-      if (known.waiting.length < MOST_WAITING) known.waiting.push(resend);
-      this.#resolve(text, known);
-      return;
+    const known = this.#destinations.get(text) ?? this.#add(text, address);
+    if (this.#waiting < MOST_WAITING) {
+      known.waiting.push(resend);
+      this.#waiting += 1;
     }
     // The flow is under way: what is known of it is in the switch before this packet is there again.
-    if (known.waiting.length < MOST_WAITING) known.waiting.push(resend);
     if (known.isKnown) void this.#tell(text, known);
   }
 
@@ -309,7 +295,27 @@ export class FollowedNetwork {
       number: known.number,
     });
     const waiting = known.waiting.splice(0);
+    this.#waiting -= waiting.length;
     if (row) for (const resend of waiting) resend();
+  }
+
+  #add(text: string, address: Address): Followed {
+    if (this.#destinations.size >= this.settings.most) this.#forgetLeastUsed();
+    const known: Followed = {
+      address,
+      peer: undefined,
+      key: undefined,
+      watching: undefined,
+      row: null,
+      isKnown: false,
+      waiting: [],
+      number: ++FollowedNetwork.#numbers,
+      packets: 0,
+      usedMs: performance.now(),
+    };
+    this.#destinations.set(text, known);
+    this.#resolve(text, known);
+    return known;
   }
 
   #forgetLeastUsed(): void {
@@ -320,6 +326,7 @@ export class FollowedNetwork {
 
   #forget(text: string, known: Followed): void {
     known.watching?.stop();
+    this.#waiting -= known.waiting.splice(0).length;
     this.#destinations.delete(text);
     void this.#sink.remove(this.#key('destination', text));
   }
