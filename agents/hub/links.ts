@@ -2,7 +2,7 @@
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import type { HubFile, LinkEnd } from './config.ts';
-import { deviceOn, isOf, nodeOf } from '../lib/lab.ts';
+import { addressOf, deviceOn, isOf, nodeOf } from '../lib/lab.ts';
 
 /** By network that is the end of a link. `hub`: the segment of the hub's network. */
 export function linksOf({ networks }: HubFile, lab: Lab, hub: number | undefined, problems: SystemProblem[]): Map<string, LinkEnd> {
@@ -31,13 +31,11 @@ export function linksOf({ networks }: HubFile, lab: Lab, hub: number | undefined
         path: ['networks', name, 'prefixes'],
         message: 'they are not the addresses of the link, one prefix of both of its ends',
       });
-    const device = (nodeOf(lab, gateway)?.interfaces ?? []).find((i) => i.segment !== hub && isOf(prefixes, addressOf(i)));
+    const device = (nodeOf(lab, gateway)?.interfaces ?? []).find((i) => i.segment !== hub && isOf(prefixes, addressOf(i) ?? ''));
     const neighbour = device && deviceOn(lab, other.gateway, device.segment);
     if (!device || !neighbour)
       problems.push({ path, message: `"${gateway}" has no link with addresses of ${transit ?? ''} to "${other.gateway}"` });
-    else links.set(name, { device: device.name, neighbour: addressOf(neighbour) });
+    else links.set(name, { device: device.name, neighbour: addressOf(neighbour) ?? '' });
   }
   return links;
 }
-
-const addressOf = ({ addresses }: { readonly addresses: readonly string[] }): string => addresses[0]?.split('/')[0] ?? '';

@@ -3,7 +3,7 @@ import { Type, type TSchema } from 'typebox';
 import { closed, ipv4, opt, pattern, text } from '../../src/core/config/parts.ts';
 import { parseAddress, parsePrefix, type Address } from '../lib/prefix.ts';
 import { probeOperation } from '../lib/probing/rows.ts';
-import { Refusal } from '../lib/rpc.ts';
+import { refuse } from '../lib/params.ts';
 import type { Role } from './config.ts';
 
 const prefix = pattern('^[0-9a-fA-F:.]{2,39}(/[0-9]{1,3})?$', 'a prefix such as "192.168.1.0/24"', 'Addresses.');
@@ -136,10 +136,6 @@ export const OPERATIONS: Partial<Record<Role, Readonly<Record<string, TSchema>>>
   ain: AIN_OPERATIONS,
   gateway: GATEWAY_OPERATIONS,
   router: ROUTER_OPERATIONS,
-};
-
-export const refuse = (code: string, message: string): never => {
-  throw new Refusal(code, message);
 };
 
 /** The prefix in its usual form, or a refusal: InvalidRequest. */

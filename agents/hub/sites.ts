@@ -2,7 +2,7 @@
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import type { HubFile, NodeInfo, Site } from './config.ts';
-import { deviceOn, isOf, nodeOf } from '../lib/lab.ts';
+import { addressOf, deviceOn, isOf, nodeOf } from '../lib/lab.ts';
 
 /** By network. A gateway and its router have a link between them, beside the hub's network. */
 export function sitesOf({ networks }: HubFile, lab: Lab, hub: number | undefined, problems: SystemProblem[]): Map<string, Site> {
@@ -15,7 +15,7 @@ export function sitesOf({ networks }: HubFile, lab: Lab, hub: number | undefined
     const segment = segments.find((s) => s !== hub && deviceOn(lab, gateway, s) !== undefined);
     const end = (node: string): Site['router'] => {
       const itf = deviceOn(lab, node, segment);
-      return { name: node, device: itf?.name ?? '', address: itf?.addresses[0]?.split('/')[0] ?? '' };
+      return { name: node, device: itf?.name ?? '', address: addressOf(itf) ?? '' };
     };
     if (kind !== 'vpn' && kind !== 'direct')
       problems.push({ path, message: `${network} is of kind ${kind ?? 'ivn'}`, hint: 'on-premises networks are of kind vpn or direct' });

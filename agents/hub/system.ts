@@ -8,7 +8,7 @@ import { parsePrefix } from '../lib/prefix.ts';
 import { cellsOf, shardsOf, type Cells } from './cells.ts';
 import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role, type Zone } from './config.ts';
 import { vniMac, type Ain, type Network } from './model.ts';
-import { deviceOn, isOf, nodeOf, segmentOf } from '../lib/lab.ts';
+import { addressOf, deviceOn, isOf, nodeOf, segmentOf } from '../lib/lab.ts';
 import { scaleOf } from './scale.ts';
 import { linksOf } from './links.ts';
 import { vnisOf } from './vnis.ts';
@@ -142,7 +142,7 @@ export function nodesOf(config: HubFile, lab: Lab, on: readonly string[], proble
   for (const [role, path, names, network] of roles) {
     for (const name of names) {
       const itf = isInNetwork(role) ? nodeOf(lab, name)?.interfaces.find((i) => i.addresses.length > 0) : deviceOn(lab, name, hub);
-      const address = itf?.addresses[0]?.split('/')[0];
+      const address = addressOf(itf);
       if (!on.includes(name)) problems.push({ path, message: `no agent runs on "${name}"`, hint: 'name it in systems.hub.on' });
       else if (nodes.some((n) => n.name === name)) problems.push({ path, message: `"${name}" has two roles`, hint: 'a node has one' });
       else if (address === undefined)
@@ -229,5 +229,5 @@ function gatewayOf(config: HubFile, lab: Lab, { name, network }: NodeInfo): stri
   if (own?.vni) return own.vni.address;
   const gateway = own?.site?.router ?? own?.gateway;
   const segment = segmentOf(lab, name);
-  return (gateway === undefined ? undefined : deviceOn(lab, gateway, segment)?.addresses[0]?.split('/')[0]) ?? null;
+  return (gateway === undefined ? undefined : addressOf(deviceOn(lab, gateway, segment))) ?? null;
 }

@@ -2,14 +2,12 @@
  * Certificates (X.509) of the agents of a system, of an authority that is the run's: keys follow from its secret, so that nobody hands
  * them about. Node makes keys, but no certificates; openssl does.
  */
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.ts';
-import { derivedKey } from './secret.ts';
+import { derivedPrivateKey } from './secret.ts';
 
-/** DER of an Ed25519 key, before its 32 bytes (RFC 8410). */
-const PRIVATE_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
 const DAYS = '3650';
 /** Processes beside each other. */
 const AT_ONCE = 8;
@@ -27,8 +25,7 @@ export interface CertificateFiles {
 }
 
 /** Ed25519. Of an agent, by its name; it also signs with it. */
-export const signingKey = (secret: string, name: string): KeyObject =>
-  createPrivateKey({ key: Buffer.concat([PRIVATE_HEAD, derivedKey(secret, `certificate ${name}`)]), format: 'der', type: 'pkcs8' });
+export const signingKey = (secret: string, name: string): KeyObject => derivedPrivateKey(secret, `certificate ${name}`, 'ed25519');
 
 export const verifyingKey = (secret: string, name: string): KeyObject => createPublicKey(signingKey(secret, name));
 

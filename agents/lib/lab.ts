@@ -10,6 +10,10 @@ export const segmentOf = (lab: Lab, name: string): number | undefined =>
 export const deviceOn = (lab: Lab, name: string, segment: number | undefined): LabNode['interfaces'][number] | undefined =>
   nodeOf(lab, name)?.interfaces.find((i) => i.segment === segment && i.addresses.length > 0);
 
+/** Of an interface, without its prefix's length; undefined: it has none. */
+export const addressOf = (itf: { readonly addresses: readonly string[] } | undefined): string | undefined =>
+  itf?.addresses[0]?.split('/')[0];
+
 /** Is it an address of one of the prefixes? */
 export function isOf(prefixes: readonly string[], text: string): boolean {
   const address = parseAddress(text);

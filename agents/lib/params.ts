@@ -3,6 +3,11 @@ import type { Static, TSchema } from 'typebox';
 import { problemOf } from '../../src/core/lightjson.ts';
 import { Refusal } from './rpc.ts';
 
+/** An answer that is a typed error. */
+export const refuse = (code: string, message: string): never => {
+  throw new Refusal(code, message);
+};
+
 /** The parameters, or a refusal: InvalidRequest, with the place in them. */
 export function validated<S extends TSchema>(schema: S, params: unknown): Static<S> {
   const problem = problemOf(schema, params);

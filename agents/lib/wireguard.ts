@@ -1,9 +1,9 @@
 /** One end of a WireGuard tunnel: the kernel's where there is one, else wireguard-go. Keys follow from the secret of the run. */
-import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { until } from '../../src/core/until.ts';
 import { startDaemon } from './daemon.ts';
 import { run } from './run.ts';
-import { derivedKey } from './secret.ts';
+import { derivedKey, derivedPrivateKey } from './secret.ts';
 
 export const WIREGUARD_PORT = 51_820;
 const START_MS = 10_000;
@@ -11,8 +11,6 @@ const START_MS = 10_000;
 const USERSPACE = 'mount -t tmpfs tmpfs /run && mkdir -m 700 /run/wireguard && exec wireguard-go -f "$1"';
 /** Through standard input, so that no file has the key; as a pipe, which wg can open. */
 const SETCONF = 'cat | wg setconf "$1" /dev/stdin';
-/** DER of an X25519 key, before its 32 bytes (RFC 8410). */
-const PRIVATE_HEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
 export interface KeyPair {
   readonly privateKey: Buffer;
@@ -22,7 +20,7 @@ export interface KeyPair {
 /** Of one end, by its name. Both ends know the secret, so that nobody hands keys about. */
 export function tunnelKeys(secret: string, end: string): KeyPair {
   const privateKey = derivedKey(secret, `wireguard ${end}`);
-  const key = createPrivateKey({ key: Buffer.concat([PRIVATE_HEAD, privateKey]), format: 'der', type: 'pkcs8' });
+  const key = derivedPrivateKey(secret, `wireguard ${end}`, 'x25519');
   const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32);
   return { privateKey, publicKey };
 }

@@ -1,7 +1,7 @@
 /** Networks without machines, on hosts without switches, which speak to real controllers as real hosts do (R2-15). Pure. */
 import { expandAll } from '../../src/core/config/ranges.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import { deviceOn } from '../lib/lab.ts';
+import { addressOf, deviceOn } from '../lib/lab.ts';
 import { formatAddress, formatPrefix, network, parseAddress } from '../lib/prefix.ts';
 import type { EmulatorConfig, MeshFile, OwnedNetwork, Place } from './config.ts';
 import { ALL } from './control/policies.ts';
@@ -28,9 +28,7 @@ export function emulatedOf(config: MeshFile, lab: Lab, underlay: number | undefi
   if (!config.emulated) return NONE;
   const { on, networks: count, peer } = config.emulated;
   const controllers = expandAll(config.controllers);
-  const places = new Map(
-    [...controllers, on].map((name) => [name, deviceOn(lab, name, underlay)?.addresses[0]?.split('/')[0] ?? ''] as const),
-  );
+  const places = new Map([...controllers, on].map((name) => [name, addressOf(deviceOn(lab, name, underlay)) ?? ''] as const));
   const all = Array.from({ length: count }, (_, i) => {
     const name = `x${i + 1}`;
     const first = { ...FIRST_ADDRESS, value: FIRST_ADDRESS.value + BigInt(i << (32 - PIECE)) };

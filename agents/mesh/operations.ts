@@ -2,7 +2,6 @@
 import { Type, type TSchema } from 'typebox';
 import { closed, opt, text } from '../../src/core/config/parts.ts';
 import { probeOperation } from '../lib/probing/rows.ts';
-import { Refusal } from '../lib/rpc.ts';
 import type { Role } from './config.ts';
 import { access } from './rows.ts';
 import { policySchema } from './control/policies.ts';
@@ -67,8 +66,4 @@ export const OPERATIONS: Readonly<Record<Role, Readonly<Record<string, TSchema>>
   endpoint: ENDPOINT_OPERATIONS,
   site: SITE_OPERATIONS,
   emulator: EMULATOR_OPERATIONS,
-};
-
-export const refuse = (code: string, message: string): never => {
-  throw new Refusal(code, message);
 };

@@ -2,7 +2,7 @@
 import { expandAll } from '../../src/core/config/ranges.ts';
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import { deviceOn, isOf, nodeOf } from '../lib/lab.ts';
+import { addressOf, deviceOn, isOf, nodeOf } from '../lib/lab.ts';
 import { formatAddress, parseAddress, parsePrefix } from '../lib/prefix.ts';
 import type { EndpointRef } from '../../src/topology/model.ts';
 import type { Leg, LegEnd, Management, MeshFile } from './config.ts';
@@ -66,13 +66,11 @@ export function legsOf(
         .map(({ ends: both }) => [both.find((e) => e.node === router), both.find((e) => e.node === name)] as const)
         .find(([own, other]) => own && other);
       const endOf = (end: EndpointRef | undefined): LegEnd | undefined => {
-        const address = nodeOf(lab, end?.node ?? '')
-          ?.interfaces.find((i) => i.name === end?.interface)
-          ?.addresses[0]?.split('/')[0];
+        const address = addressOf(nodeOf(lab, end?.node ?? '')?.interfaces.find((i) => i.name === end?.interface));
         return end && address !== undefined ? { name: end.node, device: end.interface, address } : undefined;
       };
       const management = deviceOn(lab, router, underlay);
-      const managed = management?.addresses[0]?.split('/')[0];
+      const managed = addressOf(management);
       const [endpoint, site] = [endOf(ends?.[0]), endOf(ends?.[1])];
       for (const prefix of [...prefixes, ...announced])
         if (!parsePrefix(prefix)) problems.push({ path, message: `"${prefix}" is no prefix`, hint: 'for example 192.168.50.0/24' });

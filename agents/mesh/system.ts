@@ -4,7 +4,7 @@ import { parseDurationUs } from '../../src/core/units.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import { requestProblems } from '../../src/systems/operations.ts';
 import type { Lab } from '../../src/topology/model.ts';
-import { deviceOn, nodeOf, segmentOf } from '../lib/lab.ts';
+import { addressOf, deviceOn, nodeOf, segmentOf } from '../lib/lab.ts';
 import { parsePrefix } from '../lib/prefix.ts';
 import { emulatedOf } from './emulated.ts';
 import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type Place, type Role } from './config.ts';
@@ -12,7 +12,7 @@ import { CONTROLLER_OPERATIONS, OPERATIONS } from './operations.ts';
 import { cablesOf, deviceOf, endpointsOf, legsOf, portsOf } from './plan.ts';
 
 /** Of VXLAN over IPv4 (RFC 7348): Ethernet, IP, UDP and its own header. */
-export const TUNNEL_BYTES = 50;
+const TUNNEL_BYTES = 50;
 
 export const system: SystemDefinition<MeshFile> = {
   name: 'mesh',
@@ -155,7 +155,7 @@ function placesOf(
   problems: SystemProblem[],
 ): Place[] {
   return names.flatMap((name) => {
-    const address = deviceOn(lab, name, underlay)?.addresses[0]?.split('/')[0];
+    const address = addressOf(deviceOn(lab, name, underlay));
     if (address !== undefined) return [{ name, address }];
     problems.push({ path, message: `"${name}" has no address on the underlay`, hint: 'that of the first controller' });
     return [];

@@ -6,7 +6,8 @@ import { Scaler } from '../../agents/hub/control/scaler.ts';
 import { versioned } from '../../agents/hub/control/edit.ts';
 import type { AgentConfig, HubFile, Scale } from '../../agents/hub/config.ts';
 import { EMPTY, type Ain, type Metadata } from '../../agents/hub/model.ts';
-import { filterText, securityRules } from '../../agents/hub/nodes/filter.ts';
+import { securityRules } from '../../agents/hub/nodes/filter.ts';
+import { filterText } from '../../agents/lib/filter.ts';
 import { scaleOf } from '../../agents/hub/scale.ts';
 import { code, named } from '../support/hub.ts';
 

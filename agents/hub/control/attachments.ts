@@ -1,7 +1,8 @@
 /** Changes of who is attached: the attach gate, mappings of networks that overlap, networks of other accounts. Pure. */
 import { prefixOf, type Prefix } from '../../lib/prefix.ts';
 import type { Attachment, Mapping, Metadata } from '../model.ts';
-import { checkedPrefix, refuse } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
+import { checkedPrefix } from '../operations.ts';
 import { domainOf, networkOf, type Edit, type Params } from './edit.ts';
 import { conflictsOf, mappingProblem, resolve, type Conflict } from './overlap.ts';
 

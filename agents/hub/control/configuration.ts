@@ -2,7 +2,8 @@
 import { contains, formatAddress, formatPrefix, prefixOf } from '../../lib/prefix.ts';
 import { isWideEnough, sourceRange } from '../decision/substitution.ts';
 import { MOST_MEMBERS, type Domain, type Mapping, type Metadata, type Network, type Route } from '../model.ts';
-import { checkedAddress, checkedPrefix, refuse } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
+import { checkedAddress, checkedPrefix } from '../operations.ts';
 import { automatic, released, unresolved } from './attachments.ts';
 import { domainOf, hubOf, isNeeded, networkOf, type Edit, type Params } from './edit.ts';
 import { occupiedProblem, standInProblem, type Conflict } from './overlap.ts';

@@ -1,7 +1,8 @@
 /** Operations of the control plane as changes of the metadata. Pure: what is refused changes nothing. */
 import type { Static } from 'typebox';
 import type { Domain, Mapping, Metadata, Network } from '../model.ts';
-import { refuse, type CONTROL_OPERATIONS } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
+import type { CONTROL_OPERATIONS } from '../operations.ts';
 
 /** Of an operation. */
 export type Params<O extends keyof typeof CONTROL_OPERATIONS> = Static<(typeof CONTROL_OPERATIONS)[O]>;

@@ -4,7 +4,7 @@ import { formatPrefix, overlap, prefixOf } from '../../lib/prefix.ts';
 import { viewsOf } from '../decision/view.ts';
 import type { Mapping, Metadata, Network } from '../model.ts';
 import { Refusal } from '../../lib/rpc.ts';
-import { refuse } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
 import { translationsFor } from '../seen.ts';
 import { attach, automatic, detach, released } from './attachments.ts';
 import { domainOf, hubOf, isNeeded, networkOf, type Edit, type Params } from './edit.ts';

@@ -2,7 +2,7 @@
 import { contains, parseAddress, prefixOf } from '../../lib/prefix.ts';
 import type { ManagedRecord, Metadata } from '../model.ts';
 import type { Zone } from '../config.ts';
-import { refuse } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
 import { networkOf, type Edit, type Params } from './edit.ts';
 
 /** What was listed, with what is added, or without it. */

@@ -1,7 +1,8 @@
 /** Sources that packets from one network to another may have (R1-50). Pure. */
 import { isWideEnough, sourceRange } from '../decision/substitution.ts';
 import type { Metadata, Policy } from '../model.ts';
-import { checkedPrefix, refuse } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
+import { checkedPrefix } from '../operations.ts';
 import { networkOf, type Edit, type Params } from './edit.ts';
 import { released, unresolved } from './attachments.ts';
 import { occupiedProblem } from './overlap.ts';

@@ -11,7 +11,8 @@ import { joinSite } from './announcements.ts';
 import { Branches } from './branches.ts';
 import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
-import { keepOff, securityRules, startFilter, tunnelOnly } from './filter.ts';
+import { startFilter } from '../../lib/filter.ts';
+import { keepOff, securityRules, tunnelOnly } from './filter.ts';
 import { KernelRoutes } from '../../lib/kernelroutes.ts';
 import { bringVni, removeVni, VNI } from './vni.ts';
 

@@ -2,13 +2,13 @@
 import { isIP } from 'node:net';
 import type { Static } from 'typebox';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
-import { perform, validated, type Operations } from '../../lib/params.ts';
+import { type Operations, perform, refuse, validated } from '../../lib/params.ts';
 import { startBeacons } from '../../lib/probing/beacon.ts';
 import { askTcp, Prober } from '../../lib/probing/prober.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
-import { HOST_OPERATIONS, refuse } from '../operations.ts';
+import { HOST_OPERATIONS } from '../operations.ts';
 import type { Lookup } from '../protocol.ts';
 import { dig, type DigAnswer } from './dig.ts';
 import { startNameServer } from './nameserver.ts';

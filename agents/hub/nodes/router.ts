@@ -1,13 +1,14 @@
 /** Router of an on-premises network: it announces what the network has to the hub, and learns what the hub reaches. */
 import { startBird } from '../../lib/bird.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
-import { perform, validated, type Operations } from '../../lib/params.ts';
+import { type Operations, perform, refuse, validated } from '../../lib/params.ts';
 import { isSame, prefixOf } from '../../lib/prefix.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
-import { checkedPrefix, refuse, ROUTER_OPERATIONS } from '../operations.ts';
-import { startFilter, tunnelOnly } from './filter.ts';
+import { checkedPrefix, ROUTER_OPERATIONS } from '../operations.ts';
+import { startFilter } from '../../lib/filter.ts';
+import { tunnelOnly } from './filter.ts';
 import { routesOf } from '../../lib/kernelroutes.ts';
 import { routerBird, startSiteTunnel } from './site.ts';
 

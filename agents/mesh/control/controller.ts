@@ -15,7 +15,7 @@ import { parsePrefix } from '../../lib/prefix.ts';
 import { log } from '../../lib/rpc.ts';
 import type { ControllerConfig } from '../config.ts';
 import { introduce, isGenuine } from '../introduction.ts';
-import { refuse } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
 import {
   consent,
   KEYS,
@@ -177,7 +177,7 @@ export class Controller {
     return {
       vnid: network.vnid,
       endpoints: Object.fromEntries([...network.endpoints.values()].map((e) => [e.name, e.host])),
-      peers: rows.filter((key) => key.startsWith('/peerings/')).map((key) => partsOf(key)[2]),
+      peers: rows.filter((key) => key.startsWith(RANGES.peerings.key)).map((key) => partsOf(key)[2]),
       routes: Object.fromEntries(routes.map((key) => [prefixInKey(partsOf(key)[2] ?? ''), parsed(winner, published.get(key) ?? '')])),
       sets: sets.length,
       rows: rows.length,

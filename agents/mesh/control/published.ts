@@ -36,8 +36,10 @@ export const peersOf = (network: Network, around: Surroundings): Map<string, Pol
   );
 
 /** Sets with their policies: the network's own, and one for each different policy that is in use. */
-export const setsOf = (network: Network, around: Surroundings): Map<string, Policy> =>
-  new Map([[OWN_SET, EVERYTHING], ...[...peersOf(network, around).values()].map((p) => [setOf(p), p] as const)]);
+const setsFor = (peers: ReadonlyMap<string, Policy>): Map<string, Policy> =>
+  new Map([[OWN_SET, EVERYTHING], ...[...peers.values()].map((p) => [setOf(p), p] as const)]);
+
+export const setsOf = (network: Network, around: Surroundings): Map<string, Policy> => setsFor(peersOf(network, around));
 
 /** Rows by their keys; values are JSON. */
 export function rowsOf(network: Network, around: Surroundings): Map<string, string> {
@@ -59,17 +61,17 @@ export function rowsOf(network: Network, around: Surroundings): Map<string, stri
     if (to !== undefined) put(KEYS.consent(to, peer, name), consent);
   }
   const routes = routesOf(network);
-  for (const [peer, policy] of peersOf(network, around)) {
+  const peers = peersOf(network, around);
+  for (const [peer, policy] of peers) {
     const { vnid: number, controller } = around.consents.get(peer)!;
     const row: PeeringRow = { vnid: number, controller };
     put(KEYS.peering(name, peer), row);
     const offered = [...routes.keys()].filter((prefix) => exportsRoute(policy, prefix));
     if (offered.length > 0) put(KEYS.offer(controller.name, peer, name), { vnid, prefixes: offered });
   }
-  const peers = peersOf(network, around);
   const offers = [...around.offers].filter(([peer]) => peers.has(peer)).map(([peer, offer]): Offer => ({ network: peer, ...offer }));
   for (const [prefix, winner] of winnersOf(network, offers)) put(KEYS.winner(name, prefix), winner);
-  for (const [set, policy] of setsOf(network, around)) {
+  for (const [set, policy] of setsFor(peers)) {
     let isEmpty = true;
     for (const { name: endpoint, addresses, mac, host } of endpoints.values()) {
       const via = around.hosts.get(host);

@@ -4,7 +4,7 @@ import { nullable } from '../../../src/core/config/parts.ts';
 import type { Described } from '../../../src/core/readonly.ts';
 import { contains, formatAddress, parseAddress, parsePrefix, prefixOf } from '../../lib/prefix.ts';
 import { access } from '../rows.ts';
-import { refuse } from '../operations.ts';
+import { refuse } from '../../lib/params.ts';
 import { ALL, EVERYTHING, policySchema, type Policy } from './policies.ts';
 
 export const endpointState = Type.Object({

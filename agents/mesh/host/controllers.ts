@@ -1,4 +1,5 @@
 /** Sessions of a host with controllers: one each, made when it is first needed (R2-13). */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd } from '../../lib/etcd/client.ts';
 import { log } from '../../lib/rpc.ts';
 import type { Place } from '../config.ts';
@@ -44,7 +45,7 @@ export class Controllers {
         return;
       } catch (error) {
         log('warn', 'not written', { to: to.name, key, why: (error as Error).message });
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        await sleep(AGAIN_MS);
       }
     }
   }

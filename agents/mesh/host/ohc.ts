@@ -18,8 +18,6 @@ interface Local {
   readonly endpoints: Set<string>;
   readonly peerings: Map<string, PeeringRow>;
   readonly watching: Watching;
-  /** The word of its controller. */
-  word: string | undefined;
 }
 
 export class OnHostController {
@@ -29,6 +27,7 @@ export class OnHostController {
   readonly #sink: Sink;
   readonly #watching: Watching[] = [];
   readonly #networks = new Map<string, Local>();
+  /** By network: what its controller says of this host. */
   readonly #words = new Map<string, string>();
   /** Controllers whose answers to introductions are followed. */
   readonly #asked = new Set<string>();
@@ -156,7 +155,6 @@ export class OnHostController {
       followed: new FollowedNetwork(settings, this.#controllers, this.#sink),
       endpoints: new Set(),
       peerings: new Map(),
-      word: this.#words.get(name),
       watching: follow(this.#controllers.client(owner), RANGES.peeringsOf(name), {
         schemaOf: () => peering,
         onChanges: (changes) => this.#hearPeerings(name, changes),
@@ -172,10 +170,7 @@ export class OnHostController {
       const network = partsOf(key)[2] ?? '';
       if (value === null) this.#words.delete(network);
       else this.#words.set(network, value);
-      const local = this.#networks.get(network);
-      if (!local) continue;
-      local.word = value ?? undefined;
-      for (const peer of local.peerings.keys()) this.#introduce(network, peer);
+      for (const peer of this.#networks.get(network)?.peerings.keys() ?? []) this.#introduce(network, peer);
     }
   }
 
@@ -197,7 +192,7 @@ export class OnHostController {
   #introduce(network: string, peer: string): void {
     const local = this.#networks.get(network);
     const row = local?.peerings.get(peer);
-    const word = local?.word;
+    const word = this.#words.get(network);
     if (this.#isHeld || !row || word === undefined) return;
     const { name } = this.#config.self;
     if (!this.#asked.has(row.controller.name)) {
@@ -210,7 +205,7 @@ export class OnHostController {
         }),
       );
     }
-    const isWanted = (): boolean => this.#networks.get(network)?.word === word && local?.peerings.get(peer) === row;
+    const isWanted = (): boolean => this.#words.get(network) === word && this.#networks.get(network)?.peerings.get(peer) === row;
     void this.#controllers.write(row.controller, KEYS.introduction(name, network, peer), word, isWanted);
   }
 

@@ -54,6 +54,7 @@ export class Switcher {
 
   async settled(): Promise<void> {
     await Promise.all(this.#telling);
+    await this.#queue.idle();
   }
 
   remove(key: string): Promise<void> {

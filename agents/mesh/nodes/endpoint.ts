@@ -1,13 +1,13 @@
 /** A virtual machine: its route to the router that its host pretends, and a beacon. */
 import { HostNetwork } from '../../lib/hostnetwork.ts';
-import { perform, validated, type Operations } from '../../lib/params.ts';
+import { type Operations, perform, refuse, validated } from '../../lib/params.ts';
 import { startBeacons } from '../../lib/probing/beacon.ts';
 import { Prober } from '../../lib/probing/prober.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
 import type { EndpointConfig } from '../config.ts';
-import { ENDPOINT_OPERATIONS, refuse } from '../operations.ts';
+import { ENDPOINT_OPERATIONS } from '../operations.ts';
 import { learnRoutes } from './learning.ts';
 
 /** Nobody has them: whatever is asked for, the host's switcher answers. */

@@ -4,30 +4,16 @@ import { issueCertificate } from '../../lib/certificates.ts';
 import { startBird } from '../../lib/bird.ts';
 import { EtcdClient } from '../../lib/etcd/client.ts';
 import { ETCD_PORT } from '../../lib/etcd/server.ts';
+import { startFilter } from '../../lib/filter.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { routesOf, watchRoutes } from '../../lib/kernelroutes.ts';
 import { log } from '../../lib/rpc.ts';
-import { run } from '../../lib/run.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import type { EndpointConfig } from '../config.ts';
 import { endpointBird, startLegTunnel } from '../leg.ts';
 import { KEYS } from '../rows.ts';
 
 const AGAIN_MS = 500;
-const TABLE = 'inet mesh-router';
-
-/** Between what is behind it and the network it serves it forwards, not to the underlay. */
-const apart = (device: string): string => `table ${TABLE}
-delete table ${TABLE}
-table ${TABLE} {
-  chain forward {
-    type filter hook forward priority filter;
-    iifname "${device}" drop
-    oifname "${device}" drop
-  }
-}
-`;
-
 export async function learnRoutes(
   workDir: string,
   secret: string,
@@ -36,7 +22,9 @@ export async function learnRoutes(
   if (!leg) return { stop: () => Promise.resolve() };
   const host = new HostNetwork();
   host.forwardAsymmetrically([leg.endpoint.device]);
-  await run('nft', ['-f', '-'], apart(leg.management.device));
+  // Between what is behind it and the network it serves it forwards, not to the underlay.
+  const { device } = leg.management;
+  const filter = await startFilter([{ input: [], forward: [`iifname "${device}" drop`, `oifname "${device}" drop`] }]);
   const { credentials } = await issueCertificate(join(workDir, 'tls'), secret, { name: self.name, address: leg.management.address });
   const client = new EtcdClient({ ...controller, port: ETCD_PORT }, credentials);
   const tunnel = await startLegTunnel(workDir, secret, leg, 'endpoint');
@@ -64,7 +52,7 @@ export async function learnRoutes(
       await bird.stop();
       await tunnel?.stop();
       client.close();
-      await run('nft', ['delete', 'table', ...TABLE.split(' ')]).catch(() => undefined);
+      await filter.stop();
       await host.stop();
     },
   };

@@ -1,7 +1,7 @@
 /** An on-premises router, with a device behind it at the first address of each of its prefixes. */
 import { startBird } from '../../lib/bird.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
-import { perform, validated, type Operations } from '../../lib/params.ts';
+import { type Operations, perform, refuse, validated } from '../../lib/params.ts';
 import { formatAddress, parsePrefix, prefixOf } from '../../lib/prefix.ts';
 import { startBeacons } from '../../lib/probing/beacon.ts';
 import { Prober } from '../../lib/probing/prober.ts';
@@ -9,7 +9,7 @@ import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { SiteConfig } from '../config.ts';
 import { siteBird, startLegTunnel } from '../leg.ts';
-import { refuse, SITE_OPERATIONS } from '../operations.ts';
+import { SITE_OPERATIONS } from '../operations.ts';
 
 export async function startSite({ config, secret, workDir }: AgentSetup<SiteConfig>): Promise<NodeRole> {
   const { leg, prefixes } = config;

@@ -5,7 +5,7 @@ import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import type { Lab } from '../../../src/topology/model.ts';
-import { deviceOn, segmentOf } from '../../lib/lab.ts';
+import { addressOf, deviceOn, segmentOf } from '../../lib/lab.ts';
 import { validated } from '../../lib/params.ts';
 import { meshSchema, type MeshFile } from '../config.ts';
 import { CONTROLLER_OPERATIONS } from '../operations.ts';
@@ -74,7 +74,5 @@ export function placesOf({ lab }: CellEvidence): Map<string, string> {
   if (!config) return new Map();
   const controllers = expandAll(config.controllers);
   const underlay = segmentOf(lab, controllers[0] ?? '');
-  return new Map(
-    [...controllers, ...expandAll(config.hosts)].map((name) => [deviceOn(lab, name, underlay)?.addresses[0]?.split('/')[0] ?? '', name]),
-  );
+  return new Map([...controllers, ...expandAll(config.hosts)].map((name) => [addressOf(deviceOn(lab, name, underlay)) ?? '', name]));
 }
