@@ -78,6 +78,8 @@ export type Destination = Described<typeof destination>;
 /** What a router of a network has learned. */
 export const learned = Type.Object({ prefixes });
 
+export type Learned = Described<typeof learned>;
+
 /** Routes that a network exports to a peer, for the controller of that: they are compared there (R2 section 3.5). */
 export const offered = Type.Object({ vnid, prefixes });
 

@@ -3,6 +3,7 @@ import test from 'ava';
 import { Type } from 'typebox';
 import { DeniedError, under, type Etcd, type Rows } from '../../agents/lib/etcd/client.ts';
 import { follow } from '../../agents/lib/etcd/follow.ts';
+import { parsed } from '../../src/core/lightjson.ts';
 import { until } from '../support/until.ts';
 import type { WatchEvents } from '../../agents/lib/etcd/watch.ts';
 
@@ -26,6 +27,7 @@ function seen(client: Etcd) {
   const rows = new Map<string, string>();
   const denied: string[] = [];
   const following = follow(client, under('/'), {
+    read: (value) => value,
     onChanges: (changes) => {
       for (const { key, value } of changes)
         if (value === null) rows.delete(key);
@@ -76,7 +78,7 @@ test('what is no row is passed over, and the others are not', async () => {
   const { client, watches } = told({ rows, revision: 9 });
   const heard: string[] = [];
   const following = follow(client, under('/'), {
-    schemaOf: () => Type.Object({ n: Type.Integer() }),
+    read: (value) => parsed(Type.Object({ n: Type.Integer() }), value),
     onChanges: (changes) => heard.push(...changes.map((c) => c.key)),
     onDenied: () => undefined,
   });

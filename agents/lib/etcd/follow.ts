@@ -1,22 +1,26 @@
 /** A range of an etcd as it is: its rows first, then every change. After a loss it is as if nothing had been missed. */
-import type { TSchema } from 'typebox';
-import { parsed } from '../../../src/core/lightjson.ts';
 import { log } from '../rpc.ts';
 import { DeniedError, type Etcd, type Range } from './client.ts';
 import type { Changed, Watching } from './watch.ts';
 
 const AGAIN_MS = 200;
 
-export interface FollowEvents {
-  /** What the row of a key is. Others may have written it: what is none is passed over, and told in the log. */
-  readonly schemaOf?: (key: string) => TSchema;
+/** A row that was written, or is gone (`value` null). */
+export interface Told<T> {
+  readonly key: string;
+  readonly value: T | null;
+}
+
+export interface FollowEvents<T> {
+  /** What a row says. Others may have written it: where this throws the row is passed over, and told in the log. */
+  readonly read: (value: string, key: string) => T;
   /** Of rows that are there first (also none), or that changed. `revision`: what the range is up to date with. */
-  readonly onChanges: (changes: readonly Changed[], revision: number) => void;
+  readonly onChanges: (changes: readonly Told<T>[], revision: number) => void;
   /** It is not followed any more. */
   readonly onDenied: (why: string) => void;
 }
 
-export function follow(client: Etcd, range: Range, { schemaOf, onChanges, onDenied }: FollowEvents): Watching {
+export function follow<T>(client: Etcd, range: Range, { read, onChanges, onDenied }: FollowEvents<T>): Watching {
   const known = new Map<string, number>();
   let watching: Watching | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -28,7 +32,10 @@ export function follow(client: Etcd, range: Range, { schemaOf, onChanges, onDeni
     // A row is never followed by an older one, whoever sends it.
     const fresh = changes.filter(({ key, revision: own }) => own > (known.get(key) ?? 0));
     for (const { key, revision: own } of fresh) known.set(key, own);
-    onChanges(schemaOf ? fresh.filter((change) => isRow(change, schemaOf(change.key))) : fresh, revision);
+    onChanges(
+      fresh.flatMap((change) => readRow(change, read)),
+      revision,
+    );
   };
   const begin = (): void => {
     client.list(range).then(
@@ -68,13 +75,13 @@ export function follow(client: Etcd, range: Range, { schemaOf, onChanges, onDeni
   };
 }
 
-function isRow({ key, value }: Changed, schema: TSchema): boolean {
-  if (value === null) return true;
+/** None where it is no row. */
+function readRow<T>({ key, value }: Changed, read: FollowEvents<T>['read']): Told<T>[] {
+  if (value === null) return [{ key, value }];
   try {
-    parsed(schema, value);
-    return true;
+    return [{ key, value: read(value, key) }];
   } catch (error) {
     log('warn', 'malformed row', { key, why: (error as Error).message });
-    return false;
+    return [];
   }
 }

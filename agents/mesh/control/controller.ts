@@ -3,14 +3,13 @@
  * hosts of peers read what both owners have agreed on.
  */
 import type { KeyObject } from 'node:crypto';
-import { Type, type TSchema } from 'typebox';
+import { Type } from 'typebox';
 import { SerialQueue } from '../../../src/core/serial.ts';
-import type { Described } from '../../../src/core/readonly.ts';
 import { until } from '../../../src/core/until.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { Etcd, Range } from '../../lib/etcd/client.ts';
-import { follow } from '../../lib/etcd/follow.ts';
-import type { Changed, Watching } from '../../lib/etcd/watch.ts';
+import { follow, type FollowEvents, type Told } from '../../lib/etcd/follow.ts';
+import type { Watching } from '../../lib/etcd/watch.ts';
 import { parsePrefix } from '../../lib/prefix.ts';
 import { log } from '../../lib/rpc.ts';
 import type { ControllerConfig } from '../config.ts';
@@ -28,6 +27,7 @@ import {
   ROLES,
   winner,
   type Consent,
+  type Learned,
   type Membership,
 } from '../rows.ts';
 import { admissionOf, type Introduction } from './admission.ts';
@@ -117,13 +117,35 @@ export class Controller {
   follow(peers: ReadonlyMap<string, Etcd>): void {
     const { name } = this.#config.self;
     const heard = [...peers.values()].flatMap((from) => [
-      this.#follow(from, RANGES.consentsFor(name), consent, (changes) => this.#hear(this.#consents, consent, changes)),
-      this.#follow(from, RANGES.offersFor(name), offered, (changes) => this.#hear(this.#offers, offered, changes)),
+      this.#follow(
+        from,
+        RANGES.consentsFor(name),
+        (value) => parsed(consent, value),
+        (changes) => this.#hear(this.#consents, changes),
+      ),
+      this.#follow(
+        from,
+        RANGES.offersFor(name),
+        (value) => parsed(offered, value),
+        (changes) => this.#hear(this.#offers, changes),
+      ),
     ]);
-    heard.push(this.#follow(this.#client, RANGES.learned, learned, (changes) => this.#hearLearned(changes)));
-    void this.#follow(this.#client, RANGES.applied, Type.Integer(), (changes) => this.#hearApplied(changes));
+    heard.push(
+      this.#follow(
+        this.#client,
+        RANGES.learned,
+        (value) => parsed(learned, value),
+        (changes) => this.#hearLearned(changes),
+      ),
+    );
+    void this.#follow(
+      this.#client,
+      RANGES.applied,
+      (value) => parsed(Type.Integer(), value),
+      (changes) => this.#hearApplied(changes),
+    );
     void Promise.all(heard)
-      .then(() => this.#follow(this.#client, RANGES.introductions, null, (changes) => this.#hearIntroductions(changes)))
+      .then(() => this.#follow(this.#client, RANGES.introductions, claimOf, (changes) => this.#hearIntroductions(changes)))
       .then(() => this.#queue.run(() => this.#clear()))
       .catch((error: unknown) => log('error', 'not cleared', { why: (error as Error).message }));
   }
@@ -212,43 +234,43 @@ export class Controller {
   }
 
   /** What a peer's controller says to one of its networks. */
-  #hear<S extends TSchema>(into: Map<string, Map<string, Described<S>>>, schema: S, changes: readonly Changed[]): void {
+  #hear<T>(into: Map<string, Map<string, T>>, changes: readonly Told<T>[]): void {
     for (const { key, value } of changes) {
       const [, , to = '', from = ''] = partsOf(key);
-      const own = into.get(to) ?? new Map<string, Described<S>>();
+      const own = into.get(to) ?? new Map<string, T>();
       into.set(to, own);
       if (value === null) own.delete(from);
-      else own.set(from, parsed(schema, value));
+      else own.set(from, value);
       if (this.#networks.has(to)) this.#dirty.add(to);
     }
     this.#later();
   }
 
-  #hearIntroductions(changes: readonly Changed[]): void {
+  #hearIntroductions(changes: readonly Told<Introduction['claim']>[]): void {
     for (const { key, value } of changes) {
       const [, host = '', network = '', peer = ''] = partsOf(key);
       this.counters.introductions += value === null ? 0 : 1;
       if (value === null) this.#introductions.delete(key);
-      else this.#introductions.set(key, { host, network, peer, claim: claimOf(value) });
+      else this.#introductions.set(key, { host, network, peer, claim: value });
       this.#changed.add(key);
     }
     this.#later();
   }
 
-  #hearLearned(changes: readonly Changed[]): void {
+  #hearLearned(changes: readonly Told<Learned>[]): void {
     for (const { key, value } of changes) {
       const [, name = '', endpoint = ''] = partsOf(key);
       const network = this.#networks.get(name);
       if (!network) continue;
-      const prefixes = value === null ? [] : parsed(learned, value).prefixes.filter((p) => parsePrefix(p) !== undefined);
+      const prefixes = (value?.prefixes ?? []).filter((p) => parsePrefix(p) !== undefined);
       this.#networks.set(name, learn(network, endpoint, prefixes));
       this.#dirty.add(name);
     }
     this.#later();
   }
 
-  #hearApplied(changes: readonly Changed[]): void {
-    for (const { key, value } of changes) this.#applied.set(key, Number(value));
+  #hearApplied(changes: readonly Told<number>[]): void {
+    for (const { key, value } of changes) this.#applied.set(key, value ?? 0);
   }
 
   /** Introductions are good for a while longer; those of others are judged again. */
@@ -259,14 +281,13 @@ export class Controller {
   }
 
   /** Resolves when it has been read for the first time. */
-  #follow(from: Etcd, range: Range, schema: TSchema | null, hear: (changes: readonly Changed[]) => void): Promise<void> {
+  #follow<T>(from: Etcd, range: Range, read: FollowEvents<T>['read'], hear: (changes: readonly Told<T>[]) => void): Promise<void> {
     const first = Promise.withResolvers<void>();
-    const onChanges = (changes: readonly Changed[]): void => {
+    const onChanges = (changes: readonly Told<T>[]): void => {
       hear(changes);
       first.resolve();
     };
-    const rows = schema ? { schemaOf: () => schema } : {};
-    this.#followed.push(follow(from, range, { ...rows, onChanges, onDenied: (why) => log('error', 'not let in', { why }) }));
+    this.#followed.push(follow(from, range, { read, onChanges, onDenied: (why) => log('error', 'not let in', { why }) }));
     return first.promise;
   }
 

@@ -3,8 +3,8 @@
  * rows of addresses that packets were sent to (R2 section 3.1, R2-6).
  */
 import { just } from '../../lib/etcd/client.ts';
-import { follow } from '../../lib/etcd/follow.ts';
-import type { Changed, Watching } from '../../lib/etcd/watch.ts';
+import { follow, type Told } from '../../lib/etcd/follow.ts';
+import type { Watching } from '../../lib/etcd/watch.ts';
 import { log } from '../../lib/rpc.ts';
 import { formatAddress, parseAddress, parsePrefix, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
@@ -21,6 +21,7 @@ import {
   type Access,
   type Destination,
   type Summary,
+  type WinnerRow,
 } from '../rows.ts';
 import type { Controllers } from './controllers.ts';
 import type { Item } from './items.ts';
@@ -103,7 +104,7 @@ export class FollowedNetwork {
     this.#sink = sink;
     this.follow(settings.name, { at: settings.owner, set: OWN_SET, access: 'all' });
     this.#watching = follow(controllers.client(settings.owner), RANGES.winnersOf(settings.name), {
-      schemaOf: () => winner,
+      read: (value) => parsed(winner, value),
       onChanges: (changes) => this.#hearWinners(changes),
       onDenied: (why) => log('error', 'not let in', { network: settings.name, why }),
     });
@@ -122,15 +123,17 @@ export class FollowedNetwork {
     const before = this.#peers.get(peer);
     if (before?.set === set && before.access === access && before.at.address === at.address) return;
     before?.watching.stop();
-    const range = this.settings.pull === 'all' ? RANGES.set(peer, set) : just(KEYS.summary(peer, set));
+    const ownKey = KEYS.summary(peer, set);
+    const range = this.settings.pull === 'all' ? RANGES.set(peer, set) : just(ownKey);
     const watching = follow(this.#controllers.client(at), range, {
-      schemaOf: (key) => (key === KEYS.summary(peer, set) ? summary : destination),
+      read: (value, key) => (key === ownKey ? { summary: parsed(summary, value) } : { row: parsed(destination, value) }),
       onChanges: (changes) => {
-        const own = changes.filter((c) => c.key === KEYS.summary(peer, set));
-        for (const { value } of own) this.#learn(peer, value === null ? NOTHING : parsed(summary, value));
-        for (const change of changes) if (!own.includes(change)) this.#hearAll(peer, change);
-        const version = own.at(-1)?.value;
-        if (version) void this.#acknowledge(at, peer, parsed(summary, version).version);
+        for (const { key, value } of changes)
+          if (key !== ownKey) this.#hearAll(peer, { key, value: value?.row ?? null });
+          else this.#learn(peer, value?.summary ?? NOTHING);
+        // After the rows that it came with.
+        const told = changes.findLast(({ key }) => key === ownKey)?.value?.summary;
+        if (told) void this.#acknowledge(at, peer, told.version);
       },
       onDenied: (why) => log('warn', 'not let in', { peer, why }),
     });
@@ -210,11 +213,11 @@ export class FollowedNetwork {
     await this.#controllers.write(at, KEYS.applied(this.settings.host, peer), String(version), () => this.#peers.has(peer));
   }
 
-  #hearWinners(changes: readonly Changed[]): void {
+  #hearWinners(changes: readonly Told<WinnerRow>[]): void {
     for (const { key, value } of changes) {
       const prefix = prefixInKey(partsOf(key)[2] ?? '');
       if (value === null) this.#winners.delete(prefix);
-      else this.#winners.set(prefix, parsed(winner, value).network);
+      else this.#winners.set(prefix, value.network);
     }
     this.#resolveAll();
   }
@@ -257,7 +260,7 @@ export class FollowedNetwork {
       return;
     }
     known.watching = follow(this.#controllers.client(from.at), just(key), {
-      schemaOf: () => destination,
+      read: (value) => parsed(destination, value),
       onChanges: (changes) => this.#hear(text, known, changes),
       onDenied: (why) => {
         log('warn', 'not let in', { peer, why });
@@ -267,18 +270,18 @@ export class FollowedNetwork {
   }
 
   /** A row that no packet has asked for. */
-  #hearAll(peer: string, { key, value }: Changed): void {
+  #hearAll(peer: string, { key, value }: Told<Destination>): void {
     const rows = this.#peers.get(peer)?.rows;
     if (value === null) rows?.delete(key);
-    else rows?.set(key, parsed(destination, value));
+    else rows?.set(key, value);
     const [, , , kind, text = ''] = partsOf(key);
     const address = kind === 'at' ? parseAddress(text) : undefined;
     if (address && !this.#destinations.has(text)) this.miss(address, () => undefined);
     else for (const [own, known] of this.#destinations) if (kind === 'route' || own === text) this.#resolve(own, known);
   }
 
-  #hear(text: string, known: Followed, changes: readonly Changed[]): void {
-    for (const { value } of changes) known.row = value === null ? null : parsed(destination, value);
+  #hear(text: string, known: Followed, changes: readonly Told<Destination>[]): void {
+    for (const { value } of changes) known.row = value;
     void this.#tell(text, known);
   }
 

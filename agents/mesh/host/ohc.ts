@@ -2,13 +2,13 @@
  * On-host controller (R2 section 3.1): follows which endpoints are on its host, whom their networks may reach, and, at the controllers of
  * those, where that is. It is let in there by the word of the network's own controller.
  */
-import { follow } from '../../lib/etcd/follow.ts';
-import type { Changed, Watching } from '../../lib/etcd/watch.ts';
+import { follow, type Told } from '../../lib/etcd/follow.ts';
+import type { Watching } from '../../lib/etcd/watch.ts';
 import { contains, formatAddress, prefixOf, type Address, type Prefix } from '../../lib/prefix.ts';
 import { log } from '../../lib/rpc.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { HostConfig, Place } from '../config.ts';
-import { admission, KEYS, localEndpoint, partsOf, peering, RANGES, type LocalEndpoint, type PeeringRow } from '../rows.ts';
+import { admission, KEYS, localEndpoint, partsOf, peering, RANGES, type Admission, type LocalEndpoint, type PeeringRow } from '../rows.ts';
 import type { Controllers } from './controllers.ts';
 import { FollowedNetwork, type Sink } from './network.ts';
 
@@ -54,11 +54,11 @@ export class OnHostController {
       const onDenied = (why: string): void => log('error', 'not let in', { controller: owner.name, why });
       this.#watching.push(
         follow(client, RANGES.endpointsOf(name), {
-          schemaOf: () => localEndpoint,
+          read: (value) => parsed(localEndpoint, value),
           onChanges: (c, revision) => void this.#hearEndpoints(owner, c, revision).then(heard.resolve),
           onDenied,
         }),
-        follow(client, RANGES.membershipsOf(name), { onChanges: (c) => this.#hearWords(c), onDenied }),
+        follow(client, RANGES.membershipsOf(name), { read: (word) => word, onChanges: (c) => this.#hearWords(c), onDenied }),
       );
     }
     await Promise.all(first);
@@ -100,12 +100,12 @@ export class OnHostController {
     }
   }
 
-  async #hearEndpoints(owner: Place, changes: readonly Changed[], revision: number): Promise<void> {
+  async #hearEndpoints(owner: Place, changes: readonly Told<LocalEndpoint>[], revision: number): Promise<void> {
     const done: Promise<void>[] = [];
     for (const { key, value } of changes) {
       const [, , network = '', endpoint = ''] = partsOf(key);
       if (value === null) done.push(this.#removeEndpoint(network, endpoint));
-      else done.push(this.#putEndpoint(owner, network, endpoint, parsed(localEndpoint, value)));
+      else done.push(this.#putEndpoint(owner, network, endpoint, value));
     }
     await Promise.all(done);
     const { name } = this.#config.self;
@@ -156,7 +156,7 @@ export class OnHostController {
       endpoints: new Set(),
       peerings: new Map(),
       watching: follow(this.#controllers.client(owner), RANGES.peeringsOf(name), {
-        schemaOf: () => peering,
+        read: (value) => parsed(peering, value),
         onChanges: (changes) => this.#hearPeerings(name, changes),
         onDenied: (why) => log('error', 'not let in', { network: name, why }),
       }),
@@ -165,7 +165,7 @@ export class OnHostController {
     return local;
   }
 
-  #hearWords(changes: readonly Changed[]): void {
+  #hearWords(changes: readonly Told<string>[]): void {
     for (const { key, value } of changes) {
       const network = partsOf(key)[2] ?? '';
       if (value === null) this.#words.delete(network);
@@ -174,7 +174,7 @@ export class OnHostController {
     }
   }
 
-  #hearPeerings(name: string, changes: readonly Changed[]): void {
+  #hearPeerings(name: string, changes: readonly Told<PeeringRow>[]): void {
     const local = this.#networks.get(name);
     for (const { key, value } of changes) {
       const peer = partsOf(key)[2] ?? '';
@@ -182,7 +182,7 @@ export class OnHostController {
         local?.peerings.delete(peer);
         local?.followed.leave(peer);
       } else {
-        local?.peerings.set(peer, parsed(peering, value));
+        local?.peerings.set(peer, value);
         this.#introduce(name, peer);
       }
     }
@@ -199,7 +199,7 @@ export class OnHostController {
       this.#asked.add(row.controller.name);
       this.#watching.push(
         follow(this.#controllers.client(row.controller), RANGES.admissionsOf(name), {
-          schemaOf: () => admission,
+          read: (value) => parsed(admission, value),
           onChanges: (changes) => this.#hearAdmissions(row.controller, changes),
           onDenied: (why) => log('error', 'not let in', { controller: row.controller.name, why }),
         }),
@@ -209,12 +209,11 @@ export class OnHostController {
     void this.#controllers.write(row.controller, KEYS.introduction(name, network, peer), word, isWanted);
   }
 
-  #hearAdmissions(at: Place, changes: readonly Changed[]): void {
-    for (const { key, value } of changes) {
+  #hearAdmissions(at: Place, changes: readonly Told<Admission>[]): void {
+    for (const { key, value: answer } of changes) {
       const [, , network = '', peer = ''] = partsOf(key);
       const local = this.#networks.get(network);
-      if (!local?.peerings.has(peer) || value === null) continue;
-      const answer = parsed(admission, value);
+      if (!local?.peerings.has(peer) || answer === null) continue;
       if ('refused' in answer) {
         this.counters.refused += 1;
         log('warn', 'introduction refused', { network, peer, why: answer.refused });
