@@ -110,6 +110,32 @@ const FLOWS: readonly (readonly [flow: Flow, read: string])[] = [
     'table=2, priority=2,ct_state=+est+trk,ip actions=ct(table=3,zone=3,nat)',
   ],
   [
+    {
+      table: 2,
+      priority: 1,
+      match: { protocol: 'tcp' },
+      actions: [
+        { resubmit: 5 },
+        {
+          learn: {
+            table: 4,
+            priority: 6,
+            idleTimeoutS: 600,
+            closedTimeoutS: 5,
+            limit: 1000,
+            where: [
+              ['ethType', 0x800],
+              ['ipProtocol', 6],
+            ],
+            match: ['metadata', 'ipv4Src', 'ipv4Dst', 'tcpSrc', 'tcpDst'],
+            load: ['reg0'],
+          },
+        },
+      ],
+    },
+    'table=2, priority=1,tcp actions=resubmit(,5),learn(table=4,idle_timeout=600,fin_idle_timeout=5,priority=6,limit=1000,eth_type=0x800,nw_proto=6,OXM_OF_METADATA[],NXM_OF_IP_SRC[],NXM_OF_IP_DST[],NXM_OF_TCP_SRC[],NXM_OF_TCP_DST[],load:NXM_NX_REG0[]->NXM_NX_REG0[])',
+  ],
+  [
     { table: 3, priority: 1, match: { vlan: 5 }, actions: [{ popVlan: true }, { pushVlan: 6 }, { group: 4 }] },
     'table=3, priority=1,dl_vlan=5 actions=pop_vlan,push_vlan:0x8100,set_field:4102->vlan_vid,group:4',
   ],
@@ -122,6 +148,8 @@ const FLOWS: readonly (readonly [flow: Flow, read: string])[] = [
 test('every field, action and instruction is what Open vSwitch takes it for', async () => {
   const bridge = await connect();
   try {
+    await bridge.putGroup({ id: 4, kind: 'all', buckets: [] });
+    // In its place.
     await bridge.putGroup({
       id: 4,
       kind: 'select',
@@ -183,10 +211,13 @@ test('packets come to the controller, are sent by it, and are counted', async ()
     assert.ok(packet.inPort > 0);
     assert.equal(packet.frame.readUInt16BE(12), 0x0806, 'the whole frame');
     assert.ok((await bridge.flows(0)).some((f) => f.cookie === 0x51 && f.packets >= 1 && f.bytes >= 42));
+    const before = await bridge.sentBytes(['pa', 'pb']);
     // Back through the tables, as if it had come from b.
     await bridge.change([{ table: 0, priority: 2, cookie: 0x52, match: { inPort: 'pb', type: 'arp' } }], []);
     await bridge.send(packet.frame, [{ output: 'pa' }]);
     assert.equal((await bridge.flows(0)).find((f) => f.cookie === 0x52)?.packets, 0, 'sent out of a port, it meets no flow');
+    const after = await bridge.sentBytes(['pa', 'pb']);
+    assert.deepEqual([after.get('pa'), after.get('pb')], [before.get('pa')! + packet.frame.length, before.get('pb')]);
   } finally {
     bridge.close();
   }

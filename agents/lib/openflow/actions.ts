@@ -3,7 +3,7 @@
  * and translation are Open vSwitch's (ovs-actions(7), include/openflow/nicira-ext.h).
  */
 import { ipBytes, padded, u16, u32, zeros } from '../bytes.ts';
-import { bitsOf, headerOf, valueTlv, type Field, type FieldValue } from './fields.ts';
+import { bitsOf, headerOf, valueTlv, type Field, type FieldValue, type Register } from './fields.ts';
 
 /** Ports that every switch has. */
 export const PORTS = { inPort: 0xfffffff8, table: 0xfffffff9, normal: 0xfffffffa, controller: 0xfffffffd, local: 0xfffffffe } as const;
@@ -26,6 +26,25 @@ export type Action =
   | { readonly copy: Field; readonly into: Field }
   | { readonly group: number }
   | { readonly decrementTtl: true }
+  /** On in another table, and back to the next action. */
+  | { readonly resubmit: number }
+  /** A flow for what is like this packet, added as it passes; of those there are at most `limit`. */
+  | {
+      readonly learn: {
+        readonly table: number;
+        readonly priority: number;
+        readonly idleTimeoutS: number;
+        /** In place of that one, after the last packet of a TCP connection. */
+        readonly closedTimeoutS?: number;
+        readonly limit: number;
+        /** Fields that must have a value; those that others need (Ethernet type, protocol) come first. */
+        readonly where: readonly (readonly [field: Field, value: number])[];
+        /** Fields that must be as they are in this packet. */
+        readonly match: readonly Field[];
+        /** Registers that the flow sets as they are now. */
+        readonly load: readonly Register[];
+      };
+    }
   | { readonly popVlan: true }
   | { readonly pushVlan: number }
   /** Through conntrack, and on at `table`; `commit`: the connection is remembered. */
@@ -40,7 +59,9 @@ export type Action =
 
 const OPENFLOW = { output: 0, pushVlan: 17, popVlan: 18, group: 22, decrementTtl: 24, set: 25 } as const;
 const [EXPERIMENTER, NICIRA] = [0xffff, 0x2320];
-const EXTENSION = { copy: 6, track: 35, translate: 36 } as const;
+const EXTENSION = { copy: 6, resubmit: 14, track: 35, translate: 36, learn: 45 } as const;
+/** Of a part of a flow that is learned: a field that it matches, or one that it sets, as the packet has it. */
+const LEARNED = { match: 0, load: 1 << 11, where: 1 << 13 } as const;
 /** OFPVID_PRESENT */
 const TAGGED = 0x1000;
 const [VLAN_TYPE, WHOLE_PACKET] = [0x8100, 0xffff];
@@ -74,6 +95,38 @@ function translation({ what, address: [first, last], ports }: Translation): Buff
   return extension(EXTENSION.translate, Buffer.concat([zeros(2), u16(TRANSLATE[what]), u16(present), ...values]));
 }
 
+function learn({
+  table,
+  priority,
+  idleTimeoutS,
+  closedTimeoutS = 0,
+  limit,
+  where,
+  match,
+  load,
+}: Extract<Action, { learn: unknown }>['learn']): Buffer {
+  const part = (kind: 'match' | 'load', field: Field): Buffer =>
+    Buffer.concat([u16(LEARNED[kind] | bitsOf(field)), headerOf(field), u16(0), headerOf(field), u16(0)]);
+  return extension(
+    EXTENSION.learn,
+    Buffer.concat([
+      u16(idleTimeoutS),
+      u16(0),
+      u16(priority),
+      zeros(8),
+      u16(0),
+      Buffer.from([table, 0]),
+      u16(closedTimeoutS),
+      u16(0),
+      u32(limit),
+      zeros(4),
+      ...where.map(([field, value]) => Buffer.concat([u16(LEARNED.where | bitsOf(field)), u16(value), headerOf(field), u16(0)])),
+      ...match.map((field) => part('match', field)),
+      ...load.map((field) => part('load', field)),
+    ]),
+  );
+}
+
 /** `portOf`: number of a port by its name. */
 export function actionBytes(a: Action, portOf: (name: string) => number): Buffer {
   if ('output' in a) return output(portOf(a.output));
@@ -86,6 +139,9 @@ export function actionBytes(a: Action, portOf: (name: string) => number): Buffer
     );
   if ('group' in a) return action(OPENFLOW.group, u32(a.group));
   if ('decrementTtl' in a) return action(OPENFLOW.decrementTtl, zeros(4));
+  if ('resubmit' in a)
+    return extension(EXTENSION.resubmit, Buffer.concat([u16(PORTS.inPort & 0xffff), Buffer.from([a.resubmit]), zeros(3)]));
+  if ('learn' in a) return learn(a.learn);
   if ('popVlan' in a) return action(OPENFLOW.popVlan, zeros(4));
   if ('pushVlan' in a)
     return Buffer.concat([

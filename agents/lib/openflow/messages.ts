@@ -22,13 +22,15 @@ export const TYPE = {
   bundleControl: 33,
   bundleAdd: 34,
 } as const;
-export const MULTIPART = { flows: 1, ports: 13 } as const;
+export const MULTIPART = { flows: 1, portCounters: 4, ports: 13 } as const;
 export const BUNDLE = { open: 0, commit: 4 } as const;
 /** OFPBF_ATOMIC, OFPBF_ORDERED. */
 const AT_ONCE = 3;
 const [ANY, ALL_TABLES, NO_BUFFER] = [0xffffffff, 0xff, 0xffffffff];
 const COMMAND = { add: 0, delete: 3, deleteStrict: 4 } as const;
-const MOD = { add: 0, modify: 1, delete: 2 } as const;
+const MOD = { add: 0, delete: 2 } as const;
+/** Of Open vSwitch: a group that is there is replaced. */
+const ADD_OR_MODIFY = 0x8000;
 const INSTRUCTION = { goto: 1, metadata: 2, apply: 4, meter: 6 } as const;
 const GROUP_TYPE = { all: 0, select: 1 } as const;
 /** OFPMF_KBPS; OFPMBT_DROP. */
@@ -136,7 +138,7 @@ export function putGroup({ id, kind, buckets }: Group, portOf: PortOf): Buffer {
     const content = allActions(actions, portOf);
     return Buffer.concat([u16(16 + content.length), u16(weight ?? (kind === 'select' ? 1 : 0)), u32(ANY), u32(ANY), zeros(4), content]);
   });
-  return Buffer.concat([u16(MOD.add), Buffer.from([GROUP_TYPE[kind], 0]), u32(id), ...all]);
+  return Buffer.concat([u16(ADD_OR_MODIFY), Buffer.from([GROUP_TYPE[kind], 0]), u32(id), ...all]);
 }
 export const removeGroup = (id: number): Buffer => Buffer.concat([u16(MOD.delete), zeros(2), u32(id)]);
 
@@ -165,6 +167,8 @@ export const wantPackets = (): Buffer => Buffer.concat([u16(0), u16(0xffff)]);
 
 export const portsRequest = (): Buffer => Buffer.concat([u16(MULTIPART.ports), u16(0), zeros(4)]);
 
+export const portCountersRequest = (): Buffer => Buffer.concat([u16(MULTIPART.portCounters), u16(0), zeros(4), u32(ANY), zeros(4)]);
+
 /** `table`: of this one (default: all). */
 export const flowsRequest = (table = ALL_TABLES): Buffer =>
   Buffer.concat([
@@ -191,6 +195,15 @@ export function readPorts(parts: readonly Buffer[]): Map<string, number> {
       ports.set(part.toString('utf8', at + 16, at + 32).replace(/\0.*$/s, ''), part.readUInt32BE(at));
   }
   return ports;
+}
+
+/** Bytes that left by ports, by their numbers. */
+export function readPortCounters(parts: readonly Buffer[]): Map<number, number> {
+  const sent = new Map<number, number>();
+  for (const part of parts)
+    for (let at = 0; at + 48 <= part.length; at += part.readUInt16BE(at))
+      sent.set(part.readUInt32BE(at + 4), Number(part.readBigUInt64BE(at + 40)));
+  return sent;
 }
 
 export function readFlows(parts: readonly Buffer[]): FlowStatistics[] {

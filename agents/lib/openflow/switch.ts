@@ -12,11 +12,13 @@ import {
   flowsRequest,
   message,
   packetOut,
+  portCountersRequest,
   portsRequest,
   putGroup,
   putMeter,
   readFlows,
   readPacketIn,
+  readPortCounters,
   readPorts,
   removeAllFlows,
   removeFlow,
@@ -98,6 +100,7 @@ export class OpenFlowSwitch {
     ]);
   }
 
+  /** In place of one with its number. */
   async putGroup(group: Group): Promise<void> {
     await this.#knowNames(group.buckets.flatMap((b) => namesOf(b.actions)));
     await this.#done([this.#message(TYPE.groupMod, putGroup(group, this.#portOf))]);
@@ -118,6 +121,13 @@ export class OpenFlowSwitch {
   /** Counters of flows: of one table, or of all. */
   async flows(table?: number): Promise<FlowStatistics[]> {
     return readFlows(await this.#ask(TYPE.multipartRequest, flowsRequest(table)));
+  }
+
+  /** Bytes that left by ports so far. */
+  async sentBytes(ports: readonly string[]): Promise<Map<string, number>> {
+    await this.#knowNames(ports);
+    const sent = readPortCounters(await this.#ask(TYPE.multipartRequest, portCountersRequest()));
+    return new Map(ports.map((name) => [name, sent.get(this.#portOf(name)) ?? 0]));
   }
 
   /** Packets that flows send to the controller. */
