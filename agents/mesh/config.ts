@@ -1,12 +1,19 @@
 /** Configuration of the mesh: as topologies write it, and as agents get it. */
 import { Type } from 'typebox';
 import type { Described } from '../../src/core/readonly.ts';
-import { closed, duration, name, names, oneOrMany, opt, text } from '../../src/core/config/parts.ts';
-import type { Endpoint, Peering } from './control/state.ts';
+import { closed, duration, name, names, oneOrMany, opt, rate, text } from '../../src/core/config/parts.ts';
+import type { Balancer, Endpoint, Peering } from './control/state.ts';
 
 export const meshSchema = closed({
   controllers: oneOrMany(names('Nodes of SDN controllers.')),
   hosts: oneOrMany(names('Nodes of hosts, of kind ovs-bridge with `separate: true`: each has a programmable switcher.')),
+  gateways: opt(
+    oneOrMany(
+      names(
+        'Nodes of the gateway pool, of kind ovs-bridge with `separate: true`: each knows all networks, and forwards for those that ask.',
+      ),
+    ),
+  ),
   networks: Type.Record(
     Type.String(),
     closed({
@@ -17,6 +24,23 @@ export const meshSchema = closed({
         description: 'Addresses of its endpoints, "10.1.0.0/16"; with one of IPv6 they have such an address, too.',
       }),
       endpoints: oneOrMany(names('Nodes of its virtual machines, each on a link to the host that it is on.')),
+      balancers: opt(
+        Type.Record(
+          Type.String(),
+          closed({
+            address: text('Its address, of no endpoint, in a prefix of the network; of IPv4.'),
+            port: Type.Integer({ minimum: 1, maximum: 65_535, description: 'Of TCP, where backends are asked whether they live.' }),
+            backends: Type.Record(Type.String(), rate('What may come to it.'), {
+              description: 'Endpoints of the network, with capacities.',
+            }),
+            overflow: opt(text('Address of a balancer of a peer, for connections that these backends have no capacity for.')),
+            'stands-in-for': opt(
+              Type.Array(text('Address of a balancer of a peer that has this one for its overflow: backends serve it, too.')),
+            ),
+          }),
+          { description: 'Internal load balancers, by name.' },
+        ),
+      ),
       sites: opt(
         Type.Record(
           Type.String(),
@@ -104,6 +128,7 @@ export interface OwnedNetwork {
   readonly prefixes: readonly string[];
   readonly endpoints: readonly Endpoint[];
   readonly peerings: Readonly<Record<string, Peering>>;
+  readonly balancers: Readonly<Record<string, Balancer>>;
   /** Endpoints that learn routes. */
   readonly routers: readonly string[];
 }
@@ -112,7 +137,9 @@ export interface ControllerConfig {
   readonly role: 'controller';
   readonly self: Place;
   readonly controllers: readonly Place[];
+  /** Gateways among them. */
   readonly hosts: readonly Place[];
+  readonly gateways: readonly Place[];
   /** Controllers by the networks that they own. */
   readonly owners: Readonly<Record<string, string>>;
   readonly networks: readonly OwnedNetwork[];
@@ -127,6 +154,8 @@ export interface HostConfig {
   readonly controllers: readonly Place[];
   /** Device on the underlay, and its address with the prefix's length. */
   readonly uplink: { readonly device: string; readonly mac: string; readonly cidr: string; readonly mtu: number };
+  /** Networks that it is a gateway of. */
+  readonly forwards: readonly { readonly name: string; readonly vnid: number; readonly owner: Place }[];
   /** Ports of the switch, by endpoint. */
   readonly ports: Readonly<Record<string, string>>;
   readonly idleMs: number;
@@ -151,6 +180,8 @@ export interface EndpointConfig {
   readonly devices: Readonly<Record<string, string>>;
   /** Beside the address that its node has; null: its network has none. */
   readonly ipv6: string | null;
+  /** Addresses of balancers that it is a backend of. */
+  readonly serves: readonly string[];
   /** Of packets that fit into the underlay's with a tunnel's headers. */
   readonly mtu: number;
   /** Addresses of endpoints, by name. */

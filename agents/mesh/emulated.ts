@@ -10,7 +10,7 @@ import { endpointsOf } from './plan.ts';
 
 /** Theirs begin there: identifiers, and addresses in pieces of sixteen. */
 const [FIRST_VNID, FIRST_ADDRESS, PIECE] = [1_000_000, parseAddress('10.128.0.0')!, 28];
-const AGREED: Peering = { export: ALL, access: 'all', preference: 0 };
+const AGREED: Peering = { export: ALL, access: 'all', preference: 0, via: 'direct' };
 
 interface Emulated {
   readonly networks: readonly { readonly controller: string; readonly network: OwnedNetwork }[];
@@ -39,6 +39,7 @@ export function emulatedOf(config: MeshFile, lab: Lab, underlay: number | undefi
       vnid: FIRST_VNID + i,
       prefixes: [formatPrefix(network(first, PIECE))],
       endpoints: [endpoint],
+      balancers: {},
       routers: [],
       peerings: { [peer]: AGREED },
     };

@@ -3,7 +3,7 @@ import { Type, type TSchema } from 'typebox';
 import { closed, opt, text } from '../../src/core/config/parts.ts';
 import { probeOperation } from '../lib/probing/rows.ts';
 import type { Role } from './config.ts';
-import { access } from './rows.ts';
+import { access, via } from './rows.ts';
 import { policySchema } from './control/policies.ts';
 
 const network = text('Network, one of this controller.');
@@ -18,6 +18,8 @@ export const CONTROLLER_OPERATIONS = {
     peer: text('Network, of any controller.'),
     export: opt(text('Export policy for what the peer is told (default "all").')),
     access: opt(access),
+    /** How packets to the peer go: host to host (default), or by the pool of gateways. */
+    via: opt(via),
     preference: opt(
       Type.Integer({ minimum: 0, maximum: 1000, description: 'Of routes that several peers have, that of the highest wins (default 0).' }),
     ),

@@ -1,12 +1,13 @@
 /** Endpoints of a mesh as a lab has them: their addresses, and the hosts that they are on. Pure. */
 import { expandAll } from '../../src/core/config/ranges.ts';
+import { parseRateBps } from '../../src/core/units.ts';
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { addressOf, deviceOn, isOf, nodeOf } from '../lib/lab.ts';
 import { formatAddress, parseAddress, parsePrefix } from '../lib/prefix.ts';
 import type { EndpointRef } from '../../src/topology/model.ts';
 import type { Leg, LegEnd, Management, MeshFile } from './config.ts';
-import type { Endpoint } from './control/state.ts';
+import type { Balancer, Endpoint } from './control/state.ts';
 
 /** A cable from an endpoint to a host that it is on, or may move to. */
 interface Cable {
@@ -51,6 +52,36 @@ export function endpointsOf(config: MeshFile, lab: Lab, network: string, problem
     return [{ name, addresses: [...addresses, ...ipv6Of(prefixes, addresses[0])], mac: device?.mac ?? '', host, before: null }];
   });
 }
+
+export function balancersOf(config: MeshFile, lab: Lab, network: string, problems: SystemProblem[]): Record<string, Balancer> {
+  const { balancers = {}, prefixes, endpoints } = config.networks[network]!;
+  const own = expandAll(endpoints);
+  const taken = new Map(own.map((e) => [addressOf(deviceOf(lab, e)), e]));
+  return Object.fromEntries(
+    Object.entries(balancers).map(([name, { address, port, backends, overflow = null, ...rest }]) => {
+      const path = ['networks', network, 'balancers', name];
+      const standsInFor = rest['stands-in-for'] ?? [];
+      for (const text of [address, ...standsInFor, ...(overflow === null ? [] : [overflow])])
+        if (parseAddress(text)?.family !== 4) problems.push({ path, message: `"${text}" is no address of IPv4` });
+      if (parseAddress(address) && !isOf(prefixes, address))
+        problems.push({ path, message: `${address} is in no prefix of ${network}`, hint: prefixes.join(', ') });
+      const holder = taken.get(address);
+      if (holder !== undefined)
+        problems.push({ path, message: `${address} is taken by "${holder}"`, hint: 'a balancer has an address of its own' });
+      taken.set(address, name);
+      for (const backend of Object.keys(backends))
+        if (!own.includes(backend)) problems.push({ path, message: `"${backend}" is no endpoint of ${network}`, hint: own.join(', ') });
+      const capacitiesBps = Object.fromEntries(Object.entries(backends).map(([endpoint, rate]) => [endpoint, parseRateBps(rate)]));
+      for (const [backend, capacityBps] of Object.entries(capacitiesBps))
+        if (capacityBps <= 0) problems.push({ path, message: `"${backend}" has no capacity` });
+      return [name, { address, port, capacitiesBps, overflow, standsInFor }];
+    }),
+  );
+}
+
+/** Addresses that an endpoint has beside its own, as a backend. */
+export const servedBy = (balancers: Readonly<Record<string, Balancer>>, endpoint: string): string[] =>
+  Object.values(balancers).flatMap((b) => (Object.hasOwn(b.capacitiesBps, endpoint) ? [b.address, ...b.standsInFor] : []));
 
 /** Legs to on-premises networks, with what both ends have on the link between them. */
 export function legsOf(

@@ -19,6 +19,17 @@ const prefixes = Type.Array(Type.String({ pattern: '^[0-9a-fA-F:.]{2,39}/[0-9]{1
 
 const place = Type.Object({ name: Type.String(), address: ipv4 });
 
+/** What an endpoint serves as a backend of a balancer (R2 section 3.7). */
+const service = Type.Object({
+  /** Of the balancer, and of those of peers that it stands in for: the endpoint sends from them, too. */
+  addresses: Type.Array(ipv4, { minItems: 1 }),
+  /** Of TCP, where it is asked whether it lives. */
+  port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+  /** Of what comes to the endpoint. */
+  capacityBps: Type.Number({ exclusiveMinimum: 0 }),
+});
+export type Service = Described<typeof service>;
+
 /** Endpoint meta-service, for a host: an endpoint that is there, or was there before and is now on the host with the address `via`. */
 export const localEndpoint = Type.Object({
   vnid,
@@ -27,6 +38,7 @@ export const localEndpoint = Type.Object({
   via: nullable(ipv4),
   /** What is behind it: it sends for these, too. */
   prefixes,
+  services: Type.Array(service),
 });
 export type LocalEndpoint = Described<typeof localEndpoint>;
 
@@ -40,9 +52,17 @@ export const membership = Type.Object({
 });
 export type Membership = Described<typeof membership>;
 
-/** Peering service: whom endpoints of a network may reach, and whom to ask (R2-5). */
-export const peering = Type.Object({ vnid, controller: place });
+/** By whom packets to a peer go: by nobody else than the two hosts, or by the pool of gateways, which knows all networks. */
+export const via = Type.Enum(['direct', 'gateways']);
+export type Via = 'direct' | 'gateways';
+
+/** Peering service: whom endpoints of a network may reach, how, and whom to ask (R2-5). */
+export const peering = Type.Object({ vnid, controller: place, via });
 export type PeeringRow = Described<typeof peering>;
+
+/** Gateways that a network's packets may go by. Packets of one that is lost go by the others until it is back. */
+export const pool = Type.Object({ members: Type.Array(Type.Object({ ...place.properties, isThere: Type.Boolean() })) });
+export type Pool = Described<typeof pool>;
 
 /** What a network's owner agrees to, for the controller of the peer. Both must. `set`: what is published for it. */
 export const consent = Type.Object({ vnid, controller: place });
@@ -75,6 +95,24 @@ export const destination = Type.Object({
 });
 export type Destination = Described<typeof destination>;
 
+/** Load-balancer service: an address of several endpoints. Each takes a share of new connections, and keeps those that it has. */
+export const balanced = Type.Object({
+  balancer: Type.String(),
+  /** Those that live. `weight`: of new connections; 0 where it has no capacity to spare. */
+  backends: Type.Array(Type.Object({ ...destination.properties, weight: Type.Integer({ minimum: 0, maximum: 100 }) })),
+  /** Balancer of a peer that connections go to that these can not take. */
+  overflow: nullable(Type.Object({ address: ipv4, weight: Type.Integer({ minimum: 0, maximum: 100 }) })),
+});
+export type Balanced = Described<typeof balanced>;
+
+/** What is at an address. */
+export const target = Type.Union([destination, balanced]);
+export type Target = Destination | Balanced;
+
+/** What a host says of a backend that is on it. */
+export const load = Type.Object({ isAlive: Type.Boolean(), loadBps: Type.Number({ minimum: 0 }) });
+export type Load = Described<typeof load>;
+
 /** What a router of a network has learned. */
 export const learned = Type.Object({ prefixes });
 
@@ -104,6 +142,9 @@ export const KEYS = {
   admission: (host: string, network: string, peer: string) => `/admissions/${host}/${network}/${peer}`,
   /** Version of a network's sets that a host follows; of no network: the revision of what is placed on it. */
   applied: (host: string, network = '') => `/applied/${host}/${network}`,
+  load: (host: string, network: string, endpoint: string) => `/loads/${host}/${network}/${endpoint}`,
+  gateway: (gateway: string) => `/gateways/${gateway}`,
+  pool: (network: string) => `/pools/${network}`,
   peering: (network: string, peer: string) => `/peerings/${network}/${peer}`,
   consent: (controller: string, to: string, from: string) => `/consents/${controller}/${to}/${from}`,
   summary: (network: string, set: string) => `/sets/${network}/${set}/summary`,
@@ -120,6 +161,9 @@ export const RANGES = {
   grants: under('/grants/'),
   introductions: under('/introductions/'),
   applied: under('/applied/'),
+  loads: under('/loads/'),
+  gateways: under('/gateways/'),
+  pools: under('/pools/'),
   endpoints: under('/endpoints/'),
   memberships: under('/members/'),
   admissions: under('/admissions/'),
@@ -137,6 +181,9 @@ export const RANGES = {
   introductionsOf: (host: string) => under(`/introductions/${host}/`),
   admissionsOf: (host: string) => under(`/admissions/${host}/`),
   appliedOf: (host: string) => under(`/applied/${host}/`),
+  loadsOf: (host: string) => under(`/loads/${host}/`),
+  gateway: (gateway: string) => just(KEYS.gateway(gateway)),
+  pool: (network: string) => just(KEYS.pool(network)),
   peeringsOf: (network: string) => under(`/peerings/${network}/`),
   consentsFor: (controller: string) => under(`/consents/${controller}/`),
   set: (network: string, set: string) => under(`/sets/${network}/${set}/`),
@@ -148,6 +195,7 @@ export const partsOf = (key: string): string[] => key.split('/').slice(1);
 /** Roles of an etcd: who may read or write what. */
 export const ROLES = {
   host: (host: string) => `host/${host}`,
+  gateway: (gateway: string) => `gateway/${gateway}`,
   network: (network: string) => `network/${network}`,
   set: (network: string, set: string) => `set/${network}/${set}`,
   controller: (controller: string) => `controller/${controller}`,

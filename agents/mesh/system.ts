@@ -9,7 +9,7 @@ import { parsePrefix } from '../lib/prefix.ts';
 import { emulatedOf } from './emulated.ts';
 import { meshSchema, type AgentConfig, type HostConfig, type MeshFile, type Place, type Role } from './config.ts';
 import { CONTROLLER_OPERATIONS, OPERATIONS } from './operations.ts';
-import { cablesOf, deviceOf, endpointsOf, legsOf, portsOf } from './plan.ts';
+import { balancersOf, cablesOf, deviceOf, endpointsOf, legsOf, portsOf, servedBy } from './plan.ts';
 
 /** Of VXLAN over IPv4 (RFC 7348): Ethernet, IP, UDP and its own header. */
 const TUNNEL_BYTES = 50;
@@ -34,19 +34,22 @@ export const system: SystemDefinition<MeshFile> = {
     const underlay = segmentOf(lab, expandAll(config.controllers)[0] ?? '');
     const controllers = placesOf(lab, expandAll(config.controllers), underlay, ['controllers'], problems);
     const hosts = placesOf(lab, expandAll(config.hosts), underlay, ['hosts'], problems);
-    for (const { name } of hosts) {
-      const node = nodeOf(lab, name);
-      if (node?.kind !== 'ovs-bridge' || !node.separate)
-        problems.push({
-          path: ['hosts'],
-          message: `host "${name}" has no switch whose ports are separate`,
-          hint: `topology.nodes.${name}: { kind: ovs-bridge, separate: true }`,
-        });
-    }
+    const gateways = placesOf(lab, expandAll(config.gateways ?? []), underlay, ['gateways'], problems);
+    for (const [path, places] of Object.entries({ hosts, gateways }))
+      for (const { name } of places) {
+        const node = nodeOf(lab, name);
+        if (node?.kind !== 'ovs-bridge' || !node.separate)
+          problems.push({
+            path: [path],
+            message: `"${name}" has no switch whose ports are separate`,
+            hint: `topology.nodes.${name}: { kind: ovs-bridge, separate: true }`,
+          });
+      }
     const networks = Object.entries(config.networks).map(([name, own]) => ({
       name,
       ...own,
       endpoints: endpointsOf(config, lab, name, problems),
+      balancers: balancersOf(config, lab, name, problems),
     }));
     const legs = legsOf(config, lab, underlay, problems);
     problems.push(...networkProblems(config));
@@ -61,23 +64,26 @@ export const system: SystemDefinition<MeshFile> = {
     const emulated = emulatedOf(config, lab, underlay);
     const mtu = Math.min(...hosts.map((h) => deviceOn(lab, h.name, underlay)?.mtu ?? 1500)) - TUNNEL_BYTES;
     const all = Object.fromEntries(networks.flatMap((n) => n.endpoints.map((e) => [e.name, e.addresses[0] ?? ''])));
+    const placeOf = (controller: string): Place => controllers.find((c) => c.name === controller)!;
     const owners = Object.fromEntries(networks.map((n) => [n.name, n.controller]));
     const agents: (AgentConfig & { readonly self: Place })[] = [
       ...controllers.map((self) => ({
         role: 'controller' as const,
         self,
         controllers,
-        hosts: [...hosts, ...emulated.hostsFor(self.name)],
+        hosts: [...hosts, ...gateways, ...emulated.hostsFor(self.name)],
+        gateways,
         owners: { ...owners, ...emulated.owners },
         networks: [
           ...emulated.networks.filter((n) => n.controller === self.name).map((n) => n.network),
           ...networks
             .filter((n) => n.controller === self.name)
-            .map(({ name, vnid, prefixes, endpoints }) => ({
+            .map(({ name, vnid, prefixes, endpoints, balancers }) => ({
               name,
               vnid,
               prefixes,
               endpoints,
+              balancers,
               routers: legs.filter((l) => l.network === name).map((l) => l.endpoint.name),
               peerings: emulated.peeringsOf(name),
             })),
@@ -85,29 +91,34 @@ export const system: SystemDefinition<MeshFile> = {
         setup: (config.setup ?? []).filter((s) => s.controller === self.name).map(({ operation, params = {} }) => ({ operation, params })),
         introductionMs: parseDurationUs(config.introduction ?? '10m') / 1000,
       })),
-      ...hosts.map((self): HostConfig => ({
-        role: 'host',
-        self,
-        controllers,
-        uplink: uplinkOf(lab, self, underlay),
-        ports: portsOf(config, lab, self.name),
-        idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
-        holdMs: parseDurationUs(config.hold ?? '10m') / 1000,
-        destinations: config.destinations ?? 4096,
-        pull: config.pull ?? 'needed',
-      })),
+      ...[...hosts, ...gateways].map((self): HostConfig => {
+        const isGateway = gateways.includes(self);
+        return {
+          role: 'host',
+          self,
+          controllers,
+          uplink: uplinkOf(lab, self, underlay),
+          forwards: isGateway ? networks.map(({ name, vnid, controller }) => ({ name, vnid, owner: placeOf(controller) })) : [],
+          ports: portsOf(config, lab, self.name),
+          idleMs: parseDurationUs(config.idle ?? '60s') / 1000,
+          holdMs: parseDurationUs(config.hold ?? '10m') / 1000,
+          destinations: isGateway ? Number.MAX_SAFE_INTEGER : (config.destinations ?? 4096),
+          pull: isGateway ? 'all' : (config.pull ?? 'needed'),
+        };
+      }),
       ...networks.flatMap((n) =>
         n.endpoints.map((e) => ({
           role: 'endpoint' as const,
           self: { name: e.name, address: e.addresses[0] ?? '' },
           network: n.name,
-          controller: controllers.find((c) => c.name === n.controller)!,
+          controller: placeOf(n.controller),
           leg: legs.find((l) => l.endpoint.name === e.name) ?? null,
           device: deviceOf(lab, e.name)?.name ?? '',
           address: deviceOf(lab, e.name)?.addresses[0] ?? '',
           mac: e.mac,
           devices: Object.fromEntries(cablesOf(lab, e.name).map((c) => [c.host, c.device])),
           ipv6: e.addresses.find((a) => a.includes(':')) ?? null,
+          serves: servedBy(n.balancers, e.name),
           mtu: Math.min(mtu, deviceOf(lab, e.name)?.mtu ?? mtu),
           endpoints: all,
         })),
@@ -139,6 +150,7 @@ export function rolesOf(config: MeshFile, problems: SystemProblem[] = []): Map<s
   };
   add('controller', ['controllers'], config.controllers);
   add('host', ['hosts'], config.hosts);
+  add('host', ['gateways'], config.gateways ?? []);
   if (config.emulated) add('emulator', ['emulated', 'on'], config.emulated.on);
   for (const [network, { endpoints, sites = {} }] of Object.entries(config.networks)) {
     add('endpoint', ['networks', network, 'endpoints'], endpoints);

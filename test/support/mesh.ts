@@ -9,7 +9,8 @@ import { Controller } from '../../agents/mesh/control/controller.ts';
 import { Rights } from '../../agents/mesh/control/rights.ts';
 import type { Network } from '../../agents/mesh/control/state.ts';
 import { Controllers } from '../../agents/mesh/host/controllers.ts';
-import { flowsOf, nothing, TUNNEL } from '../../agents/mesh/host/flows.ts';
+import { flowsOf, nothing } from '../../agents/mesh/host/flows.ts';
+import { TUNNEL, type HostTraits } from '../../agents/mesh/host/tables.ts';
 import type { Item } from '../../agents/mesh/host/items.ts';
 import { OnHostController } from '../../agents/mesh/host/ohc.ts';
 
@@ -46,6 +47,7 @@ export class MemoryEtcd {
         return this.#commit(change);
       },
       watches: { watch: (range, _from, events) => this.#watch(range, events), lostAtMs: null },
+      lease: async () => ({ id: 1, keep: async () => undefined }),
       addUser: async (name) => void this.#users.set(name, this.#users.get(name) ?? new Set()),
       addRole: async (name, may) => void this.#roles.set(name, may),
       grant: async (name, role) => void this.#users.get(name)?.add(role),
@@ -86,10 +88,10 @@ export class MemoryEtcd {
 /** Flows of a host, by what it was told. */
 class FlowTable {
   readonly items = new Map<string, Item>();
-  readonly #name: string;
+  readonly #traits: HostTraits;
 
-  constructor(name: string) {
-    this.#name = name;
+  constructor(name: string, isGateway: boolean) {
+    this.#traits = { name, advertises: true, isGateway };
   }
 
   async put(key: string, item: Item): Promise<void> {
@@ -105,13 +107,8 @@ class FlowTable {
   }
 
   get flows(): Flow[] {
-    const unique = new Map(
-      [...nothing(true), ...[...this.items.values()].flatMap((i) => flowsOf(i, { name: this.#name, advertises: true }))].map((f) => [
-        JSON.stringify(f),
-        f,
-      ]),
-    );
-    return [...unique.values()];
+    const all = [...nothing(true), ...[...this.items.values()].flatMap((i) => flowsOf(i, this.#traits))];
+    return [...new Map(all.map((f) => [JSON.stringify(f), f])).values()];
   }
 }
 
@@ -120,52 +117,93 @@ export interface Packet {
   readonly ethSrc: string;
   readonly source: string;
   readonly destination: string;
+  /** Of TCP, as all packets are. */
+  readonly sourcePort?: number;
   readonly ethDst?: string;
   readonly metadata?: number;
   readonly tunnelId?: number;
   readonly isReply?: boolean;
+  readonly registers?: Readonly<Record<string, number>>;
+}
+
+/** What a switch has beside its flows, and keeps from one packet to the next. */
+export interface Memory {
+  readonly tracked: Set<string>;
+  /** Flows that flows have learned. */
+  readonly learned: Map<string, Flow>;
 }
 
 interface Outcome {
   /** Ports that it left by, with what it was then. */
   readonly sent: { readonly port: string; readonly packet: Packet; readonly via?: string }[];
   /** Network whose on-host controller was asked. */
-  readonly missed?: number;
+  missed?: number;
 }
 
-/** What a switch with these flows makes of a packet; written for itself, from the specification of OpenFlow. */
-export function evaluate(flows: readonly Flow[], start: Packet, tracked: Set<string>): Outcome {
-  const sent: Outcome['sent'] = [];
-  let [packet, table]: [Packet, number | undefined] = [start, 0];
-  let via: string | undefined;
-  while (table !== undefined) {
-    const [found] = flows.filter((f) => f.table === table && matches(f.match, packet)).sort((a, b) => b.priority - a.priority);
-    table = found?.goto;
-    for (const action of found?.actions ?? []) {
-      if ('output' in action) sent.push({ port: action.output, packet, ...(via ? { via } : {}) });
-      else if ('to' in action) {
-        if (action.to === 'controller') return { sent, missed: found!.cookie! };
-        if (action.to === 'inPort') sent.push({ port: packet.inPort, packet, ...(via ? { via } : {}) });
-      } else if ('track' in action) {
-        const { zone = 0, commit = false, table: next } = action.track;
-        const ends = (a: string, b: string): string => `${zone} ${a} ${b}`;
-        if (commit) tracked.add(ends(packet.source, packet.destination));
-        packet = { ...packet, isReply: tracked.has(ends(packet.destination, packet.source)) };
-        table = next;
-      } else if ('set' in action) [packet, via] = set(packet, via, action);
-    }
-    if (found?.metadata !== undefined) packet = { ...packet, metadata: found.metadata };
+/** What a switch makes of a packet; written for itself, from the specification of OpenFlow. */
+export class Evaluator {
+  readonly outcome: Outcome = { sent: [] };
+  readonly #flows: readonly Flow[];
+  readonly #memory: Memory;
+  #packet: Packet;
+  #via: string | undefined;
+
+  constructor(flows: readonly Flow[], memory: Memory, packet: Packet) {
+    this.#flows = flows;
+    this.#memory = memory;
+    this.#packet = packet;
   }
-  return { sent };
-}
 
-function set(
-  packet: Packet,
-  via: string | undefined,
-  { set: field, value }: Extract<Action, { set: unknown }>,
-): [Packet, string | undefined] {
-  if (field === 'tunnelDst') return [packet, String(value)];
-  return [{ ...packet, [field]: value }, via];
+  run(start = 0): Outcome {
+    for (let table: number | undefined = start; table !== undefined && this.outcome.missed === undefined;) {
+      const [found] = [...this.#flows, ...this.#memory.learned.values()]
+        .filter((f) => f.table === table && matches(f.match, this.#packet))
+        .sort((a, b) => b.priority - a.priority);
+      table = found?.goto;
+      for (const action of found?.actions ?? []) table = this.#act(action, found!) ?? table;
+      if (found?.metadata !== undefined) this.#packet = { ...this.#packet, metadata: found.metadata };
+    }
+    return this.outcome;
+  }
+
+  /** A table that it goes on in. */
+  #act(action: Action, flow: Pick<Flow, 'cookie'>): number | undefined {
+    if ('output' in action) this.#send(action.output);
+    else if ('to' in action) {
+      if (action.to === 'controller') this.outcome.missed = flow.cookie!;
+      if (action.to === 'inPort') this.#send(this.#packet.inPort);
+    } else if ('resubmit' in action) this.run(action.resubmit);
+    else if ('hash' in action) this.#set({ set: action.hash, value: (this.#packet.sourcePort ?? 0) % action.below });
+    else if ('learn' in action) this.#learn(action.learn);
+    else if ('track' in action) return this.#track(action.track);
+    else if ('set' in action) this.#set(action);
+    return undefined;
+  }
+
+  #send(port: string): void {
+    this.outcome.sent.push({ port, packet: this.#packet, ...(this.#via ? { via: this.#via } : {}) });
+  }
+
+  #learn({ table, priority, load }: Extract<Action, { learn: unknown }>['learn']): void {
+    const { metadata, source: ipSrc, destination: ipDst, sourcePort: portSrc = 0, registers = {} } = this.#packet;
+    const match = { metadata: metadata!, ipSrc, ipDst, portSrc };
+    const actions = load.map((register) => ({ set: register, value: registers[register] ?? 0 }));
+    this.#memory.learned.set(JSON.stringify(match), { table, priority, match, actions });
+  }
+
+  #track({ zone = 0, commit, table }: Extract<Action, { track: unknown }>['track']): number | undefined {
+    const { source, destination } = this.#packet;
+    const ends = (a: string, b: string): string => `${zone} ${a} ${b}`;
+    if (commit) this.#memory.tracked.add(ends(source, destination));
+    this.#packet = { ...this.#packet, isReply: this.#memory.tracked.has(ends(destination, source)) };
+    return table;
+  }
+
+  #set({ set: field, value }: Extract<Action, { set: unknown }>): void {
+    if (field === 'tunnelDst') this.#via = String(value);
+    else if (field.startsWith('reg')) this.#packet = { ...this.#packet, registers: { ...this.#packet.registers, [field]: Number(value) } };
+    else this.#packet = { ...this.#packet, [field]: value };
+  }
 }
 
 function matches(m: Match, p: Packet): boolean {
@@ -177,6 +215,9 @@ function matches(m: Match, p: Packet): boolean {
     (m.ethDst ?? p.ethDst) === p.ethDst &&
     (m.metadata ?? p.metadata) === p.metadata &&
     (m.tunnelId ?? p.tunnelId) === p.tunnelId &&
+    (m.portSrc ?? p.sourcePort) === p.sourcePort &&
+    (m.protocol ?? 'tcp') === 'tcp' &&
+    Object.entries(m.registers ?? {}).every(([register, value]) => (p.registers?.[register] ?? 0) === value) &&
     isIn(m.ipSrc, p.source) &&
     isIn(m.ipDst, p.destination) &&
     (m.connection === undefined || (m.connection.state === '+trk+rpl' && p.isReply === true)) &&
@@ -186,14 +227,18 @@ function matches(m: Match, p: Packet): boolean {
 }
 
 export const HOSTS = ['h1', 'h2', 'h3'];
-const via = (host: string): string => `192.0.2.${HOSTS.indexOf(host) + 1}`;
+export const GATEWAYS = ['g1', 'g2'];
+const PLACES = [...HOSTS, ...GATEWAYS];
+const via = (host: string): string => `192.0.2.${PLACES.indexOf(host) + 1}`;
 const place = (name: string) => ({ name, address: via(name) });
 
 /** Controllers with their networks; every host has a port for every endpoint. */
 export class MeshInMemory {
   readonly controllers = new Map<string, Controller>();
   readonly etcds = new Map<string, MemoryEtcd>();
-  readonly hosts = new Map<string, { readonly ohc: OnHostController; readonly table: FlowTable; readonly tracked: Set<string> }>();
+  readonly hosts = new Map<string, { readonly ohc: OnHostController; readonly table: FlowTable; readonly memory: Memory }>();
+  /** Of hosts and gateways that packets were sent to by tunnels. */
+  readonly visited: string[] = [];
   readonly #owners: Readonly<Record<string, string>>;
   readonly #sessions: Controllers[] = [];
 
@@ -205,7 +250,7 @@ export class MeshInMemory {
     const self = new MeshInMemory(owners);
     const names = [...new Set(Object.values(owners))];
     const keys = new Map(names.map((name) => [name, generateKeyPairSync('ed25519')]));
-    const hosts = HOSTS.map(place);
+    const hosts = PLACES.map(place);
     for (const name of names) {
       const etcd = new MemoryEtcd();
       self.etcds.set(name, etcd);
@@ -214,13 +259,15 @@ export class MeshInMemory {
         self: place(name),
         controllers: names.map(place),
         hosts,
+        gateways: GATEWAYS.map(place),
         owners,
         networks: [],
         setup: [],
         introductionMs: 3_600_000,
       };
       const rights = new Rights(etcd.as(null), new Map());
-      await rights.open(names, HOSTS);
+      await rights.open(names, PLACES);
+      for (const gateway of GATEWAYS) await rights.addGateway(gateway);
       const own = new Map(networks.filter((n) => owners[n.name] === name).map((n) => [n.name, n]));
       const pair = { signing: keys.get(name)!.privateKey, verifying: (other: string) => keys.get(other)!.publicKey };
       const controller = new Controller(config, etcd.as(null), pair, rights, own, new Map());
@@ -230,22 +277,25 @@ export class MeshInMemory {
     for (const [name, controller] of self.controllers)
       controller.follow(new Map([...self.etcds].map(([other, etcd]) => [other, etcd.as(other === name ? null : name)])));
     const ports = Object.fromEntries(networks.flatMap((n) => [...n.endpoints.keys()].map((e) => [e, e] as const)));
-    for (const name of HOSTS) {
+    const forwards = networks.map(({ name, vnid }) => ({ name, vnid, owner: place(owners[name]!) }));
+    for (const name of PLACES) {
       const sessions = new Controllers((to) => self.etcds.get(to.name)!.as(name));
       self.#sessions.push(sessions);
-      const table = new FlowTable(name);
+      const isGateway = GATEWAYS.includes(name);
+      const table = new FlowTable(name, isGateway);
       const uplink = { device: '', mac: '', cidr: '', mtu: 1600 };
       const settings = {
         controllers: names.map(place),
         uplink,
+        forwards: isGateway ? forwards : [],
         ports,
         idleMs: 1e9,
         holdMs: 1e9,
         destinations: 4096,
-        pull: 'needed' as const,
+        pull: isGateway ? ('all' as const) : ('needed' as const),
       };
       const ohc = new OnHostController({ role: 'host', self: place(name), ...settings }, sessions, table);
-      self.hosts.set(name, { ohc, table, tracked: new Set() });
+      self.hosts.set(name, { ohc, table, memory: { tracked: new Set(), learned: new Map() } });
       await ohc.open();
     }
     await self.settle();
@@ -267,10 +317,10 @@ export class MeshInMemory {
   }
 
   /** Endpoint that a packet comes to, after misses; null: none. */
-  async send(network: Network, from: string, source: string, destination: string): Promise<string | null> {
+  async send(network: Network, from: string, source: string, destination: string, sourcePort = 0): Promise<string | null> {
     const { host, mac } = network.endpoints.get(from)!;
     for (let tries = 0; tries < 2; tries++) {
-      const outcome = this.#forward(host, { inPort: from, ethSrc: mac, source, destination });
+      const outcome = this.#forward(host, { inPort: from, ethSrc: mac, source, destination, sourcePort });
       if (typeof outcome !== 'object' || outcome === null) return outcome;
       this.hosts
         .get(host)!
@@ -283,7 +333,7 @@ export class MeshInMemory {
 
   /** Connections so far: what comes next begins one. */
   forgetConnections(): void {
-    for (const { tracked } of this.hosts.values()) tracked.clear();
+    for (const { memory } of this.hosts.values()) memory.tracked.clear();
   }
 
   stop(): void {
@@ -293,13 +343,21 @@ export class MeshInMemory {
   }
 
   #forward(host: string, packet: Packet, hops = 0): string | null | { readonly missed: number } {
-    const { table, tracked } = this.hosts.get(host)!;
-    const { sent, missed } = evaluate(table.flows, packet, tracked);
+    const { table, memory } = this.hosts.get(host)!;
+    const { sent, missed } = new Evaluator(table.flows, memory, packet).run();
     if (missed !== undefined) return { missed };
     const [first] = sent;
     if (!first || hops > 3) return null;
     if (first.port !== TUNNEL) return first.port;
-    const next = HOSTS.find((h) => via(h) === first.via)!;
+    const next = PLACES.find((h) => via(h) === first.via)!;
+    this.visited.push(next);
     return this.#forward(next, { ...first.packet, inPort: TUNNEL }, hops + 1);
+  }
+
+  /** As gateways and hosts tell a controller. */
+  async tell(network: string, rows: Readonly<Record<string, unknown>>, remove: readonly string[] = []): Promise<void> {
+    const put = new Map(Object.entries(rows).map(([key, value]) => [key, JSON.stringify(value)]));
+    await this.etcds.get(this.#owners[network]!)!.as(null).commit({ put, remove });
+    await this.settle();
   }
 }

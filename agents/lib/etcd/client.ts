@@ -1,6 +1,8 @@
 /** A client of etcd (3.4): rows under keys, changes in one transaction, and who may read what. Over gRPC, both ends with certificates. */
 import { Client, credentials, status, type ServiceError } from '@grpc/grpc-js';
+import { randomInt } from 'node:crypto';
 import type { Credentials } from '../certificates.ts';
+import { keepLease } from './lease.ts';
 import { codec, type Header, type KeyValue } from './messages.ts';
 import { WatchStream, type WatchEvents, type Watching } from './watch.ts';
 
@@ -8,6 +10,8 @@ const DEADLINE_MS = 30_000;
 /** A change of rights while a request is under way: it is asked again, as etcd demands. */
 const RIGHTS_CHANGED = 'revision of auth store is old';
 const MOST_TRIES = 20;
+/** Identifiers of leases are the client's choice: of so many that no two clients choose one. */
+const MOST_LEASES = 2 ** 47;
 
 const OPTIONS = {
   // The server is beside, or it is gone: a lab does not wait for minutes.
@@ -47,10 +51,11 @@ export interface Range {
 export const under = (key: string): Range => ({ key, isPrefix: true });
 export const just = (key: string): Range => ({ key, isPrefix: false });
 
-/** What a transaction writes and removes. */
+/** What a transaction writes and removes. `lease`: what is written goes with it. */
 export interface Change {
   readonly put: ReadonlyMap<string, string>;
   readonly remove: Iterable<string>;
+  readonly lease?: number;
 }
 
 /** The server lets this user not do that. */
@@ -59,6 +64,7 @@ export class DeniedError extends Error {}
 const METHODS = {
   range: ['KV/Range', 'RangeRequest', 'RangeResponse'],
   txn: ['KV/Txn', 'TxnRequest', 'Response'],
+  leaseGrant: ['Lease/LeaseGrant', 'LeaseGrantRequest', 'Response'],
   authEnable: ['Auth/AuthEnable', 'Empty', 'Response'],
   userAdd: ['Auth/UserAdd', 'UserAddRequest', 'Response'],
   userGrant: ['Auth/UserGrantRole', 'UserRoleRequest', 'Response'],
@@ -97,6 +103,12 @@ export interface Permission {
   readonly range: Range;
 }
 
+export interface Lease {
+  readonly id: number;
+  /** Rejects where it has ended. */
+  keep(): Promise<void>;
+}
+
 /** What agents ask of an etcd. */
 export interface Etcd {
   list(range: Range): Promise<Rows>;
@@ -108,6 +120,8 @@ export interface Etcd {
     /** Since when the server is not heard (performance.now); null: it is. */
     readonly lostAtMs: number | null;
   };
+  /** A lease that ends where it is not kept for so long, with all that was written under it. */
+  lease(ttlS: number): Promise<Lease>;
   /** A user who is known by the name in its certificate. */
   addUser(name: string): Promise<void>;
   addRole(name: string, may: readonly Permission[]): Promise<void>;
@@ -133,14 +147,20 @@ export class EtcdClient implements Etcd {
     return { rows: kvs.map(rowOf), revision: header.revision };
   }
 
-  async commit({ put, remove }: Change): Promise<number> {
+  async commit({ put, remove, lease = 0 }: Change): Promise<number> {
     const { header } = (await this.#call('txn', {
       success: [
-        ...[...put].map(([key, value]) => ({ requestPut: { key: Buffer.from(key), value: Buffer.from(value) } })),
+        ...[...put].map(([key, value]) => ({ requestPut: { key: Buffer.from(key), value: Buffer.from(value), lease } })),
         ...[...remove].map((key) => ({ requestDeleteRange: { key: Buffer.from(key) } })),
       ],
     })) as { header: Header };
     return header.revision;
+  }
+
+  async lease(ttlS: number): Promise<Lease> {
+    const id = randomInt(1, MOST_LEASES);
+    await this.#call('leaseGrant', { TTL: ttlS, ID: id });
+    return { id, keep: () => keepLease(this.#client, id) };
   }
 
   get watches(): WatchStream {

@@ -26,6 +26,8 @@ export type Action =
   | { readonly copy: Field; readonly into: Field }
   | { readonly group: number }
   | { readonly decrementTtl: true }
+  /** A number from 0 to `below` - 1, a power of two, into a register: the same for all packets of a connection, on any switch. */
+  | { readonly hash: Register; readonly below: number }
   /** On in another table, and back to the next action. */
   | { readonly resubmit: number }
   /** A flow for what is like this packet, added as it passes; of those there are at most `limit`. */
@@ -59,7 +61,9 @@ export type Action =
 
 const OPENFLOW = { output: 0, pushVlan: 17, popVlan: 18, group: 22, decrementTtl: 24, set: 25 } as const;
 const [EXPERIMENTER, NICIRA] = [0xffff, 0x2320];
-const EXTENSION = { copy: 6, resubmit: 14, track: 35, translate: 36, learn: 45 } as const;
+const EXTENSION = { copy: 6, multipath: 10, resubmit: 14, track: 35, translate: 36, learn: 45 } as const;
+/** NX_HASH_FIELDS_SYMMETRIC_L3L4_UDP: ports of UDP as well; NX_MP_ALG_MODULO_N. */
+const [CONNECTION, MODULO] = [3, 0];
 /** Of a part of a flow that is learned: a field that it matches, or one that it sets, as the packet has it. */
 const LEARNED = { match: 0, load: 1 << 11, where: 1 << 13 } as const;
 /** OFPVID_PRESENT */
@@ -139,6 +143,11 @@ export function actionBytes(a: Action, portOf: (name: string) => number): Buffer
     );
   if ('group' in a) return action(OPENFLOW.group, u32(a.group));
   if ('decrementTtl' in a) return action(OPENFLOW.decrementTtl, zeros(4));
+  if ('hash' in a)
+    return extension(
+      EXTENSION.multipath,
+      Buffer.concat([u16(CONNECTION), zeros(4), u16(MODULO), u16(a.below - 1), zeros(6), u16(Math.log2(a.below) - 1), headerOf(a.hash)]),
+    );
   if ('resubmit' in a)
     return extension(EXTENSION.resubmit, Buffer.concat([u16(PORTS.inPort & 0xffff), Buffer.from([a.resubmit]), zeros(3)]));
   if ('learn' in a) return learn(a.learn);

@@ -28,9 +28,7 @@ export const BUNDLE = { open: 0, commit: 4 } as const;
 const AT_ONCE = 3;
 const [ANY, ALL_TABLES, NO_BUFFER] = [0xffffffff, 0xff, 0xffffffff];
 const COMMAND = { add: 0, delete: 3, deleteStrict: 4 } as const;
-const MOD = { add: 0, delete: 2 } as const;
-/** Of Open vSwitch: a group that is there is replaced. */
-const ADD_OR_MODIFY = 0x8000;
+const MOD = { add: 0, modify: 1, delete: 2 } as const;
 const INSTRUCTION = { goto: 1, metadata: 2, apply: 4, meter: 6 } as const;
 const GROUP_TYPE = { all: 0, select: 1 } as const;
 /** OFPMF_KBPS; OFPMBT_DROP. */
@@ -138,7 +136,7 @@ export function putGroup({ id, kind, buckets }: Group, portOf: PortOf): Buffer {
     const content = allActions(actions, portOf);
     return Buffer.concat([u16(16 + content.length), u16(weight ?? (kind === 'select' ? 1 : 0)), u32(ANY), u32(ANY), zeros(4), content]);
   });
-  return Buffer.concat([u16(ADD_OR_MODIFY), Buffer.from([GROUP_TYPE[kind], 0]), u32(id), ...all]);
+  return Buffer.concat([u16(MOD.add), Buffer.from([GROUP_TYPE[kind], 0]), u32(id), ...all]);
 }
 export const removeGroup = (id: number): Buffer => Buffer.concat([u16(MOD.delete), zeros(2), u32(id)]);
 

@@ -100,7 +100,6 @@ export class OpenFlowSwitch {
     ]);
   }
 
-  /** In place of one with its number. */
   async putGroup(group: Group): Promise<void> {
     await this.#knowNames(group.buckets.flatMap((b) => namesOf(b.actions)));
     await this.#done([this.#message(TYPE.groupMod, putGroup(group, this.#portOf))]);

@@ -19,6 +19,7 @@ import {
   consent,
   KEYS,
   learned,
+  load,
   membership,
   offered,
   partsOf,
@@ -28,9 +29,11 @@ import {
   winner,
   type Consent,
   type Learned,
+  type Load,
   type Membership,
 } from '../rows.ts';
 import { admissionOf, type Introduction } from './admission.ts';
+import { SILENT, standingAfter, weightsOf, type Standing } from './balancing.ts';
 import { hostsOf, rowsOf, setsOf, type Surroundings } from './published.ts';
 import { Rights } from './rights.ts';
 import type { Offer } from './routes.ts';
@@ -59,6 +62,10 @@ export class Controller {
   /** By network and peer. */
   readonly #consents = new Map<string, Map<string, Consent>>();
   readonly #offers = new Map<string, Map<string, Omit<Offer, 'network'>>>();
+  /** By network and endpoint. */
+  readonly #standings = new Map<string, Map<string, Standing>>();
+  /** Gateways that are there. */
+  readonly #gateways = new Set<string>();
   /** By key. */
   readonly #introductions = new Map<string, Introduction>();
   readonly #genuine = new WeakMap<Membership, boolean>();
@@ -136,6 +143,20 @@ export class Controller {
         RANGES.learned,
         (value) => parsed(learned, value),
         (changes) => this.#hearLearned(changes),
+      ),
+    );
+    heard.push(
+      this.#follow(
+        this.#client,
+        RANGES.loads,
+        (value) => parsed(load, value),
+        (changes) => this.#hearLoads(changes),
+      ),
+      this.#follow(
+        this.#client,
+        RANGES.gateways,
+        () => true,
+        (changes) => this.#hearGateways(changes),
       ),
     );
     void this.#follow(
@@ -230,6 +251,8 @@ export class Controller {
       hosts: this.#hosts,
       consents: this.#consents.get(network.name) ?? new Map(),
       offers: this.#offers.get(network.name) ?? new Map(),
+      standings: this.#standings.get(network.name) ?? new Map(),
+      gateways: this.#config.gateways.map((g) => ({ ...g, isThere: this.#gateways.has(g.name) })),
     };
   }
 
@@ -266,6 +289,35 @@ export class Controller {
       this.#networks.set(name, learn(network, endpoint, prefixes));
       this.#dirty.add(name);
     }
+    this.#later();
+  }
+
+  /** What hosts say of the backends that are on them; of none that is on another one. */
+  #hearLoads(changes: readonly Told<Load>[]): void {
+    for (const { key, value } of changes) {
+      const [, host = '', name = '', endpoint = ''] = partsOf(key);
+      const network = this.#networks.get(name);
+      if (network?.endpoints.get(endpoint)?.host !== host) continue;
+      const own = this.#standings.get(name) ?? new Map<string, Standing>();
+      this.#standings.set(name, own);
+      const before = new Map(own);
+      const capacityBps = Math.min(...Object.values(network.balancers).flatMap((b) => b.capacitiesBps[endpoint] ?? []));
+      own.set(endpoint, value ? standingAfter(own.get(endpoint) ?? SILENT, value, capacityBps) : SILENT);
+      const shares = (standings: ReadonlyMap<string, Standing>): string =>
+        JSON.stringify(Object.values(network.balancers).map((b) => [...weightsOf(b.capacitiesBps, standings)]));
+      if (shares(own) !== shares(before)) this.#dirty.add(name);
+    }
+    if (this.#dirty.size > 0) this.#later();
+  }
+
+  #hearGateways(changes: readonly Told<boolean>[]): void {
+    for (const { key, value } of changes) {
+      const [, name = ''] = partsOf(key);
+      if (value) this.#gateways.add(name);
+      else this.#gateways.delete(name);
+    }
+    for (const { name, peerings } of this.#networks.values())
+      if (Object.values(peerings).some((p) => p.via === 'gateways')) this.#dirty.add(name);
     this.#later();
   }
 
@@ -321,7 +373,8 @@ export class Controller {
       const around = this.#around(network);
       await this.#rights.needNetwork(name);
       for (const set of setsOf(network, around).keys()) await this.#rights.needSet(name, set);
-      const hosts = hostsOf(network);
+      // Gateways know all networks.
+      const hosts = hostsOf(network).union(new Set(this.#config.gateways.map((g) => g.name)));
       this.#assign(name, new Map([...hosts].map((host) => [host, [ROLES.network(name)]])));
       publish(name, new Map([...rowsOf(network, around), ...this.#memberships(name, hosts)]));
     }

@@ -43,8 +43,15 @@ export class Rights {
       { what: 'read', range: RANGES.admissionsOf(name) },
       { what: 'write', range: RANGES.introductionsOf(name) },
       { what: 'write', range: RANGES.appliedOf(name) },
+      { what: 'write', range: RANGES.loadsOf(name) },
     ]);
     await this.#client.grant(name, ROLES.host(name));
+  }
+
+  /** A gateway that tells that it is there. */
+  async addGateway(name: string): Promise<void> {
+    await this.#client.addRole(ROLES.gateway(name), [{ what: 'write', range: RANGES.gateway(name) }]);
+    await this.#client.grant(name, ROLES.gateway(name));
   }
 
   /** An endpoint that tells what it learns. */
@@ -56,7 +63,12 @@ export class Rights {
 
   /** For hosts that carry endpoints of the network. */
   needNetwork(network: string): Promise<void> {
-    return this.#need(ROLES.network(network), [RANGES.peeringsOf(network), RANGES.winnersOf(network), RANGES.set(network, OWN_SET)]);
+    return this.#need(ROLES.network(network), [
+      RANGES.peeringsOf(network),
+      RANGES.winnersOf(network),
+      RANGES.pool(network),
+      RANGES.set(network, OWN_SET),
+    ]);
   }
 
   needSet(network: string, set: string): Promise<void> {

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { nullable } from '../../../src/core/config/parts.ts';
 import type { Described } from '../../../src/core/readonly.ts';
 import { contains, formatAddress, parseAddress, parsePrefix, prefixOf } from '../../lib/prefix.ts';
-import { access } from '../rows.ts';
+import { access, via } from '../rows.ts';
 import { refuse } from '../../lib/params.ts';
 import { ALL, EVERYTHING, policySchema, type Policy } from './policies.ts';
 
@@ -17,8 +17,22 @@ export const endpointState = Type.Object({
 });
 export type Endpoint = Described<typeof endpointState>;
 
-const peeringState = Type.Object({ export: Type.String(), access, preference: Type.Integer() });
+const peeringState = Type.Object({ export: Type.String(), access, preference: Type.Integer(), via });
 export type Peering = Described<typeof peeringState>;
+
+/** An internal load balancer (R2 section 3.7). */
+const balancerState = Type.Object({
+  address: Type.String(),
+  /** Of TCP, where backends are asked whether they live. */
+  port: Type.Integer(),
+  /** By endpoint: what may come to it. */
+  capacitiesBps: Type.Record(Type.String(), Type.Number()),
+  /** Address of a peer's balancer, for what these can not take. */
+  overflow: nullable(Type.String()),
+  /** Addresses of peers' balancers that have this one for their overflow. */
+  standsInFor: Type.Array(Type.String()),
+});
+export type Balancer = Described<typeof balancerState>;
 
 export const networkState = Type.Object({
   name: Type.String(),
@@ -29,6 +43,7 @@ export const networkState = Type.Object({
   policies: Type.Record(Type.String(), policySchema),
   /** By peer: what its owner agrees to. */
   peerings: Type.Record(Type.String(), peeringState),
+  balancers: Type.Record(Type.String(), balancerState),
   /** By endpoint that is a router: prefixes behind it. */
   learned: Type.Record(Type.String(), Type.Array(Type.String())),
 });

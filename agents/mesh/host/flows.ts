@@ -1,35 +1,27 @@
 /**
  * The programmable packet switcher as OpenFlow flows (R2 section 2). The six inputs of the design meet in two steps, so that a host has a
  * flow for each of its endpoints and one for each destination, not one for each pair. Pure.
- *
- *   table 0  from whom: an endpoint sends as itself only, and its network's identifier is its packets' metadata; from the tunnel, the
- *            identifier is its key. ARP and neighbour discovery are answered here.
- *   table 1  where to, by network and address: the destination's MAC address, its network's identifier and its host. What is not known
- *            goes to the on-host controller.
- *   table 2  to a peer that may only be answered: replies to what it began pass.
- *   table 3  to an endpoint here: connections that such a peer begins are remembered.
- *   table 4  to the endpoint's port.
- *   table 5  answers to neighbour solicitations, whose fields a switch sets only in what is an advertisement already.
  */
 import type { Action, Flow, Match } from '../../lib/openflow/index.ts';
-import type { DestinationItem, EndpointItem, Item, MovedItem, RepliesItem } from './items.ts';
+import type { DestinationItem, EndpointItem, GatewayItem, Item, MovedItem, RepliesItem } from './items.ts';
+import { balancedFlows, poolFlows, REMEMBERING } from './shares.ts';
+import {
+  asking,
+  DESTINATION_COOKIE,
+  HEALTH_COOKIE,
+  intoTunnel,
+  MISS_METER,
+  PRIORITY,
+  ROUTER_ADDRESS,
+  ROUTER_MAC,
+  SOLICITATION_COOKIE,
+  TABLE,
+  TUNNEL,
+  wayTo,
+  type HostTraits,
+} from './tables.ts';
 
-/** Port of the switch that packets leave by to any host. */
-export const TUNNEL = 'mesh0';
-/** What endpoints take for their router, and for every neighbour. */
-export const ROUTER_MAC = '02:6d:65:73:68:01';
-const TABLE = { from: 0, to: 1, reply: 2, arrive: 3, deliver: 4, advertise: 5 } as const;
-const PRIORITY = { own: 20, usual: 10, else: 1 } as const;
-/** Where destinations are. */
-export const DESTINATIONS_TABLE = TABLE.to;
-export const MISS_METER = 1;
-/** Of destinations, with their number: told apart from those of misses, whose cookie is the network's identifier. */
-export const DESTINATION_COOKIE = 0x1_0000_0000;
-/** Of neighbour solicitations. */
-export const SOLICITATION_COOKIE = 0x2_0000_0000;
-
-/** `host`: its name, and whether its switch changes fields of neighbour discovery, which that of the kernel does not. */
-export function flowsOf(item: Item, host: { readonly name: string; readonly advertises: boolean }): Flow[] {
+export function flowsOf(item: Item, host: HostTraits): Flow[] {
   switch (item.kind) {
     case 'endpoint':
       return endpointFlows(item, host.advertises);
@@ -38,7 +30,29 @@ export function flowsOf(item: Item, host: { readonly name: string; readonly adve
     case 'replies':
       return repliesFlows(item);
     case 'destination':
-      return destinationFlows(item, host.name);
+      return destinationFlows(item, host);
+    case 'balanced':
+      return balancedFlows(item, host);
+    case 'pool':
+      return poolFlows(item);
+    case 'gateway':
+      return gatewayFlows(item);
+  }
+}
+
+/** Hosts that its packets go to. */
+export function hostsOf(item: Item): string[] {
+  switch (item.kind) {
+    case 'moved':
+      return [item.via];
+    case 'destination':
+      return item.to ? [item.to.via] : [];
+    case 'balanced':
+      return item.ways.map((w) => w.to.via);
+    case 'pool':
+      return item.members.filter((m) => m.isThere).map((m) => m.address);
+    default:
+      return [];
   }
 }
 
@@ -46,7 +60,7 @@ const isV6 = (address: string): boolean => address.includes(':');
 /** A zone of conntrack has 16 bits; the peers of two networks of a host that share one would have to have the same addresses too. */
 const zoneOf = (vnid: number): number => (vnid % 0xffff) + 1;
 
-function endpointFlows({ vnid, port, mac, addresses, prefixes }: EndpointItem, advertises: boolean): Flow[] {
+function endpointFlows({ vnid, port, mac, addresses, prefixes, serves }: EndpointItem, advertises: boolean): Flow[] {
   const from = (priority: number, match: Match, rest: Partial<Flow>): Flow => ({
     table: TABLE.from,
     priority,
@@ -66,20 +80,20 @@ function endpointFlows({ vnid, port, mac, addresses, prefixes }: EndpointItem, a
             from(PRIORITY.own, { arp: { operation: 1, targetIp: address } }, {}),
           ],
     ),
-    ...prefixes.map((ipSrc) => from(PRIORITY.usual, { ipSrc }, { metadata: vnid, goto: TABLE.to })),
+    ...[...prefixes, ...serves].map((ipSrc) => from(PRIORITY.usual, { ipSrc }, { metadata: vnid, goto: TABLE.to })),
+    ...serves.map((ipSrc) =>
+      from(
+        PRIORITY.own,
+        { ipSrc, ipDst: ROUTER_ADDRESS, protocol: 'tcp' },
+        { cookie: HEALTH_COOKIE, meter: MISS_METER, actions: [{ to: 'controller' }] },
+      ),
+    ),
     from(PRIORITY.usual, { arp: { operation: 1 } }, { actions: ARP_ANSWER }),
     ...(addresses.some(isV6)
       ? [from(PRIORITY.usual + 1, { neighbour: { kind: 'solicitation' } }, advertises ? NEIGHBOUR_ANSWER : SOLICITATION)]
       : []),
     { table: TABLE.from, priority: PRIORITY.usual, match: { inPort: TUNNEL, tunnelId: vnid }, metadata: vnid, goto: TABLE.arrive },
-    {
-      table: TABLE.to,
-      priority: PRIORITY.else,
-      match: { metadata: vnid },
-      cookie: vnid,
-      meter: MISS_METER,
-      actions: [{ to: 'controller' }],
-    },
+    missFlow(vnid),
     { table: TABLE.arrive, priority: PRIORITY.else, match: { metadata: vnid }, goto: TABLE.deliver },
     { table: TABLE.deliver, priority: PRIORITY.usual, match: { metadata: vnid, ethDst: mac }, actions: [{ output: port }] },
   ];
@@ -103,31 +117,24 @@ function repliesFlows({ vnid, prefixes }: RepliesItem): Flow[] {
   }));
 }
 
-function destinationFlows({ vnid, address, to, access, number }: DestinationItem, here: string): Flow[] {
+function destinationFlows({ vnid, address, to, access, number }: DestinationItem, host: HostTraits): Flow[] {
   const match = { metadata: vnid, ipDst: address };
   const own = { table: TABLE.to, priority: PRIORITY.usual, cookie: DESTINATION_COOKIE + number, match };
-  if (!to) return [own];
-  const way =
-    to.host === here
-      ? { actions: addressed(to.mac), metadata: to.vnid, goto: TABLE.arrive }
-      : { actions: [...addressed(to.mac), ...intoTunnel(to.vnid, to.via)] };
-  if (access === 'all') return [{ ...own, ...way }];
+  // A gateway does not see both directions, so that it can not tell replies.
+  if (!to || (access === 'replies' && host.isGateway)) return [own];
+  if (access === 'all') return [{ ...own, ...wayTo(to, host) }];
   return [
     { ...own, actions: [{ track: { zone: zoneOf(vnid), table: TABLE.reply } }] },
-    { table: TABLE.reply, priority: PRIORITY.usual, match: { ...match, connection: { state: '+trk+rpl' } }, ...way },
+    { table: TABLE.reply, priority: PRIORITY.usual, match: { ...match, connection: { state: '+trk+rpl' } }, ...wayTo(to, host) },
   ];
 }
 
-const addressed = (mac: string): Action[] => [
-  { set: 'ethSrc', value: ROUTER_MAC },
-  { set: 'ethDst', value: mac },
-];
+const missFlow = (vnid: number): Flow => ({ table: TABLE.to, priority: PRIORITY.else, match: { metadata: vnid }, ...asking(vnid) });
 
-/** `isBack`: it came by the tunnel. */
-const intoTunnel = (vnid: number, via: string, isBack = false): Action[] => [
-  { set: 'tunnelId', value: vnid },
-  { set: 'tunnelDst', value: via },
-  isBack ? { to: 'inPort' } : { output: TUNNEL },
+/** From endpoints of the network anywhere. */
+const gatewayFlows = ({ vnid }: GatewayItem): Flow[] => [
+  { table: TABLE.from, priority: PRIORITY.usual, match: { inPort: TUNNEL, tunnelId: vnid }, metadata: vnid, goto: TABLE.to },
+  missFlow(vnid),
 ];
 
 /** Whoever is asked for is reached by the router. */
@@ -173,5 +180,6 @@ const ADVERTISE: Flow = {
 /** Of a switch without any endpoint: nothing passes. */
 export const nothing = (advertises: boolean): Flow[] => [
   ...Object.values(TABLE).map((table): Flow => ({ table, priority: 0, match: {} })),
+  ...REMEMBERING,
   ...(advertises ? [ADVERTISE] : []),
 ];

@@ -10,19 +10,22 @@ import { formatAddress, parseAddress, parsePrefix, prefixOf, PrefixTable, type A
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { Place } from '../config.ts';
 import {
-  destination,
   KEYS,
   OWN_SET,
   partsOf,
+  pool,
   prefixInKey,
   RANGES,
   summary,
+  target,
   winner,
   type Access,
-  type Destination,
+  type Pool,
   type Summary,
+  type Target,
   type WinnerRow,
 } from '../rows.ts';
+import { Backends } from './backends.ts';
 import type { Controllers } from './controllers.ts';
 import type { Item } from './items.ts';
 
@@ -49,7 +52,7 @@ interface Peer {
   /** Prefixes behind its routers. */
   routes: readonly string[];
   /** Where all are pulled: by key. */
-  readonly rows: Map<string, Destination>;
+  readonly rows: Map<string, Target>;
 }
 
 interface Followed {
@@ -58,7 +61,11 @@ interface Followed {
   peer: string | undefined;
   key: string | undefined;
   watching: Watching | undefined;
-  row: Destination | null;
+  row: Target | null;
+  /** The row that the switcher has heard of last. */
+  told: Target | null | undefined;
+  /** Of a balancer. */
+  readonly backends: Backends;
   /** What became of the first look; packets wait for it. */
   isKnown: boolean;
   readonly waiting: (() => void)[];
@@ -80,6 +87,7 @@ export interface NetworkSettings {
   readonly most: number;
   /** Rows of the sets that it may read: those that packets go to, or all. */
   readonly pull: 'needed' | 'all';
+  readonly isGateway: boolean;
 }
 
 export class FollowedNetwork {
@@ -92,7 +100,9 @@ export class FollowedNetwork {
   readonly #destinations = new Map<string, Followed>();
   /** Whose route to a prefix is used. */
   readonly #winners = new Map<string, string>();
-  readonly #watching: Watching;
+  readonly #watching: readonly Watching[];
+  /** Gateways, for packets to whom it does not know; null: it has none. */
+  #pool: Pool | null = null;
   /** Packets. */
   #waiting = 0;
   /** `route`: behind a router of the peer. */
@@ -103,11 +113,25 @@ export class FollowedNetwork {
     this.#controllers = controllers;
     this.#sink = sink;
     this.follow(settings.name, { at: settings.owner, set: OWN_SET, access: 'all' });
-    this.#watching = follow(controllers.client(settings.owner), RANGES.winnersOf(settings.name), {
-      read: (value) => parsed(winner, value),
-      onChanges: (changes) => this.#hearWinners(changes),
-      onDenied: (why) => log('error', 'not let in', { network: settings.name, why }),
-    });
+    const owner = controllers.client(settings.owner);
+    const onDenied = (why: string): void => log('error', 'not let in', { network: settings.name, why });
+    this.#watching = [
+      follow(owner, RANGES.winnersOf(settings.name), {
+        read: (value) => parsed(winner, value),
+        onChanges: (changes) => this.#hearWinners(changes),
+        onDenied,
+      }),
+    ];
+    // A gateway sends nothing to others.
+    if (settings.isGateway) return;
+    this.#watching = [
+      ...this.#watching,
+      follow(owner, RANGES.pool(settings.name), {
+        read: (value) => parsed(pool, value),
+        onChanges: (changes) => this.#hearPool(changes.at(-1)?.value ?? null),
+        onDenied,
+      }),
+    ];
   }
 
   get destinations(): number {
@@ -126,7 +150,7 @@ export class FollowedNetwork {
     const ownKey = KEYS.summary(peer, set);
     const range = this.settings.pull === 'all' ? RANGES.set(peer, set) : just(ownKey);
     const watching = follow(this.#controllers.client(at), range, {
-      read: (value, key) => (key === ownKey ? { summary: parsed(summary, value) } : { row: parsed(destination, value) }),
+      read: (value, key) => (key === ownKey ? { summary: parsed(summary, value) } : { row: parsed(target, value) }),
       onChanges: (changes) => {
         for (const { key, value } of changes)
           if (key !== ownKey) this.#hearAll(peer, { key, value: value?.row ?? null });
@@ -166,8 +190,12 @@ export class FollowedNetwork {
 
   /** Destinations that no packet went to for so long are forgotten. `packets`: what flows have counted, by their numbers. */
   expire(packets: ReadonlyMap<number, number>, idleMs: number): void {
+    // What is pulled whether it is needed or not stays.
+    if (this.settings.pull === 'all') return;
     const nowMs = performance.now();
+    const overflows = new Set([...this.#destinations.values()].map(({ row }) => overflowOf(row)));
     for (const [text, known] of this.#destinations) {
+      if (overflows.has(text)) known.usedMs = nowMs;
       const counted = packets.get(known.number) ?? 0;
       if (counted !== known.packets) Object.assign(known, { packets: counted, usedMs: nowMs });
       else if (nowMs - known.usedMs >= idleMs) this.#forget(text, known);
@@ -184,7 +212,8 @@ export class FollowedNetwork {
   }
 
   stop(): void {
-    this.#watching.stop();
+    for (const watching of this.#watching) watching.stop();
+    if (this.#pool) void this.#sink.remove(this.#key('pool', ''));
     for (const peer of this.#peers.keys()) this.leave(peer);
     for (const [text, known] of this.#destinations) this.#forget(text, known);
   }
@@ -236,6 +265,23 @@ export class FollowedNetwork {
     for (const peer of [...order, this.settings.name])
       for (const prefix of this.#peers.get(peer)?.prefixes ?? []) this.#table.set(prefixOf(prefix), { peer, route: null });
     for (const [text, known] of this.#destinations) this.#resolve(text, known);
+    this.#tellPool();
+  }
+
+  #hearPool(row: Pool | null): void {
+    if (this.#pool && !row) void this.#sink.remove(this.#key('pool', ''));
+    this.#pool = row;
+    this.#tellPool();
+  }
+
+  /** Gateways may know whom it does not. */
+  #tellPool(): void {
+    if (!this.#pool) return;
+    for (const [text, known] of this.#destinations) if (known.peer === undefined) this.#forget(text, known);
+    const peers = [...this.#peers.values()].flatMap((p) => p.prefixes);
+    const routes = [...this.#winners].flatMap(([route, peer]) => (this.#peers.has(peer) ? [route] : []));
+    const direct = [...new Set([...peers, ...routes])].sort();
+    void this.#sink.put(this.#key('pool', ''), { kind: 'pool', vnid: this.settings.vnid, members: this.#pool.members, direct });
   }
 
   /** Whose address it is, and from where its row comes. */
@@ -260,7 +306,7 @@ export class FollowedNetwork {
       return;
     }
     known.watching = follow(this.#controllers.client(from.at), just(key), {
-      read: (value) => parsed(destination, value),
+      read: (value) => parsed(target, value),
       onChanges: (changes) => this.#hear(text, known, changes),
       onDenied: (why) => {
         log('warn', 'not let in', { peer, why });
@@ -270,7 +316,7 @@ export class FollowedNetwork {
   }
 
   /** A row that no packet has asked for. */
-  #hearAll(peer: string, { key, value }: Told<Destination>): void {
+  #hearAll(peer: string, { key, value }: Told<Target>): void {
     const rows = this.#peers.get(peer)?.rows;
     if (value === null) rows?.delete(key);
     else rows?.set(key, value);
@@ -280,26 +326,36 @@ export class FollowedNetwork {
     else for (const [own, known] of this.#destinations) if (kind === 'route' || own === text) this.#resolve(own, known);
   }
 
-  #hear(text: string, known: Followed, changes: readonly Told<Destination>[]): void {
+  #hear(text: string, known: Followed, changes: readonly Told<Target>[]): void {
     for (const { value } of changes) known.row = value;
     void this.#tell(text, known);
   }
 
+  /** What goes there when others are full. */
+  #tellBalancers(text: string): void {
+    for (const [own, known] of this.#destinations) if (overflowOf(known.row) === text && own !== text) void this.#tell(own, known);
+  }
+
   async #tell(text: string, known: Followed): Promise<void> {
-    const { peer, row } = known;
-    const access = (peer === undefined ? undefined : this.#peers.get(peer)?.access) ?? 'all';
     known.isKnown = true;
-    await this.#sink.put(this.#key('destination', text), {
-      kind: 'destination',
-      vnid: this.settings.vnid,
-      address: text,
-      to: row,
-      access,
-      number: known.number,
-    });
+    const isOther = known.row !== known.told;
+    known.told = known.row;
+    // What gateways know is theirs.
+    if (this.#pool && known.peer === undefined) await this.#sink.remove(this.#key('destination', text));
+    else await this.#sink.put(this.#key('destination', text), this.#itemOf(text, known));
+    if (isOther) this.#tellBalancers(text);
     const waiting = known.waiting.splice(0);
     this.#waiting -= waiting.length;
-    if (row) for (const resend of waiting) resend();
+    if (known.row) for (const resend of waiting) resend();
+  }
+
+  #itemOf(address: string, { peer, row, number, backends }: Followed): Item {
+    const access = (peer === undefined ? undefined : this.#peers.get(peer)?.access) ?? 'all';
+    const to = { vnid: this.settings.vnid, address, access, number };
+    if (row === null || !('balancer' in row)) return { ...to, kind: 'destination', to: row };
+    const overflow = overflowOf(row);
+    const beyond = overflow === null ? undefined : (this.#destinations.get(overflow) ?? this.#add(overflow, parseAddress(overflow)!));
+    return { ...to, kind: 'balanced', ways: backends.ways(row, beyond?.row ?? null) };
   }
 
   #add(text: string, address: Address): Followed {
@@ -310,6 +366,8 @@ export class FollowedNetwork {
       key: undefined,
       watching: undefined,
       row: null,
+      told: undefined,
+      backends: new Backends(),
       isKnown: false,
       waiting: [],
       number: ++FollowedNetwork.#numbers,
@@ -334,3 +392,5 @@ export class FollowedNetwork {
     void this.#sink.remove(this.#key('destination', text));
   }
 }
+
+const overflowOf = (row: Target | null): string | null => (row && 'balancer' in row ? (row.overflow?.address ?? null) : null);

@@ -8,7 +8,18 @@ import { contains, formatAddress, prefixOf, type Address, type Prefix } from '..
 import { log } from '../../lib/rpc.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { HostConfig, Place } from '../config.ts';
-import { admission, KEYS, localEndpoint, partsOf, peering, RANGES, type Admission, type LocalEndpoint, type PeeringRow } from '../rows.ts';
+import {
+  admission,
+  KEYS,
+  localEndpoint,
+  partsOf,
+  peering,
+  RANGES,
+  type Admission,
+  type LocalEndpoint,
+  type PeeringRow,
+  type Service,
+} from '../rows.ts';
 import type { Controllers } from './controllers.ts';
 import { FollowedNetwork, type Sink } from './network.ts';
 
@@ -18,6 +29,17 @@ interface Local {
   readonly endpoints: Set<string>;
   readonly peerings: Map<string, PeeringRow>;
   readonly watching: Watching;
+}
+
+/** An endpoint here that is a backend of a balancer. */
+export interface Backend {
+  readonly owner: Place;
+  readonly network: string;
+  readonly endpoint: string;
+  readonly vnid: number;
+  readonly mac: string;
+  readonly port: string;
+  readonly service: Service;
 }
 
 export class OnHostController {
@@ -35,6 +57,10 @@ export class OnHostController {
   readonly #ports = new Map<string, string>();
   /** By network: prefixes behind endpoints that are routers, and their ports. */
   readonly #behind = new Map<number, readonly { readonly endpoint: string; readonly prefix: Prefix; readonly port: string }[]>();
+  /** By network and endpoint. */
+  readonly #backends = new Map<string, readonly Backend[]>();
+  /** By network and peer: what its controller has answered. */
+  readonly #admissions = new Map<string, { readonly at: Place; readonly answer: Admission }>();
   #isHeld = false;
 
   constructor(config: HostConfig, controllers: Controllers, sink: Sink) {
@@ -61,7 +87,20 @@ export class OnHostController {
         follow(client, RANGES.membershipsOf(name), { read: (word) => word, onChanges: (c) => this.#hearWords(c), onDenied }),
       );
     }
+    for (const { name, vnid, owner } of this.#config.forwards) {
+      this.#local(owner, name, vnid);
+      first.push(this.#sink.put(`gateway ${name}`, { kind: 'gateway', vnid }));
+    }
     await Promise.all(first);
+  }
+
+  get isGateway(): boolean {
+    return this.#config.forwards.length > 0;
+  }
+
+  /** Backends of balancers that are here. */
+  get backends(): Backend[] {
+    return [...this.#backends.values()].flat();
   }
 
   /** Port of the endpoint with this address. */
@@ -129,7 +168,12 @@ export class OnHostController {
     this.#behind.set(row.vnid, [...behind, ...row.prefixes.map((p) => ({ endpoint, prefix: prefixOf(p), port }))]);
     this.#ports.set(row.mac, port);
     for (const address of row.addresses) this.#ports.set(`${row.vnid} ${address}`, port);
-    await this.#sink.put(key, { kind: 'endpoint', port, ...row });
+    const { services, ...rest } = row;
+    this.#backends.set(
+      key,
+      services.map((service) => ({ owner, network, endpoint, port, service, vnid: row.vnid, mac: row.mac })),
+    );
+    await this.#sink.put(key, { kind: 'endpoint', port, ...rest, serves: services.flatMap((s) => s.addresses) });
   }
 
   async #removeEndpoint(network: string, endpoint: string): Promise<void> {
@@ -139,6 +183,7 @@ export class OnHostController {
 
   /** What it was the last endpoint of is not followed any more. */
   #leave(network: string, endpoint: string): void {
+    this.#backends.delete(`endpoint ${network} ${endpoint}`);
     const local = this.#networks.get(network);
     if (!local?.endpoints.delete(endpoint) || local.endpoints.size > 0) return;
     local.watching.stop();
@@ -149,8 +194,8 @@ export class OnHostController {
   #local(owner: Place, name: string, vnid: number): Local {
     const known = this.#networks.get(name);
     if (known) return known;
-    const { destinations: most, pull } = this.#config;
-    const settings = { name, vnid, host: this.#config.self.name, owner, most, pull };
+    const { destinations: most, pull, self } = this.#config;
+    const settings = { name, vnid, host: self.name, owner, most, pull, isGateway: this.isGateway };
     const local: Local = {
       followed: new FollowedNetwork(settings, this.#controllers, this.#sink),
       endpoints: new Set(),
@@ -181,11 +226,18 @@ export class OnHostController {
       if (value === null) {
         local?.peerings.delete(peer);
         local?.followed.leave(peer);
-      } else {
-        local?.peerings.set(peer, value);
-        this.#introduce(name, peer);
+        continue;
       }
+      local?.peerings.set(peer, value);
+      this.#introduce(name, peer);
+      this.#enter(name, peer);
+      if (!this.#isAsked(value)) local?.followed.leave(peer);
     }
+  }
+
+  /** Is its controller asked by this host? Else by gateways, which have nobody else to ask. */
+  #isAsked({ via }: PeeringRow): boolean {
+    return via === 'direct' || this.isGateway;
   }
 
   /** To the peer's controller, as soon as its own one has given its word. */
@@ -193,7 +245,7 @@ export class OnHostController {
     const local = this.#networks.get(network);
     const row = local?.peerings.get(peer);
     const word = this.#words.get(network);
-    if (this.#isHeld || !row || word === undefined) return;
+    if (this.#isHeld || !row || word === undefined || !this.#isAsked(row)) return;
     const { name } = this.#config.self;
     if (!this.#asked.has(row.controller.name)) {
       this.#asked.add(row.controller.name);
@@ -212,13 +264,24 @@ export class OnHostController {
   #hearAdmissions(at: Place, changes: readonly Told<Admission>[]): void {
     for (const { key, value: answer } of changes) {
       const [, , network = '', peer = ''] = partsOf(key);
-      const local = this.#networks.get(network);
-      if (!local?.peerings.has(peer) || answer === null) continue;
-      if ('refused' in answer) {
-        this.counters.refused += 1;
-        log('warn', 'introduction refused', { network, peer, why: answer.refused });
-        local.followed.leave(peer);
-      } else local.followed.follow(peer, { at, set: answer.set, access: answer.access });
+      const of = `${network} ${peer}`;
+      if (answer) this.#admissions.set(of, { at, answer });
+      else this.#admissions.delete(of);
+      this.#enter(network, peer);
     }
+  }
+
+  /** The peer's set is followed, as far as its controller lets. */
+  #enter(network: string, peer: string): void {
+    const local = this.#networks.get(network);
+    const row = local?.peerings.get(peer);
+    const known = this.#admissions.get(`${network} ${peer}`);
+    if (!local || !row || !known || !this.#isAsked(row) || known.at.name !== row.controller.name) return;
+    const { at, answer } = known;
+    if ('refused' in answer) {
+      this.counters.refused += 1;
+      log('warn', 'introduction refused', { network, peer, why: answer.refused });
+      local.followed.leave(peer);
+    } else local.followed.follow(peer, { at, set: answer.set, access: answer.access });
   }
 }

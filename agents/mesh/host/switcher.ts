@@ -2,15 +2,16 @@
  * The switcher of a host: its Open vSwitch, with the flows of what it has been told, and the tunnel to other hosts. In user space a tunnel
  * leaves by a bridge only, which then has the uplink and its address; in the kernel it leaves by the uplink as it is.
  */
-import { OpenFlowSwitch, type Flow, type PacketIn } from '../../lib/openflow/index.ts';
+import { OpenFlowSwitch, type Action, type Flow, type PacketIn } from '../../lib/openflow/index.ts';
 import { fatal } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
 import { SWITCH_DEVICE } from '../../../src/fabric/devices.ts';
 import type { HostConfig } from '../config.ts';
-import { DESTINATION_COOKIE, DESTINATIONS_TABLE, flowsOf, MISS_METER, nothing, TUNNEL } from './flows.ts';
+import { flowsOf, hostsOf, nothing } from './flows.ts';
 import { FlowQueue, keyOf } from './flowqueue.ts';
 import type { Item } from './items.ts';
 import { Neighbours } from './neighbours.ts';
+import { DESTINATION_COOKIE, MISS_METER, TABLE, TUNNEL, type HostTraits } from './tables.ts';
 
 const UNDERLAY = 'underlay';
 /** Packets without a flow that the on-host controller is asked about. */
@@ -27,7 +28,11 @@ export class Switcher {
   readonly #queue: FlowQueue;
   /** What is under way. */
   readonly #telling = new Set<Promise<void>>();
+  /** By key: the last time that it was told anything. */
+  readonly #turns = new Map<string, number>();
+  #turn = 0;
   #isUserspace = false;
+  #stopped = false;
   /** null: the kernel finds them itself. */
   #neighbours: Neighbours | null = null;
 
@@ -47,7 +52,9 @@ export class Switcher {
 
   /** In place of what was told under this key. Resolves when the switch has it. */
   put(key: string, item: Item): Promise<void> {
-    const done = this.#put(key, item).finally(() => this.#telling.delete(done));
+    const turn = ++this.#turn;
+    this.#turns.set(key, turn);
+    const done = this.#put(key, item, turn).finally(() => this.#telling.delete(done));
     this.#telling.add(done);
     return done;
   }
@@ -58,6 +65,7 @@ export class Switcher {
   }
 
   remove(key: string): Promise<void> {
+    this.#turns.delete(key);
     return this.#become(key, []);
   }
 
@@ -67,8 +75,13 @@ export class Switcher {
 
   /** Packets that destinations' flows have counted, by their numbers. */
   async destinations(): Promise<Map<number, number>> {
-    const flows = await this.#switch.flows(DESTINATIONS_TABLE);
+    const flows = await this.#switch.flows(TABLE.to);
     return new Map(flows.filter((f) => f.cookie >= DESTINATION_COOKIE).map((f) => [f.cookie - DESTINATION_COOKIE, f.packets]));
+  }
+
+  /** Bytes that left by ports so far: what came to endpoints. */
+  sentBytes(ports: readonly string[]): Promise<Map<string, number>> {
+    return this.#switch.sentBytes(ports);
   }
 
   onPacket(listener: (packet: PacketIn) => void): Promise<void> {
@@ -80,12 +93,14 @@ export class Switcher {
     void this.#switch.send(frame, [{ output: port }]).catch(() => undefined);
   }
 
-  /** As if it had come in there again. */
-  resend(frame: Buffer, port: string): void {
-    void this.#switch.send(frame, [{ to: 'table' }], port).catch(() => undefined);
+  /** As if it had come in there again; from the tunnel with this key. */
+  resend(frame: Buffer, port: string, vnid: number): void {
+    const key: Action[] = port === TUNNEL ? [{ set: 'tunnelId', value: vnid }] : [];
+    void this.#switch.send(frame, [...key, { to: 'table' }], port).catch(() => undefined);
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#queue.idle();
     await this.#switch.replace([]);
     this.#switch.close();
@@ -94,10 +109,17 @@ export class Switcher {
     this.#neighbours?.close();
   }
 
-  async #put(key: string, item: Item): Promise<void> {
-    const via = item.kind === 'moved' ? item.via : item.kind === 'destination' ? item.to?.via : undefined;
-    if (this.#neighbours && via !== undefined && via !== this.#config.self.address) await this.#neighbours.know(via);
-    await this.#become(key, flowsOf(item, { name: this.#config.self.name, advertises: this.#isUserspace }));
+  async #put(key: string, item: Item, turn: number): Promise<void> {
+    const { self, forwards } = this.#config;
+    if (this.#neighbours)
+      await Promise.all(
+        hostsOf(item)
+          .filter((address) => address !== self.address)
+          .map((address) => this.#neighbours?.know(address)),
+      );
+    const traits: HostTraits = { name: self.name, advertises: this.#isUserspace, isGateway: forwards.length > 0 };
+    // What was told meanwhile is newer.
+    if (this.#turns.get(key) === turn) await this.#become(key, flowsOf(item, traits));
   }
 
   async #build(ovsDir: string): Promise<void> {
@@ -139,6 +161,7 @@ export class Switcher {
 
   /** Items share flows, such as that of a network's tunnel key; the last one that wants a flow takes it along. */
   #become(key: string, flows: readonly Flow[]): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
     const before = this.#items.get(key) ?? [];
     const [added, removed]: [Flow[], Flow[]] = [[], []];
     for (const flow of flows) {

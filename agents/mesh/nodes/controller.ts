@@ -24,8 +24,8 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
   const rows = async (range: Range): Promise<(readonly [string, string])[]> =>
     (await client.list(range)).rows.map(({ key, value }) => [key, value] as const);
   const [states, endpoints, grants] = await Promise.all([rows(RANGES.state), rows(RANGES.stateEndpoints), rows(RANGES.grants)]);
-  const { endpoints: placed, memberships, admissions, peerings, consents, sets, offers, winners } = RANGES;
-  const left = (await Promise.all([placed, memberships, admissions, peerings, consents, sets, offers, winners].map(rows))).flat();
+  const { endpoints: placed, memberships, admissions, peerings, pools, consents, sets, offers, winners } = RANGES;
+  const left = (await Promise.all([placed, memberships, admissions, peerings, pools, consents, sets, offers, winners].map(rows))).flat();
   const known = new Map<string, Network>();
   for (const [, value] of states) {
     const state = parsed(networkState, value);
@@ -38,6 +38,7 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
     config.controllers.map((c) => c.name),
     config.hosts.map((h) => h.name),
   );
+  for (const { name } of config.gateways) await rights.addGateway(name);
   for (const { name, routers } of config.networks) for (const router of routers) await rights.addRouter(name, router);
   const controller = new Controller(
     config,
@@ -64,9 +65,10 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
         peer,
         export: policy = ALL,
         access = 'all',
+        via = 'direct',
         preference = 0,
       } = validated(CONTROLLER_OPERATIONS.CreatePeering, params);
-      await controller.change(network, (n) => agree(n, peer, { export: policy, access, preference }));
+      await controller.change(network, (n) => agree(n, peer, { export: policy, access, preference, via }));
       return { peer };
     },
     DeletePeering: async (params) => {
@@ -104,7 +106,7 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
 }
 
 const byName = (endpoints: readonly Endpoint[]): Map<string, Endpoint> => new Map(endpoints.map((e) => [e.name, e]));
-const declared = ({ name, vnid, prefixes, endpoints, peerings }: OwnedNetwork): Network => ({
+const declared = ({ name, vnid, prefixes, endpoints, peerings, balancers }: OwnedNetwork): Network => ({
   name,
   vnid,
   prefixes,
@@ -112,5 +114,6 @@ const declared = ({ name, vnid, prefixes, endpoints, peerings }: OwnedNetwork): 
   learned: {},
   policies: {},
   peerings,
+  balancers,
   endpoints: byName(endpoints),
 });

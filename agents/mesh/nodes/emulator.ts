@@ -49,7 +49,7 @@ export async function startEmulator({ config, secret, workDir }: AgentSetup<Emul
     const { credentials } = certificates[i]!;
     const controllers = new Controllers((to) => new EtcdClient({ ...to, port: ETCD_PORT }, credentials));
     const told = new Told();
-    const rest = { uplink: { device: '', mac: '', cidr: '', mtu: 0 }, idleMs: Infinity, holdMs: Infinity, destinations: 16 };
+    const rest = { forwards: [], uplink: { device: '', mac: '', cidr: '', mtu: 0 }, idleMs: Infinity, holdMs: Infinity, destinations: 16 };
     const ohc = new OnHostController({ role: 'host', ...own, ...rest, pull: 'needed' }, controllers, told);
     return { own, controllers, told, ohc };
   });

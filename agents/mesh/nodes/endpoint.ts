@@ -7,11 +7,12 @@ import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
 import type { EndpointConfig } from '../config.ts';
+import { ROUTER_ADDRESS } from '../host/tables.ts';
 import { ENDPOINT_OPERATIONS } from '../operations.ts';
 import { learnRoutes } from './learning.ts';
 
 /** Nobody has them: whatever is asked for, the host's switcher answers. */
-const [ROUTER, ROUTER_V6] = ['169.254.1.1', 'fe80::1'];
+const [ROUTER, ROUTER_V6] = [ROUTER_ADDRESS, 'fe80::1'];
 
 export async function startEndpoint({ config, secret, workDir }: AgentSetup<EndpointConfig>): Promise<NodeRole> {
   const network = new HostNetwork();
@@ -51,8 +52,9 @@ class Place {
   }
 
   async begin(network: HostNetwork): Promise<void> {
-    const { mtu, device, ipv6 } = this.#config;
+    const { mtu, device, ipv6, serves } = this.#config;
     await network.addDefaultRoute(ROUTER, { mtu, device });
+    for (const address of serves) await network.addAddress(address);
     if (ipv6 === null) return;
     await network.addAddress(ipv6, device);
     await network.addDefaultRoute(ROUTER_V6, { mtu, device });

@@ -10,14 +10,18 @@ import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import type { HostConfig } from '../config.ts';
 import { Controllers } from '../host/controllers.ts';
-import { ROUTER_MAC, SOLICITATION_COOKIE } from '../host/flows.ts';
 import { advertisementFor, endsOf } from '../host/frame.ts';
+import { HealthChecks } from '../host/health.ts';
 import { OnHostController } from '../host/ohc.ts';
+import { Presences } from '../host/presences.ts';
 import { Switcher } from '../host/switcher.ts';
+import { HEALTH_COOKIE, ROUTER_MAC, SOLICITATION_COOKIE, TUNNEL } from '../host/tables.ts';
 import { HOST_OPERATIONS } from '../operations.ts';
+import { KEYS } from '../rows.ts';
 
 /** After what nobody uses, and who is not heard. */
 const LOOK_MS = 1000;
+const HEALTH_MS = 200;
 
 export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<HostConfig>): Promise<NodeRole> {
   if (ovsDir === null) throw new Error('a host of the mesh needs an Open vSwitch');
@@ -26,8 +30,20 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
   const controllers = new Controllers((to) => new EtcdClient({ ...to, port: ETCD_PORT }, credentials));
   const ohc = new OnHostController(config, controllers, switcher);
   const counters = { misses: 0 };
+  const presences = new Presences(controllers);
+  const health = new HealthChecks({
+    answer: (frame, port) => switcher.answer(frame, port),
+    sentBytes: (ports) => switcher.sentBytes(ports),
+    report: ({ owner, network, endpoint }, load) =>
+      presences.at(owner).put(KEYS.load(config.self.name, network, endpoint), JSON.stringify(load)),
+    forget: ({ owner, network, endpoint }) => presences.at(owner).remove(KEYS.load(config.self.name, network, endpoint)),
+  });
   await switcher.onPacket(({ cookie, frame }) => {
     const ends = endsOf(frame);
+    if (cookie === HEALTH_COOKIE) {
+      health.hear(frame, ohc.portOfMac(macText(frame, 6)));
+      return;
+    }
     if (cookie === SOLICITATION_COOKIE) {
       const port = ohc.portOfMac(macText(frame, 6));
       const answer = advertisementFor(frame, ROUTER_MAC);
@@ -36,9 +52,9 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
     }
     counters.misses += 1;
     const network = ohc.network(cookie);
-    const port = ends && ohc.portOf(cookie, ends.source);
+    const port = ohc.isGateway ? TUNNEL : ends && ohc.portOf(cookie, ends.source);
     if (!ends || !network || port === undefined) return;
-    network.miss(ends.destination, () => switcher.resend(frame, port));
+    network.miss(ends.destination, () => switcher.resend(frame, port, cookie));
   });
   const turns = new SerialQueue();
   const look = async (): Promise<void> => {
@@ -53,6 +69,11 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
     () => void turns.run(look).catch((error: unknown) => log('warn', 'not looked', { why: (error as Error).message })),
     LOOK_MS,
   );
+  const asking = setInterval(
+    () =>
+      void turns.run(() => health.ask(ohc.backends)).catch((error: unknown) => log('warn', 'not asked', { why: (error as Error).message })),
+    HEALTH_MS,
+  );
   const operations: Operations = {
     HoldSubscriptions: async (params) => {
       ohc.isHeld = validated(HOST_OPERATIONS.HoldSubscriptions, params).on;
@@ -66,10 +87,15 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
   };
   return {
     counters: () => ({ ...counters, ...ohc.counters, flows: switcher.flowCount }),
-    ready: () => ohc.open(),
+    ready: async () => {
+      await ohc.open();
+      if (ohc.isGateway) for (const owner of config.controllers) presences.at(owner).put(KEYS.gateway(config.self.name), 'true');
+    },
     request: (operation, params) => perform(operations, operation, params),
     stop: async () => {
       clearInterval(timer);
+      clearInterval(asking);
+      presences.stop();
       ohc.stop();
       controllers.close();
       await switcher.stop();

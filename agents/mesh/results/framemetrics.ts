@@ -55,6 +55,9 @@ export function seenFrames(target: Keys, evidence: CellEvidence, phase: PhaseRec
   return { target, evidence, phase, frames: own, tunnelled, endpoints, places: placesOf(evidence) };
 }
 
+const connectionOf = ({ inner: p }: { readonly inner: SeenPacket }): string =>
+  [p.protocol, p.source, p.sourcePort, p.destination, p.destinationPort].join(' ');
+
 const NO_TUNNEL = missing('no packet in a tunnel was captured');
 const ofTunnels = (seen: SeenFrames, count: () => Figures): Figures => (seen.tunnelled.length === 0 ? NO_TUNNEL : count());
 
@@ -95,7 +98,37 @@ function ofBothEnds({ frames }: SeenFrames, compare: (sent: readonly SeenFrame[]
 }
 
 export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
-  tunnelled: { what: 'Packets in tunnels.', needs: ['capture'], figures: (seen) => exact(seen.tunnelled.length) },
+  tunnelled: {
+    what: 'Packets in tunnels.',
+    needs: ['capture'],
+    figures: ({ target: { via }, tunnelled, places }) =>
+      exact(tunnelled.filter((t) => via === undefined || places.get(t.to) === via).length),
+  },
+  rerouted: {
+    what: 'Connections whose packets went in tunnels to one node, and then to another one (R2-24).',
+    needs: ['capture'],
+    figures: (seen) =>
+      ofTunnels(seen, () => {
+        const ways = [...Map.groupBy(seen.tunnelled, connectionOf).values()].map((own) => new Set(own.map((t) => seen.places.get(t.to))));
+        const concerned = ways.filter((way) => !way.has(seen.target.via));
+        return concerned.length === 0
+          ? missing('no such connection was captured')
+          : exact(concerned.filter((way) => way.size > 1).length, `of ${concerned.length}`);
+      }),
+  },
+  begun: {
+    what: 'Connections of TCP that are begun at captures, as source, destination and port choose (R2-25, R2-26).',
+    needs: ['capture'],
+    figures: ({ frames }) =>
+      exact(
+        new Set(
+          [...frames.values()]
+            .flat()
+            .filter((f) => f.begins)
+            .map((f) => connectionOf({ inner: f })),
+        ).size,
+      ),
+  },
   detours: {
     what: 'Packets in tunnels between other hosts than those that their endpoints are on (R2-2).',
     needs: ['capture'],

@@ -5,6 +5,7 @@ import { addressFromBytes, formatAddress } from '../../lib/prefix.ts';
 const [ETHERNET, UDP_BYTES, VXLAN_BYTES] = [14, 8, 8];
 const [IPV4, IPV6] = [0x0800, 0x86dd];
 const [TCP, UDP, ICMP, ICMPV6] = [6, 17, 1, 58];
+const [SYN, ACK] = [2, 16];
 /** RFC 7348. */
 const VXLAN_PORT = 4789;
 
@@ -16,6 +17,8 @@ export interface SeenPacket {
   /** 0: it has none. */
   readonly sourcePort: number;
   readonly destinationPort: number;
+  /** It begins a connection of TCP: SYN, and no answer to one. */
+  readonly begins: boolean;
   /** The same wherever the packet is seen, and of no other one near it: what is in its headers, sequence numbers among them. */
   readonly identity: string;
   /** Of IP. */
@@ -79,6 +82,7 @@ function transport(protocol: number, carried: Buffer, identification: string) {
     protocol,
     sourcePort,
     destinationPort,
+    begins: protocol === TCP && carried.length >= 14 && (carried.readUInt8(13) & (SYN | ACK)) === SYN,
     identity: [protocol, identification, sourcePort, destinationPort, isTold ? told : ''].join(' '),
   };
 }

@@ -68,11 +68,16 @@ export function whereabouts(evidence: CellEvidence, phase: PhaseRecord): Map<str
   return found;
 }
 
-/** Hosts and controllers by their addresses on the underlay. */
+/** Hosts, gateways and controllers by their addresses on the underlay. */
 export function placesOf({ lab }: CellEvidence): Map<string, string> {
   const config = meshConfigOf(lab);
   if (!config) return new Map();
   const controllers = expandAll(config.controllers);
   const underlay = segmentOf(lab, controllers[0] ?? '');
-  return new Map([...controllers, ...expandAll(config.hosts)].map((name) => [addressOf(deviceOn(lab, name, underlay)) ?? '', name]));
+  return new Map(
+    [...controllers, ...expandAll(config.hosts), ...expandAll(config.gateways ?? [])].map((name) => [
+      addressOf(deviceOn(lab, name, underlay)) ?? '',
+      name,
+    ]),
+  );
 }
