@@ -75,8 +75,8 @@ export interface FlowStatistics {
 export interface PacketIn {
   readonly table: number;
   readonly cookie: number;
-  /** Number of the port that it came in by; 0: not known. */
-  readonly inPort: number;
+  /** Port that it came in by; null: not known. */
+  readonly port: string | null;
   readonly frame: Buffer;
 }
 
@@ -220,7 +220,8 @@ export function readFlows(parts: readonly Buffer[]): FlowStatistics[] {
   });
 }
 
-export function readPacketIn(body: Buffer): PacketIn {
+/** `nameOf`: of a port, by its number. */
+export function readPacketIn(body: Buffer, nameOf: (port: number) => string | null): PacketIn {
   const matchLength = body.readUInt16BE(18);
   const matchEnd = 16 + Math.ceil(matchLength / 8) * 8;
   // in_port is the first field of the match, where it is known.
@@ -228,7 +229,7 @@ export function readPacketIn(body: Buffer): PacketIn {
   return {
     table: body.readUInt8(7),
     cookie: Number(body.readBigUInt64BE(8)),
-    inPort: hasPort ? body.readUInt32BE(24) : 0,
+    port: hasPort ? nameOf(body.readUInt32BE(24)) : null,
     frame: Buffer.from(body.subarray(matchEnd + 2)),
   };
 }

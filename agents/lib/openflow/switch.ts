@@ -151,6 +151,8 @@ export class OpenFlowSwitch {
     return number;
   };
 
+  readonly #nameOf = (port: number): string | null => [...this.#ports].find(([, number]) => number === port)?.[0] ?? null;
+
   #knowPorts(flows: readonly Flow[]): Promise<void> {
     return this.#knowNames(flows.flatMap((f) => [...(f.match.inPort === undefined ? [] : [f.match.inPort]), ...namesOf(f.actions ?? [])]));
   }
@@ -219,7 +221,7 @@ export class OpenFlowSwitch {
         this.#errors.push(`error type ${body.readUInt16BE(0)} code ${body.readUInt16BE(2)}`);
         return;
       case TYPE.packetIn:
-        this.#onPacket?.(readPacketIn(body));
+        this.#onPacket?.(readPacketIn(body, this.#nameOf));
         return;
       case TYPE.multipartReply: {
         const waiting = this.#waiting.get(xid);

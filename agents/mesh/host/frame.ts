@@ -5,11 +5,6 @@ import { addressFromBytes, type Address } from '../../lib/prefix.ts';
 
 const [IPV4, IPV6] = [0x0800, 0x86dd];
 
-export interface Ends {
-  readonly source: Address;
-  readonly destination: Address;
-}
-
 const [ETHERNET, HEADER, ADVERTISEMENT] = [14, 40, 136];
 /** RFC 4861: solicited, and in place of what was known; an option of eight bytes with the address. */
 const [FLAGS, TARGET_OPTION, MESSAGE_BYTES] = [0x60, [2, 1], 32];
@@ -29,14 +24,13 @@ export function advertisementFor(frame: Buffer, mac: string): Buffer | undefined
 }
 
 /** undefined: it is no IP packet, or less than a header of it. */
-export function endsOf(frame: Buffer): Ends | undefined {
+export function destinationOf(frame: Buffer): Address | undefined {
   if (frame.length < 34) return undefined;
-  const at = (from: number, bytes: number): Address => addressFromBytes(frame.subarray(from, from + bytes));
   switch (frame.readUInt16BE(12)) {
     case IPV4:
-      return { source: at(26, 4), destination: at(30, 4) };
+      return addressFromBytes(frame.subarray(30, 34));
     case IPV6:
-      return frame.length < 54 ? undefined : { source: at(22, 16), destination: at(38, 16) };
+      return frame.length < 54 ? undefined : addressFromBytes(frame.subarray(38, 54));
     default:
       return undefined;
   }

@@ -68,7 +68,7 @@ export class HealthChecks {
   }
 
   /** What a machine sent, by this port, to whom asks. */
-  hear(frame: Buffer, port: string | undefined): void {
+  hear(frame: Buffer, port: string): void {
     const segment = segmentOf(frame);
     const found = segment && [...this.#checked.values()].find(({ backend }) => backend.port === port && isFrom(backend, segment));
     if (!found || found.state.sequence === 0 || segment.acknowledged !== (found.state.sequence + 1) % 2 ** 32) return;

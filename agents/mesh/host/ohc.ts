@@ -4,7 +4,6 @@
  */
 import { follow, type Told } from '../../lib/etcd/follow.ts';
 import type { Watching } from '../../lib/etcd/watch.ts';
-import { contains, formatAddress, prefixOf, type Address, type Prefix } from '../../lib/prefix.ts';
 import { log } from '../../lib/rpc.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { HostConfig, Place } from '../config.ts';
@@ -53,10 +52,6 @@ export class OnHostController {
   readonly #words = new Map<string, string>();
   /** Controllers whose answers to introductions are followed. */
   readonly #asked = new Set<string>();
-  /** Where endpoints are: by network and address, and by MAC address. */
-  readonly #ports = new Map<string, string>();
-  /** By network: prefixes behind endpoints that are routers, and their ports. */
-  readonly #behind = new Map<number, readonly { readonly endpoint: string; readonly prefix: Prefix; readonly port: string }[]>();
   /** By network and endpoint. */
   readonly #backends = new Map<string, readonly Backend[]>();
   /** By network and peer: what its controller has answered. */
@@ -101,16 +96,6 @@ export class OnHostController {
   /** Backends of balancers that are here. */
   get backends(): Backend[] {
     return [...this.#backends.values()].flat();
-  }
-
-  /** Port of the endpoint with this address. */
-  portOf(vnid: number, source: Address): string | undefined {
-    const own = this.#ports.get(`${vnid} ${formatAddress(source)}`);
-    return own ?? this.#behind.get(vnid)?.find(({ prefix }) => contains(prefix, source))?.port;
-  }
-
-  portOfMac(mac: string): string | undefined {
-    return this.#ports.get(mac);
   }
 
   network(vnid: number): FollowedNetwork | undefined {
@@ -164,10 +149,6 @@ export class OnHostController {
       return;
     }
     this.#local(owner, network, row.vnid).endpoints.add(endpoint);
-    const behind = (this.#behind.get(row.vnid) ?? []).filter((b) => b.endpoint !== endpoint);
-    this.#behind.set(row.vnid, [...behind, ...row.prefixes.map((p) => ({ endpoint, prefix: prefixOf(p), port }))]);
-    this.#ports.set(row.mac, port);
-    for (const address of row.addresses) this.#ports.set(`${row.vnid} ${address}`, port);
     const { services, ...rest } = row;
     this.#backends.set(
       key,

@@ -26,11 +26,8 @@ export class Switcher {
   /** How many items want a flow, and the flow. */
   readonly #flows = new Map<string, { readonly flow: Flow; count: number }>();
   readonly #queue: FlowQueue;
-  /** What is under way. */
-  readonly #telling = new Set<Promise<void>>();
-  /** By key: the last time that it was told anything. */
-  readonly #turns = new Map<string, number>();
-  #turn = 0;
+  /** What is under way, by key. */
+  readonly #telling = new Map<string, Promise<void>>();
   #isUserspace = false;
   #stopped = false;
   /** null: the kernel finds them itself. */
@@ -52,21 +49,16 @@ export class Switcher {
 
   /** In place of what was told under this key. Resolves when the switch has it. */
   put(key: string, item: Item): Promise<void> {
-    const turn = ++this.#turn;
-    this.#turns.set(key, turn);
-    const done = this.#put(key, item, turn).finally(() => this.#telling.delete(done));
-    this.#telling.add(done);
-    return done;
+    return this.#inTurn(key, this.#know(hostsOf(item)), () => flowsOf(item, this.#traits));
   }
 
   async settled(): Promise<void> {
-    await Promise.all(this.#telling);
+    await Promise.all(this.#telling.values());
     await this.#queue.idle();
   }
 
   remove(key: string): Promise<void> {
-    this.#turns.delete(key);
-    return this.#become(key, []);
+    return this.#inTurn(key, Promise.resolve(), () => []);
   }
 
   get flowCount(): number {
@@ -109,17 +101,29 @@ export class Switcher {
     this.#neighbours?.close();
   }
 
-  async #put(key: string, item: Item, turn: number): Promise<void> {
+  get #traits(): HostTraits {
     const { self, forwards } = this.#config;
-    if (this.#neighbours)
-      await Promise.all(
-        hostsOf(item)
-          .filter((address) => address !== self.address)
-          .map((address) => this.#neighbours?.know(address)),
-      );
-    const traits: HostTraits = { name: self.name, advertises: this.#isUserspace, isGateway: forwards.length > 0 };
-    // What was told meanwhile is newer.
-    if (this.#turns.get(key) === turn) await this.#become(key, flowsOf(item, traits));
+    return { name: self.name, advertises: this.#isUserspace, isGateway: forwards.length > 0 };
+  }
+
+  /** What is told under one key is done in its order, though hosts are looked for meanwhile. */
+  #inTurn(key: string, ready: Promise<unknown>, flows: () => readonly Flow[]): Promise<void> {
+    const before = this.#telling.get(key) ?? Promise.resolve();
+    const done = Promise.allSettled([before, ready])
+      .then(() => this.#become(key, flows()))
+      .finally(() => {
+        if (this.#telling.get(key) === done) this.#telling.delete(key);
+      });
+    this.#telling.set(key, done);
+    return done;
+  }
+
+  /** Resolves when packets to them would leave. */
+  async #know(hosts: readonly string[]): Promise<void> {
+    const neighbours = this.#neighbours;
+    if (!neighbours) return;
+    const others = hosts.filter((address) => address !== this.#config.self.address);
+    await Promise.all(others.map((address) => neighbours.know(address)));
   }
 
   async #build(ovsDir: string): Promise<void> {
@@ -127,7 +131,7 @@ export class Switcher {
     this.#isUserspace = (await this.#vsctl('get', 'Bridge', SWITCH_DEVICE, 'datapath_type')).trim() === 'netdev';
     if (this.#isUserspace) {
       await this.#bridge();
-      this.#neighbours = new Neighbours(ovsDir);
+      this.#neighbours = new Neighbours(ovsDir, UNDERLAY);
     }
     const tunnel = ['type=vxlan', `options:local_ip=${self.address}`, 'options:remote_ip=flow', 'options:key=flow'];
     await this.#vsctl('--may-exist', 'add-port', SWITCH_DEVICE, TUNNEL, '--', 'set', 'Interface', TUNNEL, ...tunnel);

@@ -3,19 +3,18 @@ import { join } from 'node:path';
 import { issueCertificate } from '../../lib/certificates.ts';
 import { EtcdClient } from '../../lib/etcd/client.ts';
 import { ETCD_PORT } from '../../lib/etcd/server.ts';
-import { macText } from '../../lib/mac.ts';
 import { perform, validated, type Operations } from '../../lib/params.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import { log, type AgentSetup } from '../../lib/rpc.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import type { HostConfig } from '../config.ts';
 import { Controllers } from '../host/controllers.ts';
-import { advertisementFor, endsOf } from '../host/frame.ts';
+import { advertisementFor, destinationOf } from '../host/frame.ts';
 import { HealthChecks } from '../host/health.ts';
 import { OnHostController } from '../host/ohc.ts';
 import { Presences } from '../host/presences.ts';
 import { Switcher } from '../host/switcher.ts';
-import { HEALTH_COOKIE, ROUTER_MAC, SOLICITATION_COOKIE, TUNNEL } from '../host/tables.ts';
+import { HEALTH_COOKIE, ROUTER_MAC, SOLICITATION_COOKIE } from '../host/tables.ts';
 import { HOST_OPERATIONS } from '../operations.ts';
 import { KEYS } from '../rows.ts';
 
@@ -38,23 +37,17 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
       presences.at(owner).put(KEYS.load(config.self.name, network, endpoint), JSON.stringify(load)),
     forget: ({ owner, network, endpoint }) => presences.at(owner).remove(KEYS.load(config.self.name, network, endpoint)),
   });
-  await switcher.onPacket(({ cookie, frame }) => {
-    const ends = endsOf(frame);
-    if (cookie === HEALTH_COOKIE) {
-      health.hear(frame, ohc.portOfMac(macText(frame, 6)));
-      return;
-    }
-    if (cookie === SOLICITATION_COOKIE) {
-      const port = ohc.portOfMac(macText(frame, 6));
+  await switcher.onPacket(({ cookie, port, frame }) => {
+    if (port === null) return;
+    if (cookie === HEALTH_COOKIE) health.hear(frame, port);
+    else if (cookie === SOLICITATION_COOKIE) {
       const answer = advertisementFor(frame, ROUTER_MAC);
-      if (port !== undefined && answer) switcher.answer(answer, port);
-      return;
+      if (answer) switcher.answer(answer, port);
+    } else {
+      counters.misses += 1;
+      const destination = destinationOf(frame);
+      if (destination) ohc.network(cookie)?.miss(destination, () => switcher.resend(frame, port, cookie));
     }
-    counters.misses += 1;
-    const network = ohc.network(cookie);
-    const port = ohc.isGateway ? TUNNEL : ends && ohc.portOf(cookie, ends.source);
-    if (!ends || !network || port === undefined) return;
-    network.miss(ends.destination, () => switcher.resend(frame, port, cookie));
   });
   const turns = new SerialQueue();
   const look = async (): Promise<void> => {
