@@ -165,3 +165,57 @@ export function cumulative(distributions: readonly Distribution[], label: string
 
 /** "12 ms", for the ticks of an axis. */
 export const microseconds = (us: number): string => (us >= 1e6 ? `${us / 1e6} s` : us >= 1000 ? `${us / 1000} ms` : `${us} µs`);
+
+export interface SharePoint {
+  readonly seconds: number;
+  readonly series: string;
+  /** Of whatever is shared, in this part of a second. */
+  readonly count: number;
+}
+
+/** Who takes which part of it, stacked, over time. `what`: is shared, as the axis calls it. */
+export function sharesOverTime(
+  points: readonly SharePoint[],
+  series: readonly string[],
+  events: readonly Mark[],
+  stepSeconds: number,
+  { what, description }: { readonly what: string; readonly description: string },
+): string {
+  return render(
+    {
+      width: 720,
+      height: 220,
+      marginLeft: 44,
+      marginBottom: 34,
+      marginTop: 34,
+      marginRight: 16,
+      x: { label: 'seconds' },
+      y: { label: `% of ${what}`, percent: true, grid: true },
+      color: colourScale(series),
+      marks: [
+        Plot.rectY(
+          [...points],
+          Plot.stackY(
+            { offset: 'normalize', order: [...series] },
+            {
+              x1: (p: SharePoint) => p.seconds,
+              x2: (p: SharePoint) => p.seconds + stepSeconds,
+              y: 'count',
+              fill: 'series',
+              fillOpacity: 0.85,
+            },
+          ),
+        ),
+        ...verticalLines(events),
+      ],
+    },
+    description,
+  );
+}
+
+/** Counts of equal parts of the time. */
+export function sharePoints(happened: readonly { readonly atUs: number; readonly series: string }[], stepSeconds: number): SharePoint[] {
+  const binOf = (atUs: number): number => Math.floor(atUs / 1e6 / stepSeconds);
+  const bins = Map.groupBy(happened, ({ atUs, series }) => `${binOf(atUs)} ${series}`);
+  return [...bins.values()].map((own) => ({ seconds: binOf(own[0]!.atUs) * stepSeconds, series: own[0]!.series, count: own.length }));
+}

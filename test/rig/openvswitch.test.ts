@@ -113,7 +113,7 @@ const FLOWS: readonly (readonly [flow: Flow, read: string])[] = [
     {
       table: 2,
       priority: 1,
-      match: { protocol: 'tcp' },
+      match: { protocol: 'tcp', opens: true },
       actions: [
         { hash: 'reg1', below: 64 },
         { resubmit: 5 },
@@ -134,7 +134,7 @@ const FLOWS: readonly (readonly [flow: Flow, read: string])[] = [
         },
       ],
     },
-    'table=2, priority=1,tcp actions=multipath(symmetric_l3l4+udp,0,modulo_n,64,0,NXM_NX_REG1[0..5]),resubmit(,5),learn(table=4,idle_timeout=600,fin_idle_timeout=5,priority=6,limit=1000,eth_type=0x800,nw_proto=6,OXM_OF_METADATA[],NXM_OF_IP_SRC[],NXM_OF_IP_DST[],NXM_OF_TCP_SRC[],NXM_OF_TCP_DST[],load:NXM_NX_REG0[]->NXM_NX_REG0[])',
+    'table=2, priority=1,tcp,tcp_flags=+syn-ack actions=multipath(symmetric_l3l4+udp,0,modulo_n,64,0,NXM_NX_REG1[0..5]),resubmit(,5),learn(table=4,idle_timeout=600,fin_idle_timeout=5,priority=6,limit=1000,eth_type=0x800,nw_proto=6,OXM_OF_METADATA[],NXM_OF_IP_SRC[],NXM_OF_IP_DST[],NXM_OF_TCP_SRC[],NXM_OF_TCP_DST[],load:NXM_NX_REG0[]->NXM_NX_REG0[])',
   ],
   [
     { table: 3, priority: 1, match: { vlan: 5 }, actions: [{ popVlan: true }, { pushVlan: 6 }, { group: 4 }] },

@@ -119,6 +119,8 @@ export interface Packet {
   readonly destination: string;
   /** Of TCP, as all packets are. */
   readonly sourcePort?: number;
+  /** It is a connection's first. */
+  readonly opens?: boolean;
   readonly ethDst?: string;
   readonly metadata?: number;
   readonly tunnelId?: number;
@@ -217,6 +219,7 @@ function matches(m: Match, p: Packet): boolean {
     (m.tunnelId ?? p.tunnelId) === p.tunnelId &&
     (m.portSrc ?? p.sourcePort) === p.sourcePort &&
     (m.protocol ?? 'tcp') === 'tcp' &&
+    (m.opens === undefined || p.opens === true) &&
     Object.entries(m.registers ?? {}).every(([register, value]) => (p.registers?.[register] ?? 0) === value) &&
     isIn(m.ipSrc, p.source) &&
     isIn(m.ipDst, p.destination) &&
@@ -317,10 +320,10 @@ export class MeshInMemory {
   }
 
   /** Endpoint that a packet comes to, after misses; null: none. */
-  async send(network: Network, from: string, source: string, destination: string, sourcePort = 0): Promise<string | null> {
+  async send(network: Network, from: string, source: string, destination: string, sourcePort = 0, opens = false): Promise<string | null> {
     const { host, mac } = network.endpoints.get(from)!;
     for (let tries = 0; tries < 2; tries++) {
-      const outcome = this.#forward(host, { inPort: from, ethSrc: mac, source, destination, sourcePort });
+      const outcome = this.#forward(host, { inPort: from, ethSrc: mac, source, destination, sourcePort, opens });
       if (typeof outcome !== 'object' || outcome === null) return outcome;
       this.hosts
         .get(host)!

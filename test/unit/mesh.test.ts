@@ -259,9 +259,9 @@ async function balancedMesh(overflow: string | null = null) {
   };
   const [A] = networks;
   /** Backends of new connections. */
-  const to = async (ports: readonly number[]): Promise<(string | null)[]> => {
+  const to = async (ports: readonly number[], opens = false): Promise<(string | null)[]> => {
     const came: (string | null)[] = [];
-    for (const port of ports) came.push(await mesh.send(A!, 'A1', '10.1.0.1', '10.2.0.100', port));
+    for (const port of ports) came.push(await mesh.send(A!, 'A1', '10.1.0.1', '10.2.0.100', port, opens));
     return came;
   };
   return { mesh, say, to };
@@ -281,6 +281,8 @@ test('R2-26 new connections go to backends that live and have capacity; each sta
   await say('B1', 9.5e6);
   only(await to(some(2000)), 'B2');
   assert.deepEqual(await to(some(1000)), first, 'connections stay with one that is full');
+  only(await to(some(2500), true), 'B2');
+  only(await to(some(1000), true), 'B2');
   await say('B1', 8e6);
   only(await to(some(3000)), 'B2');
   await say('B1', 5e6);
@@ -288,7 +290,7 @@ test('R2-26 new connections go to backends that live and have capacity; each sta
   only(half, 'B1', 'B2');
   assert.ok(half.filter((b) => b === 'B1').length < half.filter((b) => b === 'B2').length, 'more to the one that has more to spare');
   await say('B2', 0, false);
-  only(await to(some(1000)), 'B1');
+  only(await to(some(4000)), 'B1');
   mesh.stop();
 });
 

@@ -46,6 +46,7 @@ const FIELDS = {
   ndOption: ericsson(2, 1),
   tunnelId: basic(38, 8),
   tunnelSrc: nicira(31, 4),
+  tcpFlags: nicira(34, 2),
   tunnelDst: nicira(32, 4),
   ctState: nicira(105, 4),
   ctZone: nicira(106, 2),
@@ -90,6 +91,8 @@ const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
 const STATES = { new: 1, est: 2, rel: 4, rpl: 8, inv: 16, trk: 32, snat: 64, dnat: 128 } as const;
 /** OFPVID_PRESENT */
 const TAGGED = 0x1000;
+/** RFC 9293. */
+const [SYN, ACK] = [0x02, 0x10];
 const NEIGHBOUR = { solicitation: 135, advertisement: 136 } as const;
 
 /** What a packet must be; what is left out may be anything. Prerequisites (Ethernet type, protocol) follow by themselves. */
@@ -109,6 +112,8 @@ export interface Match {
   /** Ports of TCP or UDP: needs `protocol`. */
   readonly portSrc?: number;
   readonly portDst?: number;
+  /** Of TCP: SYN, and no answer to one. Needs `protocol`. */
+  readonly opens?: true;
   readonly icmpType?: number;
   readonly arp?: { readonly operation?: 1 | 2; readonly senderIp?: string; readonly targetIp?: string };
   /** Neighbour discovery (RFC 4861). */
@@ -170,6 +175,7 @@ export function matchBytes(match: Match, portOf: (name: string) => number): Buff
     add(`${protocol}Src`, match.portSrc);
     add(`${protocol}Dst`, match.portDst);
   }
+  if (match.opens) fields.push(tlv('tcpFlags', u16(SYN), u16(SYN | ACK)));
   add(protocol === 'icmpv6' ? 'icmpv6Type' : 'icmpType', match.icmpType ?? (match.neighbour && NEIGHBOUR[match.neighbour.kind]));
   add('ndTarget', match.neighbour?.target);
   add('arpOperation', match.arp?.operation);

@@ -10,7 +10,7 @@ import { asking, DESTINATION_COOKIE, intoTunnel, PRIORITY, TABLE, wayTo, type Ho
 const [BACKEND, SLOT] = ['reg0', 'reg1'] as const;
 const SLOTS = 64;
 /** Connections that are remembered: so long after their last packet, and after their end; and how many. */
-const [CONNECTION_S, CLOSED_S, MOST_CONNECTIONS] = [600, 10, 100_000];
+const [CONNECTION_S, CLOSED_S, MOST_CONNECTIONS] = [600, 1, 100_000];
 
 /** Of one whose peer may only be answered there is nothing: a balancer begins no connection. */
 export function balancedFlows({ vnid, address, access, number, ways }: BalancedItem, host: HostTraits): Flow[] {
@@ -48,8 +48,9 @@ export function backendSlots(ways: readonly Way[]): Way[] {
   });
 }
 
-/** Of all switchers. */
+/** Of all switchers. What opens a connection is of none that is remembered, though it may have the ports of one that was. */
 export const REMEMBERING: readonly Flow[] = [
+  { table: TABLE.chosen, priority: PRIORITY.own, match: { protocol: 'tcp', opens: true } },
   ...([6, 17] as const).flatMap((number): Flow[] => {
     const protocol = number === 6 ? 'tcp' : 'udp';
     return [

@@ -2,53 +2,6 @@
 import * as Plot from '@observablehq/plot';
 import { colourScale, render, seriesColour, verticalLines, type Mark } from '../../../src/report/charts.ts';
 
-export interface SharePoint {
-  readonly seconds: number;
-  readonly pop: string;
-  /** New connections in this part of a second. */
-  readonly count: number;
-}
-
-/** New connections by the PoP that took them, stacked, a part of all. */
-export function sharesOverTime(
-  points: readonly SharePoint[],
-  pops: readonly string[],
-  events: readonly Mark[],
-  stepSeconds: number,
-  description: string,
-): string {
-  return render(
-    {
-      width: 720,
-      height: 220,
-      marginLeft: 44,
-      marginBottom: 34,
-      marginTop: 34,
-      marginRight: 16,
-      x: { label: 'seconds' },
-      y: { label: '% of new connections', percent: true, grid: true },
-      color: colourScale(pops),
-      marks: [
-        Plot.rectY(
-          [...points],
-          Plot.stackY(
-            { offset: 'normalize', order: [...pops] },
-            {
-              x1: (p: SharePoint) => p.seconds,
-              x2: (p: SharePoint) => p.seconds + stepSeconds,
-              y: 'count',
-              fill: 'pop',
-              fillOpacity: 0.85,
-            },
-          ),
-        ),
-        ...verticalLines(events),
-      ],
-    },
-    description,
-  );
-}
-
 export interface LoadLine {
   readonly seconds: number;
   readonly pop: string;

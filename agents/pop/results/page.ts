@@ -3,11 +3,11 @@ import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { quantileOf, shareInterval } from '../../../src/checks/statistics.ts';
 import { formatDurationUs, formatPercent } from '../../../src/core/units.ts';
-import type { Mark } from '../../../src/report/charts.ts';
+import { sharePoints, sharesOverTime, type Mark } from '../../../src/report/charts.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { marksOf, partsOf, type Part } from '../../../src/report/parts.ts';
 import { lawOf } from '../system.ts';
-import { FATES, fates, loadsOverTime, sharesOverTime, tablePicture, type FateBar } from './charts.ts';
+import { FATES, fates, loadsOverTime, tablePicture, type FateBar } from './charts.ts';
 import { configOf, timelineOf, type Connection, type TableDump, type Timeline } from './evidence.ts';
 import { loadSeries, startedIn } from './measures.ts';
 
@@ -83,16 +83,9 @@ function who(parts: readonly PopPart[]): VNode {
     ${key(pops)}
     ${parts.slice(0, MOST_TIMELINES).map((part) => {
       const step = part.phase.durationUs / 1e6 / STEPS;
-      const counts = Map.groupBy(
-        part.connections.filter((c) => c.pops.length > 0),
-        (c) => `${Math.floor(c.startedUs / 1e6 / step)} ${c.pops[0]}`,
-      );
-      const points = [...counts].map(([bin, own]) => ({
-        seconds: Number(bin.split(' ')[0]) * step,
-        pop: bin.split(' ')[1]!,
-        count: own.length,
-      }));
-      return html`<figure><figcaption>${part.name}</figcaption>${raw(sharesOverTime(points, pops, linesOf(part), step, `Shares of new connections over time in ${part.name}`))}</figure>`;
+      const taken = part.connections.flatMap((c) => (c.pops[0] === undefined ? [] : [{ atUs: c.startedUs, series: c.pops[0] }]));
+      const chart = { what: 'new connections', description: `Shares of new connections over time in ${part.name}` };
+      return html`<figure><figcaption>${part.name}</figcaption>${raw(sharesOverTime(sharePoints(taken, step), pops, linesOf(part), step, chart))}</figure>`;
     })}</section>`;
 }
 

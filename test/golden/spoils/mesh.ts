@@ -1,5 +1,6 @@
 /** Packets that go by other hosts, with other keys, in no tunnel, changed, late, or where none should be. */
 import { dissect } from '../../../agents/mesh/results/frames.ts';
+import { placesOf } from '../../../agents/mesh/results/places.ts';
 import { ETCD_PORT } from '../../../agents/lib/etcd/server.ts';
 import { BEACON_PORT } from '../../../agents/lib/probing/beacon.ts';
 import { ipBytes, u16 } from '../../../agents/lib/bytes.ts';
@@ -18,31 +19,38 @@ const isControl = (f: Frame): boolean => {
   return seen !== undefined && [seen.sourcePort, seen.destinationPort].includes(ETCD_PORT);
 };
 
-/** A datagram, in an Ethernet frame of IPv4. */
-function datagram(source: string, destination: string, port: number, data = Buffer.alloc(16)): Buffer {
-  const frame = Buffer.alloc(14 + 20 + 8);
+/** In an Ethernet frame of IPv4. */
+function packet(source: string, destination: string, protocol: number, carried: Buffer): Buffer {
+  const frame = Buffer.alloc(14 + 20);
   frame.writeUInt16BE(0x0800, 12);
-  frame.set([0x45, 0, ...u16(28 + data.length), 0, 1, 0, 0, 64, 17], 14);
+  frame.set([0x45, 0, ...u16(20 + carried.length), 0, 1, 0, 0, 64, protocol], 14);
   frame.set([...ipBytes(source), ...ipBytes(destination)], 26);
-  frame.set([...u16(9), ...u16(port), ...u16(8 + data.length)], 34);
-  return Buffer.concat([frame, data]);
+  return Buffer.concat([frame, carried]);
 }
+const datagram = (source: string, destination: string, port: number, data = Buffer.alloc(16)): Buffer =>
+  packet(source, destination, 17, Buffer.concat([u16(9), u16(port), u16(8 + data.length), u16(0), data]));
+/** The first of a connection. */
+const opening = (source: string, destination: string, port: number): Buffer =>
+  packet(source, destination, 6, Buffer.from([...u16(9), ...u16(port), 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]));
 
 const VNID = Buffer.from([8, 0, 0, 0, 0, 0, 1, 0]);
-const inTunnel = (inner: Buffer): Buffer => datagram('10.64.0.250', '10.64.0.251', 4789, Buffer.concat([VNID, inner]));
+const inTunnel = (inner: Buffer, to = '10.64.0.251'): Buffer => datagram('10.64.0.250', to, 4789, Buffer.concat([VNID, inner]));
 
 /** Once a second, in and outside tunnels, the packet that each target asks about. */
 function forged(e: CellEvidence, frames: readonly Frame[], at: string): Frame[] {
   const [first, last] = [frames[0], frames.at(-1)];
   if (!first || !last) return [];
+  const places = placesOf(e);
   const wanted = e.lab.targets.map((t): Readonly<Record<string, unknown>> => ({ ...t })).filter((t) => [t['capture']].flat().includes(at));
   return wanted.flatMap((t) => {
     const text = (key: string, otherwise: string): string => (typeof t[key] === 'string' ? t[key] : otherwise);
     const [source, destination] = [text('source', '10.2.0.1'), text('destination', '10.1.0.1')];
     if (source.includes(':') || destination.includes(':')) return [];
-    const inner = datagram(source, destination, typeof t['port'] === 'number' ? t['port'] : BEACON_PORT);
+    const kind = t['metric'] === 'begun' ? opening : datagram;
+    const inner = kind(source, destination, typeof t['port'] === 'number' ? t['port'] : BEACON_PORT);
+    const [to] = [...places].find(([, name]) => name === t['via']) ?? [];
     return Array.from({ length: 2 * (last.seconds - first.seconds) }, (_, i) =>
-      [inner, inTunnel(inner)].map((bytes) => later({ ...first, bytes, length: bytes.length }, (i * SECOND) / 2)),
+      [inner, inTunnel(inner, to)].map((bytes) => later({ ...first, bytes, length: bytes.length }, (i * SECOND) / 2)),
     ).flat();
   });
 }
@@ -54,6 +62,15 @@ export const mesh: readonly Spoil[] = of('mesh', [
     spoil: (e, folder) =>
       captures(folder, e, (frames) =>
         frames.map((f) => tunnelled(f, (b) => b.writeUInt8(b.readUInt8(OUTER_DESTINATION + 3) ^ 7, OUTER_DESTINATION + 3))),
+      ),
+  },
+  {
+    name: 'every other packet goes by another host',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) =>
+        frames.map((f, i) =>
+          i % 2 === 0 ? f : tunnelled(f, (b) => b.writeUInt8(b.readUInt8(OUTER_DESTINATION + 3) ^ 7, OUTER_DESTINATION + 3)),
+        ),
       ),
   },
   {
