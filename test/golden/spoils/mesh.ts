@@ -1,6 +1,6 @@
 /** Packets that go by other hosts, with other keys, in no tunnel, changed, late, or where none should be. */
 import { dissect } from '../../../agents/mesh/results/frames.ts';
-import { placesOf } from '../../../agents/mesh/results/places.ts';
+import { placesOf, whereabouts } from '../../../agents/mesh/results/places.ts';
 import { ETCD_PORT } from '../../../agents/lib/etcd/server.ts';
 import { BEACON_PORT } from '../../../agents/lib/probing/beacon.ts';
 import { ipBytes, u16 } from '../../../agents/lib/bytes.ts';
@@ -63,6 +63,20 @@ export const mesh: readonly Spoil[] = of('mesh', [
       captures(folder, e, (frames) =>
         frames.map((f) => tunnelled(f, (b) => b.writeUInt8(b.readUInt8(OUTER_DESTINATION + 3) ^ 7, OUTER_DESTINATION + 3))),
       ),
+  },
+  {
+    name: 'packets go directly, by no gateway',
+    spoil: (e, folder) => {
+      const addresses = new Map([...placesOf(e)].map(([address, name]) => [name, address]));
+      const hosts = whereabouts(e, e.phases[0]!);
+      return captures(folder, e, (frames) =>
+        frames.map((f) => {
+          const to = hosts.get(dissect(f.bytes)?.inner?.destination ?? '')?.stays.at(-1)?.host;
+          const address = addresses.get(to ?? '');
+          return address === undefined ? f : rewritten(f, (b) => b.set(ipBytes(address), OUTER_DESTINATION));
+        }),
+      );
+    },
   },
   {
     name: 'every other packet goes by another host',
