@@ -2,6 +2,7 @@
 import { createPublicKey } from 'node:crypto';
 import { until } from '../../src/core/until.ts';
 import { startDaemon } from './daemon.ts';
+import type { Rules } from './filter.ts';
 import { run } from './run.ts';
 import { derivedKey, derivedPrivateKey } from './secret.ts';
 
@@ -51,6 +52,12 @@ export const tunnelConfig = ({ keys, peer }: Pick<TunnelEnd, 'keys' | 'peer'>): 
     `AllowedIPs = ${peer.allowed.join(', ')}`,
     '',
   ].join('\n');
+
+/** On the link of a tunnel's ends, at this device, there is nothing else: anybody could have sent it. */
+export const tunnelOnly = (device: string): Rules => ({
+  input: [`iifname "${device}" udp dport ${WIREGUARD_PORT} accept`, `iifname "${device}" drop`],
+  forward: [`iifname "${device}" drop`, `oifname "${device}" drop`],
+});
 
 /** Both ends may start in any order. */
 export async function startTunnel(workDir: string, end: TunnelEnd): Promise<{ stop(): Promise<void> }> {

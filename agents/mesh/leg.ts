@@ -1,6 +1,7 @@
 /** The way between an on-premises router and the endpoint that is its network's router: WireGuard or a link of their own, and BGP. */
 import { bgpSession, birdHead } from '../lib/bird.ts';
-import { startTunnel, tunnelKeys } from '../lib/wireguard.ts';
+import type { Rules } from '../lib/filter.ts';
+import { startTunnel, tunnelKeys, tunnelOnly } from '../lib/wireguard.ts';
 import type { Leg } from './config.ts';
 
 /** Private numbers of autonomous systems (RFC 6996): of networks by their identifiers, and of their sites above all of those. */
@@ -25,6 +26,9 @@ export async function startLegTunnel(workDir: string, secret: string, leg: Leg, 
     peer: { publicKey: keysOf(OTHER[end]).publicKey, endpoint: addressOf(leg, OTHER[end]), allowed: ['0.0.0.0/0'] },
   });
 }
+
+/** What an end lets in from the link between them. */
+export const legRules = (leg: Leg, end: End): Rules[] => (leg.isVpn ? [tunnelOnly(leg[end].device)] : []);
 
 const session = (leg: Leg, end: End, imports: string): string =>
   bgpSession({

@@ -22,7 +22,7 @@ import { transactionOf } from '../../agents/hub/control/store.ts';
 import { ainOfBranch, branchMac, EMPTY, type Ain, type Metadata, type Network } from '../../agents/hub/model.ts';
 import { cellsOf, shardsOf } from '../../agents/hub/cells.ts';
 import type { HubFile, Site } from '../../agents/hub/config.ts';
-import { keepOff, tunnelOnly } from '../../agents/hub/nodes/filter.ts';
+import { keepOff, siteRules } from '../../agents/hub/nodes/filter.ts';
 import { filterText } from '../../agents/lib/filter.ts';
 import { gatewayBird, routerBird } from '../../agents/hub/nodes/site.ts';
 import { tunnelConfig, tunnelKeys } from '../../agents/lib/wireguard.ts';
@@ -358,10 +358,10 @@ test('R1-45 both ends of a tunnel: the other’s key, a network’s own sources 
   assert.match(tunnelConfig({ keys, peer }), /Endpoint = 198\.51\.100\.1:51820\nAllowedIPs = 192\.168\.1\.0\/24/);
   assert.match(gatewayBird(site, '100.64.0.33', 75), /neighbor 169\.254\.77\.2 as 64515;[^]*import where net ~ \[ 192\.168\.1\.0\/24 \];/);
   assert.match(routerBird(site, '192.0.2.1', []), /protocol static own \{\n {2}ipv4;\n\}/);
-  const filter = filterText([keepOff('hub', ['100.64.0.10', '100.64.0.11']), tunnelOnly(site, 'router')]);
+  const filter = filterText([keepOff('hub', ['100.64.0.10', '100.64.0.11']), ...siteRules(site, 'router')]);
   assert.match(filter, /oifname "hub" ip daddr \{ 100\.64\.0\.10, 100\.64\.0\.11 \} drop/);
   assert.match(filter, /iifname "wan" udp dport 51820 accept\n\s+iifname "wan" drop/);
-  assert.doesNotMatch(filterText([tunnelOnly({ ...site, isVpn: false }, 'router')]), /drop/);
+  assert.doesNotMatch(filterText(siteRules({ ...site, isVpn: false }, 'router')), /drop/);
   assert.match(routerBird({ ...site, isVpn: false }, '192.0.2.1', ['192.168.1.0/24']), /neighbor 198\.51\.100\.1 as 64512;/);
 });
 

@@ -1,6 +1,6 @@
 /** What gateways and routers let through: networks do not reach the hub's nodes, and beside a tunnel nothing comes in. nftables. */
 import type { Rules } from '../../lib/filter.ts';
-import { WIREGUARD_PORT } from '../../lib/wireguard.ts';
+import { tunnelOnly } from '../../lib/wireguard.ts';
 import type { SecurityRule, Site } from '../config.ts';
 import type { End } from './site.ts';
 
@@ -10,16 +10,8 @@ export const keepOff = (device: string, nodes: readonly string[]): Rules => ({
   forward: [`oifname "${device}" ip daddr { ${nodes.join(', ')} } drop`],
 });
 
-/** On the link of a tunnel's ends there is nothing else: anybody could have sent it. */
-export function tunnelOnly(site: Site, end: End): Rules {
-  const { device } = site[end];
-  return site.isVpn
-    ? {
-        input: [`iifname "${device}" udp dport ${WIREGUARD_PORT} accept`, `iifname "${device}" drop`],
-        forward: [`iifname "${device}" drop`, `oifname "${device}" drop`],
-      }
-    : { input: [], forward: [] };
-}
+/** Of the link to a site: where there is a tunnel, nothing else. */
+export const siteRules = (site: Site, end: End): Rules[] => (site.isVpn ? [tunnelOnly(site[end].device)] : []);
 
 /**
  * The security group of a network's client VNI (R1-53): what others may begin to send. `others`: devices by which nothing else comes

@@ -12,7 +12,7 @@ import { Branches } from './branches.ts';
 import { DnsEndpoint } from './endpoint.ts';
 import { Follower } from './follower.ts';
 import { startFilter } from '../../lib/filter.ts';
-import { keepOff, securityRules, tunnelOnly } from './filter.ts';
+import { keepOff, securityRules, siteRules } from './filter.ts';
 import { KernelRoutes } from '../../lib/kernelroutes.ts';
 import { bringVni, removeVni, VNI } from './vni.ts';
 
@@ -34,7 +34,7 @@ export async function startGateway({ config, secret, workDir }: AgentSetup<Agent
   const filter = await startFilter([
     keepOff(device, nodes),
     securityRules(client, config.security, vni ? [device] : []),
-    ...(config.site ? [tunnelOnly(config.site, 'gateway')] : []),
+    ...(config.site ? siteRules(config.site, 'gateway') : []),
   ]);
   const branches = new Branches(client, config.source);
   const beyond = new KernelRoutes(LINK_PROTOCOL);

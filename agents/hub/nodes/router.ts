@@ -8,7 +8,7 @@ import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { checkedPrefix, ROUTER_OPERATIONS } from '../operations.ts';
 import { startFilter } from '../../lib/filter.ts';
-import { tunnelOnly } from './filter.ts';
+import { siteRules } from './filter.ts';
 import { routesOf } from '../../lib/kernelroutes.ts';
 import { routerBird, startSiteTunnel } from './site.ts';
 
@@ -17,7 +17,7 @@ export async function startRouter({ config, secret, workDir }: AgentSetup<AgentC
   const site = config.site!;
   const network = new HostNetwork();
   network.forwardAsymmetrically([]);
-  const filter = await startFilter([tunnelOnly(site, 'router')]);
+  const filter = await startFilter(siteRules(site, 'router'));
   const tunnel = await startSiteTunnel(workDir, secret, site, 'router');
   const bird = await startBird(workDir, routerBird(site, self.address, site.prefixes));
   const operations: Operations = {

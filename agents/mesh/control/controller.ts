@@ -33,10 +33,10 @@ import {
   type Membership,
 } from '../rows.ts';
 import { admissionOf, type Introduction } from './admission.ts';
-import { SILENT, standingAfter, weightsOf, type Standing } from './balancing.ts';
 import { hostsOf, rowsOf, setsOf, type Surroundings } from './published.ts';
 import { Rights } from './rights.ts';
 import type { Offer } from './routes.ts';
+import { Standings } from './standings.ts';
 import { learn, moveEndpoint, versioned, type Network } from './state.ts';
 
 const APPLIED_MS = 20_000;
@@ -62,8 +62,7 @@ export class Controller {
   /** By network and peer. */
   readonly #consents = new Map<string, Map<string, Consent>>();
   readonly #offers = new Map<string, Map<string, Omit<Offer, 'network'>>>();
-  /** By network and endpoint. */
-  readonly #standings = new Map<string, Map<string, Standing>>();
+  readonly #standings = new Standings();
   /** Gateways that are there. */
   readonly #gateways = new Set<string>();
   /** By key. */
@@ -251,7 +250,7 @@ export class Controller {
       hosts: this.#hosts,
       consents: this.#consents.get(network.name) ?? new Map(),
       offers: this.#offers.get(network.name) ?? new Map(),
-      standings: this.#standings.get(network.name) ?? new Map(),
+      standings: this.#standings.of(network.name),
       gateways: this.#config.gateways.map((g) => ({ ...g, isThere: this.#gateways.has(g.name) })),
     };
   }
@@ -292,21 +291,8 @@ export class Controller {
     this.#later();
   }
 
-  /** What hosts say of the backends that are on them; of none that is on another one. */
   #hearLoads(changes: readonly Told<Load>[]): void {
-    for (const { key, value } of changes) {
-      const [, host = '', name = '', endpoint = ''] = partsOf(key);
-      const network = this.#networks.get(name);
-      if (network?.endpoints.get(endpoint)?.host !== host) continue;
-      const own = this.#standings.get(name) ?? new Map<string, Standing>();
-      this.#standings.set(name, own);
-      const before = new Map(own);
-      const capacityBps = Math.min(...Object.values(network.balancers).flatMap((b) => b.capacitiesBps[endpoint] ?? []));
-      own.set(endpoint, value ? standingAfter(own.get(endpoint) ?? SILENT, value, capacityBps) : SILENT);
-      const shares = (standings: ReadonlyMap<string, Standing>): string =>
-        JSON.stringify(Object.values(network.balancers).map((b) => [...weightsOf(b.capacitiesBps, standings)]));
-      if (shares(own) !== shares(before)) this.#dirty.add(name);
-    }
+    for (const name of this.#standings.hear(changes, this.#networks)) this.#dirty.add(name);
     if (this.#dirty.size > 0) this.#later();
   }
 

@@ -10,7 +10,7 @@ import { routesOf, watchRoutes } from '../../lib/kernelroutes.ts';
 import { log } from '../../lib/rpc.ts';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import type { EndpointConfig } from '../config.ts';
-import { endpointBird, startLegTunnel } from '../leg.ts';
+import { endpointBird, legRules, startLegTunnel } from '../leg.ts';
 import { KEYS } from '../rows.ts';
 
 const AGAIN_MS = 500;
@@ -24,7 +24,8 @@ export async function learnRoutes(
   host.forwardAsymmetrically([leg.endpoint.device]);
   // Between what is behind it and the network it serves it forwards, not to the underlay.
   const { device } = leg.management;
-  const filter = await startFilter([{ input: [], forward: [`iifname "${device}" drop`, `oifname "${device}" drop`] }]);
+  const apart = { input: [], forward: [`iifname "${device}" drop`, `oifname "${device}" drop`] };
+  const filter = await startFilter([apart, ...legRules(leg, 'endpoint')]);
   const { credentials } = await issueCertificate(join(workDir, 'tls'), secret, { name: self.name, address: leg.management.address });
   const client = new EtcdClient({ ...controller, port: ETCD_PORT }, credentials);
   const tunnel = await startLegTunnel(workDir, secret, leg, 'endpoint');

@@ -1,5 +1,6 @@
 /** An on-premises router, with a device behind it at the first address of each of its prefixes. */
 import { startBird } from '../../lib/bird.ts';
+import { startFilter } from '../../lib/filter.ts';
 import { HostNetwork } from '../../lib/hostnetwork.ts';
 import { type Operations, perform, refuse, validated } from '../../lib/params.ts';
 import { formatAddress, parsePrefix, prefixOf } from '../../lib/prefix.ts';
@@ -8,7 +9,7 @@ import { Prober } from '../../lib/probing/prober.ts';
 import type { NodeRole } from '../../lib/role.ts';
 import type { AgentSetup } from '../../lib/rpc.ts';
 import type { SiteConfig } from '../config.ts';
-import { siteBird, startLegTunnel } from '../leg.ts';
+import { legRules, siteBird, startLegTunnel } from '../leg.ts';
 import { SITE_OPERATIONS } from '../operations.ts';
 
 export async function startSite({ config, secret, workDir }: AgentSetup<SiteConfig>): Promise<NodeRole> {
@@ -21,6 +22,7 @@ export async function startSite({ config, secret, workDir }: AgentSetup<SiteConf
   };
   for (const prefix of prefixes) await network.addAddress(first(prefix));
   const announcing = (announced: readonly string[]): string => siteBird(leg, first(announced[0] ?? prefixes[0]!), announced);
+  const filter = await startFilter(legRules(leg, 'site'));
   const tunnel = await startLegTunnel(workDir, secret, leg, 'site');
   const bird = await startBird(workDir, announcing(config.announced));
   const beacons = startBeacons(config.self.name);
@@ -42,6 +44,7 @@ export async function startSite({ config, secret, workDir }: AgentSetup<SiteConf
       beacons.stop();
       await bird.stop();
       await tunnel?.stop();
+      await filter.stop();
       await network.stop();
     },
   };
