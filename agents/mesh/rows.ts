@@ -142,7 +142,8 @@ export const KEYS = {
   admission: (host: string, network: string, peer: string) => `/admissions/${host}/${network}/${peer}`,
   /** Version of a network's sets that a host follows; of no network: the revision of what is placed on it. */
   applied: (host: string, network = '') => `/applied/${host}/${network}`,
-  load: (host: string, network: string, endpoint: string) => `/loads/${host}/${network}/${endpoint}`,
+  /** Of a backend, for the balancer with this address. */
+  load: (host: string, network: string, endpoint: string, balancer: string) => `/loads/${host}/${network}/${endpoint}/${balancer}`,
   gateway: (gateway: string) => `/gateways/${gateway}`,
   pool: (network: string) => `/pools/${network}`,
   peering: (network: string, peer: string) => `/peerings/${network}/${peer}`,

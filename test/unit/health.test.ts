@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
-import { standingAfter, SILENT, overflowWeight, weightsOf } from '../../agents/mesh/control/balancing.ts';
+import { standingAfter, standingKey, SILENT, overflowWeight, weightsOf } from '../../agents/mesh/control/balancing.ts';
 import { HealthChecks } from '../../agents/mesh/host/health.ts';
 import type { Backend } from '../../agents/mesh/host/ohc.ts';
 import { FLAG, segmentFrame, segmentOf } from '../../agents/mesh/host/segments.ts';
@@ -140,8 +140,12 @@ test('R2-26 full is from 90 % of its capacity until below 70 %', () => {
 
 test('R2-26 shares follow what is spare, and overflow takes all when nothing is', () => {
   const standing = (loadBps: number, isAlive = true) => ({ isAlive, loadBps, isFull: loadBps >= 9e6 });
+  const balancer = { address: '10.2.0.100', capacitiesBps: { b1: 10e6, b2: 10e6, b3: 5e6 } };
   const weights = (...loads: ReturnType<typeof standing>[]): Map<string, number> =>
-    weightsOf({ b1: 10e6, b2: 10e6, b3: 5e6 }, new Map(loads.map((l, i) => [`b${i + 1}`, l])));
+    weightsOf(balancer, new Map(loads.map((l, i) => [standingKey(`b${i + 1}`, balancer.address), l])));
+  // Of another balancer that it is a backend of.
+  const other = new Map([[standingKey('b1', '10.2.0.101'), standing(0)]]);
+  assert.equal(weightsOf(balancer, other).size, 0);
   const spare = weights(standing(0), standing(5e6), standing(0));
   assert.deepEqual(Object.fromEntries(spare), { b1: 100, b2: 50, b3: 50 });
   assert.equal(overflowWeight(spare), 0);

@@ -255,7 +255,9 @@ async function balancedMesh(overflow: string | null = null) {
   /** What the host of a backend says of it. */
   const say = (name: string, loadBps: number, isAlive = true): Promise<void> => {
     const { host } = networks.flatMap((n) => [...n.endpoints.values()]).find((e) => e.name === name)!;
-    return mesh.tell(name[0]!, { [KEYS.load(host, name[0]!, name)]: { isAlive, loadBps } });
+    return mesh.tell(name[0]!, {
+      [KEYS.load(host, name[0]!, name, name.startsWith('B') ? '10.2.0.100' : '10.3.0.100')]: { isAlive, loadBps },
+    });
   };
   const [A] = networks;
   /** Backends of new connections. */
@@ -298,8 +300,8 @@ test('R2-26 whoever does not carry a backend has no say in whether it lives', as
   const { mesh, say, to } = await balancedMesh();
   await say('B1', 0);
   await mesh.tell('B', {
-    [KEYS.load('h2', 'B', 'B1')]: { isAlive: false, loadBps: 0 },
-    [KEYS.load('h1', 'B', 'B1')]: { isAlive: false, loadBps: 0 },
+    [KEYS.load('h2', 'B', 'B1', '10.2.0.100')]: { isAlive: false, loadBps: 0 },
+    [KEYS.load('h1', 'B', 'B1', '10.2.0.100')]: { isAlive: false, loadBps: 0 },
   });
   only(await to(some(1000)), 'B1');
   mesh.stop();

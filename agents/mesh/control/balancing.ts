@@ -1,5 +1,6 @@
 /** Which backends of a balancer take new connections, by what their hosts say of them (R2 section 3.7, R2-26). Pure. */
 import type { Load } from '../rows.ts';
+import type { Balancer } from './state.ts';
 
 /** Of its capacity: from there a backend takes no new connections, until what comes to it is less than the other. */
 const [FULL, FREE] = [0.9, 0.7];
@@ -22,13 +23,20 @@ export function standingAfter(before: Standing, { isAlive, loadBps }: Load, capa
   return { isAlive, loadBps, isFull: used >= FULL || (before.isFull && used >= FREE) };
 }
 
+/** An endpoint stands for itself in each balancer, by the balancer's address: it may have several, with services of their own. */
+export const standingKey = (endpoint: string, address: string): string => `${endpoint} ${address}`;
+
 /** By backend that lives: its share of new connections, against the one with the most capacity. */
-export function weightsOf(capacitiesBps: Readonly<Record<string, number>>, standings: ReadonlyMap<string, Standing>): Map<string, number> {
-  const alive = Object.entries(capacitiesBps).filter(([name]) => standings.get(name)?.isAlive);
+export function weightsOf(
+  { address, capacitiesBps }: Pick<Balancer, 'address' | 'capacitiesBps'>,
+  standings: ReadonlyMap<string, Standing>,
+): Map<string, number> {
+  const standingOf = (endpoint: string): Standing => standings.get(standingKey(endpoint, address)) ?? SILENT;
+  const alive = Object.entries(capacitiesBps).filter(([name]) => standingOf(name).isAlive);
   const largest = Math.max(...alive.map(([, capacityBps]) => capacityBps));
   return new Map(
     alive.map(([name, capacityBps]) => {
-      const { isFull, loadBps } = standings.get(name)!;
+      const { isFull, loadBps } = standingOf(name);
       const spare = Math.max(0, capacityBps - loadBps) / largest;
       return [name, isFull ? 0 : Math.max(1, Math.round((spare * MOST) / STEP) * STEP)];
     }),

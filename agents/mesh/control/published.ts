@@ -29,7 +29,7 @@ export interface Surroundings {
   readonly consents: ReadonlyMap<string, Consent>;
   /** Routes that peers export to the network, by peer. */
   readonly offers: ReadonlyMap<string, Omit<Offer, 'network'>>;
-  /** Of the network's endpoints that are backends, by name. */
+  /** Of the network's endpoints that are backends, by `standingKey`. */
   readonly standings: ReadonlyMap<string, Standing>;
   /** The pool of gateways. */
   readonly gateways: Pool['members'];
@@ -126,14 +126,14 @@ function destinationOf({ vnid }: Network, { name, mac, host }: Endpoint, { hosts
   return via === undefined ? undefined : { endpoint: name, vnid, mac, host, via };
 }
 
-function balancedOf(network: Network, balancer: string, { capacitiesBps, overflow }: Balancer, around: Surroundings): Balanced {
-  const weights = weightsOf(capacitiesBps, around.standings);
+function balancedOf(network: Network, balancer: string, own: Balancer, around: Surroundings): Balanced {
+  const weights = weightsOf(own, around.standings);
   const backends = [...weights].flatMap(([name, weight]) => {
     const endpoint = network.endpoints.get(name);
     const to = endpoint && destinationOf(network, endpoint, around);
     return to ? [{ ...to, weight }] : [];
   });
-  return { balancer, backends, overflow: overflow === null ? null : { address: overflow, weight: overflowWeight(weights) } };
+  return { balancer, backends, overflow: own.overflow === null ? null : { address: own.overflow, weight: overflowWeight(weights) } };
 }
 
 /** Of an endpoint, for its host. */

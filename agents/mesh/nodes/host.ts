@@ -11,7 +11,7 @@ import type { HostConfig } from '../config.ts';
 import { Controllers } from '../host/controllers.ts';
 import { advertisementFor, destinationOf } from '../host/frame.ts';
 import { HealthChecks } from '../host/health.ts';
-import { OnHostController } from '../host/ohc.ts';
+import { OnHostController, type Backend } from '../host/ohc.ts';
 import { Presences } from '../host/presences.ts';
 import { Switcher } from '../host/switcher.ts';
 import { HEALTH_COOKIE, ROUTER_MAC, SOLICITATION_COOKIE } from '../host/tables.ts';
@@ -30,12 +30,13 @@ export async function startHost({ config, secret, workDir, ovsDir }: AgentSetup<
   const ohc = new OnHostController(config, controllers, switcher);
   const counters = { misses: 0 };
   const presences = new Presences(controllers);
+  const loadKey = ({ network, endpoint, service }: Backend): string =>
+    KEYS.load(config.self.name, network, endpoint, service.addresses[0]!);
   const health = new HealthChecks({
     answer: (frame, port) => switcher.answer(frame, port),
     sentBytes: (ports) => switcher.sentBytes(ports),
-    report: ({ owner, network, endpoint }, load) =>
-      presences.at(owner).put(KEYS.load(config.self.name, network, endpoint), JSON.stringify(load)),
-    forget: ({ owner, network, endpoint }) => presences.at(owner).remove(KEYS.load(config.self.name, network, endpoint)),
+    report: (backend, load) => presences.at(backend.owner).put(loadKey(backend), JSON.stringify(load)),
+    forget: (backend) => presences.at(backend.owner).remove(loadKey(backend)),
   });
   await switcher.onPacket(({ cookie, port, frame }) => {
     if (port === null) return;
