@@ -11,14 +11,22 @@ const PEER_PORT = 2380;
 const METRICS_PORT = 2381;
 const START_MS = 60_000;
 
-/** `name`: of its owner, as in its certificate: it may do everything. Others may do what they are granted. */
+/**
+ * `name`: of its owner, as in its certificate: it may do everything. Others may do what they are granted. `inside`: where only this
+ * machine reaches it.
+ */
 export async function startEtcd(
   workDir: string,
-  { name, address, certificate }: { readonly name: string; readonly address: string; readonly certificate: CertificateFiles },
+  {
+    name,
+    address,
+    certificate,
+    inside = '127.0.0.1',
+  }: { readonly name: string; readonly address: string; readonly certificate: CertificateFiles; readonly inside?: string },
 ): Promise<{ readonly daemon: Daemon; readonly client: EtcdClient }> {
   const dir = join(workDir, 'etcd');
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const [clients, peers] = [`https://${address}:${ETCD_PORT}`, `http://127.0.0.1:${PEER_PORT}`];
+  const [clients, peers] = [`https://${address}:${ETCD_PORT}`, `http://${inside}:${PEER_PORT}`];
   const { files, credentials } = certificate;
   const options: Readonly<Record<string, string>> = {
     name,
@@ -29,7 +37,7 @@ export async function startEtcd(
     'listen-peer-urls': peers,
     'initial-advertise-peer-urls': peers,
     'initial-cluster': `${name}=${peers}`,
-    'listen-metrics-urls': `http://127.0.0.1:${METRICS_PORT}`,
+    'listen-metrics-urls': `http://${inside}:${METRICS_PORT}`,
     'client-cert-auth': 'true',
     'trusted-ca-file': files.ca,
     'cert-file': files.certificate,
