@@ -1,5 +1,5 @@
 /** Who may read and write what in a controller's etcd: roles that exist, and roles that hosts have. */
-import type { Etcd, Range } from '../../lib/etcd/client.ts';
+import type { Etcd, Permission, Range } from '../../lib/etcd/client.ts';
 import { OWN_SET, RANGES, ROLES } from '../rows.ts';
 
 /** Requests under way. */
@@ -24,20 +24,16 @@ export class Rights {
 
   /** Users and their own roles, which they keep. */
   async open(controllers: readonly string[], hosts: readonly string[]): Promise<void> {
-    for (const name of controllers) {
-      await this.#client.addUser(name);
-      await this.#client.addRole(ROLES.controller(name), [
+    for (const name of controllers)
+      await this.#add(name, ROLES.controller(name), [
         { what: 'read', range: RANGES.consentsFor(name) },
         { what: 'read', range: RANGES.offersFor(name) },
       ]);
-      await this.#client.grant(name, ROLES.controller(name));
-    }
     for (let at = 0; at < hosts.length; at += AT_ONCE) await Promise.all(hosts.slice(at, at + AT_ONCE).map((name) => this.#addHost(name)));
   }
 
-  async #addHost(name: string): Promise<void> {
-    await this.#client.addUser(name);
-    await this.#client.addRole(ROLES.host(name), [
+  #addHost(name: string): Promise<void> {
+    return this.#add(name, ROLES.host(name), [
       { what: 'read', range: RANGES.endpointsOf(name) },
       { what: 'read', range: RANGES.membershipsOf(name) },
       { what: 'read', range: RANGES.admissionsOf(name) },
@@ -45,20 +41,23 @@ export class Rights {
       { what: 'write', range: RANGES.appliedOf(name) },
       { what: 'write', range: RANGES.loadsOf(name) },
     ]);
-    await this.#client.grant(name, ROLES.host(name));
   }
 
-  /** A gateway that tells that it is there. */
-  async addGateway(name: string): Promise<void> {
-    await this.#client.addRole(ROLES.gateway(name), [{ what: 'write', range: RANGES.gateway(name) }]);
-    await this.#client.grant(name, ROLES.gateway(name));
+  /** A host that tells that it is there as a gateway. */
+  addGateway(name: string): Promise<void> {
+    return this.#add(name, ROLES.gateway(name), [{ what: 'write', range: RANGES.gateway(name) }]);
   }
 
   /** An endpoint that tells what it learns. */
-  async addRouter(network: string, endpoint: string): Promise<void> {
-    await this.#client.addUser(endpoint);
-    await this.#client.addRole(ROLES.router(network, endpoint), [{ what: 'write', range: RANGES.learnedBy(network, endpoint) }]);
-    await this.#client.grant(endpoint, ROLES.router(network, endpoint));
+  addRouter(network: string, endpoint: string): Promise<void> {
+    return this.#add(endpoint, ROLES.router(network, endpoint), [{ what: 'write', range: RANGES.learnedBy(network, endpoint) }]);
+  }
+
+  /** A role of the user's own. The user may be there. */
+  async #add(user: string, role: string, may: readonly Permission[]): Promise<void> {
+    await this.#client.addUser(user);
+    await this.#client.addRole(role, may);
+    await this.#client.grant(user, role);
   }
 
   /** For hosts that carry endpoints of the network. */
