@@ -6,6 +6,7 @@ import { quantileOf } from '../../../src/checks/statistics.ts';
 import { conform } from '../../../src/core/json.ts';
 import { formatDurationUs } from '../../../src/core/units.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
+import { isIn } from '../../../src/evidence/phases.ts';
 import { cumulative } from '../../../src/report/charts.ts';
 import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
@@ -34,7 +35,7 @@ function decisions(parts: readonly Part[]): VNode | null {
     for (const { at } of evidence.captures.filter((c) => ains.includes(c.at.split(':')[0] ?? ''))) {
       const frames = framesAt(evidence, at, phase);
       if (typeof frames === 'string') continue;
-      const own = frames.filter((f) => f.atUs >= 0 && f.atUs < phase.durationUs);
+      const own = frames.filter(isIn(phase));
       for (const kind of KINDS) values.get(kind)?.push(...passages(own, kind, devices));
     }
   }

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { logAheadMs, loggedEvents } from '../../../src/evidence/agentlog.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { perPhase } from '../../../src/evidence/perphase.ts';
-import { phaseStartUs } from '../../../src/evidence/phases.ts';
+import { isIn, phaseStartUs } from '../../../src/evidence/phases.ts';
 import type { PhaseRecord } from '../../../src/evidence/records.ts';
 import { probeRow, type ProbeRow } from './rows.ts';
 
@@ -30,6 +30,6 @@ export const probesOf = perPhase((evidence: CellEvidence, phase: PhaseRecord): r
         })),
       ),
     )
-    .filter((p) => p.atUs >= 0 && p.atUs < phase.durationUs)
+    .filter(isIn(phase))
     .sort((a, b) => a.atUs - b.atUs);
 });

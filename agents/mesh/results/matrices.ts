@@ -1,6 +1,7 @@
 /** Sections of a report: packets in tunnels from host to host, and bytes of the control plane from node to node. From captures. */
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
+import { isIn } from '../../../src/evidence/phases.ts';
 import type { Part } from '../../../src/report/parts.ts';
 import { ETCD_PORT } from '../../lib/etcd/server.ts';
 import { framesAt, type SeenFrame } from './frames.ts';
@@ -22,9 +23,9 @@ function matrixOf({ evidence, phase }: Part, amountOf: (frame: SeenFrame) => num
     const frames = framesAt(evidence, at, phase);
     if (typeof frames === 'string') continue;
     const own: Matrix = new Map();
-    for (const frame of frames) {
+    for (const frame of frames.filter(isIn(phase))) {
       const [from, to, amount] = [places.get(frame.source), places.get(frame.destination), amountOf(frame)];
-      if (from === undefined || to === undefined || amount === 0 || frame.atUs < 0 || frame.atUs >= phase.durationUs) continue;
+      if (from === undefined || to === undefined || amount === 0) continue;
       add(own, from, to, (before) => before + amount);
     }
     for (const [from, row] of own) for (const [to, amount] of row) add(all, from, to, (before) => Math.max(before, amount));

@@ -2,9 +2,11 @@
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { expandAll } from '../../../src/core/config/ranges.ts';
+import { isIn } from '../../../src/evidence/phases.ts';
 import { sharePoints, sharesOverTime } from '../../../src/report/charts.ts';
 import { key, raw } from '../../../src/report/page.ts';
 import { marksOf, type Part } from '../../../src/report/parts.ts';
+import { ROUTER_ADDRESS } from '../host/tables.ts';
 import { framesAt } from './frames.ts';
 import { meshConfigOf } from './places.ts';
 
@@ -43,8 +45,13 @@ function takenIn(part: Part): Taken[] {
       const frames = machines.has(series) ? framesAt(evidence, at, phase) : [];
       // Hosts that ask whether it lives are no machines.
       const isOne = (f: Exclude<typeof frames, string>[number]): boolean =>
-        f.begins && f.destination === address && !f.source.startsWith('169.254.') && f.atUs >= 0 && f.atUs < phase.durationUs;
-      return typeof frames === 'string' ? [] : frames.filter(isOne).map(({ atUs }) => ({ atUs, series }));
+        f.begins && f.destination === address && f.source !== ROUTER_ADDRESS;
+      return typeof frames === 'string'
+        ? []
+        : frames
+            .filter(isIn(phase))
+            .filter(isOne)
+            .map(({ atUs }) => ({ atUs, series }));
     });
     return begun.length === 0 ? [] : [{ part, address, begun }];
   });

@@ -3,6 +3,7 @@ import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { quantileOf, shareInterval } from '../../../src/checks/statistics.ts';
 import { formatDurationUs, formatPercent } from '../../../src/core/units.ts';
+import { isIn } from '../../../src/evidence/phases.ts';
 import { sharePoints, sharesOverTime, type Mark } from '../../../src/report/charts.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
 import { marksOf, partsOf, type Part } from '../../../src/report/parts.ts';
@@ -114,7 +115,7 @@ function loads(parts: readonly PopPart[]): VNode | null {
       part,
       lines: part.timeline.pops.flatMap((pop) =>
         loadSeries(part.timeline.loads, pop.name, part.timeline.feedbackUs)
-          .filter((l) => l.atUs >= 0 && l.atUs < part.phase.durationUs)
+          .filter(isIn(part.phase))
           .map((l) => ({ seconds: l.atUs / 1e6, pop: pop.name, percent: 100 * l.load })),
       ),
     }))

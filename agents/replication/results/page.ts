@@ -3,7 +3,7 @@ import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import { formatDurationUs } from '../../../src/core/units.ts';
-import { phaseStartUs } from '../../../src/evidence/phases.ts';
+import { isIn, phaseStartUs } from '../../../src/evidence/phases.ts';
 import { cumulative } from '../../../src/report/charts.ts';
 import type { JudgedRun } from '../../../src/report/judge.ts';
 import { key, raw, type ReportPage } from '../../../src/report/page.ts';
@@ -115,7 +115,7 @@ function overTime(parts: readonly MessagePart[]): VNode {
     <p class="soft">A dot is a message; red above: one that did not reach everybody. Ticks below: iterations that changed the graph, its order or its holds. Dashed: events of the topology.</p>
     <div>${parts.slice(0, MOST_TIMELINES).map((part) => {
       const { name, phase, timeline } = part;
-      const messages = timeline.messages.filter((m) => m.atUs >= 0 && m.atUs < phase.durationUs);
+      const messages = timeline.messages.filter(isIn(phase));
       const spreads = messages.map((m) => ({ seconds: m.atUs / 1e6, us: spreadOf(latencies(m)) }));
       const start = phaseStartUs(phase) / 1000;
       const changes = timeline.iterations
