@@ -2,6 +2,10 @@
 
 const [IP4_HEADER, IP6_HEADER] = [20, 40];
 export const [TCP, UDP] = [6, 17];
+/** RFC 9293. */
+export const TCP_FLAG = { syn: 0x02, reset: 0x04, ack: 0x10, urgent: 0x20 } as const;
+/** SYN, and no answer to one. */
+export const opensConnection = (flags: number): boolean => (flags & (TCP_FLAG.syn | TCP_FLAG.ack)) === TCP_FLAG.syn;
 
 export interface Transport {
   /** Of the header, and of what follows the packet. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
+import { TCP_FLAG } from '../../agents/lib/ip.ts';
 import { standingAfter, standingKey, SILENT, overflowWeight, weightsOf } from '../../agents/mesh/control/balancing.ts';
 import { HealthChecks } from '../../agents/mesh/host/health.ts';
 import type { Backend } from '../../agents/mesh/host/ohc.ts';
-import { FLAG, segmentFrame, segmentOf } from '../../agents/mesh/host/segments.ts';
+import { segmentFrame, segmentOf } from '../../agents/mesh/host/segments.ts';
 import { ROUTER_ADDRESS } from '../../agents/mesh/host/tables.ts';
 import type { Load } from '../../agents/mesh/rows.ts';
 
@@ -28,7 +29,7 @@ function host(answers: (asked: NonNullable<ReturnType<typeof segmentOf>>) => num
       const asked = segmentOf(frame)!;
       assert.deepEqual([port, asked.source, asked.destination, asked.destinationPort], ['b1', ROUTER_ADDRESS, '10.2.0.100', 80]);
       sent.push(asked.flags);
-      const flags = asked.flags === FLAG.syn ? answers(asked) : null;
+      const flags = asked.flags === TCP_FLAG.syn ? answers(asked) : null;
       if (flags !== null) checks.hear(answer(asked, flags), 'b1');
     },
     sentBytes: async () => new Map([['b1', bytes]]),
@@ -51,9 +52,9 @@ const answer = (asked: NonNullable<ReturnType<typeof segmentOf>>, flags: number,
   });
 
 test('a segment is read as it was written, with sums that a kernel takes', () => {
-  const frame = answer({ ...segmentOf(segmentFrame({ ...ZERO, sequence: 2 ** 32 - 2 }))! }, FLAG.syn | FLAG.ack);
+  const frame = answer({ ...segmentOf(segmentFrame({ ...ZERO, sequence: 2 ** 32 - 2 }))! }, TCP_FLAG.syn | TCP_FLAG.ack);
   const read = segmentOf(frame)!;
-  assert.deepEqual([read.source, read.acknowledged, read.flags], ['10.2.0.100', 2 ** 32 - 1, FLAG.syn | FLAG.ack]);
+  assert.deepEqual([read.source, read.acknowledged, read.flags], ['10.2.0.100', 2 ** 32 - 1, TCP_FLAG.syn | TCP_FLAG.ack]);
   const words = (from: number, to: number): number[] => Array.from({ length: (to - from) / 2 }, (_, i) => frame.readUInt16BE(from + 2 * i));
   const folded = (sum: number): number => (sum > 0xffff ? folded((sum & 0xffff) + (sum >>> 16)) : sum);
   const total = (all: readonly number[]): number => folded(all.reduce((a, b) => a + b, 0));
@@ -70,18 +71,18 @@ const ZERO = {
   destinationPort: 80,
   sequence: 0,
   acknowledged: 0,
-  flags: FLAG.syn,
+  flags: TCP_FLAG.syn,
 };
 
 test('R2-26 a backend that accepts connections lives, and none is left open', async () => {
-  const { checks, reports, sent } = host(() => FLAG.syn | FLAG.ack);
+  const { checks, reports, sent } = host(() => TCP_FLAG.syn | TCP_FLAG.ack);
   await checks.ask([backend], 0);
   assert.deepEqual(reports.at(-1), { isAlive: true, loadBps: 0 });
-  assert.deepEqual(sent, [FLAG.syn, FLAG.rst]);
+  assert.deepEqual(sent, [TCP_FLAG.syn, TCP_FLAG.reset]);
 });
 
 test('R2-26 one that refuses is dead at once; one that is silent after three questions', async () => {
-  let flags: number | null = FLAG.syn | FLAG.ack;
+  let flags: number | null = TCP_FLAG.syn | TCP_FLAG.ack;
   const { checks, reports } = host(() => flags);
   const isAlive = async (): Promise<boolean | undefined> => {
     await checks.ask([backend]);
@@ -91,17 +92,17 @@ test('R2-26 one that refuses is dead at once; one that is silent after three que
   flags = null;
   // The third unanswered question is found so with the next one.
   assert.deepEqual([await isAlive(), await isAlive(), await isAlive(), await isAlive()], [true, true, true, false]);
-  flags = FLAG.syn | FLAG.ack;
+  flags = TCP_FLAG.syn | TCP_FLAG.ack;
   assert.equal(await isAlive(), true);
-  flags = FLAG.rst | FLAG.ack;
+  flags = TCP_FLAG.reset | TCP_FLAG.ack;
   assert.equal(await isAlive(), false);
 });
 
 test('R2-26 an answer that nobody asked for says nothing', async () => {
   const { checks, reports } = host((asked) => {
-    checks.hear(answer(asked, FLAG.syn | FLAG.ack, asked.sequence + 2), 'b1');
-    checks.hear(answer(asked, FLAG.syn | FLAG.ack), 'b2');
-    checks.hear(answer({ ...asked, destination: '10.2.0.1' }, FLAG.syn | FLAG.ack), 'b1');
+    checks.hear(answer(asked, TCP_FLAG.syn | TCP_FLAG.ack, asked.sequence + 2), 'b1');
+    checks.hear(answer(asked, TCP_FLAG.syn | TCP_FLAG.ack), 'b2');
+    checks.hear(answer({ ...asked, destination: '10.2.0.1' }, TCP_FLAG.syn | TCP_FLAG.ack), 'b1');
     checks.hear(Buffer.alloc(60), 'b1');
     return null;
   });
@@ -110,7 +111,7 @@ test('R2-26 an answer that nobody asked for says nothing', async () => {
 });
 
 test('R2-25 what comes to a backend is counted where it leaves the switch; small changes are not told', async () => {
-  const { checks, reports, come } = host(() => FLAG.syn | FLAG.ack);
+  const { checks, reports, come } = host(() => TCP_FLAG.syn | TCP_FLAG.ack);
   await checks.ask([backend], 0);
   for (let ms = 200; ms <= 1200; ms += 200) {
     come(125_000);
@@ -124,7 +125,7 @@ test('R2-25 what comes to a backend is counted where it leaves the switch; small
 });
 
 test('what is no backend any more is forgotten', async () => {
-  const { checks, forgotten } = host(() => FLAG.syn | FLAG.ack);
+  const { checks, forgotten } = host(() => TCP_FLAG.syn | TCP_FLAG.ack);
   await checks.ask([backend]);
   await checks.ask([]);
   assert.equal(forgotten(), 1);

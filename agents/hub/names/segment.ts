@@ -1,10 +1,9 @@
 /** TCP segments in whole IP packets: their data, and the packet with as much other data. Pure. */
-import { putLength, TCP, transportOf, transportSum, type Transport } from '../../lib/ip.ts';
+import { putLength, TCP, TCP_FLAG, transportOf, transportSum, type Transport } from '../../lib/ip.ts';
 
 const HEADER = 20;
 const SUM_AT = 16;
 const FLAGS_AT = 13;
-const FLAGS = { syn: 0x02, reset: 0x04, urgent: 0x20 } as const;
 
 export interface Segment {
   /** Of the first byte of its data, or of what opens the connection. */
@@ -19,8 +18,8 @@ export function segmentOf(packet: Buffer): Segment | undefined {
   if (!transport || transport.at + HEADER > transport.end) return undefined;
   const { at, end } = transport;
   const [header, flags] = [(packet[at + 12]! >> 4) * 4, packet[at + FLAGS_AT]!];
-  if (header < HEADER || at + header > end || flags & FLAGS.urgent || transportSum(packet, transport, TCP) !== 0) return undefined;
-  return { sequence: packet.readUInt32BE(at + 4), opens: (flags & FLAGS.syn) !== 0, data: packet.subarray(at + header, end) };
+  if (header < HEADER || at + header > end || flags & TCP_FLAG.urgent || transportSum(packet, transport, TCP) !== 0) return undefined;
+  return { sequence: packet.readUInt32BE(at + 4), opens: (flags & TCP_FLAG.syn) !== 0, data: packet.subarray(at + header, end) };
 }
 
 /** What ends the connection of a segment, in its place. */
@@ -29,7 +28,7 @@ export function asReset(packet: Buffer): Buffer {
   if (!transport) throw new Error('no whole segment');
   const end = transport.at + (packet[transport.at + 12]! >> 4) * 4;
   const made = Buffer.from(packet.subarray(0, end));
-  made[transport.at + FLAGS_AT] = FLAGS.reset;
+  made[transport.at + FLAGS_AT] = TCP_FLAG.reset;
   return summed(made, { at: transport.at, end });
 }
 

@@ -3,6 +3,7 @@
  * 1.4.0, section 7.2.2; registers, conntrack and tunnels are Open vSwitch's (ovs-fields(7)).
  */
 import { ipBytes, macBytes, prefixBytes, u16, u32, u64, zeros } from '../bytes.ts';
+import { TCP_FLAG } from '../ip.ts';
 
 const [BASIC, NICIRA, ERICSSON] = [0x8000, 0x0001, 0x1000];
 
@@ -91,8 +92,6 @@ const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
 const STATES = { new: 1, est: 2, rel: 4, rpl: 8, inv: 16, trk: 32, snat: 64, dnat: 128 } as const;
 /** OFPVID_PRESENT */
 const TAGGED = 0x1000;
-/** RFC 9293. */
-const [SYN, ACK] = [0x02, 0x10];
 const NEIGHBOUR = { solicitation: 135, advertisement: 136 } as const;
 
 /** What a packet must be; what is left out may be anything. Prerequisites (Ethernet type, protocol) follow by themselves. */
@@ -175,7 +174,7 @@ export function matchBytes(match: Match, portOf: (name: string) => number): Buff
     add(`${protocol}Src`, match.portSrc);
     add(`${protocol}Dst`, match.portDst);
   }
-  if (match.opens) fields.push(tlv('tcpFlags', u16(SYN), u16(SYN | ACK)));
+  if (match.opens) fields.push(tlv('tcpFlags', u16(TCP_FLAG.syn), u16(TCP_FLAG.syn | TCP_FLAG.ack)));
   add(protocol === 'icmpv6' ? 'icmpv6Type' : 'icmpType', match.icmpType ?? (match.neighbour && NEIGHBOUR[match.neighbour.kind]));
   add('ndTarget', match.neighbour?.target);
   add('arpOperation', match.arp?.operation);

@@ -4,9 +4,10 @@
  * switch, at the machine's port: a machine has no say in it.
  */
 import { randomInt } from 'node:crypto';
+import { TCP_FLAG } from '../../lib/ip.ts';
 import type { Load } from '../rows.ts';
 import type { Backend } from './ohc.ts';
-import { FLAG, segmentFrame, segmentOf, type Segment } from './segments.ts';
+import { segmentFrame, segmentOf, type Segment } from './segments.ts';
 import { ROUTER_ADDRESS, ROUTER_MAC } from './tables.ts';
 
 /** Questions without an answer until it is taken for dead. */
@@ -62,7 +63,7 @@ export class HealthChecks {
       count(state, bytes.get(backend.port) ?? 0, nowMs);
       if (state.sequence !== 0 && ++state.unanswered >= PATIENCE) state.isAlive = false;
       state.sequence = randomInt(1, 2 ** 32 - 1);
-      this.#send(backend, { sequence: state.sequence, acknowledged: 0, flags: FLAG.syn });
+      this.#send(backend, { sequence: state.sequence, acknowledged: 0, flags: TCP_FLAG.syn });
       this.#report(backend, state);
     }
   }
@@ -73,11 +74,11 @@ export class HealthChecks {
     const found = segment && [...this.#checked.values()].find(({ backend }) => backend.port === port && isFrom(backend, segment));
     if (!found || found.state.sequence === 0 || segment.acknowledged !== (found.state.sequence + 1) % 2 ** 32) return;
     const { backend, state } = found;
-    state.isAlive = (segment.flags & (FLAG.syn | FLAG.ack | FLAG.rst)) === (FLAG.syn | FLAG.ack);
+    state.isAlive = (segment.flags & (TCP_FLAG.syn | TCP_FLAG.ack | TCP_FLAG.reset)) === (TCP_FLAG.syn | TCP_FLAG.ack);
     state.unanswered = state.isAlive ? 0 : PATIENCE;
     state.sequence = 0;
     // It keeps no connection.
-    if (state.isAlive) this.#send(backend, { sequence: segment.acknowledged, acknowledged: 0, flags: FLAG.rst });
+    if (state.isAlive) this.#send(backend, { sequence: segment.acknowledged, acknowledged: 0, flags: TCP_FLAG.reset });
     this.#report(backend, state);
   }
 

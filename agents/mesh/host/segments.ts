@@ -1,11 +1,10 @@
 /** TCP segments without data, as a host asks a machine on it with whether it listens (RFC 9293). Pure. */
-import { ipBytes, macBytes } from '../../lib/bytes.ts';
+import { ipBytes, macBytes, u16 } from '../../lib/bytes.ts';
 import { putLength, TCP, transportOf, transportSum } from '../../lib/ip.ts';
 import { formatAddress, addressFromBytes } from '../../lib/prefix.ts';
 
 const [ETHERNET, HEADER, SEGMENT] = [14, 20, 20];
 const IPV4 = 0x0800;
-export const FLAG = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 
 /** Over IPv4. */
 export interface Segment {
@@ -32,9 +31,7 @@ export function segmentFrame(s: Segment): Buffer {
   packet.writeUInt32BE(s.acknowledged, HEADER + 8);
   packet.set([(SEGMENT / 4) << 4, s.flags, 0xff, 0xff], HEADER + 12);
   packet.writeUInt16BE(transportSum(packet, at, TCP), HEADER + 16);
-  const type = Buffer.alloc(2);
-  type.writeUInt16BE(IPV4);
-  return Buffer.concat([macBytes(s.ethDst), macBytes(s.ethSrc), type, packet]);
+  return Buffer.concat([macBytes(s.ethDst), macBytes(s.ethSrc), u16(IPV4), packet]);
 }
 
 /** undefined: it is none. */

@@ -1,11 +1,11 @@
 /** Captures of a lab with a mesh, frame by frame: what is in tunnels, and what is not. */
 import { frameReader, type Timed } from '../../lib/frames.ts';
+import { opensConnection } from '../../lib/ip.ts';
 import { addressFromBytes, formatAddress } from '../../lib/prefix.ts';
 
 const [ETHERNET, UDP_BYTES, VXLAN_BYTES] = [14, 8, 8];
 const [IPV4, IPV6] = [0x0800, 0x86dd];
 const [TCP, UDP, ICMP, ICMPV6] = [6, 17, 1, 58];
-const [SYN, ACK] = [2, 16];
 /** RFC 7348. */
 const VXLAN_PORT = 4789;
 
@@ -82,7 +82,7 @@ function transport(protocol: number, carried: Buffer, identification: string) {
     protocol,
     sourcePort,
     destinationPort,
-    begins: protocol === TCP && carried.length >= 14 && (carried.readUInt8(13) & (SYN | ACK)) === SYN,
+    begins: protocol === TCP && carried.length >= 14 && opensConnection(carried.readUInt8(13)),
     identity: [protocol, identification, sourcePort, destinationPort, isTold ? told : ''].join(' '),
   };
 }

@@ -1,6 +1,7 @@
 /** What PoPs did with connections and packets, held against what was asked of them. Pure. */
 import { quantileOf } from '../../../src/checks/statistics.ts';
 import type { Window } from '../../../src/checks/check.ts';
+import { opensConnection } from '../../lib/ip.ts';
 import { flowOf, identityOf, type SeenPacket } from './packets.ts';
 import type { Connection, LoadPoint, PolicyChange, TableDump, Timeline } from './evidence.ts';
 
@@ -319,9 +320,6 @@ export function uneven(connections: readonly Connection[], servers: readonly str
   return Math.max(...servers.map((server) => sigmas(own.filter((c) => c.servers[0] === server).length, own.length, 1 / servers.length)));
 }
 
-const SYN = 0x02;
-const ACK = 0x10;
-
 /**
  * R3-38: at an edge, the parts of new flows of each service that leave in tunnels to each other PoP, held against the last
  * answer's parts of its table; the farthest, in standard deviations. undefined: there is nothing to compare.
@@ -335,7 +333,7 @@ export function untrue(
   if (!told) return undefined;
   const popOf = new Map(nodes.filter((n) => n.role === 'edge').map((n) => [n.address, n.pop ?? '']));
   const distances = services.flatMap(({ name, address }) => {
-    const begun = packets.filter((p) => p.inner.destination === address && (p.inner.flags & (SYN | ACK)) === SYN);
+    const begun = packets.filter((p) => p.inner.destination === address && opensConnection(p.inner.flags));
     const flows = new Set(begun.filter((p) => p.kind === 'plain').map((p) => flowOf(p.inner)));
     const tunnelled = Map.groupBy(
       begun.filter((p) => isTunnelled(p) && flows.has(flowOf(p.inner))),
