@@ -108,6 +108,7 @@ export type Balanced = Described<typeof balanced>;
 /** What is at an address. */
 export const target = Type.Union([destination, balanced]);
 export type Target = Destination | Balanced;
+export const isBalanced = (to: Target | null): to is Balanced => to !== null && 'balancer' in to;
 
 /** What a host says of a backend that is on it. */
 export const load = Type.Object({ isAlive: Type.Boolean(), loadBps: Type.Number({ minimum: 0 }) });

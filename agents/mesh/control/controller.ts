@@ -143,8 +143,6 @@ export class Controller {
         (value) => parsed(learned, value),
         (changes) => this.#hearLearned(changes),
       ),
-    );
-    heard.push(
       this.#follow(
         this.#client,
         RANGES.loads,

@@ -1,5 +1,5 @@
 /** Backends of a balancer that packets of this host go to, with those of its overflow, and their numbers. */
-import type { Balanced, Destination, Target } from '../rows.ts';
+import { isBalanced, type Balanced, type Destination, type Target } from '../rows.ts';
 import type { Way } from './items.ts';
 
 export class Backends {
@@ -8,7 +8,7 @@ export class Backends {
   /** `beyond`: what is at the address of its overflow; of that, no overflow is used. */
   ways({ backends, overflow }: Balanced, beyond: Target | null): Way[] {
     const own = backends.map(({ weight, ...to }) => this.#way(to, weight));
-    const others = beyond && 'balancer' in beyond ? beyond.backends : [];
+    const others = isBalanced(beyond) ? beyond.backends : [];
     const sum = others.reduce((total, b) => total + b.weight, 0);
     const share = (weight: number): number => (sum === 0 || weight === 0 ? 0 : Math.max(1, Math.round((overflow!.weight * weight) / sum)));
     const isOpen = (overflow?.weight ?? 0) > 0;

@@ -10,6 +10,7 @@ import { formatAddress, parseAddress, parsePrefix, prefixOf, PrefixTable, type A
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { Place } from '../config.ts';
 import {
+  isBalanced,
   KEYS,
   OWN_SET,
   partsOf,
@@ -98,9 +99,11 @@ export class FollowedNetwork {
   readonly #peers = new Map<string, Peer>();
   /** By address, as text. */
   readonly #destinations = new Map<string, Followed>();
+  /** Those that are balancers with an overflow, which news of any destination may concern: by address, its address. */
+  readonly #overflows = new Map<string, string>();
   /** Whose route to a prefix is used. */
   readonly #winners = new Map<string, string>();
-  readonly #watching: readonly Watching[];
+  readonly #watching: Watching[];
   /** Gateways, for packets to whom it does not know; null: it has none. */
   #pool: Pool | null = null;
   /** Packets. */
@@ -123,15 +126,14 @@ export class FollowedNetwork {
       }),
     ];
     // A gateway sends nothing to others.
-    if (settings.isGateway) return;
-    this.#watching = [
-      ...this.#watching,
-      follow(owner, RANGES.pool(settings.name), {
-        read: (value) => parsed(pool, value),
-        onChanges: (changes) => this.#hearPool(changes.at(-1)?.value ?? null),
-        onDenied,
-      }),
-    ];
+    if (!settings.isGateway)
+      this.#watching.push(
+        follow(owner, RANGES.pool(settings.name), {
+          read: (value) => parsed(pool, value),
+          onChanges: (changes) => this.#hearPool(changes.at(-1)?.value ?? null),
+          onDenied,
+        }),
+      );
   }
 
   get destinations(): number {
@@ -193,7 +195,7 @@ export class FollowedNetwork {
     // What is pulled whether it is needed or not stays.
     if (this.settings.pull === 'all') return;
     const nowMs = performance.now();
-    const overflows = new Set([...this.#destinations.values()].map(({ row }) => overflowOf(row)));
+    const overflows = new Set(this.#overflows.values());
     for (const [text, known] of this.#destinations) {
       if (overflows.has(text)) known.usedMs = nowMs;
       const counted = packets.get(known.number) ?? 0;
@@ -322,8 +324,11 @@ export class FollowedNetwork {
     else rows?.set(key, value);
     const [, , , kind, text = ''] = partsOf(key);
     const address = kind === 'at' ? parseAddress(text) : undefined;
-    if (address && !this.#destinations.has(text)) this.miss(address, () => undefined);
-    else for (const [own, known] of this.#destinations) if (kind === 'route' || own === text) this.#resolve(own, known);
+    const known = this.#destinations.get(text);
+    if (known) this.#resolve(text, known);
+    else if (address) this.miss(address, () => undefined);
+    // Any address may be behind it.
+    if (kind === 'route') for (const [own, behind] of this.#destinations) this.#resolve(own, behind);
   }
 
   #hear(text: string, known: Followed, changes: readonly Told<Target>[]): void {
@@ -333,13 +338,19 @@ export class FollowedNetwork {
 
   /** What goes there when others are full. */
   #tellBalancers(text: string): void {
-    for (const [own, known] of this.#destinations) if (overflowOf(known.row) === text && own !== text) void this.#tell(own, known);
+    for (const [own, overflow] of this.#overflows) {
+      const known = this.#destinations.get(own);
+      if (known && overflow === text && own !== text) void this.#tell(own, known);
+    }
   }
 
   async #tell(text: string, known: Followed): Promise<void> {
     known.isKnown = true;
     const isOther = known.row !== known.told;
     known.told = known.row;
+    const overflow = overflowOf(known.row);
+    if (overflow === null) this.#overflows.delete(text);
+    else this.#overflows.set(text, overflow);
     // What gateways know is theirs.
     if (this.#pool && known.peer === undefined) await this.#sink.remove(this.#key('destination', text));
     else await this.#sink.put(this.#key('destination', text), this.#itemOf(text, known));
@@ -352,7 +363,7 @@ export class FollowedNetwork {
   #itemOf(address: string, { peer, row, number, backends }: Followed): Item {
     const access = (peer === undefined ? undefined : this.#peers.get(peer)?.access) ?? 'all';
     const to = { vnid: this.settings.vnid, address, access, number };
-    if (row === null || !('balancer' in row)) return { ...to, kind: 'destination', to: row };
+    if (!isBalanced(row)) return { ...to, kind: 'destination', to: row };
     const overflow = overflowOf(row);
     const beyond = overflow === null ? undefined : (this.#destinations.get(overflow) ?? this.#add(overflow, parseAddress(overflow)!));
     return { ...to, kind: 'balanced', ways: backends.ways(row, beyond?.row ?? null) };
@@ -389,8 +400,9 @@ export class FollowedNetwork {
     known.watching?.stop();
     this.#waiting -= known.waiting.splice(0).length;
     this.#destinations.delete(text);
+    this.#overflows.delete(text);
     void this.#sink.remove(this.#key('destination', text));
   }
 }
 
-const overflowOf = (row: Target | null): string | null => (row && 'balancer' in row ? (row.overflow?.address ?? null) : null);
+const overflowOf = (row: Target | null): string | null => (isBalanced(row) ? (row.overflow?.address ?? null) : null);
