@@ -90,23 +90,42 @@ rig('R1-37 every offset in a message, and the longest one', async (path) => {
   assert.equal(await translated(path, message(Array.from({ length: 33 }, () => A))), undefined);
 });
 
-rig('R1-39 what is not simple goes to a DMN as it came: signatures, hints, other types, questions, parts of datagrams', async (path) => {
-  await knows(path);
-  for (const data of [
-    message([A, record(POINTER, 46, Buffer.alloc(30, 1))]),
-    message([record(POINTER, 65, Buffer.concat([u16(1), Buffer.from([0])]))]),
-    message([record(POINTER, 16, Buffer.from([1, 65]))]),
-    message([A], [], 0x0020),
-    message([record(POINTER, 1, six('fd00', 9))]),
-    Buffer.concat([u16(0x1234, 0x8400, 2, 0, 0, 0), QUESTION, QUESTION]),
-    Buffer.alloc(11),
-    Buffer.concat([message([A]), Buffer.from([0])]),
-  ])
-    assert.equal(await translated(path, data), undefined);
-  assert.equal(await translated(path, message([A]), { ...sent, offset: 48 }), undefined);
-  assert.equal(await translated(path, message([A]), { ...sent, more: true }), undefined);
-  const cut = frameOf({ ...sent, data: message([A, A]) }).subarray(0, -16);
-  assert.ok((await run(path, cut)).frame.equals(cut));
+rig(
+  'R1-39 what is not simple goes to a DMN as it came: signatures, hints, other types, several questions, parts of datagrams',
+  async (path) => {
+    await knows(path);
+    for (const data of [
+      message([A, record(POINTER, 46, Buffer.alloc(30, 1))]),
+      message([record(POINTER, 65, Buffer.concat([u16(1), Buffer.from([0])]))]),
+      message([record(POINTER, 16, Buffer.from([1, 65]))]),
+      message([A], [], 0x0020),
+      message([record(POINTER, 1, six('fd00', 9))]),
+      Buffer.concat([u16(0x1234, 0x8400, 2, 0, 0, 0), QUESTION, QUESTION]),
+      Buffer.alloc(11),
+      Buffer.concat([message([A]), Buffer.from([0])]),
+    ])
+      assert.equal(await translated(path, data), undefined);
+    assert.equal(await translated(path, message([A]), { ...sent, offset: 48 }), undefined);
+    assert.equal(await translated(path, message([A]), { ...sent, more: true }), undefined);
+    const cut = frameOf({ ...sent, data: message([A, A]) }).subarray(0, -16);
+    assert.ok((await run(path, cut)).frame.equals(cut));
+  },
+);
+
+rig('R1-37 a question passes, but for the name of an address: that one, and its answer, go to a DMN', async (path) => {
+  const asking: Sent = { ...V4, sourcePort: 40_001, destinationPort: 53, protocol: UDP };
+  const question = (asked: string, flags = 0x0100): Buffer => Buffer.concat([u16(0x1234, flags, 1, 0, 0, 1), name(asked), u16(12, 1), OPT]);
+  for (const what of [asking, { ...asking, sourcePort: 53 }, sent]) {
+    await knows(path, what);
+    const isToServer = what.destinationPort === 53;
+    for (const asked of ['www.c.example', 'arpa.example', 'xarpa'])
+      assert.deepEqual(await translated(path, question(asked), what), isToServer ? question(asked) : undefined, asked);
+    for (const asked of ['1.1.7.12.in-addr.arpa', '1.1.7.12.IN-ADDR.ArPa', '1.0.d.f.ip6.arpa'])
+      for (const flags of [0x0100, 0x8400]) assert.equal(await translated(path, question(asked, flags), what), undefined, asked);
+  }
+  // What says that it is an answer, and goes to a server, is none.
+  await knows(path, asking);
+  assert.equal(await translated(path, message([A]), asking), undefined);
 });
 
 rig(

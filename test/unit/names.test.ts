@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import { decide } from '../../agents/hub/decision/decide.ts';
 import { viewsOf } from '../../agents/hub/decision/view.ts';
-import { EMPTY, type Metadata, type Network } from '../../agents/hub/model.ts';
+import type { Metadata } from '../../agents/hub/model.ts';
 import { seenBy } from '../../agents/hub/names/answers.ts';
 import { dataOf, withData } from '../../agents/hub/names/datagram.ts';
 import { failure, questionOf, translateAnswer } from '../../agents/hub/names/message.ts';
@@ -12,6 +12,7 @@ import { configurationOf } from '../../agents/hub/nodes/endpoint.ts';
 import { readGetent } from '../../agents/hub/nodes/resolver.ts';
 import { formatAddress, parseAddress } from '../../agents/lib/prefix.ts';
 import { A, bytes, message, name, POINTER, QUESTION, REAL, record, seen, u16 } from '../support/dns.ts';
+import { metadata } from '../support/hubviews.ts';
 
 const changed = (m: Buffer): Buffer => {
   const outcome = translateAnswer(m, seen, 30);
@@ -150,35 +151,6 @@ test('what dig prints', () => {
   assert.equal(readDig('').status, 'none');
 });
 
-const network = (number: number, label: string, prefix: string, endpoint: string | null = null): Network => ({
-  name: label,
-  number,
-  kind: 'ivn',
-  account: null,
-  prefixes: [prefix],
-  gateway: `02:00:00:00:00:0${number}`,
-  shard: ['a1'],
-  learned: null,
-  endpoint,
-  link: null,
-  at: null,
-});
-const metadata: Metadata = {
-  ...EMPTY,
-  version: 1,
-  networks: [
-    network(1, 'S', '172.16.5.0/24'),
-    network(2, 'B', '192.168.1.0/24'),
-    network(3, 'C', '192.168.1.0/24'),
-    network(4, 'T', '10.0.0.0/8'),
-    network(5, 'N', '100.127.0.0/24', '100.127.0.53'),
-  ],
-  domains: [{ name: 'main', number: 1, hub: 'hub', cells: ['main'], generation: 1 }],
-  attachments: ['S', 'B', 'C', 'T', 'N'].map((label) => ({ network: label, domain: 'main', propagates: ['main'], state: 'attached' })),
-  mappings: [{ network: 'C', real: '192.168.1.0/24', as: '12.7.1.0/24', viewers: null, origin: 'client', approved: true, atMs: 0 }],
-  intercepts: ['B'],
-};
-
 test('whose address it is: the one whom the server’s network reaches there; else the asker’s, or the only one that has it', () => {
   const views = viewsOf(metadata);
   const seenAs = (server: string, asker: string, address: string): string => {
@@ -225,7 +197,7 @@ test('R1-41 what the endpoint’s network sees is what its asker sees; its answe
     ],
     '/w',
   );
-  assert.match(text, /forward-addr: 12\.7\.1\.53\n/);
+  assert.match(text, /name: "c\.example\."\n {2}forward-addr: 12\.7\.1\.53\n/);
   assert.match(text, /local-data: "shop\.example\. 30 A 12\.7\.1\.7"/);
   assert.doesNotMatch(text, /old\.example/);
 });
@@ -275,7 +247,7 @@ test('R1-42 packets of intercepted answers are all asked for, by UDP and by TCP;
       source: parseAddress('172.16.5.53')!,
       destination: parseAddress(from)!,
     });
-  assert.equal(answer(17, '192.168.1.1', 53).names?.asker.network.name, 'B');
+  assert.equal(answer(17, '192.168.1.1', 53).names?.to.network.name, 'B');
   assert.ok(answer(17, '192.168.1.1', 53).ops.some((o) => o.op === 'ask'));
   assert.ok(answer(6, '192.168.1.1', 53).ops.some((o) => o.op === 'ask'));
   for (const other of [answer(17, '192.168.1.1', 54), answer(17, '10.0.0.1', 53)]) {

@@ -5,12 +5,13 @@ import { deliveringAin } from './path.ts';
 import { judge, type Copy, type Ports, type View, type Views } from './view.ts';
 import type { Flow, Op, Output } from './wire.ts';
 
-const [TCP, UDP, NAMES_PORT] = [6, 17, 53];
+const [TCP, UDP] = [6, 17];
+export const NAMES_PORT = 53;
 
-/** `names`: the packet is an answer of a name server, whose addresses its asker may see otherwise. */
+/** `names`: the packet is an answer of a name server, or a question for one, between networks that may see its addresses otherwise. */
 export interface Decision {
   readonly ops: readonly Op[];
-  readonly names?: { readonly server: View; readonly asker: View };
+  readonly names?: { readonly from: View; readonly to: View };
 }
 
 export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, flow: Flow): Decision {
@@ -33,9 +34,7 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
       : { ops: [{ op: 'hop' }, ...replicated(copies), copies.length === verdict.copies.length ? valid : untilThen] };
   }
   const { to, source, destination, sourcePort, destinationPort } = verdict;
-  const isAnswer = flow.sourcePort === NAMES_PORT && views.translatesNames(view.network.name, to.name);
-  const asker = isAnswer ? views.byName.get(to.name) : undefined;
-  const names = asker && (flow.protocol === UDP || flow.protocol === TCP) ? { server: view, asker } : undefined;
+  const names = namesOf(views, view, to, flow);
   const out = output(to);
   if (!out) return unreachable;
   const ops: Op[] = [
@@ -49,6 +48,17 @@ export function decide(views: Views, ains: ReadonlyMap<string, Ain>, at: Ain, fl
     valid,
   ];
   return names ? { ops, names } : { ops };
+}
+
+/** By TCP, questions pass as they are. */
+function namesOf(views: Views, from: View, network: Network, { protocol, sourcePort, destinationPort }: Flow): Decision['names'] {
+  const isAnswer = sourcePort === NAMES_PORT && (protocol === UDP || protocol === TCP);
+  const isQuestion = destinationPort === NAMES_PORT && protocol === UDP;
+  const to = views.byName.get(network.name);
+  const isTranslated =
+    (isAnswer && views.translatesNames(from.network.name, network.name)) ||
+    (isQuestion && views.translatesNames(network.name, from.network.name));
+  return to && isTranslated ? { from, to } : undefined;
 }
 
 const portsOf = ({ protocol, isFragment, sourcePort, destinationPort }: Flow): Ports =>

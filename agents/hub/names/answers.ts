@@ -1,7 +1,9 @@
-/** What becomes of an answer of a name server on its way to another network (R1-37 to R1-39, R1-42). Pure. */
+/** What becomes of questions, and of answers of name servers, on their way to another network (R1-37 to R1-39, R1-42). Pure. */
 import { mapped, type Address } from '../../lib/prefix.ts';
 import { has, standIn, type View, type Views } from '../decision/view.ts';
-import { failure, translateAnswer, TTL_SECONDS, type Seen } from './message.ts';
+import { addressAsked, failure, translateAnswer, TTL_SECONDS, type Seen } from './message.ts';
+import { Malformed } from './parse.ts';
+import { renamed } from './rename.ts';
 
 /** A network's address, in its own terms. */
 interface Owned {
@@ -75,4 +77,37 @@ export function answerFor(views: Views, server: View, asker: View, message: Buff
     case 'malformed':
       return outcome;
   }
+}
+
+export type Question =
+  | { readonly kind: 'same' }
+  | { readonly kind: 'changed'; readonly message: Buffer }
+  /** For the name of an address that its asker does not see: what its server says of it would be somebody else's. */
+  | { readonly kind: 'unseen' };
+
+/** `message`: to port 53 of another network. The name of an address becomes that of what the server's network sees there. */
+export function questionFor(views: Views, asker: View, server: View, message: Buffer): Question {
+  const asked = addressAsked(message);
+  if (!asked) return { kind: 'same' };
+  const is = seenBy(views, asker, server, asked);
+  const address = is === 'same' ? asked : is;
+  if (address === 'ambiguous') return { kind: 'unseen' };
+  // Its answer leads back to what was asked, or it is somebody else's.
+  const back = seenBy(views, server, asker, address);
+  if (back === 'ambiguous' || (back === 'same' ? address : back).value !== asked.value) return { kind: 'unseen' };
+  if (is === 'same') return { kind: 'same' };
+  try {
+    return { kind: 'changed', message: renamed(message, address) };
+  } catch (error) {
+    if (error instanceof Malformed || error instanceof RangeError) return { kind: 'unseen' };
+    throw error;
+  }
+}
+
+/** The same by TCP, where questions pass as they are: of an address that its asker sees otherwise, nothing can be told. */
+export function answerByTcp(views: Views, server: View, asker: View, message: Buffer): Answer {
+  const answer = answerFor(views, server, asker, message);
+  const asked = addressAsked(message);
+  const isForAnother = asked !== undefined && seenBy(views, server, asker, asked) !== 'same';
+  return answer.kind === 'changed' && isForAnother ? { kind: 'failed', message: failure(message) } : answer;
 }

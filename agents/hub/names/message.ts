@@ -1,5 +1,21 @@
 /** DNS messages (RFC 1035): addresses in an answer become what its asker sees, in place. Pure. */
 import { addressBytes, addressFromBytes, type Address } from '../../lib/prefix.ts';
+import { HEADER_BYTES, Malformed, parse, passName, type Parsed, type Resource } from './parse.ts';
+import { renamed } from './rename.ts';
+import { addressOfName } from './reverse.ts';
+
+const [A, AAAA, OPT, RRSIG, NSEC, NSEC3, SVCB, HTTPS] = [1, 28, 41, 46, 47, 50, 64, 65];
+/** EDNS (RFC 6891), and its option that pads a message (RFC 7830). */
+const [OPT_BYTES, PADDING, OPTION_BYTES, UDP_BYTES] = [11, 12, 4, 1232];
+/** Of service bindings (RFC 9460): hints of addresses, and their bytes. */
+const HINTS: ReadonlyMap<number, number> = new Map([
+  [4, 4],
+  [6, 16],
+]);
+const FLAGS = { response: 0x8000, truncated: 0x0200, authentic: 0x0020 } as const;
+const SERVER_FAILURE = 2;
+/** What signs records, or says which there are. */
+const SIGNATURES: ReadonlySet<number> = new Set([RRSIG, NSEC, NSEC3]);
 
 /** What an address of an answer is for its asker: itself, another one, or nothing that can be told. */
 export type Seen = 'same' | 'ambiguous' | Address;
@@ -14,95 +30,6 @@ export type Outcome =
 
 /** Names are asked again so soon: a mapping may change. */
 export const TTL_SECONDS = 30;
-
-const HEADER_BYTES = 12;
-const [A, AAAA, OPT, RRSIG, SVCB, HTTPS] = [1, 28, 41, 46, 64, 65];
-/** EDNS (RFC 6891), and its option that pads a message (RFC 7830). */
-const [OPT_BYTES, PADDING, OPTION_BYTES, UDP_BYTES] = [11, 12, 4, 1232];
-/** Of service bindings (RFC 9460): hints of addresses, and their bytes. */
-const HINTS: ReadonlyMap<number, number> = new Map([
-  [4, 4],
-  [6, 16],
-]);
-/** Types whose data may have compressed names (RFC 3597 section 4): bytes before the first name, and the number of names. */
-const COMPRESSED: ReadonlyMap<number, readonly [number, number]> = new Map([
-  [2, [0, 1]], // NS
-  [5, [0, 1]], // CNAME
-  [6, [0, 2]], // SOA
-  [12, [0, 1]], // PTR
-  [15, [2, 1]], // MX
-  [17, [0, 2]], // RP
-  [18, [2, 1]], // AFSDB
-  [21, [2, 1]], // RT
-  [33, [6, 1]], // SRV
-  [39, [0, 1]], // DNAME
-]);
-const FLAGS = { response: 0x8000, truncated: 0x0200, authentic: 0x0020 } as const;
-const SERVER_FAILURE = 2;
-
-interface Resource {
-  readonly start: number;
-  readonly end: number;
-  /** 1: answer, 2: authority, 3: additional. */
-  readonly section: number;
-  readonly type: number;
-  readonly ttlAt: number;
-  readonly dataAt: number;
-}
-
-class Malformed extends Error {}
-
-/** Where a name ends, and where in it a pointer is. It is not followed: what does not end with the message is none. */
-function passName(m: Buffer, from: number, pointers: number[]): number {
-  let at = from;
-  for (;;) {
-    const length = m[at];
-    if (length === undefined) throw new Malformed();
-    if (length === 0) return at + 1;
-    if (length >= 0xc0) {
-      // It leads back (RFC 1035 section 4.1.4).
-      if (at + 2 > m.length || (m.readUInt16BE(at) & 0x3fff) >= at) throw new Malformed();
-      pointers.push(at);
-      return at + 2;
-    }
-    if (length > 63 || at - from > 255) throw new Malformed();
-    at += 1 + length;
-  }
-}
-
-interface Parsed {
-  readonly questionsEnd: number;
-  readonly resources: readonly Resource[];
-  readonly pointers: readonly number[];
-}
-
-function parse(m: Buffer): Parsed {
-  if (m.length < HEADER_BYTES) throw new Malformed();
-  const pointers: number[] = [];
-  let at = HEADER_BYTES;
-  for (let i = m.readUInt16BE(4); i > 0; i--) at = passName(m, at, pointers) + 4;
-  const questionsEnd = at;
-  const resources: Resource[] = [];
-  for (let section = 1; section <= 3; section++) {
-    for (let i = m.readUInt16BE(4 + 2 * section); i > 0; i--) {
-      const start = at;
-      const fixed = passName(m, at, pointers);
-      if (fixed + 10 > m.length) throw new Malformed();
-      const [type, dataAt] = [m.readUInt16BE(fixed), fixed + 10];
-      at = dataAt + m.readUInt16BE(fixed + 8);
-      if (at > m.length) throw new Malformed();
-      const [skip, names] = COMPRESSED.get(type) ?? [0, 0];
-      let name = dataAt + skip;
-      for (let n = 0; n < names; n++) {
-        name = passName(m, name, pointers);
-        if (name > at) throw new Malformed();
-      }
-      resources.push({ start, end: at, section, type, ttlAt: fixed + 4, dataAt });
-    }
-  }
-  if (questionsEnd > m.length) throw new Malformed();
-  return { questionsEnd, resources, pointers };
-}
 
 /** Where addresses are in the data of a record, and their bytes. */
 function addressesOf(m: Buffer, { type, dataAt, end }: Resource): readonly (readonly [number, number])[] {
@@ -128,31 +55,37 @@ function addressesOf(m: Buffer, { type, dataAt, end }: Resource): readonly (read
 
 /**
  * An answer as its asker must see it. Records that change live `ttlSeconds` at most. Signatures of what changes are taken out, and
- * nothing says any more that the answer is authentic: it is no bogus one, but one without signatures.
+ * nothing says any more that the answer is authentic: it is no bogus one, but one without signatures. An answer for the name of an
+ * address that the asker sees otherwise changes as a whole.
  */
 export function translateAnswer(message: Buffer, seen: (address: Address) => Seen, ttlSeconds: number): Outcome {
   try {
     if (message.length < HEADER_BYTES) return { kind: 'malformed' };
-    if (!(message.readUInt16BE(2) & FLAGS.response)) return { kind: 'same' };
+    if (!isResponse(message)) return { kind: 'same' };
     const parsed = parse(message);
+    const asked = addressAsked(message);
+    const name = asked ? seen(asked) : 'same';
+    if (name === 'ambiguous') return { kind: 'ambiguous' };
     const changed = Buffer.from(message);
     const types = new Set<number>();
     for (const resource of parsed.resources) {
+      let isChanged = name !== 'same' && resource.type !== OPT;
       for (const [at, size] of addressesOf(message, resource)) {
         const is = seen(addressFromBytes(message.subarray(at, at + size)));
         if (is === 'ambiguous') return { kind: 'ambiguous' };
         if (is === 'same') continue;
         addressBytes(is).copy(changed, at);
-        changed.writeUInt32BE(Math.min(message.readUInt32BE(resource.ttlAt), ttlSeconds), resource.ttlAt);
         types.add(resource.type);
+        isChanged = true;
       }
+      if (isChanged) changed.writeUInt32BE(Math.min(message.readUInt32BE(resource.ttlAt), ttlSeconds), resource.ttlAt);
     }
-    if (types.size === 0) return { kind: 'same' };
+    if (types.size === 0 && name === 'same') return { kind: 'same' };
     changed.writeUInt16BE(message.readUInt16BE(2) & ~FLAGS.authentic, 2);
-    const signatures = parsed.resources.filter(
-      (r) => r.type === RRSIG && r.end - r.dataAt >= 2 && types.has(message.readUInt16BE(r.dataAt)),
-    );
-    return without(changed, parsed, signatures);
+    const isOfChanged = (r: Resource): boolean => r.type === RRSIG && r.end - r.dataAt >= 2 && types.has(message.readUInt16BE(r.dataAt));
+    const signatures = parsed.resources.filter((r) => (name === 'same' ? isOfChanged(r) : SIGNATURES.has(r.type)));
+    const outcome = without(changed, parsed, signatures);
+    return outcome.kind === 'changed' && name !== 'same' ? { kind: 'changed', message: renamed(outcome.message, name) } : outcome;
   } catch (error) {
     if (error instanceof Malformed || error instanceof RangeError) return { kind: 'malformed' };
     throw error;
@@ -191,6 +124,11 @@ export function questionOf(m: Buffer): string | undefined {
     at += 1 + length;
   }
 }
+
+/** The address whose name a message asks for (a PTR question, mostly). */
+export const addressAsked = (m: Buffer): Address | undefined => addressOfName(questionOf(m) ?? '');
+
+export const isResponse = (m: Buffer): boolean => m.length >= HEADER_BYTES && (m.readUInt16BE(2) & FLAGS.response) !== 0;
 
 /** What an asker gets for an answer that would mislead it: its question, and SERVFAIL. */
 export function failure(message: Buffer): Buffer {

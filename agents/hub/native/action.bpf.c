@@ -370,7 +370,7 @@ SEC("tc") int hub_in(struct __sk_buff *skb)
 			/* Silent for so long, it may go on elsewhere: none of its packets can be overtaken. */
 			if (used > SILENCE_NS) a->worker = 0;
 			if (!returned && !steered && hand_over(skb, c, a, network)) return TC_ACT_SHOT;
-			int renamed = !returned && a->does & ASK && rename_answer(skb, c, &f, at, a, least_of(UNATTACHED));
+			int renamed = !returned && a->does & ASK && rename_message(skb, c, &f, at, a, least_of(UNATTACHED));
 			if (renamed) tally(network, TALLY_renamed, 1);
 			if (returned || renamed || !(a->does & ASK)) {
 				if (!returned) tally(network, TALLY_hits, 1), work(a, network);

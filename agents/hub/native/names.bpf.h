@@ -1,6 +1,7 @@
 /*
  * Answers of name servers (RFC 1035) on their way to an asker who sees addresses otherwise (R1-37): each address becomes what a DMN has
  * said of it. Simple answers only: of what is not known here, or not simple, the packet goes to a DMN, as that of a flow without an action.
+ * So do questions for names of addresses, and answers to them; other questions pass.
  */
 #pragma once
 #include <linux/ipv6.h>
@@ -27,7 +28,7 @@ MAP(readings, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct reading);
 struct turn { struct reading *reading; };
 
 enum { DNS_HEADER = 12, TYPE_A = 1, TYPE_NS = 2, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_PTR = 12, TYPE_MX = 15, TYPE_AAAA = 28, TYPE_SRV = 33, TYPE_OPT = 41 };
-enum { ANSWER_FLAG = 0x80, AUTHENTIC_FLAG = 0x20 };
+enum { ANSWER_FLAG = 0x80, AUTHENTIC_FLAG = 0x20, NAMES_PORT = 53 };
 
 INLINE __u32 byte_at(struct reading *r, __u32 of)
 {
@@ -121,6 +122,15 @@ static long pass_record(__u32 i, struct turn *turn)
 	return r->failed != 0;
 }
 
+/* The name that ends before `end` may be that of an address, which others see otherwise: it is under "arpa". */
+INLINE int is_of_address(struct reading *r, __u32 end)
+{
+	__u64 at = offset(end - 6);
+	if (end < DNS_HEADER + 6 || at > MESSAGE_BYTES) return 0;
+	const __u8 *b = r->bytes + at;
+	return b[0] == 4 && (b[1] | 0x20) == 'a' && (b[2] | 0x20) == 'r' && (b[3] | 0x20) == 'p' && (b[4] | 0x20) == 'a' && b[5] == 0;
+}
+
 INLINE int is_part(struct __sk_buff *skb, const struct flow *f, __u32 at)
 {
 	__be16 fragment;
@@ -145,9 +155,9 @@ INLINE int store_message(struct __sk_buff *skb, __u32 at, struct reading *r)
 
 /*
  * `at`: of the UDP header; `least`: generation of the hub's metadata that an address may have been told by. 1: the answer is what its
- * asker may see. 0: a DMN is asked, and the packet is as it was.
+ * asker may see, or it is a question that has no address in it. 0: a DMN is asked, and the packet is as it was.
  */
-INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const struct flow *f, __u32 at, const struct action *a, __u32 least)
+INLINE int rename_message(struct __sk_buff *skb, const struct settings *c, const struct flow *f, __u32 at, const struct action *a, __u32 least)
 {
 	__u32 zero = 0;
 	struct udphdr udp;
@@ -162,8 +172,11 @@ INLINE int rename_answer(struct __sk_buff *skb, const struct settings *c, const 
 	r->key.server = f->network, r->key.asker = a->asker, r->ttl = a->ttl, r->least = least;
 	r->at = DNS_HEADER, r->changes = r->sum = r->failed = 0;
 	__u32 records = half_at(r, 6) + half_at(r, 8) + half_at(r, 10);
-	if (!(r->bytes[2] & ANSWER_FLAG) || half_at(r, 4) != 1 || records > MAX_RECORDS) return 0;
+	if (half_at(r, 4) != 1 || records > MAX_RECORDS) return 0;
 	pass_name(r);
+	if (r->failed || is_of_address(r, r->at)) return 0;
+	if (!(r->bytes[2] & ANSWER_FLAG)) return f->destination_port == bpf_htons(NAMES_PORT);
+	if (f->source_port != bpf_htons(NAMES_PORT)) return 0;
 	r->at += 4;
 	struct turn turn = { r };
 	bpf_loop(records, pass_record, &turn, 0);

@@ -24,7 +24,7 @@ import { warmUp } from '../decision/warm.ts';
 import { EMPTY } from '../model.ts';
 import type { Sight } from '../names/answers.ts';
 import { Follower } from './follower.ts';
-import { NameAnswers } from './nameanswers.ts';
+import { NameMessages } from './namemessages.ts';
 import { Window } from './window.ts';
 
 /** Queries that wait while this process is busy; what comes beyond is dropped by the kernel, and asked again by its sender. */
@@ -49,7 +49,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
   const addresses = new Map(config.nodes.filter((n) => ains.has(n.name)).map((n) => [n.address, n.name]));
   const key = dataKey(secret, own.cell);
   const counters = { queries: 0, decided: 0, forged: 0, repeated: 0, malformed: 0, probes: 0, foreign: 0 };
-  const names = new NameAnswers();
+  const names = new NameMessages();
   const asked = new Window();
   warmUp(key);
   let views: Views = viewsOf(EMPTY);
@@ -83,7 +83,7 @@ export async function startDmn({ config, secret }: AgentSetup<AgentConfig>): Pro
       send(packet, header.tries, decision.ops);
       return;
     }
-    const heard = { ...decision.names, flow: key, protocol: flow.protocol, packet };
+    const heard = { ...decision.names, flow, key, packet };
     const { version } = views;
     names.hear(views, follower.isSettled, heard, (passed, isSame, sights) =>
       send(passed, isSame ? header.tries : NEVER_AGAIN, [...decision.ops, ...told(sights, version)]),
