@@ -6,6 +6,8 @@ import type { Ain, Network } from './model.ts';
 
 const positive = (description: string) => Type.Integer({ minimum: 1, description });
 
+const zoneRecords = (description: string) => Type.Array(pattern('^[^\\n\\r$]{1,500}$', 'a line', description));
+
 export const hubSchema = closed({
   control: name('Node of the service control plane.'),
   dmns: oneOrMany(names('Nodes of decision master nodes.')),
@@ -29,7 +31,14 @@ export const hubSchema = closed({
         closed({
           server: name('One of its hosts, which runs BIND.'),
           zone: pattern('^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$', 'a domain name', 'Its zone, "b.example".'),
-          records: Type.Array(pattern('^[^\\n\\r$]{1,500}$', 'a line', 'Records as in a zone file, "www A 192.168.1.1".')),
+          records: zoneRecords('Records as in a zone file, "www A 192.168.1.1".'),
+          reverse: opt(
+            closed({
+              zone: pattern('^[0-9a-f.]{1,80}\\.(in-addr|ip6)\\.arpa$', 'a zone of addresses', 'Such as "1.168.192.in-addr.arpa".'),
+              records: zoneRecords('"1 PTR www.b.example."'),
+            }),
+          ),
+          signed: opt(Type.Boolean({ description: 'BIND signs its zones (default false).' })),
         }),
       ),
       endpoint: opt(ipv4('One of its addresses: there its gateway answers for the names of all networks, with Unbound (DNS mode B).')),
@@ -127,7 +136,7 @@ export interface Dmn {
   readonly cell: string;
 }
 
-/** A zone, and the address that its name server has in its own network. */
+/** A zone, also one of addresses, and the address that its name server has in its own network. */
 export interface Zone {
   readonly zone: string;
   readonly network: string;
@@ -202,7 +211,10 @@ export interface AgentConfig {
   /** Of a host: the address of its gateway. */
   readonly gateway: string | null;
   /** Of a host that is its network's name server. */
-  readonly nameServer: { readonly zone: string; readonly records: readonly string[] } | null;
+  readonly nameServer: {
+    readonly zones: readonly { readonly zone: string; readonly records: readonly string[] }[];
+    readonly isSigned: boolean;
+  } | null;
   /** Of a gateway: an address of its network, that its own packets come from; null: it has none. */
   readonly source: string | null;
   /** Of a gateway or a router of an on-premises network. */

@@ -101,9 +101,13 @@ export const HOST_OPERATIONS = {
   /** Asks for a name, and the beacon at every address of the answer who it is. */
   Resolve: closed({
     name: domainName,
-    type: opt(Type.Enum(['A', 'AAAA', 'MX', 'SRV', 'HTTPS'], { description: 'Default A; the only one of getent and c-ares.' })),
-    server: opt(text('Address of the name server (dig).')),
-    tool: opt(Type.Enum(['dig', 'getent', 'c-ares'], { description: 'getent and c-ares ask the servers that the host was given.' })),
+    type: opt(Type.Enum(['A', 'AAAA', 'MX', 'SRV', 'HTTPS', 'PTR'], { description: 'Default A; the only one of getent and c-ares.' })),
+    server: opt(text('Address of the name server (dig, delv).')),
+    tool: opt(
+      Type.Enum(['dig', 'delv', 'getent', 'c-ares'], {
+        description: 'delv validates by the key of the zone’s own server; getent and c-ares ask the servers that the host was given.',
+      }),
+    ),
     dnssec: opt(Type.Boolean({ description: 'Asks for signatures (dig).' })),
     tcp: opt(Type.Boolean({ description: 'By TCP (dig).' })),
   }),

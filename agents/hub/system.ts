@@ -6,7 +6,7 @@ import { requestProblems } from '../../src/systems/operations.ts';
 import type { Lab } from '../../src/topology/model.ts';
 import { parsePrefix } from '../lib/prefix.ts';
 import { cellsOf, shardsOf, type Cells } from './cells.ts';
-import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role, type Zone } from './config.ts';
+import { hubSchema, type AgentConfig, type Dmn, type HubFile, type NodeInfo, type Role } from './config.ts';
 import { vniMac, type Ain, type Network } from './model.ts';
 import { addressOf, deviceOn, isOf, nodeOf, segmentOf } from '../lib/lab.ts';
 import { scaleOf } from './scale.ts';
@@ -14,6 +14,7 @@ import { linksOf } from './links.ts';
 import { vnisOf } from './vnis.ts';
 import { sitesOf, sourceOf } from './sites.ts';
 import { CONTROL_OPERATIONS, OPERATIONS } from './operations.ts';
+import { endpointProblems, nameServerOf, zoneProblems, zonesOf } from './zones.ts';
 
 /** A branch's address has a byte for its AIN. */
 const MOST_AINS = 255;
@@ -188,39 +189,6 @@ function networksOf(
       };
     },
   );
-}
-
-const nameServerOf = ({ networks }: HubFile, { name, network }: NodeInfo): AgentConfig['nameServer'] => {
-  const names = networks[network ?? '']?.names;
-  return names?.server === name ? { zone: names.zone, records: names.records } : null;
-};
-
-const zonesOf = ({ networks }: HubFile, nodes: readonly NodeInfo[]): Zone[] =>
-  Object.entries(networks).flatMap(([network, { names }]): Zone[] =>
-    names ? [{ zone: names.zone, network, server: nodes.find((n) => n.name === names.server)?.address ?? '' }] : [],
-  );
-
-/** The endpoint asks one server for a zone. */
-function zoneProblems({ networks }: HubFile): SystemProblem[] {
-  if (Object.values(networks).every((n) => n.endpoint === undefined)) return [];
-  const zones = Object.entries(networks).flatMap(([network, { names }]) => (names ? [{ network, zone: names.zone }] : []));
-  return zones.flatMap(({ network, zone }, i) => {
-    const before = zones.slice(0, i).find((z) => z.zone === zone);
-    return before ? [{ path: ['networks', network, 'names', 'zone'], message: `${zone} is the zone of ${before.network} already` }] : [];
-  });
-}
-
-function endpointProblems({ networks }: HubFile): SystemProblem[] {
-  const own = Object.entries(networks).flatMap(([name, { endpoint, prefixes }]) =>
-    endpoint === undefined ? [] : [{ name, endpoint, prefixes }],
-  );
-  return own.flatMap(({ name, endpoint, prefixes }, i): SystemProblem[] => {
-    const path = ['networks', name, 'endpoint'];
-    if (i > 0) return [{ path, message: `${own[0]!.name} has the hub's DNS endpoint already`, hint: 'a hub has one' }];
-    return isOf(prefixes, endpoint)
-      ? []
-      : [{ path, message: `${endpoint} is no address of ${name}`, hint: `its prefixes: ${prefixes.join(', ')}` }];
-  });
 }
 
 /** Its network's gateway, or its own router, as the host reaches it. */

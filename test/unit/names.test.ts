@@ -7,6 +7,7 @@ import { seenBy } from '../../agents/hub/names/answers.ts';
 import { dataOf, withData } from '../../agents/hub/names/datagram.ts';
 import { failure, questionOf, translateAnswer } from '../../agents/hub/names/message.ts';
 import { manage } from '../../agents/hub/control/names.ts';
+import { readDelv } from '../../agents/hub/nodes/delv.ts';
 import { readDig } from '../../agents/hub/nodes/dig.ts';
 import { configurationOf } from '../../agents/hub/nodes/endpoint.ts';
 import { readGetent } from '../../agents/hub/nodes/resolver.ts';
@@ -151,6 +152,24 @@ test('what dig prints', () => {
   assert.equal(readDig('').status, 'none');
 });
 
+test('what delv prints: what validates, that there is nothing, and what does not', () => {
+  const row = 'www.c.example.\t\t3600\tIN\tA\t203.0.113.9';
+  assert.deepEqual(readDelv(`; fully validated\n${row}\n${row.replace('A\t203.0.113.9', 'RRSIG\tA 13 3')}\n`), {
+    status: 'NOERROR',
+    records: [
+      { type: 'A', data: '203.0.113.9' },
+      { type: 'RRSIG', data: 'A 13 3' },
+    ],
+    ttlSeconds: 3600,
+  });
+  const negative = '; negative response, fully validated\n; x.c.example. 60 IN \\-A ;-$';
+  assert.equal(readDelv(`${negative}NXDOMAIN\n`).status, 'NXDOMAIN');
+  assert.equal(readDelv(`${negative}NXRRSET\n`).status, 'NOERROR');
+  assert.equal(readDelv(`; unsigned answer\n${row}\n`).status, 'unsigned');
+  for (const bad of [`${row}\n`, ';; resolution failed: insecurity proof failed\n', ''])
+    assert.deepEqual(readDelv(bad), { status: 'SERVFAIL', records: [], ttlSeconds: null });
+});
+
 test('whose address it is: the one whom the server’s network reaches there; else the asker’s, or the only one that has it', () => {
   const views = viewsOf(metadata);
   const seenAs = (server: string, asker: string, address: string): string => {
@@ -188,7 +207,14 @@ test('R1-41 what the endpoint’s network sees is what its asker sees; its answe
   const views = viewsOf({ ...metadata, intercepts: [] });
   assert.ok(views.translatesNames('N', 'B') && views.translatesNames('C', 'N') && !views.translatesNames('C', 'B'));
   const text = configurationOf(
-    { address: '100.127.0.53', zones: [{ zone: 'c.example', network: 'C', server: '192.168.1.53' }] },
+    {
+      address: '100.127.0.53',
+      zones: ['c.example', '1.168.192.in-addr.arpa', '168.192.in-addr.arpa'].map((zone) => ({
+        zone,
+        network: 'C',
+        server: '192.168.1.53',
+      })),
+    },
     'N',
     views,
     [
@@ -198,6 +224,10 @@ test('R1-41 what the endpoint’s network sees is what its asker sees; its answe
     '/w',
   );
   assert.match(text, /name: "c\.example\."\n {2}forward-addr: 12\.7\.1\.53\n/);
+  // A zone of addresses is called as they are seen; one that is seen in parts is nobody's.
+  assert.match(text, /local-zone: "1\.7\.12\.in-addr\.arpa\." transparent\n/);
+  assert.match(text, /name: "1\.7\.12\.in-addr\.arpa\."\n {2}forward-addr: 12\.7\.1\.53\n/);
+  assert.doesNotMatch(text, /168\.192\.in-addr/);
   assert.match(text, /local-data: "shop\.example\. 30 A 12\.7\.1\.7"/);
   assert.doesNotMatch(text, /old\.example/);
 });

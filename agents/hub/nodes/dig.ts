@@ -39,7 +39,12 @@ export async function dig({ name, type, server, dnssec, tcp = false }: Question)
 /** Pure. */
 export function readDig(text: string): DigAnswer {
   const status = /;; ->>HEADER<<-.* status: ([A-Z]+),/.exec(text)?.[1] ?? 'none';
+  return { status, ...recordsOf(text) };
+}
+
+/** Lines of records. Pure. */
+export function recordsOf(text: string): Pick<DigAnswer, 'records' | 'ttlSeconds'> {
   const rows = [...text.matchAll(/^[^;\s]\S*\s+([0-9]+)\s+IN\s+([A-Z0-9]+)\s+(.+)$/gm)];
   const records = rows.map(([, , type = '', data = '']) => ({ type, data }));
-  return { status, records, ttlSeconds: rows.length === 0 ? null : Math.min(...rows.map(([, ttl]) => Number(ttl))) };
+  return { records, ttlSeconds: rows.length === 0 ? null : Math.min(...rows.map(([, ttl]) => Number(ttl))) };
 }

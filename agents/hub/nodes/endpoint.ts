@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
 import { startDaemon, type Daemon } from '../../lib/daemon.ts';
-import { formatAddress, formatPrefix, parseAddress } from '../../lib/prefix.ts';
+import { contains, formatAddress, formatPrefix, mapped, parseAddress } from '../../lib/prefix.ts';
 import type { Zone } from '../config.ts';
 import { standIn, type Views } from '../decision/view.ts';
 import type { ManagedRecord, Metadata } from '../model.ts';
 import { TTL_SECONDS } from '../names/message.ts';
+import { prefixOfName, zoneOfPrefix } from '../names/reverse.ts';
 import { dig } from './dig.ts';
 
 /** Less than the control plane waits for a node to follow. */
@@ -34,7 +35,10 @@ export function configurationOf(
     const real = parseAddress(text);
     return real ? formatAddress(standIn(views, network, own, real) ?? real) : text;
   };
-  const reached = zones.filter(({ network }) => views.byName.has(network));
+  const reached = zones.flatMap((z) => {
+    const zone = views.byName.has(z.network) ? zoneAt(views, own, z) : undefined;
+    return zone === undefined ? [] : [{ ...z, zone }];
+  });
   const held = records.filter(({ network }) => views.byName.has(network));
   const server = [
     `interface: ${address}`,
@@ -60,6 +64,17 @@ export function configurationOf(
     ({ zone, network, server: at }) => `forward-zone:\n  name: "${zone}."\n  forward-addr: ${seen(network, at)}\n`,
   );
   return `server:\n${server.map((line) => `  ${line}\n`).join('')}remote-control:\n  control-enable: no\n${forwarded.join('')}`;
+}
+
+/** What a zone is called there: one of addresses, by the addresses that are seen. undefined: they are seen in parts. */
+function zoneAt(views: Views, own: string, { zone, network }: Zone): string | undefined {
+  const of = prefixOfName(zone);
+  if (!of) return zone;
+  const translations = views.translations(network, own).filter(({ real }) => contains(real, of) || contains(of, real));
+  const [translation] = translations;
+  if (!translation) return zone;
+  const { real, as } = translation;
+  return real.length <= of.length ? zoneOfPrefix({ ...mapped(of, real, as), length: of.length }) : undefined;
 }
 
 export class DnsEndpoint {

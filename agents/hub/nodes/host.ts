@@ -10,6 +10,7 @@ import type { AgentSetup } from '../../lib/rpc.ts';
 import type { AgentConfig } from '../config.ts';
 import { HOST_OPERATIONS } from '../operations.ts';
 import type { Lookup } from '../protocol.ts';
+import { delv } from './delv.ts';
 import { dig, type DigAnswer } from './dig.ts';
 import { startNameServer } from './nameserver.ts';
 import { HostResolver } from './resolver.ts';
@@ -17,7 +18,7 @@ import { HostResolver } from './resolver.ts';
 type Question = Static<typeof HOST_OPERATIONS.Resolve>;
 
 export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): Promise<NodeRole> {
-  const { self, nodes, gateway } = config;
+  const { self, nodes, gateway, zones } = config;
   const network = new HostNetwork();
   if (gateway !== null) await network.addDefaultRoute(gateway);
   const own = startBeacons(self.name);
@@ -25,10 +26,14 @@ export async function startHost({ config, workDir }: AgentSetup<AgentConfig>): P
   const resolver = new HostResolver(workDir);
   const prober = new Prober();
 
+  const zoneOf = (asked: string): string =>
+    zones.find(({ zone }) => asked === zone || asked.endsWith(`.${zone}`))?.zone ?? refuse('InvalidRequest', `"${asked}" is in no zone`);
+
   const answerTo = async ({ name, type = 'A', server, dnssec = false, tcp = false, tool = 'dig' }: Question): Promise<DigAnswer> => {
     const address = server ?? resolver.servers[0] ?? refuse('InvalidRequest', 'the host was given no name server');
     if (!isIP(address)) refuse('InvalidRequest', `"${address}" is no address`);
     if (tool === 'dig') return dig({ name, type, server: address, dnssec, tcp });
+    if (tool === 'delv') return delv({ name, type, server: address }, zoneOf(name));
     if (server !== undefined || type !== 'A' || dnssec || tcp)
       refuse('InvalidRequest', `${tool} asks for addresses of IPv4, from the servers that the host was given`);
     return tool === 'getent' ? resolver.getent(name) : resolver.cares(name);

@@ -10,40 +10,52 @@ const START_MS = 20_000;
 
 export interface NameServerOptions {
   readonly address: string;
-  /** "b.example". */
-  readonly zone: string;
-  /** Lines of its zone file, without those of the zone itself. */
-  readonly records: readonly string[];
+  /** "b.example", and those of addresses; with lines of its zone file, without those of the zone itself. */
+  readonly zones: readonly { readonly zone: string; readonly records: readonly string[] }[];
+  readonly isSigned: boolean;
 }
 
-const zoneFile = ({ address, zone, records }: NameServerOptions): string =>
-  [`$ORIGIN ${zone}.`, '$TTL 3600', `@ SOA ns hostmaster 1 3600 900 86400 60`, '@ NS ns', `ns A ${address}`, ...records, ''].join('\n');
+/** Its own name is in the first zone. */
+const zoneFiles = ({ address, zones }: NameServerOptions): string[] =>
+  zones.map(({ records }, i) => {
+    const main = zones[0]?.zone ?? '';
+    const head = [`@ SOA ns.${main}. hostmaster.${main}. 1 3600 900 86400 60`, `@ NS ns.${main}.`];
+    return ['$TTL 3600', ...head, ...(i === 0 ? [`ns A ${address}`] : []), ...records, ''].join('\n');
+  });
 
-const configuration = (dir: string, { address, zone }: NameServerOptions): string => `options {
+const configuration = (dir: string, { address, zones, isSigned }: NameServerOptions): string => `options {
   directory "${dir}";
   pid-file none;
   listen-on { ${address}; };
   listen-on-v6 { none; };
   allow-query { any; };
   recursion no;
+  empty-zones-enable no;
   dnssec-validation no;
   notify no;
 };
 controls { };
-zone "${zone}" { type primary; file "${dir}/zone"; };
-`;
+${zones.map(({ zone }, i) => `zone "${zone}" { type primary; file "${dir}/zone-${i}"; ${isSigned ? 'dnssec-policy default; inline-signing yes; ' : ''}};\n`).join('')}`;
 
 /** An Error has what named-checkzone says of its records. */
 export async function startNameServer(workDir: string, options: NameServerOptions): Promise<Daemon> {
   const dir = join(workDir, 'named');
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, 'zone'), zoneFile(options));
+  for (const [i, text] of zoneFiles(options).entries()) {
+    const file = join(dir, `zone-${i}`);
+    writeFileSync(file, text);
+    await run('named-checkzone', [options.zones[i]!.zone, file]);
+  }
   writeFileSync(join(dir, 'named.conf'), configuration(dir, options));
-  await run('named-checkzone', [options.zone, join(dir, 'zone')]);
   const daemon = await startDaemon(workDir, 'named', ['-f', '-n', '1', '-c', join(dir, 'named.conf')]);
-  const question = { name: options.zone, type: 'SOA', server: options.address, dnssec: false };
-  const answers = async (): Promise<boolean> => (await dig(question)).status === 'NOERROR';
-  if (!(await until(answers, { withinMs: START_MS }))) throw new Error(`named does not answer for ${options.zone}`);
+  for (const { zone } of options.zones) {
+    const question = { name: zone, type: 'SOA', server: options.address, dnssec: options.isSigned };
+    const answers = async (): Promise<boolean> => {
+      const { status, records } = await dig(question);
+      return status === 'NOERROR' && (!options.isSigned || records.some((r) => r.type === 'RRSIG'));
+    };
+    if (!(await until(answers, { withinMs: START_MS }))) throw new Error(`named does not answer for ${zone}`);
+  }
   return daemon;
 }

@@ -125,6 +125,14 @@ export const hub: readonly Spoil[] = of('hub', [
     name: 'everything is in a tunnel',
     spoil: (e, folder) => captures(folder, e, (frames, at) => (at.endsWith(':site') ? readTunnelled(e, folder) : frames)),
   },
+  {
+    name: 'questions for names of addresses come as they were asked',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) => {
+        const asked = frames.find((f) => f.bytes.includes('\x017\x0212\x07in-addr'));
+        return frames.map((f) => (asked && f.bytes.includes('\x07in-addr') ? { ...f, bytes: asked.bytes, length: asked.length } : f));
+      }),
+  },
   { name: 'every name is of the first zone', spoil: (e, folder) => zones(e, folder, 'c', 'b') },
   { name: 'no name is of the first zone', spoil: (e, folder) => zones(e, folder, 'b', 'c') },
 ]);
