@@ -250,10 +250,33 @@ function expandCell(
   // A variable may use variables declared before it.
   const variables: Record<string, Scalar> = {};
   const fromRig = Object.fromEntries(Object.entries(rigVars).filter(([key]) => Object.hasOwn(declared, key)));
-  for (const [key, value] of Object.entries({ ...declared, ...fromRig, ...set })) {
+  const given = typedAs(declared, { ...fromRig, ...set }, problems);
+  for (const [key, value] of Object.entries({ ...declared, ...given })) {
     variables[key] = substitute(value, variables, ['vars', key], problems) as Scalar;
   }
   return { file: substitute({ ...file, vars: variables }, variables, [], problems) as TopologyFile, problems };
+}
+
+/** Texts from elsewhere, as what the file has declared: a number stays a number. */
+function typedAs(
+  declared: Readonly<Record<string, Scalar>>,
+  given: Readonly<Record<string, string>>,
+  problems: Problem[],
+): Record<string, Scalar> {
+  return Object.fromEntries(
+    Object.entries(given).map(([key, text]): [string, Scalar] => {
+      const is = declared[key];
+      if (typeof is === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return [key, Number(text)];
+      if (typeof is === 'boolean' && (text === 'true' || text === 'false')) return [key, text === 'true'];
+      if (typeof is === 'number' || typeof is === 'boolean')
+        problems.push({
+          path: ['vars', key],
+          message: `--set ${key}: expected a ${typeof is}, found "${text}"`,
+          hint: `the file has ${String(is)}`,
+        });
+      return [key, text];
+    }),
+  );
 }
 
 /** A value may come from the file or from a variant's patch: the patch that was merged last wins. */

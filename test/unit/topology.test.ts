@@ -230,6 +230,15 @@ test('impairments per direction; the queue follows rate × round trip unless giv
   assert.deepEqual(back, { rateBps: 1e7, delayUs: 10000, jitterUs: 0, loss: 0, queueBytes: 25000 });
 });
 
+test('--set gives a variable a value of the kind that the file has: a number stays one', async () => {
+  const text = `${minimal}vars: { times: 2 }
+traffic: [{ phase: p, duration: 1s }]
+repeat: "\${times}"
+`;
+  assert.equal((await parse(text, { set: { times: '7' } })).repeat, 7);
+  await assert.rejects(parse(text, { set: { times: 'often' } }), /--set times: expected a number, found "often"/);
+});
+
 test('matrix: cross product of merge patches, filters, variables, --set, when', async () => {
   const text = `${minimal}  links: [{ endpoints: ["a:e", "b:e"], rate: "\${link * 0.5}" }]
 vars: { link: 100Mbit }
