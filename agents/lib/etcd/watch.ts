@@ -35,6 +35,8 @@ const RESPONSE = codec('WatchResponse');
 export class WatchStream {
   readonly #client: Client;
   readonly #watches = new Map<number, Watch>();
+  /** Watches that were asked for on this stream and not answered: etcd answers in their order, and does not say which one it refuses. */
+  #asked: number[] = [];
   #stream: ClientDuplexStream<object, unknown> | undefined;
   #last = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -77,7 +79,10 @@ export class WatchStream {
       (b: Buffer) => RESPONSE.decode(b),
     );
     this.#stream = stream;
-    stream.on('data', (message) => this.#hear(message as WatchResponse));
+    this.#asked = [];
+    stream.on('data', (message) => {
+      if (this.#stream === stream) this.#hear(message as WatchResponse);
+    });
     const lost = (): void => {
       if (this.#stream !== stream) return;
       this.#stream = undefined;
@@ -95,23 +100,25 @@ export class WatchStream {
 
   #create(id: number): void {
     const { range, next } = this.#watches.get(id)!;
+    this.#asked.push(id);
     this.#stream?.write({ createRequest: { ...rangeFields(range), startRevision: next, watchId: id } });
   }
 
   #hear({ watchId, canceled, compactRevision, cancelReason, events, created, header }: WatchResponse): void {
     this.#lostAtMs = null;
-    const watch = this.#watches.get(watchId);
+    const id = (created ? this.#asked.shift() : undefined) ?? watchId;
+    const watch = this.#watches.get(id);
     if (!watch) return;
     if (canceled) {
-      this.#watches.delete(watchId);
+      this.#watches.delete(id);
       if (compactRevision > 0) watch.onMissed();
       else watch.onDenied(cancelReason);
       return;
     }
     // A server that has forgotten what it told is another one.
     if (created && header.revision + 1 < watch.next) {
-      this.#watches.delete(watchId);
-      this.#stream?.write({ cancelRequest: { watchId } });
+      this.#watches.delete(id);
+      this.#stream?.write({ cancelRequest: { watchId: id } });
       watch.onMissed();
       return;
     }
