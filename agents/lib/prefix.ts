@@ -106,6 +106,19 @@ export class PrefixTable<T> {
     own.entries.set(prefix.value, { prefix, value });
   }
 
+  /** What is there for exactly this prefix. */
+  get(prefix: Prefix): T | undefined {
+    return this.#entriesOf(prefix)?.get(prefix.value)?.value;
+  }
+
+  delete(prefix: Prefix): void {
+    this.#entriesOf(prefix)?.delete(prefix.value);
+  }
+
+  #entriesOf({ family, length }: Prefix): Map<bigint, { prefix: Prefix; value: T }> | undefined {
+    return this.#lengths.find((l) => l.family === family && l.length === length)?.entries;
+  }
+
   find(address: Address): { readonly prefix: Prefix; readonly value: T } | undefined {
     for (const { family, length, entries } of this.#lengths) {
       if (family !== address.family) continue;

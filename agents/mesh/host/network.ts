@@ -6,7 +6,7 @@ import { just } from '../../lib/etcd/client.ts';
 import { follow, type Told } from '../../lib/etcd/follow.ts';
 import type { Watching } from '../../lib/etcd/watch.ts';
 import { log } from '../../lib/rpc.ts';
-import { formatAddress, parseAddress, parsePrefix, prefixOf, PrefixTable, type Address } from '../../lib/prefix.ts';
+import { contains, formatAddress, parseAddress, parsePrefix, type Address, type Prefix } from '../../lib/prefix.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import type { Place } from '../config.ts';
 import {
@@ -29,6 +29,7 @@ import {
 import { Backends } from './backends.ts';
 import type { Controllers } from './controllers.ts';
 import type { Item } from './items.ts';
+import { Owners } from './owners.ts';
 
 /** Packets of a network that wait for the answer about their destinations; what comes beyond is dropped. */
 const MOST_WAITING = 1024;
@@ -101,20 +102,18 @@ export class FollowedNetwork {
   readonly #destinations = new Map<string, Followed>();
   /** Those that are balancers with an overflow, which news of any destination may concern: by address, its address. */
   readonly #overflows = new Map<string, string>();
-  /** Whose route to a prefix is used. */
-  readonly #winners = new Map<string, string>();
+  readonly #owners: Owners;
   readonly #watching: Watching[];
   /** Gateways, for packets to whom it does not know; null: it has none. */
   #pool: Pool | null = null;
   /** Packets. */
   #waiting = 0;
-  /** `route`: behind a router of the peer. */
-  #table = new PrefixTable<{ readonly peer: string; readonly route: string | null }>();
 
   constructor(settings: NetworkSettings, controllers: Controllers, sink: Sink) {
     this.settings = settings;
     this.#controllers = controllers;
     this.#sink = sink;
+    this.#owners = new Owners(settings.name);
     this.follow(settings.name, { at: settings.owner, set: OWN_SET, access: 'all' });
     const owner = controllers.client(settings.owner);
     const onDenied = (why: string): void => log('error', 'not let in', { network: settings.name, why });
@@ -165,7 +164,12 @@ export class FollowedNetwork {
     });
     const { prefixes, routes } = before ?? NOTHING;
     this.#peers.set(peer, { at, set, access, watching, prefixes, routes, rows: new Map() });
-    if (before) this.#learn(peer, { prefixes, routes, version: 0 });
+    if (!before) {
+      this.#resolveWithin(this.#owners.put(peer, []));
+      return;
+    }
+    this.#tellReplies(peer);
+    for (const [text, known] of this.#destinations) if (known.peer === peer) this.#resolve(text, known);
   }
 
   /** It is no peer any more. */
@@ -175,7 +179,7 @@ export class FollowedNetwork {
     known.watching.stop();
     this.#peers.delete(peer);
     void this.#sink.remove(this.#key('replies', peer));
-    this.#resolveAll();
+    this.#resolveWithin(this.#owners.remove(peer));
   }
 
   /** A packet to an address that no flow knows: `resend` sends it again once there is one. */
@@ -216,8 +220,8 @@ export class FollowedNetwork {
   stop(): void {
     for (const watching of this.#watching) watching.stop();
     if (this.#pool) void this.#sink.remove(this.#key('pool', ''));
-    for (const peer of this.#peers.keys()) this.leave(peer);
     for (const [text, known] of this.#destinations) this.#forget(text, known);
+    for (const peer of this.#peers.keys()) this.leave(peer);
   }
 
   #key(kind: string, of: string): string {
@@ -229,12 +233,19 @@ export class FollowedNetwork {
     if (!known) return;
     const isPrefix = (text: string): boolean => parsePrefix(text) !== undefined;
     const [prefixes, routes] = [told.prefixes.filter(isPrefix), told.routes.filter(isPrefix)];
+    const isOther = !isEqual(prefixes, known.prefixes) || !isEqual(routes, known.routes);
     Object.assign(known, { prefixes, routes });
+    if (isOther) this.#tellReplies(peer);
+    this.#resolveWithin(this.#owners.put(peer, prefixes));
+  }
+
+  /** What of a peer only answers, where it may not begin connections. */
+  #tellReplies(peer: string): void {
+    const known = this.#peers.get(peer);
     const key = this.#key('replies', peer);
-    if (known.access === 'replies')
-      void this.#sink.put(key, { kind: 'replies', vnid: this.settings.vnid, prefixes: [...prefixes, ...routes] });
+    if (known?.access === 'replies')
+      void this.#sink.put(key, { kind: 'replies', vnid: this.settings.vnid, prefixes: [...known.prefixes, ...known.routes] });
     else void this.#sink.remove(key);
-    this.#resolveAll();
   }
 
   /** What was heard before is in the switcher. */
@@ -245,28 +256,18 @@ export class FollowedNetwork {
   }
 
   #hearWinners(changes: readonly Told<WinnerRow>[]): void {
-    for (const { key, value } of changes) {
-      const prefix = prefixInKey(partsOf(key)[2] ?? '');
-      if (value === null) this.#winners.delete(prefix);
-      else this.#winners.set(prefix, value.network);
-    }
-    this.#resolveAll();
+    this.#resolveWithin(
+      changes.flatMap(({ key, value }) => {
+        const prefix = prefixInKey(partsOf(key)[2] ?? '');
+        return parsePrefix(prefix) ? this.#owners.win(prefix, value?.network ?? null) : [];
+      }),
+    );
   }
 
-  /**
-   * The longest prefix is used; of one length endpoints' before those behind routers, what the network has itself before what peers have,
-   * and among peers the lower name.
-   */
-  #resolveAll(): void {
-    this.#table = new PrefixTable();
-    const order = [...this.#peers.keys()]
-      .filter((p) => p !== this.settings.name)
-      .sort()
-      .reverse();
-    for (const [route, peer] of this.#winners) if (this.#peers.has(peer)) this.#table.set(prefixOf(route), { peer, route });
-    for (const peer of [...order, this.settings.name])
-      for (const prefix of this.#peers.get(peer)?.prefixes ?? []) this.#table.set(prefixOf(prefix), { peer, route: null });
-    for (const [text, known] of this.#destinations) this.#resolve(text, known);
+  /** Addresses in prefixes that are somebody else's now. */
+  #resolveWithin(changed: readonly Prefix[]): void {
+    if (changed.length === 0) return;
+    for (const [text, known] of this.#destinations) if (changed.some((p) => contains(p, known.address))) this.#resolve(text, known);
     this.#tellPool();
   }
 
@@ -280,15 +281,13 @@ export class FollowedNetwork {
   #tellPool(): void {
     if (!this.#pool) return;
     for (const [text, known] of this.#destinations) if (known.peer === undefined) this.#forget(text, known);
-    const peers = [...this.#peers.values()].flatMap((p) => p.prefixes);
-    const routes = [...this.#winners].flatMap(([route, peer]) => (this.#peers.has(peer) ? [route] : []));
-    const direct = [...new Set([...peers, ...routes])].sort();
+    const direct = this.#owners.prefixes.sort();
     void this.#sink.put(this.#key('pool', ''), { kind: 'pool', vnid: this.settings.vnid, members: this.#pool.members, direct });
   }
 
   /** Whose address it is, and from where its row comes. */
   #resolve(text: string, known: Followed): void {
-    const { peer, route } = this.#table.find(known.address)?.value ?? { peer: undefined, route: null };
+    const { peer, route } = this.#owners.find(known.address) ?? { peer: undefined, route: null };
     const from = peer === undefined ? undefined : this.#peers.get(peer);
     const key = from && (route === null ? KEYS.destination(peer!, from.set, text) : KEYS.route(peer, from.set, route));
     if (this.settings.pull === 'all') {
@@ -327,8 +326,8 @@ export class FollowedNetwork {
     const known = this.#destinations.get(text);
     if (known) this.#resolve(text, known);
     else if (address) this.miss(address, () => undefined);
-    // Any address may be behind it.
-    if (kind === 'route') for (const [own, behind] of this.#destinations) this.#resolve(own, behind);
+    const route = kind === 'route' ? parsePrefix(prefixInKey(text)) : undefined;
+    if (route) for (const [own, behind] of this.#destinations) if (contains(route, behind.address)) this.#resolve(own, behind);
   }
 
   #hear(text: string, known: Followed, changes: readonly Told<Target>[]): void {
@@ -406,3 +405,5 @@ export class FollowedNetwork {
 }
 
 const overflowOf = (row: Target | null): string | null => (isBalanced(row) ? (row.overflow?.address ?? null) : null);
+
+const isEqual = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
