@@ -137,6 +137,7 @@ export const KEYS = {
   state: (network: string) => `/state/${network}`,
   stateEndpoint: (network: string, endpoint: string) => `/state-endpoints/${network}/${endpoint}`,
   grants: (host: string) => `/grants/${host}`,
+  readable: (network: string) => `/readable/${network}`,
   endpoint: (host: string, network: string, endpoint: string) => `/endpoints/${host}/${network}/${endpoint}`,
   membership: (host: string, network: string) => `/members/${host}/${network}`,
   introduction: (host: string, network: string, peer: string) => `/introductions/${host}/${network}/${peer}`,
@@ -161,6 +162,7 @@ export const RANGES = {
   state: under('/state/'),
   stateEndpoints: under('/state-endpoints/'),
   grants: under('/grants/'),
+  readable: under('/readable/'),
   introductions: under('/introductions/'),
   applied: under('/applied/'),
   loads: under('/loads/'),
@@ -199,7 +201,8 @@ export const ROLES = {
   host: (host: string) => `host/${host}`,
   gateway: (gateway: string) => `gateway/${gateway}`,
   network: (network: string) => `network/${network}`,
-  set: (network: string, set: string) => `set/${network}/${set}`,
+  /** Of hosts that carry endpoints of a peer: the sets that it may read. */
+  peer: (network: string) => `peer/${network}`,
   controller: (controller: string) => `controller/${controller}`,
   router: (network: string, endpoint: string) => `router/${network}/${endpoint}`,
 } as const;

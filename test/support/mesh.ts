@@ -49,7 +49,13 @@ export class MemoryEtcd {
       watches: { watch: (range, _from, events) => this.#watch(range, events), lostAtMs: null },
       lease: async () => ({ id: 1, keep: async () => undefined }),
       addUser: async (name) => void this.#users.set(name, this.#users.get(name) ?? new Set()),
-      addRole: async (name, may) => void this.#roles.set(name, may),
+      addRole: async (name, may) => void this.#roles.set(name, [...(this.#roles.get(name) ?? []), ...may]),
+      permit: async (role, permission) => void this.#roles.set(role, [...(this.#roles.get(role) ?? []), permission]),
+      forbid: async (role, range) =>
+        void this.#roles.set(
+          role,
+          (this.#roles.get(role) ?? []).filter((p) => p.range.key !== range.key),
+        ),
       grant: async (name, role) => void this.#users.get(name)?.add(role),
       revoke: async (name, role) => void this.#users.get(name)?.delete(role),
       close: () => undefined,
@@ -268,9 +274,8 @@ export class MeshInMemory {
         setup: [],
         introductionMs: 3_600_000,
       };
-      const rights = new Rights(etcd.as(null), new Map());
-      await rights.open(names, PLACES);
-      for (const gateway of GATEWAYS) await rights.addGateway(gateway);
+      const rights = new Rights(etcd.as(null), new Map(), new Map());
+      await rights.open({ controllers: names, hosts: PLACES, gateways: GATEWAYS, routers: [] });
       const own = new Map(networks.filter((n) => owners[n.name] === name).map((n) => [n.name, n]));
       const pair = { signing: keys.get(name)!.privateKey, verifying: (other: string) => keys.get(other)!.publicKey };
       const controller = new Controller(config, etcd.as(null), pair, rights, own, new Map());

@@ -71,6 +71,7 @@ const METHODS = {
   userRevoke: ['Auth/UserRevokeRole', 'UserRoleRequest', 'Response'],
   roleAdd: ['Auth/RoleAdd', 'RoleRequest', 'Response'],
   roleGrant: ['Auth/RoleGrantPermission', 'RoleGrantRequest', 'Response'],
+  roleRevoke: ['Auth/RoleRevokePermission', 'RoleRevokeRequest', 'Response'],
 } as const;
 type Method = keyof typeof METHODS;
 
@@ -125,6 +126,9 @@ export interface Etcd {
   /** A user who is known by the name in its certificate. */
   addUser(name: string): Promise<void>;
   addRole(name: string, may: readonly Permission[]): Promise<void>;
+  /** A role may do more, or not any more. */
+  permit(role: string, permission: Permission): Promise<void>;
+  forbid(role: string, range: Range): Promise<void>;
   grant(user: string, role: string): Promise<void>;
   revoke(user: string, role: string): Promise<void>;
   close(): void;
@@ -173,8 +177,15 @@ export class EtcdClient implements Etcd {
 
   async addRole(name: string, may: readonly Permission[]): Promise<void> {
     await this.#unlessThere('roleAdd', { name });
-    for (const { what, range } of may)
-      await this.#call('roleGrant', { name, perm: { permType: PERMISSIONS[what], ...rangeFields(range) } });
+    for (const permission of may) await this.permit(name, permission);
+  }
+
+  async permit(role: string, { what, range }: Permission): Promise<void> {
+    await this.#call('roleGrant', { name: role, perm: { permType: PERMISSIONS[what], ...rangeFields(range) } });
+  }
+
+  async forbid(role: string, range: Range): Promise<void> {
+    await this.#call('roleRevoke', { role, ...rangeFields(range) });
   }
 
   async grant(user: string, role: string): Promise<void> {

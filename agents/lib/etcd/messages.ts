@@ -38,6 +38,7 @@ const MESSAGES: Readonly<Record<string, Fields>> = {
   UserRoleRequest: { user: [1, 'string'], role: [2, 'string'] },
   RoleRequest: { name: [1, 'string'] },
   Permission: { permType: [1, 'int32'], key: [2, 'bytes'], rangeEnd: [3, 'bytes'] },
+  RoleRevokeRequest: { role: [1, 'string'], key: [2, 'bytes'], rangeEnd: [3, 'bytes'] },
   RoleGrantRequest: { name: [1, 'string'], perm: [2, 'Permission'] },
 };
 

@@ -1,63 +1,134 @@
 /** Who may read and write what in a controller's etcd: roles that exist, and roles that hosts have. */
-import type { Etcd, Permission, Range } from '../../lib/etcd/client.ts';
+import { under, type Etcd, type Permission, type Range } from '../../lib/etcd/client.ts';
 import { OWN_SET, RANGES, ROLES } from '../rows.ts';
 
 /** Requests under way. */
 const AT_ONCE = 64;
 
+/** What somebody has, as etcd knows it. */
+class Given {
+  readonly #given: Map<string, ReadonlySet<string>>;
+  readonly #give: (to: string, what: string) => Promise<void>;
+  readonly #take: (from: string, what: string) => Promise<void>;
+
+  /** `given`: by a predecessor. */
+  constructor(given: ReadonlyMap<string, readonly string[]>, give: (to: string, what: string) => Promise<void>, take: typeof give) {
+    this.#given = new Map([...given].map(([who, what]) => [who, new Set(what)]));
+    this.#give = give;
+    this.#take = take;
+  }
+
+  /** Those that have anything. */
+  get holders(): string[] {
+    return [...this.#given.keys()];
+  }
+
+  isOther(who: string, wanted: ReadonlySet<string>): boolean {
+    return !isSame(wanted, this.#of(who));
+  }
+
+  /** These, beside those that it has. */
+  async give(who: string, wanted: ReadonlySet<string>): Promise<void> {
+    const before = this.#of(who);
+    await Promise.all([...wanted.difference(before)].map((what) => this.#give(who, what)));
+    this.#given.set(who, before.union(wanted));
+  }
+
+  /** These, and no others. */
+  async keep(who: string, wanted: ReadonlySet<string>): Promise<void> {
+    await Promise.all([...this.#of(who).difference(wanted)].map((what) => this.#take(who, what)));
+    this.#given.set(who, wanted);
+  }
+
+  #of(who: string): ReadonlySet<string> {
+    return this.#given.get(who) ?? new Set();
+  }
+}
+
+/** Who has a certificate, by name. */
+export interface Members {
+  readonly controllers: readonly string[];
+  readonly hosts: readonly string[];
+  /** Hosts that tell that they are there. */
+  readonly gateways: readonly string[];
+  /** Endpoints that tell what they learn. */
+  readonly routers: readonly { readonly network: string; readonly endpoint: string }[];
+}
+
+interface OwnRole {
+  readonly user: string;
+  readonly role: string;
+  readonly may: readonly Permission[];
+}
+
+function ownRoles({ controllers, hosts, gateways, routers }: Members): OwnRole[] {
+  const reads = (...ranges: readonly Range[]): Permission[] => ranges.map((range) => ({ what: 'read', range }));
+  const writes = (...ranges: readonly Range[]): Permission[] => ranges.map((range) => ({ what: 'write', range }));
+  return [
+    ...controllers.map((name) => ({
+      user: name,
+      role: ROLES.controller(name),
+      may: reads(RANGES.consentsFor(name), RANGES.offersFor(name)),
+    })),
+    ...hosts.map((name) => ({
+      user: name,
+      role: ROLES.host(name),
+      may: [
+        ...reads(RANGES.endpointsOf(name), RANGES.membershipsOf(name), RANGES.admissionsOf(name)),
+        ...writes(RANGES.introductionsOf(name), RANGES.appliedOf(name), RANGES.loadsOf(name)),
+      ],
+    })),
+    ...gateways.map((name) => ({ user: name, role: ROLES.gateway(name), may: writes(RANGES.gateway(name)) })),
+    ...routers.map(({ network, endpoint }) => ({
+      user: endpoint,
+      role: ROLES.router(network, endpoint),
+      may: writes(RANGES.learnedBy(network, endpoint)),
+    })),
+  ];
+}
+
+/** Not all at once. */
+async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+}
+
 export class Rights {
   readonly #client: Etcd;
   readonly #roles = new Set<string>();
-  /** By host. */
-  readonly #granted: Map<string, ReadonlySet<string>>;
+  /** Roles of hosts, beside their own. */
+  readonly hosts: Given;
+  /** By network: keys of sets that its hosts may read once they are let in. One change for all hosts: each costs all of etcd's users. */
+  readonly peers: Given;
 
-  /** `granted`: by a predecessor. */
-  constructor(client: Etcd, granted: ReadonlyMap<string, readonly string[]>) {
+  /** What a predecessor has given, by host and by network. */
+  constructor(client: Etcd, hosts: ReadonlyMap<string, readonly string[]>, peers: ReadonlyMap<string, readonly string[]>) {
     this.#client = client;
-    this.#granted = new Map([...granted].map(([host, roles]) => [host, new Set(roles)]));
+    this.hosts = new Given(
+      hosts,
+      (host, role) => client.grant(host, role),
+      (host, role) => client.revoke(host, role),
+    );
+    this.peers = new Given(
+      peers,
+      (network, key) => this.#permit(network, key),
+      (network, key) => client.forbid(ROLES.peer(network), under(key)),
+    );
   }
 
-  /** Those that have roles beside their own. */
-  get hosts(): string[] {
-    return [...this.#granted.keys()];
+  async #permit(network: string, key: string): Promise<void> {
+    await this.#need(ROLES.peer(network), []);
+    await this.#client.permit(ROLES.peer(network), { what: 'read', range: under(key) });
   }
 
-  /** Users and their own roles, which they keep. */
-  async open(controllers: readonly string[], hosts: readonly string[]): Promise<void> {
-    for (const name of controllers)
-      await this.#add(name, ROLES.controller(name), [
-        { what: 'read', range: RANGES.consentsFor(name) },
-        { what: 'read', range: RANGES.offersFor(name) },
-      ]);
-    for (let at = 0; at < hosts.length; at += AT_ONCE) await Promise.all(hosts.slice(at, at + AT_ONCE).map((name) => this.#addHost(name)));
-  }
-
-  #addHost(name: string): Promise<void> {
-    return this.#add(name, ROLES.host(name), [
-      { what: 'read', range: RANGES.endpointsOf(name) },
-      { what: 'read', range: RANGES.membershipsOf(name) },
-      { what: 'read', range: RANGES.admissionsOf(name) },
-      { what: 'write', range: RANGES.introductionsOf(name) },
-      { what: 'write', range: RANGES.appliedOf(name) },
-      { what: 'write', range: RANGES.loadsOf(name) },
-    ]);
-  }
-
-  /** A host that tells that it is there as a gateway. */
-  addGateway(name: string): Promise<void> {
-    return this.#add(name, ROLES.gateway(name), [{ what: 'write', range: RANGES.gateway(name) }]);
-  }
-
-  /** An endpoint that tells what it learns. */
-  addRouter(network: string, endpoint: string): Promise<void> {
-    return this.#add(endpoint, ROLES.router(network, endpoint), [{ what: 'write', range: RANGES.learnedBy(network, endpoint) }]);
-  }
-
-  /** A role of the user's own. The user may be there. */
-  async #add(user: string, role: string, may: readonly Permission[]): Promise<void> {
-    await this.#client.addUser(user);
-    await this.#client.addRole(role, may);
-    await this.#client.grant(user, role);
+  /**
+   * Users and their own roles, which they keep. Roles come first, while there are no users: with every change etcd works out anew what
+   * each of its users may do.
+   */
+  async open(members: Members): Promise<void> {
+    const own = ownRoles(members);
+    await inTurns(own, ({ role, may }) => this.#client.addRole(role, may));
+    await inTurns([...new Set(own.map((o) => o.user))], (user) => this.#client.addUser(user));
+    await inTurns(own, ({ user, role }) => this.#client.grant(user, role));
   }
 
   /** For hosts that carry endpoints of the network. */
@@ -68,29 +139,6 @@ export class Rights {
       RANGES.pool(network),
       RANGES.set(network, OWN_SET),
     ]);
-  }
-
-  needSet(network: string, set: string): Promise<void> {
-    return this.#need(ROLES.set(network, set), [RANGES.set(network, set)]);
-  }
-
-  /** Other roles than it has, beside its own. */
-  isOther(host: string, roles: ReadonlySet<string>): boolean {
-    return !isSame(roles, this.#granted.get(host) ?? new Set());
-  }
-
-  /** It has these roles, beside those that it has. */
-  async grant(host: string, roles: ReadonlySet<string>): Promise<void> {
-    const before = this.#granted.get(host) ?? new Set();
-    for (const role of roles) if (!before.has(role)) await this.#client.grant(host, role);
-    this.#granted.set(host, before.union(roles));
-  }
-
-  /** It has these roles, and no others beside its own. */
-  async keep(host: string, roles: ReadonlySet<string>): Promise<void> {
-    const before = this.#granted.get(host) ?? new Set();
-    for (const role of before) if (!roles.has(role)) await this.#client.revoke(host, role);
-    this.#granted.set(host, roles);
   }
 
   async #need(role: string, ranges: readonly Range[]): Promise<void> {

@@ -23,7 +23,12 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
   const { daemon, client } = await startEtcd(workDir, { ...self, certificate });
   const rows = async (range: Range): Promise<(readonly [string, string])[]> =>
     (await client.list(range)).rows.map(({ key, value }) => [key, value] as const);
-  const [states, endpoints, grants] = await Promise.all([rows(RANGES.state), rows(RANGES.stateEndpoints), rows(RANGES.grants)]);
+  const [states, endpoints, grants, readable] = await Promise.all([
+    rows(RANGES.state),
+    rows(RANGES.stateEndpoints),
+    rows(RANGES.grants),
+    rows(RANGES.readable),
+  ]);
   const { endpoints: placed, memberships, admissions, peerings, pools, consents, sets, offers, winners } = RANGES;
   const left = (await Promise.all([placed, memberships, admissions, peerings, pools, consents, sets, offers, winners].map(rows))).flat();
   const known = new Map<string, Network>();
@@ -32,14 +37,15 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
     const own = endpoints.filter(([key]) => partsOf(key)[1] === state.name).map(([, value]) => parsed(endpointState, value));
     known.set(state.name, { ...state, endpoints: byName(own) });
   }
-  const roles = new Map(grants.map(([key, value]) => [partsOf(key)[1] ?? '', parsed(Type.Array(Type.String()), value)]));
-  const rights = new Rights(client, roles);
-  await rights.open(
-    config.controllers.map((c) => c.name),
-    config.hosts.map((h) => h.name),
-  );
-  for (const { name } of config.gateways) await rights.addGateway(name);
-  for (const { name, routers } of config.networks) for (const router of routers) await rights.addRouter(name, router);
+  const given = (held: readonly (readonly [string, string])[]): Map<string, readonly string[]> =>
+    new Map(held.map(([key, value]) => [partsOf(key)[1] ?? '', parsed(Type.Array(Type.String()), value)]));
+  const rights = new Rights(client, given(grants), given(readable));
+  await rights.open({
+    controllers: config.controllers.map((c) => c.name),
+    hosts: config.hosts.map((h) => h.name),
+    gateways: config.gateways.map((g) => g.name),
+    routers: config.networks.flatMap(({ name, routers }) => routers.map((endpoint) => ({ network: name, endpoint }))),
+  });
   const controller = new Controller(
     config,
     client,
