@@ -1,11 +1,11 @@
-/** A real etcd, as hosts and gateways use it: leases, and watches that are refused. */
+/** A real etcd, as hosts and gateways use it: leases, and what is read and refused. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { issueCertificate } from '../../agents/lib/certificates.ts';
-import { DeniedError, EtcdClient, under, type Permission } from '../../agents/lib/etcd/client.ts';
+import { DeniedError, EtcdClient, just, under, type Permission } from '../../agents/lib/etcd/client.ts';
 import { Presence } from '../../agents/lib/etcd/presence.ts';
 import { ETCD_PORT, startEtcd } from '../../agents/lib/etcd/server.ts';
 import { until } from '../support/until.ts';
@@ -78,5 +78,25 @@ test('a watch that is refused is told so, and those beside it go on, though etcd
     await until(() => told.length === 4, 'both changes');
     assert.deepEqual(told.slice(0, 2), ['/others/1/ denied', '/others/3/ denied']);
     assert.deepEqual(told.slice(2).sort(), ['/own/1/a', '/own/2/c']);
+  });
+});
+
+test('ranges that are asked for at once come as if each had been asked for alone, and only those are refused that may not be read', async () => {
+  await withEtcd('127.0.0.90', async (client, connect) => {
+    const host = await connect('h1', [{ what: 'read', range: under('/own/') }]);
+    const keys = Array.from({ length: 450 }, (_, i) => `/own/${i}`);
+    await client.commit({ put: new Map([...keys, '/others/1'].map((key) => [key, key])), remove: [] });
+    const all = await Promise.all(keys.map((key) => host.list(just(key))));
+    assert.deepEqual(
+      all.map(({ rows }) => rows.map((r) => [r.key, r.value])),
+      keys.map((key) => [[key, key]]),
+    );
+    const some = await Promise.allSettled(
+      [under('/own/'), under('/others/'), just('/own/x'), just('/own/7')].map((range) => host.list(range)),
+    );
+    assert.deepEqual(
+      some.map((s) => (s.status === 'fulfilled' ? s.value.rows.length : s.reason instanceof DeniedError)),
+      [450, true, 0, 1],
+    );
   });
 });

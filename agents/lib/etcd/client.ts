@@ -10,6 +10,8 @@ const DEADLINE_MS = 30_000;
 /** A change of rights while a request is under way: it is asked again, as etcd demands. */
 const RIGHTS_CHANGED = 'revision of auth store is old';
 const MOST_TRIES = 20;
+/** Of one request. */
+const MOST_RANGES = 200;
 /** Identifiers of leases are the client's choice: of so many that no two clients choose one. */
 const MOST_LEASES = 2 ** 47;
 
@@ -63,7 +65,7 @@ export class DeniedError extends Error {}
 
 const METHODS = {
   range: ['KV/Range', 'RangeRequest', 'RangeResponse'],
-  txn: ['KV/Txn', 'TxnRequest', 'Response'],
+  txn: ['KV/Txn', 'TxnRequest', 'TxnResponse'],
   leaseGrant: ['Lease/LeaseGrant', 'LeaseGrantRequest', 'Response'],
   authEnable: ['Auth/AuthEnable', 'Empty', 'Response'],
   userAdd: ['Auth/UserAdd', 'UserAddRequest', 'Response'],
@@ -134,8 +136,21 @@ export interface Etcd {
   close(): void;
 }
 
+/** A range that somebody waits for. */
+interface Asked {
+  readonly range: Range;
+  readonly resolve: (rows: Rows) => void;
+  readonly reject: (why: Error) => void;
+}
+
+interface TxnResponse {
+  readonly header: Header;
+  readonly responses: readonly { readonly responseRange: { readonly kvs: readonly KeyValue[] } }[];
+}
+
 export class EtcdClient implements Etcd {
   readonly #client: Client;
+  readonly #asked: Asked[] = [];
   #watches: WatchStream | undefined;
 
   /** `name`: the server's, as its certificate has it: nobody else is taken for it. */
@@ -146,7 +161,32 @@ export class EtcdClient implements Etcd {
     });
   }
 
-  async list(range: Range): Promise<Rows> {
+  /** What is asked for in one turn is read in one request: a host may begin to follow thousands of ranges at once. */
+  list(range: Range): Promise<Rows> {
+    const asked = Promise.withResolvers<Rows>();
+    if (this.#asked.push({ range, ...asked }) === 1) setImmediate(() => this.#ask(this.#asked.splice(0)));
+    return asked.promise;
+  }
+
+  #ask(all: readonly Asked[]): void {
+    for (let at = 0; at < all.length; at += MOST_RANGES) {
+      const some = all.slice(at, at + MOST_RANGES);
+      this.#listTogether(some).then(
+        (found) => some.forEach((asked, i) => asked.resolve(found[i]!)),
+        // Whose range it is that this user may not read is not told.
+        () => some.forEach((asked) => void this.#listAlone(asked.range).then(asked.resolve, asked.reject)),
+      );
+    }
+  }
+
+  async #listTogether(asked: readonly Asked[]): Promise<Rows[]> {
+    if (asked.length === 1) return [await this.#listAlone(asked[0]!.range)];
+    const success = asked.map(({ range }) => ({ requestRange: rangeFields(range) }));
+    const { header, responses } = (await this.#call('txn', { success })) as TxnResponse;
+    return responses.map(({ responseRange: { kvs } }) => ({ rows: kvs.map(rowOf), revision: header.revision }));
+  }
+
+  async #listAlone(range: Range): Promise<Rows> {
     const { header, kvs } = (await this.#call('range', rangeFields(range))) as { header: Header; kvs: KeyValue[] };
     return { rows: kvs.map(rowOf), revision: header.revision };
   }
