@@ -277,7 +277,7 @@ export class MeshInMemory {
       const rights = new Rights(etcd.as(null), new Map(), new Map());
       await rights.open({ controllers: names, hosts: PLACES, gateways: GATEWAYS, routers: [] });
       const own = new Map(networks.filter((n) => owners[n.name] === name).map((n) => [n.name, n]));
-      const pair = { signing: keys.get(name)!.privateKey, verifying: (other: string) => keys.get(other)!.publicKey };
+      const pair = { signing: keys.get(name)!.privateKey, verifying: new Map([...keys].map(([other, own]) => [other, own.publicKey])) };
       const controller = new Controller(config, etcd.as(null), pair, rights, own, new Map());
       self.controllers.set(name, controller);
       await controller.open();

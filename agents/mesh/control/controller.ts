@@ -24,12 +24,14 @@ import { learn, moveEndpoint, versioned, type Network } from './state.ts';
 
 const APPLIED_MS = 20_000;
 const AGAIN_MS = 200;
+/** Signatures that were checked. */
+const MOST_REMEMBERED = 20_000;
 
 export interface Keys {
   /** Own, that introductions are signed with. */
   readonly signing: KeyObject;
-  /** Of a controller, by name. */
-  verifying(controller: string): KeyObject;
+  /** Of controllers, by name. */
+  readonly verifying: ReadonlyMap<string, KeyObject>;
 }
 
 type Refused = 'forged' | 'expired' | 'not agreed';
@@ -44,7 +46,8 @@ export class Controller {
   readonly #owners: ReadonlyMap<string, string>;
   readonly #hosts: ReadonlyMap<string, string>;
   readonly #heard: Heard;
-  readonly #genuine = new WeakMap<Membership, boolean>();
+  /** By what was signed: a host shows one word to the controllers of all its peers. */
+  readonly #genuine = new Map<string, boolean>();
   readonly #refused = new Map<string, string>();
   readonly #publication: Publication;
   /** Roles of hosts, by networks and introductions that they follow from; sets that hosts of peers may read, by the sets' networks. */
@@ -323,8 +326,13 @@ export class Controller {
 
   /** A signature is checked once. */
   #isGenuine(claim: Membership): boolean {
-    let known = this.#genuine.get(claim);
-    if (known === undefined) this.#genuine.set(claim, (known = isGenuine(claim, this.#keys.verifying(claim.controller))));
+    const text = JSON.stringify(claim);
+    let known = this.#genuine.get(text);
+    if (known === undefined) {
+      if (this.#genuine.size >= MOST_REMEMBERED) this.#genuine.clear();
+      const key = this.#keys.verifying.get(claim.controller);
+      this.#genuine.set(text, (known = key !== undefined && isGenuine(claim, key)));
+    }
     return known;
   }
 

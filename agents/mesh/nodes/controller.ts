@@ -49,7 +49,10 @@ export async function startController({ config, secret, workDir }: AgentSetup<Co
   const controller = new Controller(
     config,
     client,
-    { signing: signingKey(secret, self.name), verifying: (name) => verifyingKey(secret, name) },
+    {
+      signing: signingKey(secret, self.name),
+      verifying: new Map(config.controllers.map(({ name }) => [name, verifyingKey(secret, name)])),
+    },
     rights,
     new Map(config.networks.map((n) => [n.name, known.get(n.name) ?? declared(n)])),
     new Map([...states, ...endpoints, ...left]),
