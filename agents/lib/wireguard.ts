@@ -10,8 +10,8 @@ export const WIREGUARD_PORT = 51_820;
 const START_MS = 10_000;
 /** It leaves a socket in /run/wireguard, by the device's name: in a /run of its own, as nodes of a lab share the machine's. */
 const USERSPACE = 'mount -t tmpfs tmpfs /run && mkdir -m 700 /run/wireguard && exec wireguard-go -f "$1"';
-/** Through standard input, so that no file has the key; as a pipe, which wg can open. */
-const SETCONF = 'cat | wg setconf "$1" /dev/stdin';
+/** Through standard input, so that no file has the key; as a pipe, which wg can open, where there may be no /dev/stdin. */
+const SETCONF = 'cat | wg setconf "$1" /proc/self/fd/0';
 
 export interface KeyPair {
   readonly privateKey: Buffer;
