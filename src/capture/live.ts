@@ -10,9 +10,9 @@ import { endpointName } from '../topology/lab.ts';
 import { readCapture } from './reader.ts';
 
 const KERNEL_BUFFER_KIB = 16_384;
-const READY_TIMEOUT_MS = 5000;
+const READY_TIMEOUT_MS = 60_000;
 /** tcpdump drains its ring before it ends. */
-const STOP_TIMEOUT_MS = 5000;
+const STOP_TIMEOUT_MS = 30_000;
 
 export interface RunningCapture {
   stop(): Promise<CaptureRecord>;
