@@ -12,6 +12,7 @@ import { benchHub } from './hub.ts';
 import { benchHubChurn } from './hubchurn.ts';
 import { benchHubNames } from './hubnames.ts';
 import { benchHubScale } from './hubscale.ts';
+import { benchMesh } from './mesh.ts';
 import { benchPop } from './pop.ts';
 import { benchReplication } from './replication.ts';
 
@@ -28,6 +29,7 @@ const BENCHES: Readonly<Record<string, () => void | Promise<void>>> = {
   'hub-churn': benchHubChurn,
   'hub-names': benchHubNames,
   'hub-scale': benchHubScale,
+  mesh: benchMesh,
 };
 
 const wanted = process.argv.slice(2);

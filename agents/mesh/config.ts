@@ -63,6 +63,7 @@ export const meshSchema = closed({
       on: name('Node of the emulator, on the underlay.'),
       networks: Type.Integer({ minimum: 1, maximum: 10_000, description: 'Each has one endpoint, on an emulated host of its own.' }),
       peer: name('Network that all of them are peered with.'),
+      hosts: opt(Type.Integer({ minimum: 0, description: 'So many of these hosts, and endpoints, are there (default: all).' })),
     }),
   ),
   setup: opt(

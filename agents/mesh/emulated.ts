@@ -26,7 +26,7 @@ const NONE: Emulated = { networks: [], owners: {}, agents: [], hostsFor: () => [
 
 export function emulatedOf(config: MeshFile, lab: Lab, underlay: number | undefined): Emulated {
   if (!config.emulated) return NONE;
-  const { on, networks: count, peer } = config.emulated;
+  const { on, networks: count, peer, hosts = count } = config.emulated;
   const controllers = expandAll(config.controllers);
   const places = new Map([...controllers, on].map((name) => [name, addressOf(deviceOn(lab, name, underlay)) ?? ''] as const));
   const all = Array.from({ length: count }, (_, i) => {
@@ -38,13 +38,14 @@ export function emulatedOf(config: MeshFile, lab: Lab, underlay: number | undefi
       name,
       vnid: FIRST_VNID + i,
       prefixes: [formatPrefix(network(first, PIECE))],
-      endpoints: [endpoint],
+      endpoints: i < hosts ? [endpoint] : [],
       balancers: {},
       routers: [],
       peerings: { [peer]: AGREED },
     };
     return { controller: controllers[i % controllers.length]!, network: own };
   });
+  const connected = all.slice(0, hosts);
   const place = (name: string): Place => ({ name, address: places.get(name) ?? '' });
   const owner = config.networks[peer]?.controller;
   return {
@@ -54,7 +55,7 @@ export function emulatedOf(config: MeshFile, lab: Lab, underlay: number | undefi
       {
         role: 'emulator',
         self: place(on),
-        hosts: all.map(({ controller, network: { name, vnid } }) => ({
+        hosts: connected.map(({ controller, network: { name, vnid } }) => ({
           self: { name, address: place(on).address },
           controllers: [place(controller)],
           ports: { [name]: name },
@@ -64,7 +65,7 @@ export function emulatedOf(config: MeshFile, lab: Lab, underlay: number | undefi
       },
     ],
     hostsFor: (controller) =>
-      all
+      connected
         .filter((n) => controller === owner || n.controller === controller)
         .map((n) => ({ name: n.network.name, address: place(on).address })),
     peeringsOf: (name) => (name === peer ? Object.fromEntries(all.map((n) => [n.network.name, AGREED])) : {}),
