@@ -97,6 +97,14 @@ function ofBothEnds({ frames }: SeenFrames, compare: (sent: readonly SeenFrame[]
   return sent.length === 0 || arrived.length === 0 ? missing('one of the captures has no such packet') : compare(sent, arrived);
 }
 
+/** Of the packets of the control plane between two nodes. */
+function ofControl({ target, frames, places }: SeenFrames, figure: (packets: readonly SeenFrame[]) => number): Figures {
+  const [a, b] = (target.between ?? []).map((name) => [...places].find(([, n]) => n === name)?.[0]);
+  const control = [...frames.values()].flat().filter((f) => f.sourcePort === ETCD_PORT || f.destinationPort === ETCD_PORT);
+  if (control.length === 0) return missing('no packet of the control plane was captured');
+  return exact(figure(control.filter((f) => isBetween(f, a, b))));
+}
+
 export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
   tunnelled: {
     what: 'Packets in tunnels.',
@@ -199,12 +207,12 @@ export const FRAME_METRICS = metrics<SeenFrames, keyof Keys>()({
   'control-bytes': {
     what: 'Bytes of the control plane between two nodes, both ways (R2-4, R2-5).',
     needs: ['capture', 'between'],
-    figures: ({ target, frames, places }) => {
-      const [a, b] = (target.between ?? []).map((name) => [...places].find(([, n]) => n === name)?.[0]);
-      const all = [...frames.values()].flat();
-      const control = all.filter((f) => f.sourcePort === ETCD_PORT || f.destinationPort === ETCD_PORT);
-      if (control.length === 0) return missing('no packet of the control plane was captured');
-      return exact(control.filter((f) => isBetween(f, a, b)).reduce((sum, f) => sum + f.bytes, 0));
-    },
+    figures: (seen) => ofControl(seen, (packets) => packets.reduce((sum, f) => sum + f.bytes, 0)),
+  },
+  sessions: {
+    what: 'Connections of the control plane between two nodes (R2-13).',
+    needs: ['capture', 'between'],
+    figures: (seen) =>
+      ofControl(seen, (packets) => new Set(packets.map((f) => (f.destinationPort === ETCD_PORT ? f.sourcePort : f.destinationPort))).size),
   },
 });

@@ -12,6 +12,6 @@ export const keys = {
   port: opt(Type.Integer({ minimum: 1, maximum: 65_535, description: 'Only packets to this port.' })),
   via: opt(name('tunnelled: only to this node. rerouted: not of connections that went by this one.')),
   operation: opt(text('late, convergence: operation.')),
-  between: opt(Type.Array(name('Node.'), { minItems: 2, maxItems: 2, description: 'control-bytes: hosts or controllers.' })),
+  between: opt(Type.Array(name('Node.'), { minItems: 2, maxItems: 2, description: 'control-bytes, sessions: hosts or controllers.' })),
 };
 export type Keys = KeysOf<typeof keys>;

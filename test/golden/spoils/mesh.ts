@@ -55,8 +55,18 @@ function forged(e: CellEvidence, frames: readonly Frame[], at: string): Frame[] 
   });
 }
 
+/** Port of a TCP segment over IPv4 whose other one is this. */
+const otherPortAt = (f: Frame, port: number): number => (dissect(f.bytes)?.destinationPort === port ? 14 + 20 : 14 + 22);
+
 export const mesh: readonly Spoil[] = of('mesh', [
   ...anyProbes,
+  {
+    name: 'every other packet of the control plane is of another session',
+    spoil: (e, folder) =>
+      captures(folder, e, (frames) =>
+        frames.map((f, i) => (i % 2 === 0 && isControl(f) ? rewritten(f, (b) => b.writeUInt16BE(9, otherPortAt(f, ETCD_PORT))) : f)),
+      ),
+  },
   {
     name: 'packets go by another host',
     spoil: (e, folder) =>
