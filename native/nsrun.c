@@ -5,8 +5,9 @@
  * 5 ms of its one thread, from here 1 ms of any core, and over SSH the whole stage is one round trip.
  *
  * usage: nsrun JOBS < steps > results
- *   step:    header line  CHAIN NETNS|- NARGS NENV STDIN_BYTES
- *            then NARGS arguments and NENV NAME=VALUE, each ended by NUL, then STDIN_BYTES bytes and a newline
+ *   step:    header line  CHAIN NARGS NENV
+ *            then texts, each as LENGTH ':' its bytes ',': a network namespace or "-", NARGS arguments, NENV NAME=VALUE, the standard
+ *            input; then a newline
  *   result:  INDEX STATUS OUTPUT_BYTES, newline, the output (stdout and stderr), newline
  * Steps of one chain run in order, chains side by side. After a failure nothing new is started.
  * Exit status 0: every step succeeded.
@@ -24,12 +25,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_OUTPUT = 4096, MAX_WORDS = 4096 };
+enum { MAX_OUTPUT = 4096, MAX_WORDS = 4096, MAX_TEXT = 64 << 20 };
 
 struct step {
 	int chain, output, running, done;
 	pid_t pid;
-	char netns[256];
+	char *netns;
 	char **argv, **env;
 	char *input;
 	size_t input_bytes;
@@ -44,31 +45,61 @@ static void die(const char *what)
 	exit(125);
 }
 
+static void malformed(const char *what)
+{
+	errno = EINVAL;
+	die(what);
+}
+
+/* A text with its length before it; a NUL after it, which is not counted. */
+static char *read_counted(size_t *length)
+{
+	size_t size;
+	if (scanf("%zu", &size) != 1 || getchar() != ':' || size > MAX_TEXT) malformed("malformed length");
+	char *text = malloc(size + 1);
+	if (!text) die("memory");
+	if (fread(text, 1, size, stdin) != size || getchar() != ',') malformed("truncated text");
+	text[size] = 0;
+	*length = size;
+	return text;
+}
+
+static char *read_word(void)
+{
+	size_t length;
+	char *text = read_counted(&length);
+	if (strlen(text) != length) malformed("NUL in a word");
+	return text;
+}
+
 static char **read_words(int n)
 {
 	char **words = calloc((size_t)n + 1, sizeof *words);
 	if (!words) die("memory");
-	for (int i = 0; i < n; i++) {
-		size_t size = 0;
-		if (getdelim(&words[i], &size, 0, stdin) < 0) die("truncated step");
-	}
+	for (int i = 0; i < n; i++) words[i] = read_word();
 	return words;
 }
 
+/* All of the input, or nothing is done: what cannot be read is refused. */
 static void read_steps(void)
 {
-	struct step s = { 0 };
-	int nargs, nenv;
-	while (scanf("%d %255s %d %d %zu", &s.chain, s.netns, &nargs, &nenv, &s.input_bytes) == 5) {
-		if (getchar() != '\n' || nargs < 1 || nargs > MAX_WORDS || nenv < 0 || nenv > MAX_WORDS) die("malformed step");
+	int c;
+	while ((c = getchar()) != EOF) {
+		struct step s = { 0 };
+		int nargs, nenv;
+		ungetc(c, stdin);
+		if (scanf("%d %d %d", &s.chain, &nargs, &nenv) != 3 || getchar() != '\n') malformed("malformed step");
+		if (nargs < 1 || nargs > MAX_WORDS || nenv < 0 || nenv > MAX_WORDS) malformed("malformed step");
+		s.netns = read_word();
 		s.argv = read_words(nargs);
 		s.env = read_words(nenv);
-		s.input = malloc(s.input_bytes + 1);
-		if (!s.input || fread(s.input, 1, s.input_bytes, stdin) != s.input_bytes) die("truncated input");
+		s.input = read_counted(&s.input_bytes);
+		if (getchar() != '\n') malformed("malformed step");
 		steps = realloc(steps, (size_t)(nsteps + 1) * sizeof *steps);
 		if (!steps) die("memory");
 		steps[nsteps++] = s;
 	}
+	if (ferror(stdin)) die("input");
 }
 
 /* In the child: never returns. */

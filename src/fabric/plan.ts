@@ -3,6 +3,7 @@
  * Every node has a network namespace. Links are of several kinds (links/), those between machines run over trunks
  * (trunks.ts); what is impaired is shaped by HTB and delayed by netem or delayline in a namespace of its own.
  */
+import { hasControl } from '../core/config/characters.ts';
 import { join } from 'node:path';
 import { SWITCH_DEVICE } from './devices.ts';
 import type { Fabric, Impairment, Link, LabNode } from '../topology/model.ts';
@@ -66,7 +67,12 @@ export function planDeployment(input: PlanInput): DeployPlan {
 }
 
 const onNode = (node: LabNode) => ({ on: 'node', node: node.name }) as const;
-const batch = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
+/** A line of its own is a command of its own: nothing in one may begin another. */
+function batch(lines: readonly string[]): string {
+  const broken = lines.find(hasControl);
+  if (broken !== undefined) throw new Error(`control character in ${JSON.stringify(broken)}`);
+  return lines.map((line) => `${line}\n`).join('');
+}
 /** Where a machine's delay line takes changes. */
 export const delaySocket = (stateRoot: string, lab: string): string => join(stateRoot, lab, 'delayline.sock');
 export const ovsDir = (stateRoot: string, lab: string, node: string): string => join(stateRoot, lab, `${node}.ovs`);

@@ -75,6 +75,7 @@ test('a stage survives the way to nsrun and back', () => {
   const stage = { title: 's', chains: [[step('one'), step('two')], [step('three')]] };
   const encoded = encodeStage(stage.chains, () => 'ns');
   assert.equal(encoded.split('ünï').length, 4);
+  assert.throws(() => encodeStage([[{ ...step('four'), argv: ['true', 'x\0y'] }]], () => null), /four: a NUL in "x\\u0000y"/);
   assert.deepEqual(
     decodeResults(stage.chains, '2 0 3\nok\n\n0 1 5\nüxx\n\n').map((r) => [r.step.title, r.status, r.output]),
     [

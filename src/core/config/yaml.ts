@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { LineCounter, parseDocument } from 'yaml';
 import { NetrigError, type ErrorCode } from '../errors.ts';
-import { SourceDocument } from './problems.ts';
+import { characterProblems } from './characters.ts';
+import { invalid, SourceDocument } from './problems.ts';
 
 export const isMapping = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -33,10 +34,20 @@ export function parseYaml(file: string, source: string, codes = TOPOLOGY): { raw
   };
   const error = document.errors[0];
   if (error) throw syntax(error.pos[0], error.message.split('\n')[0] as string);
+  const places = new SourceDocument(file, document, lines);
+  let raw: unknown;
   try {
     // maxAliasCount guards against "billion laughs".
-    return { raw: document.toJS({ maxAliasCount: 100 }), document: new SourceDocument(file, document, lines) };
+    raw = document.toJS({ maxAliasCount: 100 });
   } catch (cause) {
     throw syntax(0, (cause as Error).message);
   }
+  const problems = characterProblems(raw);
+  if (problems.length > 0)
+    throw invalid(
+      file,
+      problems.map((p) => ({ ...p, ...places.locate(p.path, p.atKey) })),
+      codes.syntax,
+    );
+  return { raw, document: places };
 }

@@ -7,13 +7,21 @@ export interface StepResult {
   readonly output: string;
 }
 
+/** With its length before it, so that no byte of a text is taken for its end. */
+const counted = (text: string): string => `${Buffer.byteLength(text)}:${text},`;
+
+/** A program's argument ends at the first NUL: what follows would be lost. */
+function word(text: string, step: Step): string {
+  if (text.includes('\0')) throw new Error(`${step.title}: a NUL in ${JSON.stringify(text)}`);
+  return counted(text);
+}
+
 /** The stage in nsrun's input format; `namespaceOf` gives null for the machine itself. */
 export function encodeStage(chains: Chains, namespaceOf: (host: StepHost) => string | null): string {
   const record = (step: Step, chain: number): string => {
     const env = Object.entries(step.env ?? {}).map(([key, value]) => `${key}=${value}`);
-    const stdin = step.stdin ?? '';
-    const words = [...step.argv, ...env].map((word) => `${word}\0`).join('');
-    return `${chain} ${namespaceOf(step.host) ?? '-'} ${step.argv.length} ${env.length} ${Buffer.byteLength(stdin)}\n${words}${stdin}\n`;
+    const words = [namespaceOf(step.host) ?? '-', ...step.argv, ...env].map((text) => word(text, step)).join('');
+    return `${chain} ${step.argv.length} ${env.length}\n${words}${counted(step.stdin ?? '')}\n`;
   };
   return chains.map((chain, c) => chain.map((step) => record(step, c)).join('')).join('');
 }

@@ -1,0 +1,33 @@
+/** Characters that texts of files may have: none that a terminal, a log or a program's line-by-line input makes something else of. Pure. */
+import type { Path, Problem } from './problems.ts';
+
+/** Unicode's control characters, and its separators of lines and paragraphs: no "." of a pattern stands for those. */
+const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}]/u;
+/** Scripts and zone files have lines, and tabs in them. */
+const CONTROL_OF_VALUES = /[^\P{Cc}\n\t]|[\p{Zl}\p{Zp}]/u;
+
+export const hasControl = (text: string): boolean => CONTROL.test(text);
+
+const shown = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
+
+/** Keys have no control characters; values only newlines and tabs. */
+export function characterProblems(root: unknown): Problem[] {
+  const problems: Problem[] = [];
+  const waiting: { value: unknown; path: Path }[] = [{ value: root, path: [] }];
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const { value, path } = next;
+    if (typeof value === 'string' && CONTROL_OF_VALUES.test(value))
+      problems.push({
+        path,
+        message: `control character in ${shown(value)}`,
+        hint: 'a text may have newlines and tabs, and no other ones',
+      });
+    if (value === null || typeof value !== 'object') continue;
+    for (const [key, item] of Array.isArray(value) ? value.entries() : Object.entries(value)) {
+      if (typeof key === 'string' && hasControl(key))
+        problems.push({ path: [...path, key], atKey: true, message: `control character in the key ${shown(key)}` });
+      waiting.push({ value: item, path: [...path, key] });
+    }
+  }
+  return problems;
+}
