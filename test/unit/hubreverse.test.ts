@@ -205,6 +205,36 @@ test('R1-37 by TCP, where questions pass as they are, nothing is told of an addr
   assert.equal(answerByTcp(views, view('S'), B, answer(reverse('10.1.1.1'), [[host], [], []])).kind, 'same');
 });
 
+test('R1-37 by TCP neither of an address that only its asker sees otherwise', () => {
+  // B's server says of 12.7.1.1 what it knows of its own network: nobody is there. Its asker means C.
+  const none = answer(reverse('12.8.9.9'), [[], [], []], 0x8403);
+  assert.equal(answerByTcp(views, C, B, none).kind, 'same');
+  assert.equal(answerByTcp(views, C, B, answer(reverse('12.7.1.1'), [[], [], []], 0x8403)).kind, 'failed');
+});
+
+test('R1-37 a failure is for the question that was asked', () => {
+  // The name server's own address cannot be told to C.
+  const glue = record(name('ns.b.example'), 1, bytes('192.168.1.53'));
+  const host = record(u16(0xc00c), PTR, name('www.s.example'));
+  const seenAsIts = answer(reverse('12.7.1.1'), [[host], [], [glue]]);
+  const said = answerFor(views, view('S'), C, seenAsIts);
+  assert.ok(said.kind === 'failed' && questionOf(said.message) === reverse('192.168.1.1'));
+});
+
+test('pointers that lead into what is no name come to an end', () => {
+  // The identifier of the message is a pointer to itself.
+  const asked = question(reverse('12.7.1.1'));
+  const loop = Buffer.concat([asked, u16(0xc000, 16, 1, 0, 30, 0)]);
+  loop.writeUInt16BE(0xc000, 0);
+  loop.writeUInt16BE(1, 10);
+  assert.equal(questionFor(views, B, C, loop).kind, 'unseen');
+  // Data of a TXT record that point to themselves.
+  const data = 12 + name(reverse('12.7.1.1')).length + 4 + 12;
+  const text = Buffer.concat([asked, record(u16(0xc00c), 16, u16(0xc000 | data)), record(u16(0xc000 | data), 16, Buffer.from([0]))]);
+  text.writeUInt16BE(2, 10);
+  assert.equal(questionFor(views, B, C, text).kind, 'unseen');
+});
+
 test('a name that leads to itself is malformed, in an answer for an address too', () => {
   const loop = answer(reverse('192.168.1.1'), [[record(Buffer.concat([Buffer.from([1, 97]), u16(0xc000 | 42)]), PTR, name('x'))], [], []]);
   assert.equal(answerFor(views, C, B, loop).kind, 'malformed');

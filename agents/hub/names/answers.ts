@@ -1,7 +1,7 @@
 /** What becomes of questions, and of answers of name servers, on their way to another network (R1-37 to R1-39, R1-42). Pure. */
 import { mapped, type Address } from '../../lib/prefix.ts';
 import { has, standIn, type View, type Views } from '../decision/view.ts';
-import { addressAsked, failure, translateAnswer, TTL_SECONDS, type Seen } from './message.ts';
+import { addressAsked, failure, isResponse, translateAnswer, TTL_SECONDS, type Seen } from './message.ts';
 import { Malformed } from './parse.ts';
 import { renamed } from './rename.ts';
 
@@ -71,12 +71,19 @@ export function answerFor(views: Views, server: View, asker: View, message: Buff
     case 'changed':
       return { ...outcome, sights };
     case 'ambiguous':
-      return { kind: 'failed', message: failure(message) };
+      return { kind: 'failed', message: asAsked(views, server, asker, failure(message)) };
     case 'same':
       return { kind: 'same', message, sights };
     case 'malformed':
       return outcome;
   }
+}
+
+/** A failure, for the question as it was before it went to the server. */
+function asAsked(views: Views, server: View, asker: View, message: Buffer): Buffer {
+  const asked = addressAsked(message);
+  const is = asked ? seenBy(views, server, asker, asked) : 'same';
+  return typeof is === 'string' ? message : renamed(message, is);
 }
 
 export type Question =
@@ -104,10 +111,10 @@ export function questionFor(views: Views, asker: View, server: View, message: Bu
   }
 }
 
-/** The same by TCP, where questions pass as they are: of an address that its asker sees otherwise, nothing can be told. */
+/** The same by TCP, where questions pass as they are: of an address that the two networks see differently, nothing can be told. */
 export function answerByTcp(views: Views, server: View, asker: View, message: Buffer): Answer {
   const answer = answerFor(views, server, asker, message);
-  const asked = addressAsked(message);
-  const isForAnother = asked !== undefined && seenBy(views, server, asker, asked) !== 'same';
-  return answer.kind === 'changed' && isForAnother ? { kind: 'failed', message: failure(message) } : answer;
+  if (answer.kind === 'malformed' || !isResponse(message)) return answer;
+  const isSeenAlike = questionFor(views, asker, server, message).kind === 'same';
+  return isSeenAlike && answer.kind !== 'failed' ? answer : { kind: 'failed', message: failure(message) };
 }

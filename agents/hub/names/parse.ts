@@ -104,7 +104,12 @@ export function labelsAt(m: Buffer, from: number): Label[] {
   for (let at = from; m[at] !== 0;) {
     const length = m[at];
     if (length === undefined || labels.length > MAX_LABELS) throw new Malformed();
-    if (length >= 0xc0) [at, isLiteral] = [m.readUInt16BE(at) & 0x3fff, false];
+    if (length >= 0xc0) {
+      const target = m.readUInt16BE(at) & 0x3fff;
+      // Always further back: it comes to an end, also where what it leads to was never passed as a name.
+      if (target >= at) throw new Malformed();
+      [at, isLiteral] = [target, false];
+    } else if (length > 63) throw new Malformed();
     else {
       labels.push({ at, text: m.toString('latin1', at + 1, at + 1 + length).toLowerCase(), isLiteral });
       at += 1 + length;
