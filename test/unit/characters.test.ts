@@ -21,6 +21,15 @@ test('a control character is refused wherever it is, with its place', () => {
   assert.deepEqual(parseYaml('t.yaml', 'a: "sh -c \'x\\n\\ty\'"').raw, { a: "sh -c 'x\n\ty'" });
 });
 
+test('what is under many aliases is looked at once, also where it is part of itself', () => {
+  const cyclic: unknown[] = ['a'];
+  cyclic.push(cyclic);
+  assert.deepEqual(characterProblems(cyclic), []);
+  let shared: unknown = {};
+  for (let i = 0; i < 60; i++) shared = [shared, shared];
+  assert.deepEqual(characterProblems(shared), []);
+});
+
 test('what is accepted has none, however deep', () => {
   fc.assert(
     fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {

@@ -14,6 +14,8 @@ const shown = (text: string): string => JSON.stringify(text.length > 40 ? `${tex
 export function characterProblems(root: unknown): Problem[] {
   const problems: Problem[] = [];
   const waiting: { value: unknown; path: Path }[] = [{ value: root, path: [] }];
+  /** What is there under several aliases is looked at once. */
+  const seen = new Set<object>();
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const { value, path } = next;
     if (typeof value === 'string' && CONTROL_OF_VALUES.test(value))
@@ -22,7 +24,8 @@ export function characterProblems(root: unknown): Problem[] {
         message: `control character in ${shown(value)}`,
         hint: 'a text may have newlines and tabs, and no other ones',
       });
-    if (value === null || typeof value !== 'object') continue;
+    if (value === null || typeof value !== 'object' || seen.has(value)) continue;
+    seen.add(value);
     for (const [key, item] of Array.isArray(value) ? value.entries() : Object.entries(value)) {
       if (typeof key === 'string' && hasControl(key))
         problems.push({ path: [...path, key], atKey: true, message: `control character in the key ${shown(key)}` });
