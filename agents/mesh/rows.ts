@@ -44,11 +44,11 @@ export type LocalEndpoint = Described<typeof localEndpoint>;
 
 /** Introduction of a host to the controllers of peers: it carries endpoints of the network. Signed by the network's controller. */
 export const membership = Type.Object({
-  host: Type.String(),
-  network: Type.String(),
-  controller: Type.String(),
+  host: Type.String({ maxLength: 64 }),
+  network: Type.String({ maxLength: 64 }),
+  controller: Type.String({ maxLength: 64 }),
   untilMs: Type.Number(),
-  signature: Type.String(),
+  signature: Type.String({ maxLength: 128 }),
 });
 export type Membership = Described<typeof membership>;
 

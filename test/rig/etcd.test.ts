@@ -100,3 +100,18 @@ test('ranges that are asked for at once come as if each had been asked for alone
     );
   });
 });
+
+test('what is taken away twice is gone, and nobody has what was taken away', async () => {
+  await withEtcd('127.0.0.91', async (client, connect) => {
+    const host = await connect('h1', [{ what: 'read', range: under('/own/') }]);
+    await client.addRole('peer/A', []);
+    await client.permit('peer/A', { what: 'read', range: under('/sets/') });
+    await client.grant('h1', 'peer/A');
+    assert.deepEqual((await host.list(under('/sets/'))).rows, []);
+    for (let times = 0; times < 2; times++) await client.forbid('peer/A', under('/sets/'));
+    await assert.rejects(host.list(under('/sets/')), DeniedError);
+    await client.permit('peer/A', { what: 'read', range: under('/sets/') });
+    for (let times = 0; times < 2; times++) await client.revoke('h1', 'peer/A');
+    await assert.rejects(host.list(under('/sets/')), DeniedError);
+  });
+});

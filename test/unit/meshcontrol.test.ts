@@ -121,19 +121,51 @@ test('only what differs is written, in one transaction; what could not be writte
       ['/b', '2'],
     ]),
   );
-  assert.equal(await publication.commit(new Map()), 1);
+  assert.equal(await publication.commit(), 1);
   assert.deepEqual(server.commits, [{ put: { '/b': '2' }, remove: [] }]);
   publication.stage('A', new Map([['/a', '3']]));
   server.fails = true;
-  await assert.rejects(publication.commit(new Map()), /not there/);
+  await assert.rejects(publication.commit(), /not there/);
   assert.equal(publication.of('A').get('/b'), '2');
   server.fails = false;
   publication.stage('B', new Map([['/c', '4']]));
-  await publication.commit(new Map([['/more', 'm']]));
+  publication.put('/more', 'm');
+  await publication.commit();
   assert.deepEqual(server.commits.at(-1), { put: { '/more': 'm', '/a': '3', '/c': '4' }, remove: ['/b'] });
-  assert.equal(await publication.commit(new Map()), 0);
+  assert.equal(await publication.commit(), 0);
   await publication.clear();
   assert.deepEqual(server.commits.at(-1), { put: {}, remove: ['/old'] });
+});
+
+test('where it is not known whether a write was done, what follows now is written whatever that was', async () => {
+  const server = new Server();
+  const publication = new Publication(server.client, new Map([['/left', '1']]));
+  publication.stage('A', new Map([['/a', '1']]));
+  await publication.commit();
+  server.fails = true;
+  publication.put('/given', 'g');
+  publication.stage(
+    'A',
+    new Map([
+      ['/a', '2'],
+      ['/b', '2'],
+    ]),
+  );
+  await assert.rejects(publication.commit());
+  server.fails = false;
+  // Its owner was told that it was not done.
+  publication.stage('A', new Map([['/a', '1']]));
+  await publication.commit();
+  assert.deepEqual(server.commits.at(-1), { put: { '/given': 'g', '/a': '1' }, remove: ['/b'] });
+  assert.equal(await publication.commit(), 0);
+  // What a predecessor left and this one has taken away is not there any more.
+  publication.stage('B', new Map([['/left', '1']]));
+  assert.equal(await publication.commit(), 0);
+  publication.stage('B', new Map());
+  await publication.commit();
+  publication.stage('B', new Map([['/left', '1']]));
+  await publication.commit();
+  assert.deepEqual(server.commits.at(-1), { put: { '/left': '1' }, remove: [] });
 });
 
 test('rows that are written at once go in one transaction, the last value of each; none is lost while the controller is away', async () => {

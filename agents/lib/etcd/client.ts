@@ -212,11 +212,11 @@ export class EtcdClient implements Etcd {
   }
 
   async addUser(name: string): Promise<void> {
-    await this.#unlessThere('userAdd', { name, options: { noPassword: true } });
+    await this.#unless('already exists', 'userAdd', { name, options: { noPassword: true } });
   }
 
   async addRole(name: string, may: readonly Permission[]): Promise<void> {
-    await this.#unlessThere('roleAdd', { name });
+    await this.#unless('already exists', 'roleAdd', { name });
     for (const permission of may) await this.permit(name, permission);
   }
 
@@ -225,7 +225,7 @@ export class EtcdClient implements Etcd {
   }
 
   async forbid(role: string, range: Range): Promise<void> {
-    await this.#call('roleRevoke', { role, ...rangeFields(range) });
+    await this.#unless('is not granted to', 'roleRevoke', { role, ...rangeFields(range) });
   }
 
   async grant(user: string, role: string): Promise<void> {
@@ -233,7 +233,7 @@ export class EtcdClient implements Etcd {
   }
 
   async revoke(user: string, role: string): Promise<void> {
-    await this.#call('userRevoke', { user, role });
+    await this.#unless('is not granted to', 'userRevoke', { user, role });
   }
 
   async enableAuth(): Promise<void> {
@@ -245,11 +245,12 @@ export class EtcdClient implements Etcd {
     this.#client.close();
   }
 
-  async #unlessThere(method: Method, message: object): Promise<void> {
+  /** `done`: what etcd says where it is as it is to be. */
+  async #unless(done: string, method: Method, message: object): Promise<void> {
     try {
       await this.#call(method, message);
     } catch (error) {
-      if (!(error as Error).message.includes('already exists')) throw error;
+      if (!(error as Error).message.includes(done)) throw error;
     }
   }
 

@@ -2,7 +2,7 @@
  * SDN controller of some networks (R2 section 3): takes what their owners declare, publishes what follows from it in its etcd, and lets
  * hosts of peers read what both owners have agreed on.
  */
-import type { KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SerialQueue } from '../../../src/core/serial.ts';
 import { until } from '../../../src/core/until.ts';
@@ -106,10 +106,7 @@ export class Controller {
 
   /** `peers`: by controller, the etcd that is read what it says to this one. */
   follow(peers: ReadonlyMap<string, Etcd>): void {
-    this.#heard
-      .open(this.#config.self.name, this.#client, peers)
-      .then(() => this.#queue.run(() => this.#clear()))
-      .catch((error: unknown) => log('error', 'not cleared', { why: (error as Error).message }));
+    void this.#heard.open(this.#config.self.name, this.#client, peers).then(() => this.#clearAtLast());
   }
 
   /** A refusal, UnknownNetwork: it is another controller's, or nobody's. */
@@ -129,9 +126,10 @@ export class Controller {
       try {
         return await this.#publish();
       } catch (error) {
-        this.#networks.set(name, before);
-        this.#dirty.add(name);
-        this.#unjudged.add(name);
+        // What its routers have said meanwhile stays.
+        this.#networks.set(name, { ...before, learned: this.network(name).learned });
+        this.#later(this.#unjudged, [name]);
+        this.#later(this.#dirty, [name]);
         throw error;
       }
     });
@@ -267,9 +265,21 @@ export class Controller {
     const changed = kinds.flatMap(({ given, key, wanted }) =>
       [...wanted].flatMap(([who, what]) => (given.isOther(who, what) ? [{ given, row: key(who), who, what }] : [])),
     );
-    await Promise.all(changed.map(({ given, who, what }) => given.give(who, what)));
-    const revision = await this.#publication.commit(new Map(changed.map(({ row, what }) => [row, JSON.stringify([...what])])));
-    if (this.#isComplete) await Promise.all(changed.map(({ given, who, what }) => given.keep(who, what)));
+    // Roles are there before they are given.
+    for (const kind of kinds) {
+      const own = changed.filter(({ given }) => given === kind.given);
+      await Promise.all(own.map(({ given, who, what }) => given.give(who, what)));
+    }
+    // A successor learns of all that has been given, until it is taken away.
+    const remember = ({ given, row, who }: (typeof changed)[number]): void =>
+      this.#publication.put(row, JSON.stringify([...given.of(who)]));
+    changed.forEach(remember);
+    const revision = await this.#publication.commit();
+    if (this.#isComplete) {
+      const taken = changed.filter(({ given, who, what }) => given.isOther(who, what));
+      await Promise.all(taken.map(({ given, who, what }) => given.keep(who, what)));
+      taken.forEach(remember);
+    }
     for (const { holdings, wanted } of kinds) holdings.settle(wanted.keys());
     return revision;
   }
@@ -284,6 +294,18 @@ export class Controller {
     const hosts = hostsOf(network).union(new Set(this.#config.gateways.map((g) => g.name)));
     this.#roles.assign(name, new Map([...hosts].map((host) => [host, [ROLES.network(name)]])));
     this.#publication.stage(name, new Map([...rowsOf(network, around), ...this.#memberships(name, hosts)]));
+  }
+
+  async #clearAtLast(): Promise<void> {
+    while (!this.#isStopped) {
+      try {
+        await this.#queue.run(() => this.#clear());
+        return;
+      } catch (error) {
+        log('error', 'not cleared', { why: (error as Error).message });
+        await sleep(AGAIN_MS);
+      }
+    }
   }
 
   /** What a predecessor published and nobody would publish now. */
@@ -326,7 +348,7 @@ export class Controller {
 
   /** A signature is checked once. */
   #isGenuine(claim: Membership): boolean {
-    const text = JSON.stringify(claim);
+    const text = createHash('sha256').update(JSON.stringify(claim)).digest('base64');
     let known = this.#genuine.get(text);
     if (known === undefined) {
       if (this.#genuine.size >= MOST_REMEMBERED) this.#genuine.clear();

@@ -23,25 +23,26 @@ class Given {
     return [...this.#given.keys()];
   }
 
+  /** What it has now. */
+  of(who: string): ReadonlySet<string> {
+    return this.#given.get(who) ?? new Set();
+  }
+
   isOther(who: string, wanted: ReadonlySet<string>): boolean {
-    return !isSame(wanted, this.#of(who));
+    return !isSame(wanted, this.of(who));
   }
 
   /** These, beside those that it has. */
   async give(who: string, wanted: ReadonlySet<string>): Promise<void> {
-    const before = this.#of(who);
+    const before = this.of(who);
     await Promise.all([...wanted.difference(before)].map((what) => this.#give(who, what)));
     this.#given.set(who, before.union(wanted));
   }
 
   /** These, and no others. */
   async keep(who: string, wanted: ReadonlySet<string>): Promise<void> {
-    await Promise.all([...this.#of(who).difference(wanted)].map((what) => this.#take(who, what)));
+    await Promise.all([...this.of(who).difference(wanted)].map((what) => this.#take(who, what)));
     this.#given.set(who, wanted);
-  }
-
-  #of(who: string): ReadonlySet<string> {
-    return this.#given.get(who) ?? new Set();
   }
 }
 
