@@ -1,4 +1,5 @@
 /** Who may read and write what in a controller's etcd: roles that exist, and roles that hosts have. */
+import { mapConcurrent } from '../../../src/core/context.ts';
 import { under, type Etcd, type Permission, type Range } from '../../lib/etcd/client.ts';
 import { OWN_SET, RANGES, ROLES } from '../rows.ts';
 
@@ -88,11 +89,6 @@ function ownRoles({ controllers, hosts, gateways, routers }: Members): OwnRole[]
   ];
 }
 
-/** Not all at once. */
-async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
-}
-
 export class Rights {
   readonly #client: Etcd;
   readonly #roles = new Set<string>();
@@ -127,9 +123,9 @@ export class Rights {
    */
   async open(members: Members): Promise<void> {
     const own = ownRoles(members);
-    await inTurns(own, ({ role, may }) => this.#client.addRole(role, may));
-    await inTurns([...new Set(own.map((o) => o.user))], (user) => this.#client.addUser(user));
-    await inTurns(own, ({ user, role }) => this.#client.grant(user, role));
+    await mapConcurrent(own, AT_ONCE, ({ role, may }) => this.#client.addRole(role, may));
+    await mapConcurrent([...new Set(own.map((o) => o.user))], AT_ONCE, (user) => this.#client.addUser(user));
+    await mapConcurrent(own, AT_ONCE, ({ user, role }) => this.#client.grant(user, role));
   }
 
   /** For hosts that carry endpoints of the network. */
