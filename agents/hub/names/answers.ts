@@ -44,6 +44,12 @@ export function seenBy(views: Views, server: View, asker: View, address: Address
   return seen.value === address.value ? 'same' : seen;
 }
 
+/** The same as an address. */
+function seenAs(views: Views, server: View, asker: View, address: Address): Address | 'ambiguous' {
+  const is = seenBy(views, server, asker, address);
+  return is === 'same' ? address : is;
+}
+
 /** An address in an answer, and what its asker sees. */
 export interface Sight {
   readonly address: Address;
@@ -96,13 +102,12 @@ export type Question =
 export function questionFor(views: Views, asker: View, server: View, message: Buffer): Question {
   const asked = addressAsked(message);
   if (!asked) return { kind: 'same' };
-  const is = seenBy(views, asker, server, asked);
-  const address = is === 'same' ? asked : is;
+  const address = seenAs(views, asker, server, asked);
   if (address === 'ambiguous') return { kind: 'unseen' };
   // Its answer leads back to what was asked, or it is somebody else's.
-  const back = seenBy(views, server, asker, address);
-  if (back === 'ambiguous' || (back === 'same' ? address : back).value !== asked.value) return { kind: 'unseen' };
-  if (is === 'same') return { kind: 'same' };
+  const back = seenAs(views, server, asker, address);
+  if (back === 'ambiguous' || back.value !== asked.value) return { kind: 'unseen' };
+  if (address === asked) return { kind: 'same' };
   try {
     return { kind: 'changed', message: renamed(message, address) };
   } catch (error) {
