@@ -136,6 +136,12 @@ export interface Dmn {
   readonly cell: string;
 }
 
+/** What a name server has: "b.example", and zones of addresses; with lines of their files, without those of the zones themselves. */
+export interface NamesServed {
+  readonly zones: readonly { readonly zone: string; readonly records: readonly string[] }[];
+  readonly isSigned: boolean;
+}
+
 /** A zone, also one of addresses, and the address that its name server has in its own network. */
 export interface Zone {
   readonly zone: string;
@@ -211,10 +217,7 @@ export interface AgentConfig {
   /** Of a host: the address of its gateway. */
   readonly gateway: string | null;
   /** Of a host that is its network's name server. */
-  readonly nameServer: {
-    readonly zones: readonly { readonly zone: string; readonly records: readonly string[] }[];
-    readonly isSigned: boolean;
-  } | null;
+  readonly nameServer: NamesServed | null;
   /** Of a gateway: an address of its network, that its own packets come from; null: it has none. */
   readonly source: string | null;
   /** Of a gateway or a router of an on-premises network. */

@@ -2,17 +2,14 @@
 import type { SystemProblem } from '../../src/systems/definition.ts';
 import { isOf } from '../lib/lab.ts';
 import { contains, prefixOf } from '../lib/prefix.ts';
-import type { AgentConfig, HubFile, NodeInfo, Zone } from './config.ts';
+import type { HubFile, NamesServed, NodeInfo, Zone } from './config.ts';
 import { prefixOfName } from './names/reverse.ts';
 
 type Names = NonNullable<HubFile['networks'][string]['names']>;
 
-const zonesOfServer = ({ zone, records, reverse }: Names): { zone: string; records: readonly string[] }[] => [
-  { zone, records },
-  ...(reverse ? [reverse] : []),
-];
+const zonesOfServer = ({ zone, records, reverse }: Names): NamesServed['zones'] => [{ zone, records }, ...(reverse ? [reverse] : [])];
 
-export const nameServerOf = ({ networks }: HubFile, { name, network }: NodeInfo): AgentConfig['nameServer'] => {
+export const nameServerOf = ({ networks }: HubFile, { name, network }: NodeInfo): NamesServed | null => {
   const names = networks[network ?? '']?.names;
   return names?.server === name ? { zones: zonesOfServer(names), isSigned: names.signed ?? false } : null;
 };

@@ -4,15 +4,13 @@ import { join } from 'node:path';
 import { until } from '../../../src/core/until.ts';
 import { startDaemon, type Daemon } from '../../lib/daemon.ts';
 import { run } from '../../lib/run.ts';
+import type { NamesServed } from '../config.ts';
 import { dig } from './dig.ts';
 
 const START_MS = 20_000;
 
-export interface NameServerOptions {
+interface NameServerOptions extends NamesServed {
   readonly address: string;
-  /** "b.example", and those of addresses; with lines of its zone file, without those of the zone itself. */
-  readonly zones: readonly { readonly zone: string; readonly records: readonly string[] }[];
-  readonly isSigned: boolean;
 }
 
 /** Its own name is in the first zone. */
