@@ -7,7 +7,7 @@ import type { DeployedLab } from '../src/rig/deployment/deployed-lab.ts';
 import type { Lab } from '../src/topology/model.ts';
 import { processesOf, spentMs } from './cpu.ts';
 import { flood, type Flood, type Flooded } from './flood.ts';
-import { withLab } from './lab.ts';
+import { macOf, withLab } from './lab.ts';
 import { hasTrafgen, print, show } from './measure.ts';
 
 const [PORT, SOURCE_PORTS] = [5001, 256];
@@ -59,8 +59,6 @@ systems:
         - { operation: AttachIsolatedNetwork, params: { network: two, mappings: [{ real: 10.2.0.0/24, as: 12.2.0.0/24 }] } }
 `;
 const NFT = `table ip translate {\n chain in {\n  type nat hook prerouting priority dstnat;\n  ip daddr ${STAND_IN} dnat to ${REAL}\n }\n}\n`;
-
-const macOf = (lab: Lab, node: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces[0]!.mac;
 
 export async function benchHub(): Promise<void> {
   if (!hasTrafgen()) return;

@@ -33,3 +33,6 @@ export async function withLab(text: string, work: Work): Promise<void> {
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+/** Address of a node's first device. */
+export const macOf = (lab: Lab, node: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces[0]!.mac;

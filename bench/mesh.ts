@@ -5,8 +5,7 @@
 import { sleep } from '../src/core/context.ts';
 import { until } from '../src/core/until.ts';
 import type { DeployedLab } from '../src/rig/deployment/deployed-lab.ts';
-import type { Lab } from '../src/topology/model.ts';
-import { withLab } from './lab.ts';
+import { macOf, withLab } from './lab.ts';
 import { isThere, print, show } from './measure.ts';
 import { hasOvn, Ovn, type OvnPort } from './ovn.ts';
 
@@ -123,8 +122,6 @@ async function ovnMoves(networks: number): Promise<Move[]> {
   });
   return moves;
 }
-
-const macOf = (lab: Lab, node: string): string => lab.fabric.nodes.find((n) => n.name === node)!.interfaces[0]!.mac;
 
 /** As the mesh's own machines do it. */
 async function migrate(deployed: DeployedLab, mac: string, to: string): Promise<void> {

@@ -5,6 +5,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { macText } from '../agents/lib/mac.ts';
 import { until } from '../src/core/until.ts';
 import { SWITCH_DEVICE } from '../src/fabric/devices.ts';
 import { ovsDir } from '../src/fabric/plan.ts';
@@ -200,5 +201,4 @@ export class Ovn {
 
 const joinWords = (commands: readonly (readonly string[])[]): string[] => commands.flatMap((c, i) => (i === 0 ? c : ['--', ...c]));
 
-const macOf = (number: number, last = 0): string =>
-  `02:6f:${[number >> 16, number >> 8, number, last].map((b) => (b & 255).toString(16).padStart(2, '0')).join(':')}`;
+const macOf = (number: number, last = 0): string => macText(Buffer.from([2, 0x6f, number >> 16, number >> 8, number, last]), 0);
