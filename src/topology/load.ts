@@ -250,7 +250,7 @@ function expandCell(
   // A variable may use variables declared before it.
   const variables: Record<string, Scalar> = {};
   const fromRig = Object.fromEntries(Object.entries(rigVars).filter(([key]) => Object.hasOwn(declared, key)));
-  const given = typedAs(declared, { ...fromRig, ...set }, problems);
+  const given = { ...typedAs(declared, fromRig, 'the rig’s', problems), ...typedAs(declared, set, '--set', problems) };
   for (const [key, value] of Object.entries({ ...declared, ...given })) {
     variables[key] = substitute(value, variables, ['vars', key], problems) as Scalar;
   }
@@ -261,6 +261,7 @@ function expandCell(
 function typedAs(
   declared: Readonly<Record<string, Scalar>>,
   given: Readonly<Record<string, string>>,
+  from: string,
   problems: Problem[],
 ): Record<string, Scalar> {
   return Object.fromEntries(
@@ -271,7 +272,7 @@ function typedAs(
       if (typeof is === 'number' || typeof is === 'boolean')
         problems.push({
           path: ['vars', key],
-          message: `--set ${key}: expected a ${typeof is}, found "${text}"`,
+          message: `${from} ${key}: expected a ${typeof is}, found "${text}"`,
           hint: `the file has ${String(is)}`,
         });
       return [key, text];
