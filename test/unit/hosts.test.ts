@@ -8,6 +8,7 @@ import { NetrigError } from '../../src/core/errors.ts';
 import { runToEnd } from '../../src/rig/hosts/exec.ts';
 import { LocalHost } from '../../src/rig/hosts/local.ts';
 import { scratch } from '../support/netrig.ts';
+import { until } from '../support/until.ts';
 
 const host = new LocalHost();
 const codeOf = (promise: Promise<unknown>): Promise<string> =>
@@ -16,7 +17,7 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error as NetrigError).code,
   );
 
-/** Gone, or only its parent's to collect. */
+/** Gone, or only its parent's to collect. A killed process closes its files first: its output may end a moment before it does. */
 function isOver(pid: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8').includes(' Z ');
@@ -25,7 +26,7 @@ function isOver(pid: string): boolean {
   }
 }
 
-/** A command that starts another one; both would go on for a minute. */
+/** A command that starts another one; both would go on for ten minutes, longer than the test waits. */
 async function withChild(script: string) {
   const child = host.spawn(['sh', '-c', script]);
   let pid = '';
@@ -37,31 +38,31 @@ async function withChild(script: string) {
 }
 
 test('a command whose time is up ends with its children', async () => {
-  const { child, pid } = await withChild('sleep 60 & echo $!; wait');
+  const { child, pid } = await withChild('sleep 600 & echo $!; wait');
   assert.equal(await codeOf(runToEnd('here', child, ['sh'], { timeoutMs: 10 })), 'TIMEOUT');
-  assert.ok(isOver(pid));
+  await until(() => isOver(pid), 'the end of the child');
 });
 
 test('one that ignores SIGTERM is killed, with what it started', async () => {
-  const { child, pid } = await withChild('trap "" TERM; sleep 60 & echo $!; wait; wait');
+  const { child, pid } = await withChild('trap "" TERM; sleep 600 & echo $!; wait; wait');
   assert.equal(await codeOf(runToEnd('here', child, ['sh'], { timeoutMs: 10 })), 'TIMEOUT');
-  assert.ok(isOver(pid));
+  await until(() => isOver(pid), 'the end of the child');
 });
 
 test('who keeps the output open in a group of its own is not waited for', async () => {
   const startedMs = performance.now();
-  assert.equal(await codeOf(host.exec(['sh', '-c', 'setsid sleep 30 & sleep 60'], { timeoutMs: 50 })), 'TIMEOUT');
+  assert.equal(await codeOf(host.exec(['sh', '-c', 'setsid sleep 30 & sleep 600'], { timeoutMs: 50 })), 'TIMEOUT');
   assert.ok(performance.now() - startedMs < 20_000);
 });
 
 test('an interrupted command ends, also when it was interrupted before', async () => {
   const controller = new AbortController();
-  const { child, pid } = await withChild('sleep 60 & echo $!; wait');
+  const { child, pid } = await withChild('sleep 600 & echo $!; wait');
   const running = codeOf(runToEnd('here', child, ['sh'], { signal: controller.signal }));
   controller.abort();
   assert.equal(await running, 'INTERRUPTED');
-  assert.ok(isOver(pid));
-  assert.equal(await codeOf(host.exec(['sleep', '60'], { signal: controller.signal })), 'INTERRUPTED');
+  await until(() => isOver(pid), 'the end of the child');
+  assert.equal(await codeOf(host.exec(['sleep', '600'], { signal: controller.signal })), 'INTERRUPTED');
 });
 
 test("exit statuses are a shell's: 128 + n for signal n, 127 for no such program, 126 for one that cannot be run", async () => {
