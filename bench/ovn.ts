@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { macText } from '../agents/lib/mac.ts';
 import { until } from '../src/core/until.ts';
-import { SWITCH_DEVICE } from '../src/fabric/devices.ts';
+import { SWITCH_DEVICE } from '../src/core/devices.ts';
 import { ovsDir } from '../src/fabric/plan.ts';
 import type { DeployedLab } from '../src/rig/deployment/deployed-lab.ts';
 import type { Lab } from '../src/topology/model.ts';

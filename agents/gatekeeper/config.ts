@@ -1,5 +1,6 @@
 /** Gatekeeper's configuration: in the topology (schema below), and as each agent gets it (AgentConfig). */
 import { Type, type Static } from 'typebox';
+import { record } from '../../src/core/config/parts.ts';
 import { DURATION_PATTERN, PERCENT_PATTERN, RATE_PATTERN } from '../../src/core/units.ts';
 
 const rateOrPercent = (description: string) =>
@@ -28,7 +29,7 @@ export const gatekeeperSchema = Type.Object(
     label: Type.Optional(
       Type.String({ description: "Label of nodes, or of single links, that names the tenant's logical switch (default tenant)." }),
     ),
-    contracts: Type.Record(Type.String(), contract, {
+    contracts: record(contract, {
       description: 'Contracts by name: a vNIC has the one that its label "contract" names (of its node or link), otherwise its tenant\'s.',
     }),
     broadcast: Type.Optional(percent('What all broadcast and multicast together may take of a receiving uplink (default 1%).')),

@@ -1,6 +1,6 @@
 /** Gatekeeper as the testbed sees it: schema, admission, and what each server's agent is told. Pure. */
 import { formatRate, parseDurationUs, parseFraction, parseRateOf } from '../../src/core/units.ts';
-import { SWITCH_DEVICE } from '../../src/fabric/devices.ts';
+import { SWITCH_DEVICE } from '../../src/core/devices.ts';
 import type { AgentSpec, SystemDefinition, SystemProblem } from '../../src/systems/definition.ts';
 import type { Lab, LabNode } from '../../src/topology/model.ts';
 import { gatekeeperSchema, type AgentConfig, type GatekeeperFile, type Vnic } from './config.ts';

@@ -1,7 +1,7 @@
 /** Configuration of the traffic hub: as topologies write it, and as agents get it. */
 import { Type } from 'typebox';
 import type { Described } from '../../src/core/readonly.ts';
-import { closed, duration, ipv4, name, names, oneOrMany, opt, pattern, text } from '../../src/core/config/parts.ts';
+import { closed, duration, ipv4, name, names, oneOrMany, opt, pattern, record, text } from '../../src/core/config/parts.ts';
 import type { Ain, Network } from './model.ts';
 
 const positive = (description: string) => Type.Integer({ minimum: 1, description });
@@ -11,18 +11,17 @@ const zoneRecords = (description: string) => Type.Array(pattern('^[^\\n\\r$]{1,5
 export const hubSchema = closed({
   control: name('Node of the service control plane.'),
   dmns: oneOrMany(names('Nodes of decision master nodes.')),
-  ains: Type.Record(Type.String(), closed({ zone: opt(text('Availability container (default: one for all).')) }), {
+  ains: record(closed({ zone: opt(text('Availability container (default: one for all).')) }), {
     description: 'Action implementation nodes.',
   }),
   cells: opt(
-    Type.Record(Type.String(), closed({ dmns: oneOrMany(names('Of `dmns`.')), ains: oneOrMany(names('Of `ains`.')) }), {
+    record(closed({ dmns: oneOrMany(names('Of `dmns`.')), ains: oneOrMany(names('Of `ains`.')) }), {
       minProperties: 1,
       description:
         'Cells, which never exchange packets of networks (default: one, "main", with all nodes). The first one serves new domains.',
     }),
   ),
-  networks: Type.Record(
-    Type.String(),
+  networks: record(
     closed({
       gateway: name('Node of its gateway, which is on the network of the hub with its client VNI.'),
       prefixes: Type.Array(Type.String(), { minItems: 1, description: 'Addresses of its resources, "192.168.1.0/24".' }),
@@ -110,7 +109,7 @@ export const hubSchema = closed({
     Type.Integer({ minimum: 16, maximum: 1400, description: 'Bytes of an action beyond which it goes in segments (default 1024).' }),
   ),
   setup: opt(
-    Type.Array(closed({ operation: text('Operation of the control plane.'), params: opt(Type.Record(Type.String(), Type.Unknown())) }), {
+    Type.Array(closed({ operation: text('Operation of the control plane.'), params: opt(record(Type.Unknown())) }), {
       description: 'Operations of the hub’s owner before traffic starts, in their order.',
     }),
   ),

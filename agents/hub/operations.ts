@@ -1,6 +1,6 @@
 /** What a hub's nodes may be asked for: parameters, and how they are checked (R1 section 5). */
 import { Type, type TSchema } from 'typebox';
-import { closed, ipv4, opt, pattern, text } from '../../src/core/config/parts.ts';
+import { closed, ipv4, opt, pattern, record, text } from '../../src/core/config/parts.ts';
 import { parseAddress, parsePrefix, type Address } from '../lib/prefix.ts';
 import { probeOperation } from '../lib/probing/rows.ts';
 import { refuse } from '../lib/params.ts';
@@ -28,15 +28,12 @@ export const CONTROL_OPERATIONS = {
   /** Another one, beside "hub", which is there from the beginning. */
   CreateVTH: closed({ vth }),
   /** Each hub's packets go through the other one's ends of their links (R1-46). `domains`, by hub: needed where one has several. */
-  LinkVTHs: closed({ vths: pair, domains: opt(Type.Record(Type.String(), domain)) }),
+  LinkVTHs: closed({ vths: pair, domains: opt(record(domain)) }),
   UnlinkVTHs: closed({ vths: pair }),
   /** `vth`: its hub, needed where there are several; `cell`: that serves it (default: the first one). */
   CreateVTHRoutingDomain: closed({ domain, vth: opt(vth), cell: opt(text('Cell.')) }),
   /** A stage of a migration: cells with weight 1 serve the domain, each alone; one that serves none keeps nothing (R1-20). */
-  SetCellWeights: closed({
-    domain: opt(domain),
-    weights: Type.Record(Type.String(), Type.Integer({ minimum: 0, maximum: 1 }), { minProperties: 1 }),
-  }),
+  SetCellWeights: closed({ domain: opt(domain), weights: record(Type.Integer({ minimum: 0, maximum: 1 }), { minProperties: 1 }) }),
   /** Without `domain`, the hub's only one. With an overlap that nothing resolves, the answer says which, and nothing passes. */
   AttachIsolatedNetwork: closed({
     network,

@@ -1,10 +1,11 @@
 /** A helper that answers every command, in their order: with a line of its own, or with "E " and why it refuses. */
 import { existsSync } from 'node:fs';
 import { Type } from 'typebox';
+import { record } from '../../src/core/config/parts.ts';
 import { parsed } from '../../src/core/lightjson.ts';
 import { Helper } from './helper.ts';
 
-const counts = Type.Record(Type.String(), Type.Number());
+const counts = record(Type.Number());
 
 export interface CommandHelperOptions {
   /** In messages: "forwarding unit". */

@@ -1,7 +1,7 @@
 /** Configuration of the mesh: as topologies write it, and as agents get it. */
 import { Type } from 'typebox';
 import type { Described } from '../../src/core/readonly.ts';
-import { closed, duration, name, names, oneOrMany, opt, rate, text } from '../../src/core/config/parts.ts';
+import { closed, duration, name, names, oneOrMany, opt, rate, record, text } from '../../src/core/config/parts.ts';
 import type { Balancer, Endpoint, Peering } from './control/state.ts';
 
 export const meshSchema = closed({
@@ -14,8 +14,7 @@ export const meshSchema = closed({
       ),
     ),
   ),
-  networks: Type.Record(
-    Type.String(),
+  networks: record(
     closed({
       vnid: Type.Integer({ minimum: 1, maximum: 0xffffff, description: 'Virtual network identifier, of this network alone.' }),
       controller: name('The controller that owns it.'),
@@ -25,14 +24,11 @@ export const meshSchema = closed({
       }),
       endpoints: oneOrMany(names('Nodes of its virtual machines, each on a link to the host that it is on.')),
       balancers: opt(
-        Type.Record(
-          Type.String(),
+        record(
           closed({
             address: text('Its address, of no endpoint, in a prefix of the network; of IPv4.'),
             port: Type.Integer({ minimum: 1, maximum: 65_535, description: 'Of TCP, where backends are asked whether they live.' }),
-            backends: Type.Record(Type.String(), rate('What may come to it.'), {
-              description: 'Endpoints of the network, with capacities.',
-            }),
+            backends: record(rate('What may come to it.'), { description: 'Endpoints of the network, with capacities.' }),
             overflow: opt(text('Address of a balancer of a peer, for connections that these backends have no capacity for.')),
             'stands-in-for': opt(
               Type.Array(text('Address of a balancer of a peer that has this one for its overflow: backends serve it, too.')),
@@ -42,8 +38,7 @@ export const meshSchema = closed({
         ),
       ),
       sites: opt(
-        Type.Record(
-          Type.String(),
+        record(
           closed({
             router: name(
               'Endpoint that it has a link to, which is its way to the network; it is on the underlay, too, to tell what it learns.',
@@ -68,11 +63,7 @@ export const meshSchema = closed({
   ),
   setup: opt(
     Type.Array(
-      closed({
-        controller: name('Controller that is asked.'),
-        operation: text('Its operation.'),
-        params: opt(Type.Record(Type.String(), Type.Unknown())),
-      }),
+      closed({ controller: name('Controller that is asked.'), operation: text('Its operation.'), params: opt(record(Type.Unknown())) }),
       { description: 'Operations that are done before traffic begins, in this order at each controller.' },
     ),
   ),

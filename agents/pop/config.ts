@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import type { Described } from '../../src/core/readonly.ts';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
-import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
+import { closed, duration, name, names, oneOrMany, opt, pattern, percent, record, text } from '../../src/core/config/parts.ts';
 
 const asn = (description: string) => Type.Integer({ minimum: 1, maximum: 4_294_967_294, description });
 
@@ -26,8 +26,7 @@ const rule = (what: string, threshold: string) =>
 
 export const popSchema = closed({
   controller: name('Node of the central controller.'),
-  pops: Type.Record(
-    Type.String(),
+  pops: record(
     closed({
       manager: name('Node of the PoP management server.'),
       edge: name("Node of the forwarding unit, which is also the PoP's BGP speaker."),
@@ -38,14 +37,13 @@ export const popSchema = closed({
     { description: 'Points of presence.' },
   ),
   routers: opt(
-    Type.Record(Type.String(), asn('Autonomous system of the router.'), {
+    record(asn('Autonomous system of the router.'), {
       description: 'Nodes between clients and PoPs that speak BGP with those that they share a link with.',
     }),
   ),
   origin: opt(name('Node of the origin server.')),
   clients: oneOrMany(names('Nodes of clients.')),
-  services: Type.Record(
-    Type.String(),
+  services: record(
     closed({
       address: text('Anycast address, advertised by every PoP that has servers for it.'),
       servers: opt(oneOrMany(names('Servers that have it (default: all).'))),

@@ -1,9 +1,9 @@
 /** Lines that the nodes of a PoP system log, and answers of operations, as results read them. */
 import { Type } from 'typebox';
-import { nullable, opt, tuple } from '../../src/core/config/parts.ts';
+import { nullable, opt, record, tuple } from '../../src/core/config/parts.ts';
 import type { Described } from '../../src/core/readonly.ts';
 
-const numbers = Type.Record(Type.String(), Type.Number());
+const numbers = record(Type.Number());
 
 /**
  * How a connection ended. ok: every request was answered, with what was asked for. reset: the other side broke it. refused: it
@@ -45,22 +45,20 @@ export const accessLine = Type.Object({ list: Type.Array(accessRow) });
 export const loadLine = Type.Object({ load: Type.Number() });
 
 /** Amounts by service, then by PoP that serves instead. */
-export const policies = Type.Record(Type.String(), numbers);
+export const policies = record(numbers);
 /** Of the controller: by PoP. */
 export const policiesLine = Type.Object({
   version: Type.Number(),
   sentMs: Type.Number(),
   appliedMs: Type.Number(),
-  policies: Type.Record(Type.String(), policies),
+  policies: record(policies),
 });
 
 /** Of edges: by service, the PoPs that entries point to, with commas between. */
-export const tablesLine = Type.Object({ version: Type.Number(), tables: Type.Record(Type.String(), Type.String()) });
+export const tablesLine = Type.Object({ version: Type.Number(), tables: record(Type.String()) });
 
 /** What GetPolicies answers: entries by PoP, service and the PoP that they point to; null: the PoP does not answer. */
-export const policiesAnswer = Type.Object({
-  pops: Type.Record(Type.String(), nullable(Type.Object({ entries: Type.Record(Type.String(), numbers) }))),
-});
+export const policiesAnswer = Type.Object({ pops: record(nullable(Type.Object({ entries: record(numbers) }))) });
 
 const serverFeedback = Type.Object({
   // A check counts where it is missing (R3-29).
@@ -69,5 +67,5 @@ const serverFeedback = Type.Object({
   latencyMs: nullable(Type.Number()),
 });
 /** What PullFeedback answers, by PoP. */
-export const feedbackAnswer = Type.Record(Type.String(), Type.Object({ servers: Type.Record(Type.String(), serverFeedback) }));
+export const feedbackAnswer = record(Type.Object({ servers: record(serverFeedback) }));
 export type FeedbackAnswer = Described<typeof feedbackAnswer>;

@@ -1,7 +1,7 @@
 /** Configuration of the replication system: as topologies write it, and as agents get it. */
 import { Type } from 'typebox';
 import type { Described } from '../../src/core/readonly.ts';
-import { closed, duration, name, names, oneOrMany, opt, pattern, percent, text } from '../../src/core/config/parts.ts';
+import { closed, duration, name, names, oneOrMany, opt, pattern, percent, record, text } from '../../src/core/config/parts.ts';
 import { SIZE_PATTERN } from '../../src/core/units.ts';
 import type { Fabric } from './gateway/flows.ts';
 import type { ClockFault } from './nodes/clockfault.ts';
@@ -40,13 +40,9 @@ export const replicationSchema = closed({
   'probe-rate': opt(Type.Integer({ minimum: 1, description: 'Measurement messages a second, all pairs together (default 1000).' })),
   margin: opt(duration('absolute: how long after the slowest path a message is due, so that jitter is absorbed (default 500us).')),
   'clock-criterion': opt(duration('PPNs whose clocks are shown to be off by more than this are not used (default 1ms).')),
-  'clock-errors': opt(
-    Type.Record(Type.String(), duration('How far the clock is ahead.'), {
-      description: 'A fault to inject: nodes whose clocks are wrong.',
-    }),
-  ),
+  'clock-errors': opt(record(duration('How far the clock is ahead.'), { description: 'A fault to inject: nodes whose clocks are wrong.' })),
   'clock-drifts': opt(
-    Type.Record(Type.String(), duration('What the clock gains in every second.'), {
+    record(duration('What the clock gains in every second.'), {
       description: 'A fault to inject: nodes whose clocks go wrong while they run.',
     }),
   ),
@@ -56,7 +52,7 @@ export const replicationSchema = closed({
       {
         node: name('Node of kind ovs-bridge with `separate: true`, and an address of its own.'),
         network: text("Its port towards the provider's network."),
-        networks: Type.Record(Type.String(), Type.String(), {
+        networks: record(Type.String(), {
           description:
             'Virtual network to the port that it is plugged into. Its hosts have the label `vpc` with its name, and route by the first address of their subnet.',
         }),
@@ -67,10 +63,7 @@ export const replicationSchema = closed({
   ),
   requests: opt(
     Type.Array(
-      closed({
-        operation: Type.String({ description: 'Operation of the control plane server.' }),
-        params: opt(Type.Record(Type.String(), Type.Unknown())),
-      }),
+      closed({ operation: Type.String({ description: 'Operation of the control plane server.' }), params: opt(record(Type.Unknown())) }),
       { description: 'Operations that a client asks for before traffic starts.' },
     ),
   ),

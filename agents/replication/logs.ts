@@ -1,6 +1,6 @@
 /** What the packet loop tells, lines that nodes log, and answers of operations, as they are read. */
 import { Type } from 'typebox';
-import { nullable, tuple } from '../../src/core/config/parts.ts';
+import { nullable, record, tuple } from '../../src/core/config/parts.ts';
 import type { Described } from '../../src/core/readonly.ts';
 
 /** Counters of the packet loop since its start. */
@@ -49,10 +49,7 @@ export const directivesLine = Type.Object({
   graph: Type.Number(),
   epoch: Type.Number(),
   entry: Type.String(),
-  destinations: Type.Record(
-    Type.String(),
-    Type.Array(Type.Object({ to: Type.String(), hold: Type.Enum(['relative', 'absolute']), holdNs: Type.Number() })),
-  ),
+  destinations: record(Type.Array(Type.Object({ to: Type.String(), hold: Type.Enum(['relative', 'absolute']), holdNs: Type.Number() }))),
   consumers: Type.Array(Type.String()),
   edgesUs: Type.Array(tuple(Type.String(), Type.String(), Type.Number())),
 });
@@ -64,7 +61,7 @@ export const iterationLine = Type.Object({
   feasible: Type.Boolean(),
   reason: nullable(Type.String()),
   /** Latency by consumer, holds included (R0-7). */
-  estimatedUs: Type.Record(Type.String(), Type.Number()),
+  estimatedUs: record(Type.Number()),
   largestUs: Type.Number(),
   boundUs: Type.Number(),
   tookMs: Type.Number(),

@@ -1,4 +1,5 @@
 /** Options that several commands share, parsed once. */
+import { styleText } from 'node:util';
 import { InvalidArgumentError, type Command } from 'commander';
 import { isName } from '../core/names.ts';
 import { DURATION_PATTERN, parseDurationUs } from '../core/units.ts';
@@ -50,7 +51,9 @@ export async function load(file: string, options: TopologyOptions, rig: RigPlan 
     ...(options.untilDecided === undefined ? {} : { untilDecided: options.untilDecided }),
     ...(options.name === undefined ? {} : { name: options.name }),
   };
-  return loadExperiment(file, loadOptions);
+  const loaded = await loadExperiment(file, loadOptions);
+  for (const warning of loaded.experiment.warnings) process.stderr.write(`${styleText('yellow', 'warning')}: ${warning}\n`);
+  return loaded;
 }
 
 export interface RigOptions {

@@ -10,6 +10,7 @@ const RATE_UNITS: Readonly<Record<string, number>> = {
   kbps: 1e3,
   mbps: 1e6,
   gbps: 1e9,
+  tbps: 1e12,
   k: 1e3,
   m: 1e6,
   g: 1e9,

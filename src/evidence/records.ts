@@ -4,11 +4,11 @@
  */
 import { Type } from 'typebox';
 import type { Described } from '../core/readonly.ts';
-import { closed, nullable, opt } from '../core/config/parts.ts';
+import { closed, nullable, opt, record } from '../core/config/parts.ts';
 import { action, impairment } from '../topology/model.ts';
 
 const count = Type.Integer({ minimum: 0 });
-const texts = Type.Record(Type.String(), Type.String());
+const texts = record(Type.String());
 
 const offset = closed(
   {
@@ -134,7 +134,7 @@ const eventRecord = closed(
 );
 export type EventRecord = Described<typeof eventRecord>;
 /** By phase. */
-export const eventsSchema = Type.Record(Type.String(), Type.Array(eventRecord));
+export const eventsSchema = record(Type.Array(eventRecord));
 
 const agentRecord = closed({
   system: Type.String(),
@@ -143,7 +143,7 @@ const agentRecord = closed({
   machine: Type.String(),
   crashes: Type.Array(closed({ atMs: Type.Number(), reason: Type.String() })),
   /** Final counters as the agent reported them. */
-  counters: Type.Record(Type.String(), Type.Number()),
+  counters: record(Type.Number()),
   /** CPU seconds of the agent while it ran. */
   cpuSeconds: Type.Number(),
   /** The clock of its log, against the one that phases are dated by; null: not known. */
@@ -217,12 +217,12 @@ export const manifestSchema = closed(
     /** Repeats after which figures were looked at, where the run went on until they were decided; else null. */
     looks: nullable(Type.Array(count)),
     /** By cell: repeats that it was to have in the end, where it is more than `repeat`. */
-    more: Type.Record(Type.String(), count),
-    dimensions: Type.Record(Type.String(), Type.Array(Type.String())),
+    more: record(count),
+    dimensions: record(Type.Array(Type.String())),
     cells: Type.Array(Type.String()),
     /** Name of the rig; null: this machine alone. */
     rig: nullable(Type.String()),
-    machines: Type.Record(Type.String(), machineInfo),
+    machines: record(machineInfo),
     /** Why the run was stopped before its end; null: it was not. */
     stopped: nullable(Type.String()),
   },

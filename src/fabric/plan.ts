@@ -5,7 +5,7 @@
  */
 import { hasControl } from '../core/config/characters.ts';
 import { join } from 'node:path';
-import { SWITCH_DEVICE } from './devices.ts';
+import { SWITCH_DEVICE } from '../core/devices.ts';
 import type { Fabric, Impairment, Link, LabNode } from '../topology/model.ts';
 import { containerOf, namespaceOf, linksNamespace } from '../rig/labs/names.ts';
 import { assignmentOf, type Assignments } from '../rig/labs/assignment.ts';

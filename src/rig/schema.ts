@@ -1,12 +1,11 @@
 /** The one JSON Schema of a rig file (lab/rigs/*.yaml): machines, how they are reached, what they are cabled to. */
 import { Type, type Static } from 'typebox';
 import { SIZE_PATTERN } from '../core/units.ts';
-import { closed, duration, labels, name, opt, pattern, percent } from '../core/config/parts.ts';
+import { DEVICE, NAME, closed, duration, labels, name, opt, pattern, percent, record, recordOf } from '../core/config/parts.ts';
 
 const port = Type.Integer({ minimum: 1, maximum: 65535, description: 'TCP port (default 22).' });
 const address = (description: string) => pattern('^[a-zA-Z0-9][a-zA-Z0-9.:-]*$', 'a host name or an IP address', description);
-const device = (description: string) =>
-  pattern('^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$', 'an interface name of at most 15 characters', description);
+const device = (description: string) => pattern(DEVICE.pattern, DEVICE.expectation, description);
 
 const ssh = closed(
   {
@@ -68,8 +67,8 @@ const host = closed({
     }),
   ),
   nics: opt(
-    Type.Record(
-      Type.String({ pattern: '^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$' }),
+    recordOf(
+      DEVICE,
       closed({
         cable: pattern(
           '^[a-zA-Z][a-zA-Z0-9_-]{0,31}:[a-zA-Z][a-zA-Z0-9_.-]{0,14}$',
@@ -95,7 +94,7 @@ export const rigSchema = closed(
     description: opt(Type.String()),
     defaults: opt(closed({ ssh: opt(ssh), vm: opt(vm) }, { description: 'Settings of every host that does not say otherwise.' })),
     vars: opt(
-      Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
+      record(Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
         description:
           'Values for variables of topologies that declare them: what this rig can carry, e.g. { link: 10Mbit }. --set overrides them.',
       }),
@@ -114,11 +113,7 @@ export const rigSchema = closed(
         { description: "What links of this rig may deviate beyond a topology's own tolerance, because of the machines." },
       ),
     ),
-    hosts: Type.Record(Type.String({ pattern: '^[a-zA-Z][a-zA-Z0-9_-]{0,31}$' }), host, {
-      minProperties: 1,
-      additionalProperties: false,
-      description: 'Machines by name.',
-    }),
+    hosts: recordOf(NAME, host, { minProperties: 1, description: 'Machines by name.' }),
   },
   { description: 'A netrig rig: machines, how they are reached, what they are cabled to.' },
 );

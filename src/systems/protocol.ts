@@ -1,5 +1,6 @@
 /** What the testbed and an agent tell each other, whichever system it is of. */
 import { Type } from 'typebox';
+import { record } from '../core/config/parts.ts';
 import type { Described } from '../core/readonly.ts';
 
 export const agentStatus = Type.Object({
@@ -9,7 +10,7 @@ export const agentStatus = Type.Object({
 });
 export type AgentStatus = Described<typeof agentStatus>;
 
-export const agentCounters = Type.Record(Type.String(), Type.Number());
+export const agentCounters = record(Type.Number());
 export type AgentCounters = Described<typeof agentCounters>;
 
 /** What the testbed tells every agent beside its own configuration. */

@@ -1,12 +1,13 @@
 /** Events of a phase: as written, to single actions in the order of time. Pure. */
 import { formatDurationUs, parseDurationUs, parseFraction } from '../core/units.ts';
 import { mergePatch } from './matrix.ts';
-import type { Action, Impairment, Lab, LabEvent, LabNode, Link, LinkChange, System } from './model.ts';
+import type { Allowance } from './bounds.ts';
+import type { Action, Impairment, Lab, LabEvent, Link, LinkChange, System } from './model.ts';
 import { endpointName, isDelayed } from './lab.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
 import type { EventFile } from './schema.ts';
 import { expandAll } from '../core/config/ranges.ts';
-import { orProblem } from './references.ts';
+import { orProblem, requireNode, type Nodes } from './references.ts';
 import { suggest } from '../core/config/validate.ts';
 
 /** A change takes a command or two. */
@@ -15,12 +16,13 @@ const LEAST_EVERY_US = 10_000;
 const MOST_STEPS = 100;
 
 export interface EventScope {
-  readonly nodes: readonly LabNode[];
+  readonly nodes: Nodes;
   readonly links: readonly Link[];
   readonly systems: readonly System[];
   readonly phaseUs: number;
   /** What links do after the events before, by id and direction: changed by those that are resolved. */
   readonly current: Map<string, Impairment>;
+  readonly eventsLeft: Allowance;
 }
 
 type Made = Omit<LabEvent, 'index'>;
@@ -59,7 +61,7 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
   }
   if ('down' in event) {
     const [node, itf] = event.down.split(':') as [string, string];
-    const known = scope.nodes.find((n) => n.name === node)?.interfaces.some((i) => i.name === itf) ?? false;
+    const known = scope.nodes.get(node)?.interfaces.some((i) => i.name === itf) ?? false;
     if (!known) problems.push({ path: [...path, 'down'], message: `no link ends at "${event.down}"` });
     const end = { node, interface: itf };
     return pair({ kind: 'down', end }, { kind: 'up', end });
@@ -160,14 +162,16 @@ function impair(
 function timesOf(
   { every, until }: Pick<Extract<EventFile, { request: unknown }>, 'every' | 'until'>,
   atUs: number,
-  { phaseUs }: EventScope,
+  { phaseUs, eventsLeft }: EventScope,
   path: Path,
   problems: Problem[],
 ): number[] {
   if (every === undefined && until === undefined) return [atUs];
   const [everyUs, untilUs] = [parseDurationUs(every ?? '0s'), parseDurationUs(until ?? '0s')];
-  if (everyUs >= LEAST_EVERY_US && untilUs > atUs && untilUs <= phaseUs)
-    return Array.from({ length: Math.ceil((untilUs - atUs) / everyUs) }, (_, i) => atUs + i * everyUs);
+  if (everyUs >= LEAST_EVERY_US && untilUs > atUs && untilUs <= phaseUs) {
+    const times = Math.ceil((untilUs - atUs) / everyUs);
+    return eventsLeft.take(times, path, problems) ? Array.from({ length: times }, (_, i) => atUs + i * everyUs) : [];
+  }
   problems.push({ path, message: 'a repeated request needs "every" of at least 10ms and "until" after "at", within the phase' });
   return [];
 }
@@ -181,6 +185,7 @@ function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scop
     problems.push({ path, message: 'churn needs "every" of at least 10ms and "until" after "at", within the phase' });
     return [];
   }
+  if (!scope.eventsLeft.take(Math.ceil((untilUs - atUs) / everyUs), path, problems)) return [];
   const changes: Made[] = [];
   for (let i = 0; atUs + i * everyUs < untilUs; i++) {
     const name = names[i % names.length] as string;
@@ -192,14 +197,8 @@ function churn(event: Extract<EventFile, { churn: unknown }>, atUs: number, scop
 function hosts(value: string | readonly string[], { nodes }: EventScope, path: Path, problems: Problem[]): string[] {
   const names = orProblem(() => expandAll(value), path, problems);
   for (const name of names) {
-    const node = nodes.find((n) => n.name === name);
-    if (!node) {
-      const near = suggest(
-        name,
-        nodes.map((n) => n.name),
-      );
-      problems.push({ path, message: `unknown node "${name}"`, ...(near ? { hint: `did you mean "${near}"?` } : {}) });
-    } else if (node.kind !== 'linux')
+    const node = requireNode(name, nodes, path, problems);
+    if (node && node.kind !== 'linux')
       problems.push({ path, message: `"${name}" is a switch: only hosts come and go`, hint: 'use down: NODE:INTERFACE for its links' });
   }
   return names;

@@ -1,12 +1,15 @@
 /** Nodes and links of a file to the fabric: settings inherited, ranges expanded, addresses and queues assigned. Pure. */
 import { formatRate, parseDurationUs, parseFraction, parseRateBps, parseSizeBytes, splitQuantity } from '../core/units.ts';
+import { isName } from '../core/names.ts';
 import { assignAddresses, isSwitchKind, macFor, segmentsOf, type RawInterface } from './addressing.ts';
+import { Allowance, MAX_LINKS, MAX_NODES, tooMany } from './bounds.ts';
+import { addressProblem, deviceProblem, impairmentProblems, macProblem, parseCidr, ringOf, switchDeviceProblem } from './kernelrules.ts';
 import type { Fabric, Impairment, LabNode, Link } from './model.ts';
-import type { Path, Problem } from '../core/config/problems.ts';
+import type { Findings, Path, Problem } from '../core/config/problems.ts';
 import { expandRange, expandTogether } from '../core/config/ranges.ts';
 import { orProblem } from './references.ts';
 import type { ImpairmentFile, LinkFile, NodeSettings, TopologyFile } from './schema.ts';
-import { suggest } from '../core/config/validate.ts';
+import { listed, suggest } from '../core/config/validate.ts';
 
 /** Smallest queue: a handful of full frames, so that a slow link still absorbs a burst. */
 const MIN_QUEUE_BYTES = 16 * 1514;
@@ -42,112 +45,185 @@ function containerSettings({ image, env, memory, cpu, privileged }: NodeSettings
   };
 }
 
-export function resolveFabric(file: TopologyFile, labName: string, problems: Problem[]): Fabric {
-  const keyOf = nodeKeys(file, problems);
-  const names = [...keyOf.keys()];
-  const settings = new Map([...keyOf].map(([name, key]) => [name, effectiveSettings(file, key)]));
-  for (const key of Object.keys(file.topology.nodes)) checkNode(file, key, effectiveSettings(file, key), problems);
+interface Raw extends RawInterface {
+  readonly mac: string | undefined;
+  readonly mtu: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Its switch forwards between its ports by itself. */
+  readonly bridged: boolean;
+}
 
-  const raws: (RawInterface & { mac: string | undefined; mtu: number; labels: Readonly<Record<string, string>> })[] = [];
-  const seen = new Map<string, number>();
-  const links: { ends: [number, number]; raw: LinkFile; path: Path }[] = [];
+interface RawLink {
+  readonly ends: readonly [number, number];
+  readonly raw: LinkFile;
+  readonly path: Path;
+}
+
+export function resolveFabric(file: TopologyFile, labName: string, { problems, warnings }: Findings): Fabric {
+  const keyOf = nodeKeys(file, problems);
+  const settingsOfKey = new Map(Object.keys(file.topology.nodes).map((key) => [key, effectiveSettings(file, key)]));
+  const settings = new Map([...keyOf].map(([name, key]) => [name, settingsOfKey.get(key) as NodeSettings]));
+  for (const [key, own] of settingsOfKey) checkNode(file, key, own, problems);
+  const { raws, links } = resolveEnds(file, settings, problems);
+  checkInterfaces(file, raws, problems);
+  const segments = segmentsOf(raws, links);
+  const addresses = assignAddresses(raws, segments);
+  checkTwins(raws, segments, addresses, links, problems);
+  const ring = ringOf(raws, links);
+  if (ring)
+    problems.push({
+      path: ring.path,
+      message: `this link closes a ring of switches: ${ring.ends.map((i) => raws[i]?.node).join(' and ')} are joined already`,
+      hint: 'nothing runs a spanning tree: leave a link out, or let an agent say what an ovs-bridge forwards (separate: true)',
+    });
+  warnings.push(...mtuWarnings(raws, segments, links));
+  const own = Map.groupBy(raws.keys(), (i) => raws[i]?.node as string);
+  const nodes = [...settings].map(([name, s]): LabNode => ({
+    name,
+    kind: s.kind ?? 'linux',
+    separate: s.separate ?? false,
+    labels: s.labels ?? {},
+    sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
+    exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
+    place: s.place ?? {},
+    needs: s.needs ?? [],
+    container: containerSettings(s),
+    interfaces: (own.get(name) ?? []).map((i) => {
+      const raw = raws[i] as Raw;
+      return {
+        name: raw.name,
+        mac: raw.mac ?? macFor(labName, i + 1),
+        addresses: addresses[i] as string[],
+        port: raw.port,
+        mtu: raw.mtu,
+        segment: segments[i] as number,
+        labels: raw.labels,
+      };
+    }),
+  }));
+  return { nodes, links: links.map(({ ends, raw }) => resolveLink(raw, raws[ends[0]] as RawInterface, raws[ends[1]] as RawInterface)) };
+}
+
+/** Both ends of every link: interfaces, each of its own, of nodes that there are. */
+function resolveEnds(
+  file: TopologyFile,
+  settings: ReadonlyMap<string, NodeSettings>,
+  problems: Problem[],
+): { raws: readonly Raw[]; links: readonly RawLink[] } {
+  const raws: Raw[] = [];
+  const links: RawLink[] = [];
+  const taken = new Set<string>();
   for (const { raw, path, endpoints } of expandLinks(file, problems)) {
     const ends = endpoints.map((parsed, e) => {
       const where = [...path, 'endpoints', e];
       const node = settings.get(parsed.node);
       if (!node) {
-        const near = suggest(parsed.node, names);
+        const near = suggest(parsed.node, [...settings.keys()]);
         problems.push({
           path: where,
           message: `link to unknown node "${parsed.node}"`,
-          hint: near ? `did you mean "${near}"?` : `nodes: ${names.join(', ')}`,
+          hint: near ? `did you mean "${near}"?` : `nodes: ${listed([...settings.keys()])}`,
         });
         return -1;
       }
+      const onSwitch = isSwitchKind(node.kind ?? 'linux');
+      const wrong = deviceProblem(parsed.interface, where) ?? (onSwitch ? switchDeviceProblem(parsed.interface, where) : null);
+      if (wrong) {
+        problems.push(wrong);
+        return -1;
+      }
       const key = `${parsed.node}:${parsed.interface}`;
-      if (parsed.interface === 'lo' || seen.has(key)) {
+      if (taken.has(key)) {
         problems.push({
           path: where,
-          message: parsed.interface === 'lo' ? '"lo" is the loopback interface' : `endpoint ${key} is used by two links`,
+          message: `endpoint ${key} is used by two links`,
           hint: 'give every link end an interface of its own',
         });
         return -1;
       }
+      taken.add(key);
       const own = node.interfaces?.[parsed.interface];
-      const address = ('ipv4' in parsed ? parsed.ipv4 : undefined) ?? own?.address;
-      const isPort = isSwitchKind(node.kind ?? 'linux') && (address === undefined || address === 'none');
-      if (address !== undefined) checkCidr(address, where, problems);
-      seen.set(key, raws.length);
-      raws.push({
-        node: parsed.node,
-        name: parsed.interface,
-        address,
-        port: isPort,
-        separate: node.separate ?? false,
-        mac: ('mac' in parsed ? parsed.mac : undefined)?.toLowerCase() ?? own?.mac?.toLowerCase(),
-        mtu: raw.mtu ?? 1500,
-        labels: { ...node.labels, ...raw.labels },
-      });
+      const address = parsed.ipv4 ?? own?.address;
+      const mac = (parsed.mac ?? own?.mac)?.toLowerCase();
+      const mtu = raw.mtu ?? 1500;
+      const port = onSwitch && (address === undefined || address === 'none');
+      const separate = node.separate ?? false;
+      const unfit = [
+        address === undefined || address === 'auto' || address === 'none' ? null : addressProblem(address, mtu, where),
+        mac === undefined ? null : macProblem(mac, where),
+      ].filter((problem) => problem !== null);
+      problems.push(...unfit);
+      const labels = { ...node.labels, ...raw.labels };
+      raws.push({ node: parsed.node, name: parsed.interface, address, port, separate, mac, mtu, labels, bridged: port && !separate });
       return raws.length - 1;
     });
     const [a, b] = ends as [number, number];
     if (a >= 0 && b >= 0) links.push({ ends: [a, b], raw, path });
   }
-  for (const name of names) {
-    for (const itf of Object.keys(settings.get(name)?.interfaces ?? {})) {
-      const key = keyOf.get(name) as string;
-      if (!seen.has(`${name}:${itf}`) && file.topology.nodes[key]?.interfaces?.[itf]) {
-        problems.push({ path: ['topology', 'nodes', key, 'interfaces', itf], atKey: true, message: `no link ends at ${name}:${itf}` });
-      }
+  return { raws, links };
+}
+
+/** Settings of interfaces that no link has. */
+function checkInterfaces({ topology }: TopologyFile, raws: readonly Raw[], problems: Problem[]): void {
+  const there = new Set(raws.map((raw) => `${raw.node}:${raw.name}`));
+  for (const [key, node] of Object.entries(topology.nodes))
+    for (const itf of Object.keys(node?.interfaces ?? {})) {
+      const bare = orProblem(() => expandRange(key), ['topology', 'nodes', key], problems).find((name) => !there.has(`${name}:${itf}`));
+      if (bare !== undefined)
+        problems.push({ path: ['topology', 'nodes', key, 'interfaces', itf], atKey: true, message: `no link ends at ${bare}:${itf}` });
+    }
+}
+
+/** One MAC twice in the lab, or one address at two nodes of a segment. */
+function checkTwins(
+  raws: readonly Raw[],
+  segments: readonly number[],
+  addresses: readonly (readonly string[])[],
+  links: readonly RawLink[],
+  problems: Problem[],
+): void {
+  const pathOf = new Map(links.flatMap(({ ends, path }) => ends.map((end) => [end, path] as const)));
+  const first = new Map<string, number>();
+  const check = (i: number, key: string, what: string, allowed: (other: Raw) => boolean): void => {
+    const twin = first.get(key);
+    first.set(key, twin ?? i);
+    const [own, other] = [raws[i] as Raw, raws[twin ?? i] as Raw];
+    if (twin === undefined || allowed(other)) return;
+    problems.push({
+      path: pathOf.get(i) ?? ['topology', 'links'],
+      message: `${other.node}:${other.name} and ${own.node}:${own.name} have the same ${what}`,
+    });
+  };
+  for (const [i, raw] of raws.entries()) {
+    if (raw.mac !== undefined) check(i, `mac ${raw.mac}`, `MAC ${raw.mac}`, () => false);
+    for (const text of addresses[i] ?? []) {
+      const address = parseCidr(text)?.address ?? text;
+      check(i, `${segments[i]} ${address}`, `address ${address}`, (other) => other.node === raw.node);
     }
   }
-  const segments = segmentsOf(raws, links);
-  for (const [index, raw] of raws.entries()) {
-    const twin = raws.findIndex(
-      (other, o) =>
-        (raw.mac !== undefined && other.mac === raw.mac) ||
-        (raw.address?.includes('/') === true &&
-          other.address === raw.address &&
-          other.node !== raw.node &&
-          segments[o] === segments[index]),
-    );
-    if (twin >= 0 && twin < index)
-      problems.push({
-        path: ['topology', 'links'],
-        message: `${raws[twin]?.node}:${raws[twin]?.name} and ${raw.node}:${raw.name} have the same ${raw.mac !== undefined && raws[twin]?.mac === raw.mac ? `MAC ${raw.mac}` : `address ${raw.address}`}`,
-      });
-  }
-  const addresses = assignAddresses(raws, segments);
-  const nodes = names.map((name): LabNode => {
-    const s = settings.get(name) as NodeSettings;
-    return {
-      name,
-      kind: s.kind ?? 'linux',
-      separate: s.separate ?? false,
-      labels: s.labels ?? {},
-      sysctls: Object.fromEntries(Object.entries(s.sysctls ?? {}).map(([k, v]) => [k, String(v)])),
-      exec: (s.exec ?? []).map((line) => line.trim().split(/\s+/)),
-      place: settings.get(name)?.place ?? {},
-      needs: settings.get(name)?.needs ?? [],
-      container: containerSettings(settings.get(name) ?? {}),
-      interfaces: raws.flatMap((raw, i) =>
-        raw.node === name
-          ? [
-              {
-                name: raw.name,
-                mac: raw.mac ?? macFor(labName, i + 1),
-                addresses: addresses[i] as string[],
-                port: raw.port,
-                mtu: raw.mtu,
-                segment: segments[i] as number,
-                labels: raw.labels,
-              },
-            ]
-          : [],
-      ),
-    };
+}
+
+/** Frames larger than the smallest MTU of a segment vanish in it: nothing there can say so. */
+function mtuWarnings(raws: readonly Raw[], segments: readonly number[], links: readonly RawLink[]): Problem[] {
+  const least = new Map<number, Raw>();
+  raws.forEach((raw, i) => {
+    const before = least.get(segments[i] as number);
+    if (!before || raw.mtu < before.mtu) least.set(segments[i] as number, raw);
   });
-  return { nodes, links: links.map(({ ends, raw }) => resolveLink(raw, raws[ends[0]] as RawInterface, raws[ends[1]] as RawInterface)) };
+  const warned = new Set<number>();
+  return links.flatMap(({ ends, path, raw }) => {
+    const segment = segments[ends[0]] as number;
+    const smallest = least.get(segment) as Raw;
+    if ((raw.mtu ?? 1500) <= smallest.mtu || warned.has(segment)) return [];
+    warned.add(segment);
+    return [
+      {
+        path,
+        message: `an MTU of ${raw.mtu ?? 1500} in the segment of ${smallest.node}:${smallest.name}, which has ${smallest.mtu}: larger frames vanish there without a word`,
+        hint: 'give all links of a segment one MTU, or put a router between',
+      },
+    ];
+  });
 }
 
 /** Every node to the key that declares it: its name, or a range. */
@@ -158,9 +234,13 @@ function nodeKeys(file: TopologyFile, problems: Problem[]): Map<string, string> 
     for (const name of orProblem(() => expandRange(key), path, problems)) {
       if (keyOf.has(name))
         problems.push({ path, atKey: true, message: `node "${name}" is declared twice`, hint: `also by "${keyOf.get(name)}"` });
+      else if (!isName(name))
+        problems.push({ path, atKey: true, message: `"${name}" is longer than a name of a node may be: 32 characters` });
       keyOf.set(name, key);
     }
   }
+  const problem = tooMany(keyOf.size, MAX_NODES, 'nodes', ['topology', 'nodes']);
+  if (problem) problems.push(problem);
   return keyOf;
 }
 
@@ -173,12 +253,16 @@ interface EndpointSettings {
 
 /** Links with ranges become several, all of them at one place of the file. */
 function expandLinks(file: TopologyFile, problems: Problem[]): { raw: LinkFile; path: Path; endpoints: EndpointSettings[] }[] {
+  const left = new Allowance(MAX_LINKS, 'links');
   return (file.topology.links ?? []).flatMap((raw, l) => {
     const path: Path = ['topology', 'links', l];
+    problems.push(...impairmentProblems(raw, path));
+    if (raw.reverse) problems.push(...impairmentProblems({ ...raw, ...raw.reverse }, [...path, 'reverse']));
     const ends = raw.endpoints.map((e): EndpointSettings =>
       typeof e === 'string' ? { node: e.split(':')[0] as string, interface: e.split(':')[1] as string } : e,
     );
     const names = orProblem(() => expandTogether(ends.flatMap((e) => [e.node, e.interface])), path, problems);
+    if (!left.take(names.length, path, problems)) return [];
     return names.map((four) => ({
       raw,
       path,
@@ -207,13 +291,6 @@ function checkNode(file: TopologyFile, name: string, settings: NodeSettings, pro
         hint: "only net.* belongs to a node; the machine's own settings stay as they are",
       });
     }
-  }
-}
-
-function checkCidr(address: string, path: Path, problems: Problem[]): void {
-  const v4 = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(address);
-  if (v4 && (v4.slice(1, 5).some((octet) => Number(octet) > 255) || Number(v4[5]) > 32)) {
-    problems.push({ path, message: `"${address}" is not an IPv4 address with prefix length` });
   }
 }
 

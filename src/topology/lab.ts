@@ -14,11 +14,9 @@ export interface Route {
 }
 
 /** By a subnet that both are in, where there is one; undefined: `to` has no address, or `from` none to send from. */
-export function routeBetween(nodes: readonly LabNode[], from: string, to: string): Route | undefined {
-  const own = (name: string) =>
-    nodes
-      .find((n) => n.name === name)
-      ?.interfaces.flatMap((i) => i.addresses.map((cidr) => ({ device: i.name, cidr, subnet: `${i.segment} ${subnetOf(cidr)}` }))) ?? [];
+export function routeBetween(from: LabNode, to: LabNode): Route | undefined {
+  const own = ({ interfaces }: LabNode) =>
+    interfaces.flatMap((i) => i.addresses.map((cidr) => ({ device: i.name, cidr, subnet: `${i.segment} ${subnetOf(cidr)}` })));
   const near = own(from);
   const far = own(to);
   const sink = far.find((a) => near.some((b) => b.subnet === a.subnet)) ?? far[0];

@@ -3,16 +3,26 @@ import { NetrigError } from '../core/errors.ts';
 import { looksOf } from '../core/sequential.ts';
 import { isName } from '../core/names.ts';
 import { isList } from '../core/readonly.ts';
+import { MAX_CELL_VALUES, MAX_CELLS, namesProblems, tooMany } from './bounds.ts';
 import { cellsOf, mergePatch, selected, type Cell } from './matrix.ts';
 import type { Experiment, Lab } from './model.ts';
-import { invalid, SourceDocument, type LocatedProblem, type Path, type Problem } from '../core/config/problems.ts';
+import {
+  invalid,
+  MAX_PROBLEMS,
+  placed,
+  SourceDocument,
+  type Findings,
+  type LocatedProblem,
+  type Path,
+  type Problem,
+} from '../core/config/problems.ts';
 import type { CheckDefinitions } from './checks.ts';
 import { resolveLab } from './resolve.ts';
 import { checkNeeds, validateTargets } from './targets.ts';
 import { topologySchema, type TopologyFile } from './schema.ts';
 import type { When } from './target.ts';
-import { problemsOf, suggest } from '../core/config/validate.ts';
-import { substitute, type Scalar } from './variables.ts';
+import { listed, problemsOf, suggest } from '../core/config/validate.ts';
+import { Substitution, type Scalar } from './variables.ts';
 import { isMapping, parseYaml, readSource } from '../core/config/yaml.ts';
 
 export interface LoadOptions {
@@ -40,15 +50,16 @@ export async function loadExperiment(file: string, options: LoadOptions): Promis
 }
 
 export async function parseExperiment(file: string, source: string, options: LoadOptions): Promise<Experiment> {
-  const { raw, document } = parseYaml(file, source);
+  const { raw, values, document } = parseYaml(file, source);
   const base = isMapping(raw) ? raw : {};
   checkShell(file, raw, document);
   const matrix = (base['matrix'] ?? undefined) as Record<string, Record<string, unknown>> | undefined;
+  checkCells(file, matrix ?? {}, values, document);
   const allCells = cellsOf(matrix);
   const cells = allCells.filter((cell) => selected(cell, options.filter ?? []));
   if (cells.length === 0) {
     throw new NetrigError('USAGE', `--filter ${(options.filter ?? []).join(' --filter ')} selects no cell`, {
-      hint: `cells: ${allCells.map((c) => c.id).join(', ')}`,
+      hint: `cells: ${listed(allCells.map((c) => c.id))}`,
     });
   }
   const located: LocatedProblem[] = [];
@@ -67,13 +78,16 @@ export async function parseExperiment(file: string, source: string, options: Loa
       ),
     );
   const labs: Lab[] = [];
+  const warnings = new Set<string>();
   let first: TopologyFile | undefined;
   const captures: { cell: Cell; filters: readonly (string | undefined)[] }[] = [];
   for (const cell of cells) {
-    const { file: cellFile, problems } = await buildCell(base, cell, options, labs);
+    const { file: cellFile, problems, warnings: own = [] } = await buildCell(base, cell, options, labs);
+    for (const warning of own) warnings.add(placed(file, locate(warning, document, cell)));
     if (problems.length === 0) captures.push({ cell, filters: (cellFile.capture ?? []).map((c) => c.filter) });
     first ??= problems.length > 0 ? undefined : cellFile;
-    located.push(...problems.map((p) => locate(p, document, cell)));
+    for (const p of problems.slice(0, MAX_PROBLEMS)) located.push(locate(p, document, cell));
+    if (located.length >= MAX_PROBLEMS) break;
   }
   located.push(...(await filterProblems(captures, options)).map(({ problem, cell }) => locate(problem, document, cell)));
   if (located.length > 0 || !first) throw invalid(file, located);
@@ -89,6 +103,7 @@ export async function parseExperiment(file: string, source: string, options: Loa
     name: options.name ?? first.name,
     description: first.description ?? '',
     cells: labs,
+    warnings: [...warnings],
     ...repeatsOf(options.repeat ?? first.repeat ?? 1, options.untilDecided ?? first['until-decided']),
     dimensions: Object.fromEntries(Object.entries(matrix ?? {}).map(([dimension, values]) => [dimension, Object.keys(values)])),
   };
@@ -128,9 +143,11 @@ async function buildCell(
   cell: Cell,
   options: LoadOptions,
   labs: Lab[],
-): Promise<{ file: TopologyFile; problems: readonly Problem[] }> {
+): Promise<{ file: TopologyFile; problems: readonly Problem[]; warnings?: readonly Problem[] }> {
   const { file, problems: unknowns } = expandCell(base, cell, options.set ?? {}, options.rigVars ?? {});
   if (unknowns.length > 0) return { file, problems: unknowns };
+  const ranges = namesProblems(file);
+  if (ranges.length > 0) return { file, problems: ranges };
   const targets = listOf(file.targets);
   const checks = await options.checksOf(targets.flatMap((t) => (isMapping(t) && typeof t['check'] === 'string' ? [t['check']] : [])));
   const mismatches = [
@@ -138,12 +155,13 @@ async function buildCell(
     ...validateTargets(targets, checks),
   ];
   if (mismatches.length > 0) return { file, problems: mismatches };
-  const dangling = checkConditions(file, (base['matrix'] ?? {}) as Record<string, Record<string, unknown>>);
-  const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, checks, dangling);
-  if (dangling.length > 0) return { file, problems: dangling };
+  const findings: Findings = { problems: [], warnings: [] };
+  findings.problems.push(...checkConditions(file, (base['matrix'] ?? {}) as Record<string, Record<string, unknown>>));
+  const lab = resolveLab({ file, cell: cell.id, variant: cell.variant }, options.name ?? file.name, checks, findings);
+  if (findings.problems.length > 0) return { file, ...findings };
   labs.push(lab);
   const problems = (await options.checkSystems?.(lab)) ?? [];
-  return { file, problems: problems.length > 0 ? problems : checkNeeds(file.targets ?? [], lab, checks) };
+  return { file, problems: problems.length > 0 ? problems : checkNeeds(file.targets ?? [], lab, checks), warnings: findings.warnings };
 }
 
 /** The file is not validated yet. */
@@ -154,7 +172,7 @@ function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Rea
   const problems: Problem[] = [];
   const check = (when: When | undefined, path: Path): void => {
     for (const [dimension, values] of Object.entries(when ?? {})) {
-      const known = matrix[dimension];
+      const known = Object.hasOwn(matrix, dimension) ? matrix[dimension] : undefined;
       if (!known) {
         const near = suggest(dimension, Object.keys(matrix));
         problems.push({
@@ -171,7 +189,7 @@ function checkConditions(file: TopologyFile, matrix: Readonly<Record<string, Rea
         problems.push({
           path: [...path, dimension],
           message: `"${dimension}" has no value "${value}"`,
-          hint: near ? `did you mean "${near}"?` : `values: ${Object.keys(known).join(', ')}`,
+          hint: near ? `did you mean "${near}"?` : `values: ${listed(Object.keys(known))}`,
         });
       }
     }
@@ -224,6 +242,15 @@ function checkShell(file: string, raw: unknown, document: SourceDocument): void 
     );
 }
 
+/** Before any cell is made. */
+function checkCells(file: string, matrix: Readonly<Record<string, object>>, values: number, document: SourceDocument): void {
+  const cells = Object.values(matrix).reduce((product, dimension) => product * Object.keys(dimension).length, 1);
+  const problem =
+    tooMany(cells, MAX_CELLS, 'cells', ['matrix']) ??
+    tooMany(cells * values, MAX_CELL_VALUES, `values (${cells} cells of a file of ${values})`, ['matrix']);
+  if (problem) throw invalid(file, [locate(problem, document, { id: '', variant: {} })]);
+}
+
 function expandCell(
   base: Record<string, unknown>,
   cell: Cell,
@@ -249,12 +276,13 @@ function expandCell(
   }
   // A variable may use variables declared before it.
   const variables: Record<string, Scalar> = {};
+  const substitution = new Substitution(problems);
   const fromRig = Object.fromEntries(Object.entries(rigVars).filter(([key]) => Object.hasOwn(declared, key)));
   const given = { ...typedAs(declared, fromRig, 'the rig’s', problems), ...typedAs(declared, set, '--set', problems) };
   for (const [key, value] of Object.entries({ ...declared, ...given })) {
-    variables[key] = substitute(value, variables, ['vars', key], problems) as Scalar;
+    variables[key] = substitution.in(value, variables, ['vars', key]) as Scalar;
   }
-  return { file: substitute({ ...file, vars: variables }, variables, [], problems) as TopologyFile, problems };
+  return { file: substitution.in({ ...file, vars: variables }, variables, []) as TopologyFile, problems };
 }
 
 /** Texts from elsewhere, as what the file has declared: a number stays a number. */

@@ -3,13 +3,13 @@
  * A run keeps it as evidence, so that it is described by a schema, and the types follow from that.
  */
 import { Type, type Static, type TSchema } from 'typebox';
-import { closed, nullable } from '../core/config/parts.ts';
+import { closed, nullable, record } from '../core/config/parts.ts';
 import type { Described } from '../core/readonly.ts';
 import { targetSchema } from './target.ts';
 
 const pair = <S extends TSchema>(schema: S) => Type.Unsafe<[Static<S>, Static<S>]>(Type.Array(schema, { minItems: 2, maxItems: 2 }));
-const texts = Type.Record(Type.String(), Type.String());
-const values = Type.Record(Type.String(), Type.Unknown());
+const texts = record(Type.String());
+const values = record(Type.Unknown());
 
 export const NODE_KINDS = ['linux', 'bridge', 'ovs-bridge'] as const;
 export type NodeKind = (typeof NODE_KINDS)[number];
@@ -212,6 +212,8 @@ export interface Experiment {
   readonly name: string;
   readonly description: string;
   readonly cells: readonly Lab[];
+  /** With their places in the file: what is allowed, and probably not meant so. */
+  readonly warnings: readonly string[];
   readonly repeat: number;
   /** Repeats after which figures are looked at, where undecided cells get more of them; null: `repeat` is all. */
   readonly looks: readonly number[] | null;

@@ -3,14 +3,15 @@ import type { LabNode } from './model.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
 import { suggest } from '../core/config/validate.ts';
 
-export function requireNode(name: string, nodes: readonly LabNode[], path: Path, problems: Problem[]): boolean {
-  if (nodes.some((n) => n.name === name)) return true;
-  const near = suggest(
-    name,
-    nodes.map((n) => n.name),
-  );
+/** By name. */
+export type Nodes = ReadonlyMap<string, LabNode>;
+
+export function requireNode(name: string, nodes: Nodes, path: Path, problems: Problem[]): LabNode | undefined {
+  const node = nodes.get(name);
+  if (node) return node;
+  const near = suggest(name, [...nodes.keys()]);
   problems.push({ path, message: `unknown node "${name}"`, ...(near ? { hint: `did you mean "${near}"?` } : {}) });
-  return false;
+  return undefined;
 }
 
 /** What an expansion gives, or nothing and a problem. */

@@ -8,6 +8,9 @@ import { QUEUE_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '../core/units.ts';
 import { CAPABILITIES, NODE_KINDS } from './model.ts';
 import { targetSchema, when } from './target.ts';
 import {
+  NAME,
+  NAMES,
+  RANGE,
   closed,
   duration,
   interfaceName,
@@ -15,13 +18,13 @@ import {
   labels,
   name,
   names,
-  NAMES_PATTERN,
   oneOrMany,
   opt,
   pattern,
   percent,
-  RANGE,
   rate,
+  record,
+  recordOf,
   text,
 } from '../core/config/parts.ts';
 
@@ -81,7 +84,7 @@ const link = closed(
     endpoints: Type.Array(endpoint, { minItems: 2, maxItems: 2 }),
     mtu: opt(Type.Integer({ minimum: 68, maximum: 65535 })),
     labels: opt(labels),
-    vars: opt(Type.Record(Type.String(), Type.Unknown())),
+    vars: opt(record(Type.Unknown())),
     ...impairmentFields,
     reverse: opt(impairment),
   },
@@ -101,14 +104,12 @@ const nodeFields = {
   ),
   labels: opt(labels),
   sysctls: opt(
-    Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()]), {
-      description: "Sysctls set inside the node's network namespace (net.* only).",
-    }),
+    record(Type.Union([Type.String(), Type.Number()]), { description: "Sysctls set inside the node's network namespace (net.* only)." }),
   ),
   exec: opt(Type.Array(Type.String(), { description: 'Commands run in the node after deploy, split at blanks (no shell).' })),
-  interfaces: opt(Type.Record(Type.String(), nodeInterface, { description: 'Settings per interface.' })),
+  interfaces: opt(record(nodeInterface, { description: 'Settings per interface.' })),
   place: opt(
-    Type.Record(Type.String(), Type.String(), {
+    record(Type.String(), {
       description: 'Labels that the host of a rig must have to carry this node, e.g. { rack: left }. Without a rig file, of no effect.',
     }),
   ),
@@ -126,7 +127,7 @@ const nodeFields = {
   'image-pull-policy': opt(Type.String()),
   cmd: opt(Type.String()),
   entrypoint: opt(Type.String()),
-  env: opt(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),
+  env: opt(record(Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),
   'env-files': opt(Type.Array(Type.String())),
   binds: opt(Type.Array(Type.String())),
   ports: opt(Type.Array(Type.String())),
@@ -152,7 +153,7 @@ const flowFields = {
   name: opt(name('Name of the flow, used by targets; derived from its ends unless given.')),
   from: opt(oneOrMany(names('Sending node, or several.'))),
   to: opt(oneOrMany(names('Receiving node, or several.'))),
-  matrix: opt(Type.Array(names('Node.'), { minItems: 2, description: 'Shorthand: a flow between every ordered pair of these nodes.' })),
+  matrix: opt(Type.Array(names('Node.'), { minItems: 1, description: 'Shorthand: a flow between every ordered pair of these nodes.' })),
   protocol: opt(Type.Enum(['tcp', 'udp'], { description: 'Default tcp.' })),
   tool: opt(
     Type.Enum(['iperf3', 'netperf', 'mgen', 'prober'], {
@@ -213,7 +214,7 @@ const event = Type.Union(
           system: name('System.'),
           node: name('Node whose agent is asked.'),
           operation: text('Operation of that agent.'),
-          params: opt(Type.Record(Type.String(), Type.Unknown(), { description: 'Its parameters.' })),
+          params: opt(record(Type.Unknown(), { description: 'Its parameters.' })),
         },
         { description: "An operation of a system's own interface." },
       ),
@@ -221,14 +222,12 @@ const event = Type.Union(
       until: opt(duration('End of repeated requests, relative to the phase.')),
       expect: opt(Type.String({ description: 'The code of the error that it must be refused with (default: it must succeed).' })),
       answer: opt(
-        Type.Record(Type.String(), Type.Unknown(), {
-          description: 'What the answer must hold, as far as it is given here; lists must be the same.',
-        }),
+        record(Type.Unknown(), { description: 'What the answer must hold, as far as it is given here; lists must be the same.' }),
       ),
     }),
     closed({
       at,
-      configure: Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()), {
+      configure: record(record(Type.Unknown()), {
         description: 'System to a JSON merge patch of its config; its agents adopt it while they run.',
       }),
     }),
@@ -251,31 +250,26 @@ const phase = closed({
   events: opt(Type.Array(event)),
 });
 
-const variant = Type.Record(Type.String(), Type.Unknown(), {
-  description: 'A JSON merge patch (RFC 7386) of this file: vars, systems, traffic, …',
-});
+const variant = record(Type.Unknown(), { description: 'A JSON merge patch (RFC 7386) of this file: vars, systems, traffic, …' });
 
 export const topologySchema = closed(
   {
     name: name('Name of the lab.'),
     description: opt(text('What this experiment shows.')),
     prefix: opt(Type.String({ description: 'containerlab: container name prefix; read, used where the rig is Docker.' })),
-    mgmt: opt(
-      Type.Record(Type.String(), Type.Unknown(), { description: 'containerlab: management network; read, used where the rig is Docker.' }),
-    ),
+    mgmt: opt(record(Type.Unknown(), { description: 'containerlab: management network; read, used where the rig is Docker.' })),
     vars: opt(
-      Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
+      record(Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
         description: 'Values for ${name} and ${name * 0.5}; --set overrides them.',
       }),
     ),
     topology: closed(
       {
         defaults: opt(node),
-        kinds: opt(Type.Record(Type.String(), node)),
-        groups: opt(Type.Record(Type.String(), node)),
-        nodes: Type.Record(Type.String({ pattern: NAMES_PATTERN }), Type.Union([node, Type.Null()]), {
+        kinds: opt(record(node)),
+        groups: opt(record(node)),
+        nodes: recordOf(NAMES, Type.Union([node, Type.Null()]), {
           minProperties: 1,
-          additionalProperties: false,
           description: 'Nodes by name; "b{1..9}" is nine alike.',
         }),
         links: opt(Type.Array(link)),
@@ -312,14 +306,13 @@ export const topologySchema = closed(
       ),
     ),
     systems: opt(
-      Type.Record(
-        Type.String(),
+      record(
         closed({
           on: oneOrMany(names('Node that runs an agent of the system.')),
           crash: opt(
             Type.Enum(['void', 'restart'], { description: 'What a crash of an agent does: void the run (default) or restart the agent.' }),
           ),
-          config: opt(Type.Record(Type.String(), Type.Unknown(), { description: "Configuration; its own schema is the system's." })),
+          config: opt(record(Type.Unknown(), { description: "Configuration; its own schema is the system's." })),
         }),
         { description: 'Systems under test, by the name of their folder in agents/.' },
       ),
@@ -352,7 +345,7 @@ export const topologySchema = closed(
       }),
     ),
     matrix: opt(
-      Type.Record(name('Dimension.'), Type.Record(name('Value.'), Type.Union([variant, Type.Null()]), { minProperties: 1 }), {
+      recordOf(NAME, recordOf(NAME, Type.Union([variant, Type.Null()]), { minProperties: 1 }), {
         description: 'Cross product of variants: every dimension maps values to a merge patch of this file.',
       }),
     ),

@@ -1,11 +1,9 @@
 /** What a target of a topology file is: a figure held against a bound. Which figure, its check says (checks.ts). */
 import { Type, type Static } from 'typebox';
 import type { DeepReadonly } from '../core/readonly.ts';
-import { closed, duration, name, oneOrMany, opt, pattern, rateOrPercent } from '../core/config/parts.ts';
+import { closed, duration, name, oneOrMany, opt, pattern, rateOrPercent, record } from '../core/config/parts.ts';
 
-export const when = Type.Record(Type.String(), oneOrMany(Type.String()), {
-  description: 'Only in cells whose matrix values match, e.g. {load: [tcp, udp]}.',
-});
+export const when = record(oneOrMany(Type.String()), { description: 'Only in cells whose matrix values match, e.g. {load: [tcp, udp]}.' });
 
 export const targetBase = {
   name: Type.String({ minLength: 1, description: 'Name in the verdict table; starts with the requirement id where there is one.' }),
@@ -29,9 +27,7 @@ export const targetBase = {
     closed(
       {
         cell: opt(
-          Type.Record(Type.String(), Type.String(), {
-            description: 'Matrix values of the reference, e.g. {load: idle}; the others are those of this cell.',
-          }),
+          record(Type.String(), { description: 'Matrix values of the reference, e.g. {load: idle}; the others are those of this cell.' }),
         ),
         phase: opt(name('Phase of the reference (default: the same).')),
         allowance: opt(

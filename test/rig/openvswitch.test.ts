@@ -7,7 +7,7 @@ import { OpenFlowSwitch, type Flow, type PacketIn } from '../../agents/lib/openf
 import { appctl } from '../../agents/lib/ovs/appctl.ts';
 import { mapOf, named, OvsdbClient, setOf, type Updates } from '../../agents/lib/ovs/ovsdb.ts';
 import { ovsDir } from '../../src/fabric/plan.ts';
-import { SWITCH_DEVICE } from '../../src/fabric/devices.ts';
+import { SWITCH_DEVICE } from '../../src/core/devices.ts';
 import { stateRoot } from '../../src/rig/labs/journal.ts';
 import { netrig, scratch } from '../support/netrig.ts';
 import { until } from '../support/until.ts';

@@ -5,7 +5,7 @@ import { NetrigError } from '../../src/core/errors.ts';
 import { checkFilters } from '../../src/capture/libpcap/index.ts';
 import { parseExperiment, type LoadOptions } from '../../src/topology/load.ts';
 import { describeAction } from '../../src/topology/events.ts';
-import type { Lab } from '../../src/topology/model.ts';
+import type { Lab, LabNode } from '../../src/topology/model.ts';
 import { routeBetween, without } from '../../src/topology/lab.ts';
 import { checksOf, checkSystems } from '../../src/systems/registry.ts';
 
@@ -34,7 +34,7 @@ test('errors name file, line, column, expectation and hint', async () => {
     /t\.yaml:5:42: expected a rate such as "100Mbit", or "none", found "50Mbits"/,
   );
   await refused(`${minimal}  links:\n    - endpoints: ["a:e", "c:e"]\n`, /t\.yaml:5:26: link to unknown node "c"/);
-  await refused('name: t\ntopology: {nodes: {a: , a: }}\n', /t\.yaml:2:\d+: .*unique/);
+  await refused('name: t\ntopology: {nodes: {a: , a: }}\n', /t\.yaml:2:\d+: the key \"a\" is there twice/);
   await refused('name: [\n', /t\.yaml:\d+:\d+/);
 });
 
@@ -102,7 +102,7 @@ test('checks that systems bring are known by name, and their keys by their own s
 test('addresses may overlap where a switch keeps its ports separate, and nowhere else', async () => {
   const lab = (separate: boolean) =>
     `name: t\ntopology:\n  nodes: { gw: { kind: ovs-bridge, separate: ${separate} }, a: { interfaces: { e: { address: 10.0.0.2/24 } } }, b: { interfaces: { e: { address: 10.0.0.2/24 } } } }\n  links: [{ endpoints: ["a:e", "gw:a"] }, { endpoints: ["b:e", "gw:b"] }]\n`;
-  await refused(lab(false), /a:e and b:e have the same address 10\.0\.0\.2\/24/);
+  await refused(lab(false), /a:e and b:e have the same address 10\.0\.0\.2$/);
   const { cells } = await parse(lab(true));
   const segments = cells[0]!.fabric.nodes.flatMap((n) => n.interfaces.map((i) => [n.name, i.segment]));
   assert.equal(new Set(segments.map(([, segment]) => segment)).size, 2);
@@ -331,7 +331,7 @@ test('what would silently judge nothing, or something else, is refused', async (
     `${minimal}  links: [{ endpoints: ["a:e", "b:e"] }]\ntraffic: [{ phase: p, duration: 1500ms, flows: [{ from: a, to: b }] }]\n`,
     /iperf3 sends for whole seconds only, not for 1.5s/,
   );
-  await refused('name: t\ntopology: { nodes: { "../x": } }\n', /unknown key "..\/x"/);
+  await refused('name: t\ntopology: { nodes: { "../x": } }\n', /expected a name such as "b1".*found "..\/x"/);
   await refused('name: t\ntopology: { nodes: { "a\\nlink del lo": } }\n', /control character in the key/);
 });
 
@@ -412,7 +412,7 @@ test('ranges of names: nodes, links side by side, flows; differing lengths and t
   assert.equal(lab.fabric.nodes[0]!.interfaces[0]!.labels['tenant'], 'B', "a link's labels override the node's");
   await refused(wired.replace('sw:p{1..3}', 'sw:p{1..2}'), /t\.yaml:5:\d+: the ranges of .* differ in length/);
   await refused(wired.replace('sw: {', '"h{3..4}": , sw: {'), /node "h3" is declared twice/);
-  await refused(wired.replace('h{1..3}": {', 'h{3..1}": {'), /stands for -1 names/);
+  await refused(wired.replace('h{1..3}": {', 'h{3..1}": {'), /ends before it begins/);
   await refused(wired.replace('h{1..3}": {', 'h{1..9999}": {'), /stands for 9999 names/);
 });
 
@@ -467,5 +467,6 @@ topology:
     - { endpoints: [{ node: b, interface: e1, ipv4: 10.2.0.2/24 }, { node: sw, interface: p1 }] }
     - { endpoints: [{ node: a, interface: e0, ipv4: 10.2.0.1/24 }, { node: sw, interface: p2 }] }
 `);
-  assert.deepEqual(routeBetween(lab.fabric.nodes, 'a', 'b'), { fromDevice: 'e0', toDevice: 'e1', address: '10.2.0.2' });
+  const [a, b] = lab.fabric.nodes;
+  assert.deepEqual(routeBetween(a as LabNode, b as LabNode), { fromDevice: 'e0', toDevice: 'e1', address: '10.2.0.2' });
 });

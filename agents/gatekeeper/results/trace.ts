@@ -1,10 +1,11 @@
 /** What the agents logged of their periods, read back for the report. */
 import { Type } from 'typebox';
+import { record } from '../../../src/core/config/parts.ts';
 import { loggedEvents, type Logged } from '../../../src/evidence/agentlog.ts';
 import type { Described } from '../../../src/core/readonly.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 
-const rates = Type.Record(Type.String(), Type.Number());
+const rates = record(Type.Number());
 const periodLine = Type.Object({
   /** By receiving vNIC, bit/s. */
   rates,

@@ -1,5 +1,6 @@
 /** What operations of a phase set, and what was answered to them. */
 import { Type } from 'typebox';
+import { record } from '../../../src/core/config/parts.ts';
 import { conform } from '../../../src/core/json.ts';
 import type { CellEvidence } from '../../../src/evidence/cell.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
@@ -29,7 +30,7 @@ export function networkAt({ lab }: CellEvidence, at: string): string | undefined
 }
 
 const COUNTED = ['in', 'out', 'hits', 'strayed'] as const;
-const tallies = Type.Record(Type.String(), Type.Record(Type.String(), Type.Number()));
+const tallies = record(record(Type.Number()));
 
 /** What AINs counted of a network from their first answer of the phase to their last. undefined: one of them answered less than twice. */
 export function metricsOf(

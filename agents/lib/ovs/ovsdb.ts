@@ -4,6 +4,7 @@
  */
 import type { NetConnectOpts } from 'node:net';
 import { Type, type Static } from 'typebox';
+import { record } from '../../../src/core/config/parts.ts';
 import { checked } from '../../../src/core/lightjson.ts';
 import { JsonRpc } from './jsonrpc.ts';
 
@@ -38,7 +39,7 @@ export type Operation =
 
 const result = Type.Object({
   uuid: Type.Optional(Type.Array(Type.String(), { minItems: 2, maxItems: 2 })),
-  rows: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Unknown()))),
+  rows: Type.Optional(Type.Array(record(Type.Unknown()))),
   count: Type.Optional(Type.Integer()),
   error: Type.Optional(Type.String()),
   details: Type.Optional(Type.String()),
@@ -47,14 +48,12 @@ const results = Type.Array(Type.Union([result, Type.Null()]));
 export type Result = Static<typeof result>;
 
 /** What became of rows, by table and UUID: `initial` and `insert` hold all columns, `modify` those that changed. */
-const updates = Type.Record(
-  Type.String(),
-  Type.Record(
-    Type.String(),
+const updates = record(
+  record(
     Type.Object({
-      initial: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-      insert: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-      modify: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      initial: Type.Optional(record(Type.Unknown())),
+      insert: Type.Optional(record(Type.Unknown())),
+      modify: Type.Optional(record(Type.Unknown())),
       delete: Type.Optional(Type.Unknown()),
     }),
   ),

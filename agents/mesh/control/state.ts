@@ -1,6 +1,6 @@
 /** What a controller knows of its own networks, and how its owner changes it. Pure. */
 import { Type } from 'typebox';
-import { nullable } from '../../../src/core/config/parts.ts';
+import { nullable, record } from '../../../src/core/config/parts.ts';
 import type { Described } from '../../../src/core/readonly.ts';
 import { contains, formatAddress, parseAddress, parsePrefix, prefixOf } from '../../lib/prefix.ts';
 import { access, via } from '../rows.ts';
@@ -26,7 +26,7 @@ const balancerState = Type.Object({
   /** Of TCP, where backends are asked whether they live. */
   port: Type.Integer(),
   /** By endpoint: what may come to it. */
-  capacitiesBps: Type.Record(Type.String(), Type.Number()),
+  capacitiesBps: record(Type.Number()),
   /** Address of a peer's balancer, for what these can not take. */
   overflow: nullable(Type.String()),
   /** Addresses of peers' balancers that have this one for their overflow. */
@@ -40,12 +40,12 @@ export const networkState = Type.Object({
   prefixes: Type.Array(Type.String()),
   /** Of its rows: how often hosts had to follow them before something was acknowledged. */
   version: Type.Integer(),
-  policies: Type.Record(Type.String(), policySchema),
+  policies: record(policySchema),
   /** By peer: what its owner agrees to. */
-  peerings: Type.Record(Type.String(), peeringState),
-  balancers: Type.Record(Type.String(), balancerState),
+  peerings: record(peeringState),
+  balancers: record(balancerState),
   /** By endpoint that is a router: prefixes behind it. */
-  learned: Type.Record(Type.String(), Type.Array(Type.String())),
+  learned: record(Type.Array(Type.String())),
 });
 export interface Network extends Described<typeof networkState> {
   readonly endpoints: ReadonlyMap<string, Endpoint>;

@@ -5,7 +5,7 @@
 import { OpenFlowSwitch, type Action, type Flow, type PacketIn } from '../../lib/openflow/index.ts';
 import { fatal } from '../../lib/rpc.ts';
 import { run } from '../../lib/run.ts';
-import { SWITCH_DEVICE } from '../../../src/fabric/devices.ts';
+import { SWITCH_DEVICE } from '../../../src/core/devices.ts';
 import type { HostConfig } from '../config.ts';
 import { flowsOf, hostsOf, nothing } from './flows.ts';
 import { FlowQueue, keyOf } from './flowqueue.ts';

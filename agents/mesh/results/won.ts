@@ -2,6 +2,7 @@
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { Type } from 'typebox';
+import { record } from '../../../src/core/config/parts.ts';
 import { conform } from '../../../src/core/json.ts';
 import { isRequest } from '../../../src/evidence/events.ts';
 import type { Part } from '../../../src/report/parts.ts';
@@ -9,7 +10,7 @@ import { validated } from '../../lib/params.ts';
 import { CONTROLLER_OPERATIONS } from '../operations.ts';
 import { winner } from '../rows.ts';
 
-const described = Type.Object({ routes: Type.Record(Type.String(), winner) });
+const described = Type.Object({ routes: record(winner) });
 
 export function won(parts: readonly Part[]): VNode | null {
   const rows = parts.flatMap(({ name, evidence, phase }) =>

@@ -1,6 +1,6 @@
 /** What a management server leaves with its edges, so that its successor knows where connections are (R3 section 3.6). */
 import { Type } from 'typebox';
-import { nullable } from '../../../src/core/config/parts.ts';
+import { nullable, record } from '../../../src/core/config/parts.ts';
 import { parsed } from '../../../src/core/lightjson.ts';
 import { policies } from '../logs.ts';
 import type { Policies } from '../protocol.ts';
@@ -19,8 +19,7 @@ const time = Type.Union([Type.Number(), Type.Literal(NEVER)]);
 const written = Type.Object({
   version: Type.Number(),
   policies,
-  tables: Type.Record(
-    Type.String(),
+  tables: record(
     Type.Object({
       slots: Type.Array(
         Type.Object({

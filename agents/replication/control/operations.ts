@@ -1,7 +1,7 @@
 /** Operations of the control plane server (R0 section 5): what they take, and the errors that they are refused with. */
 import { Type, type Static } from 'typebox';
 import { SIZE_PATTERN } from '../../../src/core/units.ts';
-import { closed, duration, opt, pattern, percent } from '../../../src/core/config/parts.ts';
+import { closed, duration, opt, pattern, percent, record, recordOf } from '../../../src/core/config/parts.ts';
 import { Refusal } from '../../lib/rpc.ts';
 
 /**
@@ -37,7 +37,7 @@ const requirements = {
   producers: nodes,
   consumers: nodes,
   ...limits,
-  classes: opt(Type.Record(Type.String(), closed({ consumers: nodes, ...limits }))),
+  classes: opt(record(closed({ consumers: nodes, ...limits }))),
   duplicates: opt(Type.Array(Type.String(), { description: 'Consumers that get every message over two paths.' })),
   rate: opt(Type.Number({ exclusiveMinimum: 0, description: 'Messages a second that are expected.' })),
   size: opt(pattern(SIZE_PATTERN, 'a size such as "200B"', 'Of a message.')),
@@ -52,7 +52,7 @@ export const OPERATIONS = {
     add: opt(closed({ consumers: opt(nodes), producers: opt(nodes) })),
     remove: opt(closed({ consumers: opt(nodes), producers: opt(nodes) })),
   }),
-  ModifyLSAGRequirements: closed({ svg: Type.String(), ...limits, classes: opt(Type.Record(Type.String(), closed(limits))) }),
+  ModifyLSAGRequirements: closed({ svg: Type.String(), ...limits, classes: opt(record(closed(limits))) }),
   GetLSAGMetrics: closed({ svg: Type.String(), consumers: opt(nodes) }),
   CreateLPGAndPolicy: closed({
     lpg: Type.String(),
@@ -65,8 +65,8 @@ export const OPERATIONS = {
   LaunchVMsOfVPCInLPG: closed({ lpg: Type.String(), account: Type.String(), vpc: Type.String(), nodes }),
   SVGPacketProcessingRequirements: closed({
     svg: Type.String(),
-    directions: Type.Record(
-      Type.String({ pattern: '^[^>-]+->[^>-]+$' }),
+    directions: recordOf(
+      { pattern: '^[^>-]+->[^>-]+$', expectation: 'a direction such as "a->b"' },
       closed({ allow: Type.Union([Type.Literal('any'), Type.Array(Type.String({ pattern: '^(udp|tcp):[0-9]{1,5}$' }))]) }),
     ),
     exclusive: opt(Type.Boolean()),

@@ -1,6 +1,6 @@
 /** Translates addresses between virtual networks, and lets pass what a direction's tasks allow, in the node's Open vSwitch. */
 import { join } from 'node:path';
-import { SWITCH_DEVICE } from '../../../src/fabric/devices.ts';
+import { SWITCH_DEVICE } from '../../../src/core/devices.ts';
 import { listen } from '../../lib/channel.ts';
 import { OpenFlowSwitch } from '../../lib/openflow/index.ts';
 import { appctl } from '../../lib/ovs/appctl.ts';

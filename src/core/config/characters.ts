@@ -10,7 +10,10 @@ export const hasControl = (text: string): boolean => CONTROL.test(text);
 
 const shown = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 
-/** Keys have no control characters; values only newlines and tabs. */
+/** Names that every object has: what is looked up by such a key is found where nobody has put it. */
+const INHERITED = new Set(Object.getOwnPropertyNames(Object.prototype));
+
+/** Keys have no control characters, and are no names that JavaScript has a meaning for; values have newlines and tabs only. */
 export function characterProblems(root: unknown): Problem[] {
   const problems: Problem[] = [];
   const waiting: { value: unknown; path: Path }[] = [{ value: root, path: [] }];
@@ -29,6 +32,8 @@ export function characterProblems(root: unknown): Problem[] {
     for (const [key, item] of Array.isArray(value) ? value.entries() : Object.entries(value)) {
       if (typeof key === 'string' && hasControl(key))
         problems.push({ path: [...path, key], atKey: true, message: `control character in the key ${shown(key)}` });
+      else if (typeof key === 'string' && INHERITED.has(key))
+        problems.push({ path: [...path, key], atKey: true, message: `"${key}" cannot be a key`, hint: 'choose another name' });
       waiting.push({ value: item, path: [...path, key] });
     }
   }

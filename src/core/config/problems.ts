@@ -12,6 +12,12 @@ export interface Problem {
   readonly atKey?: boolean;
 }
 
+/** Gathered while a file is read: what is wrong, and what probably is not meant so. */
+export interface Findings {
+  readonly problems: Problem[];
+  readonly warnings: Problem[];
+}
+
 export interface LocatedProblem {
   readonly line: number;
   readonly column: number;
@@ -59,13 +65,21 @@ export class SourceDocument {
   }
 }
 
+/** As many as somebody reads; the rest is counted. */
+export const MAX_PROBLEMS = 50;
+
+/** "FILE:LINE:COLUMN: what is wrong", and the hint on a line of its own. */
+export const placed = (file: string, { line, column, message, hint }: LocatedProblem): string =>
+  `${file}:${line}:${column}: ${message}${hint ? `\n    hint: ${hint}` : ''}`;
+
 export function invalid(file: string, problems: readonly LocatedProblem[], code: ErrorCode = 'TOPOLOGY_INVALID'): NetrigError {
   const seen = new Set<string>();
   const lines: string[] = [];
   for (const p of [...problems].sort((a, b) => a.line - b.line || a.column - b.column)) {
-    const line = `${file}:${p.line}:${p.column}: ${p.message}${p.hint ? `\n    hint: ${p.hint}` : ''}`;
+    const line = placed(file, p);
     if (!seen.has(line)) lines.push(line);
     seen.add(line);
   }
-  return new NetrigError(code, lines.join('\n'));
+  const more = lines.length - MAX_PROBLEMS;
+  return new NetrigError(code, [...lines.slice(0, MAX_PROBLEMS), ...(more > 0 ? [`${file}: and ${more} more problems`] : [])].join('\n'));
 }

@@ -3,7 +3,10 @@ import type { ErrorObject, ValidateFunction } from 'ajv';
 import { closest, distance } from 'fastest-levenshtein';
 import type { TSchema } from 'typebox';
 import { compile } from './compile.ts';
-import type { Path, Problem } from './problems.ts';
+import { MAX_PROBLEMS, type Path, type Problem } from './problems.ts';
+
+/** More than are shown, since an error has parts. */
+const MAX_ERRORS = 10 * MAX_PROBLEMS;
 
 const compiled = new WeakMap<TSchema, ValidateFunction>();
 
@@ -11,14 +14,25 @@ const compiled = new WeakMap<TSchema, ValidateFunction>();
 export function problemsOf(schema: TSchema, value: unknown, name?: string): Problem[] {
   let validate = compiled.get(schema);
   if (!validate) compiled.set(schema, (validate = compile(schema, name)));
-  return validate(value) ? [] : explain(validate.errors ?? [], value);
+  return validate(value) ? [] : explain((validate.errors ?? []).slice(0, MAX_ERRORS), value);
 }
 
+/** Longer words are no slips of the pen, and of more candidates each costs its time for every problem. */
+const MAX_WORD = 64;
+const MAX_CANDIDATES = 256;
+
 export function suggest(word: string, candidates: readonly string[]): string | undefined {
-  if (candidates.length === 0) return undefined;
+  if (candidates.length === 0 || candidates.length > MAX_CANDIDATES || word.length > MAX_WORD) return undefined;
   const best = closest(word, [...candidates]);
   return distance(word, best) <= Math.max(2, word.length / 3) ? best : undefined;
 }
+
+/** As many as somebody reads. */
+const MAX_LISTED = 20;
+
+/** "a, b, c", or the first of many. */
+export const listed = (names: readonly string[]): string =>
+  names.length <= MAX_LISTED ? names.join(', ') : `${names.slice(0, MAX_LISTED).join(', ')}, … (${names.length} in all)`;
 
 function toPath(pointer: string, root: unknown): Path {
   const path: (string | number)[] = [];
@@ -70,6 +84,8 @@ interface Describable {
   type?: string;
   anyOf?: Describable[];
   properties?: Record<string, Describable>;
+  /** What the keys of a mapping must be. */
+  keys?: string;
 }
 
 function describeUnion(union: ErrorObject): string {
@@ -107,13 +123,14 @@ function sentence(error: ErrorObject, root: unknown): Problem {
   switch (error.keyword) {
     case 'additionalProperties': {
       const key = String(error.params['additionalProperty']);
+      if (schema.keys !== undefined) return { path: [...path, key], atKey: true, message: `expected ${schema.keys}, found ${show(key)}` };
       const known = Object.keys(schema.properties ?? {});
       const near = suggest(key, known);
       return {
         path: [...path, key],
         atKey: true,
         message: `unknown key "${key}"`,
-        hint: near ? `did you mean "${near}"?` : `known here: ${known.join(', ')}`,
+        hint: near ? `did you mean "${near}"?` : known.length > 0 ? `known here: ${known.join(', ')}` : 'nothing is known here',
       };
     }
     case 'required':

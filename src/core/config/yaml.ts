@@ -1,9 +1,10 @@
 /** A YAML file with the places of its values. */
-import { readFile } from 'node:fs/promises';
-import { LineCounter, parseDocument } from 'yaml';
+import { open } from 'node:fs/promises';
+import { isNode, isScalar, Lexer, LineCounter, parseDocument, visit, type Document } from 'yaml';
 import { NetrigError, type ErrorCode } from '../errors.ts';
 import { characterProblems } from './characters.ts';
-import { invalid, SourceDocument } from './problems.ts';
+import { invalid, SourceDocument, type Problem } from './problems.ts';
+import { MAX_DEPTH, MAX_FILE_BYTES, MAX_TOKENS, sizeOf } from './size.ts';
 
 export const isMapping = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -15,39 +16,85 @@ export interface FileCodes {
 }
 const TOPOLOGY: FileCodes = { unreadable: 'TOPOLOGY_UNREADABLE', syntax: 'TOPOLOGY_SYNTAX' };
 
+/** At most MAX_FILE_BYTES, also of what has no end, such as a device. */
 export async function readSource(file: string, codes = TOPOLOGY): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    await using handle = await open(file);
+    const bytes = Buffer.alloc(MAX_FILE_BYTES + 1);
+    let length = 0;
+    for (let read = 1; read > 0 && length < bytes.length; length += read)
+      ({ bytesRead: read } = await handle.read(bytes, length, bytes.length - length));
+    if (length > MAX_FILE_BYTES) throw new Error(`it has more than ${MAX_FILE_BYTES >> 10} KiB`);
+    return bytes.toString('utf8', 0, length);
   } catch (cause) {
     throw new NetrigError(codes.unreadable, `cannot read ${file}: ${(cause as Error).message}`, { cause });
   }
 }
 
-export function parseYaml(file: string, source: string, codes = TOPOLOGY): { raw: unknown; document: SourceDocument } {
+export function parseYaml(file: string, source: string, codes = TOPOLOGY): { raw: unknown; values: number; document: SourceDocument } {
   const lines = new LineCounter();
-  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, strict: true });
   const syntax = (offset: number, message: string) => {
-    const { line, col } = lines.linePos(offset);
+    const { line, col } = offset === 0 ? { line: 1, col: 1 } : lines.linePos(offset);
     return new NetrigError(codes.syntax, `${file}:${line}:${col}: ${message}`, {
       hint: 'check indentation, quotes and brackets just before this place',
     });
   };
-  const error = document.errors[0];
-  if (error) throw syntax(error.pos[0], error.message.split('\n')[0] as string);
+  const document = parsedDocument(source, lines, syntax);
   const places = new SourceDocument(file, document, lines);
-  let raw: unknown;
-  try {
-    // maxAliasCount guards against "billion laughs".
-    raw = document.toJS({ maxAliasCount: 100 });
-  } catch (cause) {
-    throw syntax(0, (cause as Error).message);
-  }
-  const problems = characterProblems(raw);
-  if (problems.length > 0)
-    throw invalid(
+  const refuse = (problems: readonly Problem[]) =>
+    invalid(
       file,
       problems.map((p) => ({ ...p, ...places.locate(p.path, p.atKey) })),
       codes.syntax,
     );
-  return { raw, document: places };
+  let raw: unknown;
+  try {
+    // What aliases make of it is measured below: by what they stand for, not by how many there are.
+    raw = document.toJS({ maxAliasCount: -1 });
+  } catch (cause) {
+    throw syntax(0, (cause as Error).message);
+  }
+  const { values, problem } = sizeOf(raw);
+  if (problem) throw refuse([problem]);
+  const problems = characterProblems(raw);
+  if (problems.length > 0) throw refuse(problems);
+  return { raw, values, document: places };
+}
+
+/** The parser's own recursion has an end, too, in lists of lists. */
+const sentenceOf = (message: string): string =>
+  message.includes('call stack') ? 'too many levels of mappings and lists' : (message.split('\n')[0] as string);
+
+/** Before the parser, which takes a hundred times the memory of its text: why it had better not. */
+function tooMuch(source: string): string | null {
+  let [tokens, depth] = [0, 0];
+  for (const token of new Lexer().lex(source)) {
+    tokens += 1;
+    if (token === '[' || token === '{') depth += 1;
+    else if (token === ']' || token === '}') depth -= 1;
+    if (depth > MAX_DEPTH) return `more than ${MAX_DEPTH} levels of mappings and lists`;
+    if (tokens > MAX_TOKENS) return `more than ${MAX_TOKENS} words and signs`;
+  }
+  return null;
+}
+
+function parsedDocument(source: string, lines: LineCounter, syntax: (offset: number, message: string) => NetrigError): Document {
+  const why = tooMuch(source);
+  if (why !== null) throw syntax(0, why);
+  // The parser's own check of keys compares each with each.
+  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, strict: true, merge: true });
+  const error = document.errors[0];
+  if (error) throw syntax(error.pos[0], sentenceOf(error.message));
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<string>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) throw syntax(isNode(key) ? (key.range?.[0] ?? 0) : 0, 'a key must be a text');
+        const name = String(key.value);
+        if (name !== '<<' && seen.has(name)) throw syntax(key.range?.[0] ?? 0, `the key "${name}" is there twice`);
+        seen.add(name);
+      }
+    },
+  });
+  return document;
 }

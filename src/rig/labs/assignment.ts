@@ -1,5 +1,6 @@
 /** Which machine carries which node, and as what. Plain data. */
 import { Type } from 'typebox';
+import { record } from '../../core/config/parts.ts';
 import type { Described } from '../../core/readonly.ts';
 
 const assignment = Type.Object({
@@ -10,7 +11,7 @@ const assignment = Type.Object({
 export type Assignment = Described<typeof assignment>;
 
 /** By node. */
-export const assignments = Type.Record(Type.String(), assignment);
+export const assignments = record(assignment);
 export type Assignments = Described<typeof assignments>;
 
 /** The machine that netrig runs on, where no rig file names machines. */

@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { nullable, opt } from '../../core/config/parts.ts';
+import { nullable, opt, record } from '../../core/config/parts.ts';
 import { NetrigError } from '../../core/errors.ts';
 import { parsed } from '../../core/lightjson.ts';
 import { isName } from '../../core/names.ts';
@@ -45,7 +45,7 @@ export const labRecord = Type.Object({
   /** Path of the rig file; null: this machine alone. */
   rig: nullable(Type.String()),
   /** Tokens of the rig's machines, by name. */
-  leases: Type.Record(Type.String(), Type.String()),
+  leases: record(Type.String()),
 });
 export type LabRecord = Described<typeof labRecord>;
 

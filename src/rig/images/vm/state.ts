@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Type } from 'typebox';
+import { record } from '../../../core/config/parts.ts';
 import { parseJson } from '../../../core/json.ts';
 import type { Described } from '../../../core/readonly.ts';
 import { stateRoot } from '../../labs/journal.ts';
@@ -25,7 +26,7 @@ const rigState = Type.Object({
   /** Network namespace of the virtual machines' bridges, and the interface here that leads into it. */
   namespace: Type.String(),
   uplink: Type.String(),
-  vms: Type.Record(Type.String(), vmRecord),
+  vms: record(vmRecord),
 });
 export type RigState = Described<typeof rigState>;
 

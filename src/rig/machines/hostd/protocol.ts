@@ -7,7 +7,7 @@
  */
 import { constants } from 'node:os';
 import { Type, type TSchema } from 'typebox';
-import { nullable, opt } from '../../../core/config/parts.ts';
+import { nullable, opt, record } from '../../../core/config/parts.ts';
 import type { Described } from '../../../core/readonly.ts';
 import { labRecord } from '../../labs/journal.ts';
 import { stepHost } from '../../labs/steps.ts';
@@ -75,7 +75,7 @@ export type Answer<M extends Method> = Described<(typeof METHODS)[M]>;
 export const callRequest = Type.Object({ method: Type.Enum(Object.keys(METHODS) as Method[]), params: Type.Array(Type.Unknown()) });
 export const spawnRequest = Type.Object({
   argv: Type.Array(Type.String()),
-  env: opt(Type.Record(Type.String(), Type.String())),
+  env: opt(record(Type.String())),
   container: opt(Type.String()),
 });
 export const exitMessage = Type.Object({ code: nullable(Type.Number()), signal: nullable(Type.String()) });
