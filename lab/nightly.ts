@@ -97,6 +97,9 @@ if (!values['topologies-only'] && positionals.length === 0) {
   for (const [name, ...command] of [
     ['containers', AVA, '--config', 'rigs.config.js', 'test/rigs/containers.test.ts'],
     ['virtual machines', AVA, '--config', 'rigs.config.js', 'test/rigs/vm.test.ts'],
+    ...(['topology', 'rig', 'capture', 'results'] as const).map(
+      (subject) => [`fuzz ${subject}`, 'test/fuzz/main.ts', subject, '100000', String(Date.now())] as const,
+    ),
     ['benches', 'bench/main.ts'],
   ] as const) {
     if (isSpent()) left.push(name);
