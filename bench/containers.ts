@@ -6,7 +6,7 @@ import Docker from 'dockerode';
 import { mapConcurrent, quietContext } from '../src/core/context.ts';
 import { destroyDeployedLab } from '../src/rig/deployment/destroy.ts';
 import { NODE_IMAGE } from '../src/rig/images/docker/image.ts';
-import { ownEngineSocket } from '../src/rig/images/docker/own.ts';
+import { ownEngineSocket } from '../src/rig/images/docker/sockets.ts';
 import { loadRig } from '../src/rig/rigfile.ts';
 import { Testbed } from '../src/run/testbed.ts';
 import { parseExperiment } from '../src/topology/load.ts';

@@ -127,12 +127,18 @@ static void become(struct step *s)
 
 static void start(struct step *s)
 {
+	pid_t parent = getpid();
 	s->output = memfd_create("output", MFD_CLOEXEC);
 	if (s->output < 0) die("memfd");
 	fflush(stdout);
 	s->pid = fork();
 	if (s->pid < 0) die("fork");
-	if (s->pid == 0) become(s);
+	if (s->pid == 0) {
+		/* A step that nobody waits for any more would go on making things behind whoever removes them. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent) _exit(125);
+		become(s);
+	}
 	s->running = 1;
 }
 

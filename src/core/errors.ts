@@ -86,8 +86,9 @@ export const CODES = {
   },
   LAB_EXISTS: {
     exit: EXIT.broken,
-    meaning: 'A lab of this name is already deployed on this machine.',
-    remedy: '`netrig inspect` shows it; `netrig destroy NAME` removes it; `--name` deploys under another name.',
+    meaning: 'A lab of this name stands on this machine, or a running netrig uses it.',
+    remedy:
+      '`netrig inspect` shows it; `netrig destroy NAME` removes it, `--replace` removes it first, `--name` deploys under another name.',
   },
   LAB_UNKNOWN: {
     exit: EXIT.badFile,

@@ -1,5 +1,6 @@
 /** Rig file to the machines it names, or one error that lists every problem. */
 import { homedir, userInfo } from 'node:os';
+import { DEFAULT_ENGINE } from './images/docker/sockets.ts';
 import { basename, dirname, resolve } from 'node:path';
 import { NetrigError } from '../core/errors.ts';
 import { parseDurationUs, parseFraction, parseSizeBytes } from '../core/units.ts';
@@ -122,7 +123,7 @@ function resolveHost(path: string, name: string, host: HostFile, rig: RigFile, p
     name,
     access: resolveAccess(path, name, way ?? 'local', host, rig, problems),
     carries: host.carries ?? 'namespaces',
-    engine: host.engine ?? '/var/run/docker.sock',
+    engine: host.engine ?? DEFAULT_ENGINE,
     image: host.image ?? null,
     labels: host.labels ?? {},
     data: host.data

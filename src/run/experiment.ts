@@ -9,7 +9,7 @@ import { cellFolder } from '../evidence/cell.ts';
 import { writeManifest } from '../evidence/manifest.ts';
 import { unwritable, writePart } from '../evidence/parts.ts';
 import { MANIFEST_SCHEMA, type RunManifest } from '../evidence/records.ts';
-import { destroyAfterFailure, destroyDeployedLab } from '../rig/deployment/destroy.ts';
+import { destroyAfterFailure, destroyDeployedLab, requireFree } from '../rig/deployment/destroy.ts';
 import { bundleScript } from '../core/bundle.ts';
 import type { Experiment, Lab } from '../topology/model.ts';
 import { describeMachine } from './machine.ts';
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly command: readonly string[];
   /** Leave the last deployment standing. */
   readonly keep: boolean;
+  /** A lab of that name that was left standing is removed first. */
+  readonly replace: boolean;
   /** Cells of a results folder that need more repeats; asked after each look but the last. */
   readonly undecided: (results: string) => Promise<ReadonlySet<string>>;
 }
@@ -35,6 +37,8 @@ export async function runExperiment(
   experiment: Experiment,
   options: RunOptions,
 ): Promise<{ results: string; failure: NetrigError | null }> {
+  // A run that is refused leaves no folder.
+  requireFree(experiment.name, options.replace);
   const results = createResultsFolder(options.resultsRoot, experiment.name);
   const log = new EventLog(join(results, 'events.jsonl'), outer.events);
   const ctx = testbed.contextOf({ ...outer, signal: AbortSignal.any([outer.signal, log.failed]) });
@@ -155,6 +159,7 @@ class EventLog {
 function deployFor(ctx: Context, testbed: Testbed, lab: Lab, repeat: number, options: RunOptions, results: string): Promise<Deployment> {
   return deployLab(ctx, testbed, lab, options.topologyPath, {
     gate: true,
+    replace: options.replace,
     onLinks: async (links) => {
       const folder = cellFolder(results, lab.cell, repeat);
       await writePart(folder, 'lab', lab);

@@ -49,7 +49,7 @@ export async function deployLab(
   testbed: Testbed,
   lab: Lab,
   topologyPath: string,
-  options: { gate?: boolean; onLinks?: (links: readonly LinkMeasurement[]) => Promise<void> } = {},
+  options: { gate?: boolean; replace?: boolean; onLinks?: (links: readonly LinkMeasurement[]) => Promise<void> } = {},
 ): Promise<Deployment> {
   const deployed = await stage(ctx, 'deploy', () => testbed.deploy(ctx, lab, topologyPath, options), {
     detail: `${lab.fabric.nodes.length} nodes, ${lab.fabric.links.length} links${testbed.rig ? `, ${testbed.machines.size} machines` : ''}`,

@@ -11,7 +11,7 @@ import { planTrunks, type DataPort } from '../fabric/trunks.ts';
 import { connectMachines, disconnect, type Machines } from '../rig/machines/connect.ts';
 import { NODE_IMAGE } from '../rig/images/docker/image.ts';
 import { deploy } from '../rig/deployment/deploy.ts';
-import type { LabClaim } from '../rig/labs/journal.ts';
+import { Journal, type LabClaim } from '../rig/labs/journal.ts';
 import type { Machine } from '../rig/machines/machine.ts';
 import { placeNodes } from '../rig/placement.ts';
 import type { DeployedLab } from '../rig/deployment/deployed-lab.ts';
@@ -86,7 +86,8 @@ export class Testbed implements AsyncDisposable {
   }
 
   /** The lab that was deployed stays, and with it the lease. */
-  async hold(): Promise<void> {
+  async hold(lab: string): Promise<void> {
+    Journal.of(lab).keep();
     await this.#renewal?.hold();
   }
 
@@ -133,7 +134,7 @@ export class Testbed implements AsyncDisposable {
     ctx: Context,
     lab: Pick<Lab, 'name' | 'fabric'> & Partial<Pick<Lab, 'clocks'>>,
     topology: string,
-    options: { gate?: boolean } = {},
+    options: { gate?: boolean; replace?: boolean } = {},
   ): Promise<DeployedLab> {
     const { plan, assignments } = this.plan(lab);
     const carriers = new Set(Object.values(assignments).map((assignment) => assignment.machine));
@@ -152,7 +153,10 @@ export class Testbed implements AsyncDisposable {
       rig: this.rig?.path ?? null,
       leases: this.#renewal?.tokens ?? {},
     };
-    return deploy(ctx, plan, claim, this.machines, this.#clocks?.watch);
+    return deploy(ctx, plan, claim, this.machines, {
+      ...(this.#clocks ? { clocks: this.#clocks.watch } : {}),
+      replace: options.replace ?? false,
+    });
   }
 
   #imageOf(machine: string): string {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import Docker from 'dockerode';
 import { Engine } from '../../src/rig/images/docker/engine.ts';
-import { ownEngineSocket } from '../../src/rig/images/docker/own.ts';
+import { ownEngineSocket } from '../../src/rig/images/docker/sockets.ts';
 import { NODE_IMAGE } from '../../src/rig/images/docker/image.ts';
 import { machineState, netrig, ROOT, smallLab, startNetrig } from '../support/netrig.ts';
 import { containersImpossible, testRig, verdictsOf } from '../support/rigs.ts';

@@ -24,8 +24,9 @@ export function addDeploy(program: Command): void {
     .option('--filter <what>', 'the cell whose fabric is deployed (default: the first)', collect, [])
     .option('--set <key=value>', 'set a variable of the topology (repeatable)', collectSet, {})
     .option('--name <lab>', 'deploy under another name', parseLabName)
+    .option('--replace', 'remove a lab of that name first, unless a running netrig uses it')
     .option('--json', 'events as JSON lines')
-    .action(async (file: string, options: TopologyOptions & RigOptions & { json?: true }) => {
+    .action(async (file: string, options: TopologyOptions & RigOptions & { json?: true; replace?: true }) => {
       const rig = await loadRigOf(options);
       requireRoot(rig);
       const ctx = interruptibleContext();
@@ -34,8 +35,8 @@ export function addDeploy(program: Command): void {
       const [{ deployLab }, { Testbed }] = await Promise.all([import('../../run/runner.ts'), import('../../run/testbed.ts')]);
       const lab = experiment.cells[0] as Lab;
       await using testbed = await Testbed.open(ctx, rig, { lease: { purpose: lab.name, waitMs: waitOf(options) } });
-      await deployLab(ctx, testbed, lab, file);
-      await testbed.hold();
+      await deployLab(ctx, testbed, lab, file, { replace: options.replace ?? false });
+      await testbed.hold(lab.name);
       if (!options.json) process.stdout.write(`lab "${lab.name}" is up: netrig inspect, netrig shell NODE, netrig destroy ${lab.name}\n`);
     });
 
@@ -70,5 +71,11 @@ export function addDeploy(program: Command): void {
       for (const probe of await sweepProbes()) process.stdout.write(`removed ${probe}\n`);
       const failure = joinFailures(attempts);
       if (failure) throw failure;
+      const { labsByNamespaces } = await import('../../rig/labs/teardown.ts');
+      const left = labsByNamespaces();
+      if (left.length > 0)
+        throw new NetrigError('STEP_FAILED', `namespaces are left of labs that have no record here: ${left.join(', ')}`, {
+          hint: `they may be another netrig's; to remove them: netrig destroy ${left[0]}`,
+        });
     });
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { isAlive, listLabs, readRecord } from '../../rig/labs/journal.ts';
+import { listLabs, readRecord, stateOf, type LabRecord } from '../../rig/labs/journal.ts';
 import { assignmentOf } from '../../rig/labs/assignment.ts';
 import { chooseLab, chooseNode } from '../labs.ts';
 import { renderTable } from '../table.ts';
@@ -49,7 +49,7 @@ function listAll(json: boolean): void {
       topology: record?.topology ?? 'unknown',
       createdAt: record?.createdAt ?? 'unknown',
       nodes: record?.fabric.nodes.length ?? 0,
-      state: record && isAlive(record.owner) ? `in use by process ${record.owner.pid}` : 'deployed',
+      state: describeState(record),
     };
   });
   if (json) process.stdout.write(`${JSON.stringify(labs, null, 2)}\n`);
@@ -62,6 +62,12 @@ function listAll(json: boolean): void {
             labs.map((l) => [l.lab, String(l.nodes), l.state, l.topology, l.createdAt]),
           )}\n`,
     );
+}
+
+function describeState(record: LabRecord | undefined): string {
+  if (!record) return 'its record is damaged';
+  const state = stateOf(record);
+  return state === 'in use' ? `in use by process ${record.owner.pid}` : state;
 }
 
 async function showOne(name: string, json: boolean): Promise<void> {

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { EXIT } from '../../core/errors.ts';
+import { readRecord } from '../../rig/labs/journal.ts';
 import { renderPlan } from '../../rig/labs/steps.ts';
 import type { Lab } from '../../topology/model.ts';
 import { interruptibleContext } from '../interrupt.ts';
@@ -25,6 +26,7 @@ const DEFAULT_AT_MOST = 12;
 
 interface Options extends Omit<TopologyOptions, 'untilDecided'>, RigOptions {
   readonly keep?: true;
+  readonly replace?: true;
   readonly dryRun?: true;
   readonly json?: true;
   readonly junit?: string;
@@ -43,6 +45,7 @@ export function addRun(program: Command): void {
     .option('--until-decided [n]', `repeat cells with an undecided measurement, at most n times (default ${DEFAULT_AT_MOST})`, parseCount)
     .option('--name <lab>', 'deploy under another name', parseLabName)
     .option('--keep', 'leave the lab standing for inspection')
+    .option('--replace', 'remove a lab of that name first, unless a running netrig uses it')
     .option('--results <folder>', 'where results folders go', 'results')
     .option('--junit <file>', 'also write JUnit XML here')
     .option('--json', 'events and verdicts as JSON lines on stdout')
@@ -85,9 +88,11 @@ Examples:
         resultsRoot: options.results,
         command: ['netrig', ...process.argv.slice(2)],
         keep: options.keep ?? false,
+        replace: options.replace ?? false,
         undecided: undecidedCells,
       });
-      if (options.keep) await testbed.hold();
+      const stands = options.keep === true && readRecord(experiment.name) !== undefined;
+      if (stands) await testbed.hold(experiment.name);
       if (failure?.code === 'RESULTS_UNWRITABLE') throw failure;
       const judged = await evaluateRun(results);
       const report = await writeReports(results, judged);
@@ -109,6 +114,10 @@ Examples:
         report,
       });
       if (!options.json) printVerdicts(judged, report);
+      if (stands)
+        process.stderr.write(
+          `lab "${experiment.name}" stands: netrig inspect ${experiment.name}, netrig shell NODE, netrig destroy ${experiment.name}\n`,
+        );
       if (failure) throw failure;
       process.exitCode = exit;
     });

@@ -2,7 +2,8 @@
 import { throwIfAborted, type Context } from '../../core/context.ts';
 import { NetrigError } from '../../core/errors.ts';
 import type { StepResult } from '../labs/batch.ts';
-import { destroyAfterFailure } from './destroy.ts';
+import { destroyAfterFailure, destroyLab, requireFree } from './destroy.ts';
+import { isThere } from '../labs/teardown.ts';
 import { Journal, type LabClaim } from '../labs/journal.ts';
 import { NOT_FOUND } from '../hosts/host.ts';
 import type { Machine } from '../machines/machine.ts';
@@ -11,16 +12,35 @@ import { DeployedLab } from './deployed-lab.ts';
 import { assignmentOf } from '../labs/assignment.ts';
 import { hostName, type DeployPlan, type Stage, type Step } from '../labs/steps.ts';
 
+export interface DeployOptions {
+  readonly clocks?: ClockSource;
+  /** A lab of that name is removed first, unless a running netrig uses it. */
+  readonly replace?: boolean;
+}
+
+/** What a netrig that died has left under this name is removed; what was left standing only if it is asked for. LAB_EXISTS. */
+async function takeName(ctx: Context, lab: string, replace: boolean): Promise<void> {
+  requireFree(lab, replace);
+  if (!isThere(lab)) return;
+  ctx.events.emit({
+    type: 'note',
+    level: 'warn',
+    text: replace ? `lab "${lab}" is replaced` : `removing lab "${lab}", whose netrig died before it could`,
+  });
+  await destroyLab(lab);
+}
+
 /** Deploys, or removes what it had built and throws. */
 export async function deploy(
   ctx: Context,
   plan: DeployPlan,
   claim: LabClaim,
   machines: ReadonlyMap<string, Machine>,
-  clocks?: ClockSource,
+  options: DeployOptions = {},
 ): Promise<DeployedLab> {
+  await takeName(ctx, claim.lab, options.replace ?? false);
   Journal.create(claim);
-  const deployed = new DeployedLab(plan.lab, machines, claim.assignments, clocks);
+  const deployed = new DeployedLab(plan.lab, machines, claim.assignments, options.clocks);
   try {
     // The claim above is this machine's own.
     await Promise.all([...machines.values()].filter((m) => !m.isHere).map((m) => m.claim(claim)));

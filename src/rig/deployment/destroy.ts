@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs';
 import type { Context } from '../../core/context.ts';
 import { joinFailures, NetrigError } from '../../core/errors.ts';
-import { isAlive, listLabs, readRecord, stateDirOf, type LabRecord } from '../labs/journal.ts';
+import { exists, isAlive, listLabs, readRecord, stateDirOf, stateOf, type LabRecord } from '../labs/journal.ts';
 import type { DeployedLab } from './deployed-lab.ts';
 import type { RigHost, RigPlan } from '../rigfile.ts';
-import { removeLab } from '../labs/teardown.ts';
+import { isThere, namespacesOf, removeLab } from '../labs/teardown.ts';
 import { readRigState } from '../images/vm/state.ts';
 
 /** This machine's part goes last: its record says where the others are. */
@@ -16,9 +16,22 @@ export async function destroyDeployedLab(deployed: DeployedLab): Promise<void> {
   await removeLab(deployed.lab);
 }
 
+/** LAB_EXISTS unless there is nothing of this name, or what a dead netrig has left; `replace`: or what was left standing. */
+export function requireFree(lab: string, replace: boolean): void {
+  const record = readRecord(lab);
+  const state = record && stateOf(record);
+  if (state === 'orphaned' || (replace && state !== 'in use')) return;
+  if (record || existsSync(stateDirOf(lab))) throw exists(lab);
+  const namespaces = namespacesOf(lab);
+  if (namespaces.length > 0)
+    throw new NetrigError('LAB_EXISTS', `there is no record of a lab "${lab}", and ${namespaces.length} namespaces of that name`, {
+      hint: `netrig destroy ${lab}, --replace, or --name OTHER`,
+    });
+}
+
 /** By name, with nothing but what its maker left. */
 export async function destroyLab(lab: string, options: { force?: boolean } = {}): Promise<void> {
-  if (!existsSync(stateDirOf(lab)))
+  if (!existsSync(stateDirOf(lab)) && !isThere(lab))
     throw new NetrigError('LAB_UNKNOWN', `no lab "${lab}" on this machine`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
   const record = readRecord(lab);
   if (!options.force && record && record.owner.pid !== process.pid && isAlive(record.owner)) {
@@ -26,6 +39,8 @@ export async function destroyLab(lab: string, options: { force?: boolean } = {})
       hint: 'stop that run first, or netrig destroy --force',
     });
   }
+  if (!record && existsSync(stateDirOf(lab)))
+    process.emitWarning(`the record of lab "${lab}" is damaged: what it has on other machines, if anything, stays there`);
   if (record?.rig) await removeElsewhere(record, record.rig, options.force ?? false);
   await removeLab(lab);
 }

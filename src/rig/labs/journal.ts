@@ -1,7 +1,7 @@
 /** Write-ahead journal of a lab: every step is on disk before it is done, so that a dead netrig can be cleaned up after. */
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Type } from 'typebox';
 import { nullable, opt, record } from '../../core/config/parts.ts';
 import { NetrigError } from '../../core/errors.ts';
@@ -24,10 +24,16 @@ export function stateDirOf(lab: string): string {
   return join(stateRoot(), lab);
 }
 
+const RECORD = 'lab.json';
+/** Of claims that are not made yet; the owner's number, start and boot follow. */
+const DRAFT = '+claim.';
+
 const owner = Type.Object({
   pid: Type.Number(),
   /** Clock ticks since boot at the process's start: tells a reused pid apart. */
   startTicks: Type.String(),
+  /** Of the machine, when it last started. Absent: an earlier version did not say. */
+  boot: opt(Type.String()),
 });
 export type Owner = Described<typeof owner>;
 
@@ -46,11 +52,13 @@ export const labRecord = Type.Object({
   rig: nullable(Type.String()),
   /** Tokens of the rig's machines, by name. */
   leases: record(Type.String()),
+  /** It is meant to outlive the process that made it. */
+  standing: opt(Type.Boolean()),
 });
 export type LabRecord = Described<typeof labRecord>;
 
 /** What a lab's maker says of it. */
-export type LabClaim = Omit<LabRecord, 'owner' | 'createdAt'>;
+export type LabClaim = Omit<LabRecord, 'owner' | 'createdAt' | 'standing'>;
 
 const container = Type.Object({ name: Type.String(), engine: Type.String() });
 export type JournalledContainer = Described<typeof container>;
@@ -73,31 +81,40 @@ export class Journal {
     this.dir = dir;
   }
 
-  /** Claims the lab's name. The mkdir is the lock: it cannot outlive `destroy`, and a dead owner is visible. */
+  /**
+   * Claims the lab's name. The rename of a folder that has its record already is the lock: it takes no folder's place that
+   * holds anything, and there is no claim whose owner is not known.
+   */
   static create(claim: LabClaim): Journal {
-    const { lab } = claim;
-    const dir = stateDirOf(lab);
+    const dir = stateDirOf(claim.lab);
     mkdirSync(stateRoot(), { recursive: true });
+    const { pid, startTicks, boot } = ownProcess();
+    const draft = join(stateRoot(), `${DRAFT}${pid}.${startTicks}.${boot}`);
     try {
-      mkdirSync(dir);
+      mkdirSync(draft, { recursive: true });
+      const record: LabRecord = { ...claim, createdAt: new Date().toISOString(), owner: ownProcess() };
+      writeFileSync(join(draft, RECORD), JSON.stringify(record));
+      renameSync(draft, dir);
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
-      const record = readRecord(lab);
-      const since = record ? `, deployed ${record.createdAt} from ${record.topology}` : '';
-      const alive = record && isAlive(record.owner) ? `, in use by process ${record.owner.pid}` : '';
-      throw new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, {
-        hint: `netrig destroy ${lab}, or --name OTHER`,
-      });
+      rmSync(draft, { recursive: true, force: true });
+      if (!['EEXIST', 'ENOTEMPTY'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+      throw exists(claim.lab);
     }
-    const journal = new Journal(dir);
-    const record: LabRecord = { ...claim, createdAt: new Date().toISOString(), owner: ownProcess() };
-    writeFileSync(join(dir, 'lab.json'), JSON.stringify(record));
-    return journal;
+    return new Journal(dir);
   }
 
   /** Of a lab that this process has claimed. */
   static of(lab: string): Journal {
     return new Journal(stateDirOf(lab));
+  }
+
+  /** The lab stays when this process ends. */
+  keep(): void {
+    const record = readRecord(basename(this.dir));
+    if (!record) return;
+    const draft = join(this.dir, `${RECORD}.new`);
+    writeFileSync(draft, JSON.stringify({ ...record, standing: true } satisfies LabRecord));
+    renameSync(draft, join(this.dir, RECORD));
   }
 
   before({ title, argv, namespaces, borrows, container }: Step, engine: string): void {
@@ -122,8 +139,11 @@ export class Journal {
 /** Steps that this process has journalled. */
 let records = 0;
 
-/** Fault injection for test/fault: NETRIG_FAULT="before:7" dies by SIGKILL right after record 7 is written. */
-function injectFault(edge: 'before' | 'after', record: number): void {
+/**
+ * Fault injection for test/fault: NETRIG_FAULT="before:7" dies by SIGKILL right after record 7 is written, "destroy:3" at
+ * step 3 of a removal.
+ */
+export function injectFault(edge: 'before' | 'after' | 'destroy', record: number): void {
   if (process.env['NETRIG_FAULT'] === `${edge}:${record}`) process.kill(process.pid, 'SIGKILL');
 }
 
@@ -163,7 +183,7 @@ export function listLabs(): string[] {
 
 export function readRecord(lab: string): LabRecord | undefined {
   try {
-    return parsed(labRecord, readFileSync(join(stateDirOf(lab), 'lab.json'), 'utf8'));
+    return parsed(labRecord, readFileSync(join(stateDirOf(lab), RECORD), 'utf8'));
   } catch {
     return undefined;
   }
@@ -172,6 +192,10 @@ export function readRecord(lab: string): LabRecord | undefined {
 export function removeState(lab: string): void {
   rmSync(stateDirOf(lab), { recursive: true, force: true });
   try {
+    for (const name of readdirSync(stateRoot())) {
+      const [pid = '', startTicks = '', boot = ''] = name.startsWith(DRAFT) ? name.slice(DRAFT.length).split('.') : [];
+      if (pid !== '' && !isAlive({ pid: Number(pid), startTicks, boot })) rmSync(join(stateRoot(), name), { recursive: true, force: true });
+    }
     rmdirSync(stateRoot());
   } catch {
     /* other labs are there */
@@ -188,5 +212,23 @@ function startTicks(pid: number): string | undefined {
   }
 }
 
-export const ownProcess = (): Owner => ({ pid: process.pid, startTicks: startTicks(process.pid) ?? '' });
-export const isAlive = (owner: Owner): boolean => startTicks(owner.pid) === owner.startTicks && owner.startTicks !== '';
+/** Changes with every start of the machine: numbers and clocks of before mean nothing. */
+export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+
+export const ownProcess = (): Owner => ({ pid: process.pid, startTicks: startTicks(process.pid) ?? '', boot: bootId() });
+export const isAlive = ({ pid, startTicks: ticks, boot }: Owner): boolean =>
+  ticks !== '' && startTicks(pid) === ticks && (boot === undefined || boot === bootId());
+
+/** in use: its netrig is at work. standing: it was left so. orphaned: its netrig died before it could remove it. */
+export type LabState = 'in use' | 'standing' | 'orphaned';
+export const stateOf = ({ owner, standing }: LabRecord): LabState => (isAlive(owner) ? 'in use' : standing ? 'standing' : 'orphaned');
+
+/** Why the name of a lab cannot be had. */
+export function exists(lab: string): NetrigError {
+  const record = readRecord(lab);
+  const since = record ? `, deployed ${record.createdAt} from ${record.topology}` : '';
+  const alive = record && isAlive(record.owner) ? `, in use by process ${record.owner.pid}` : '';
+  return new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, {
+    hint: alive === '' ? `netrig destroy ${lab}, --replace, or --name OTHER` : '--name OTHER deploys beside it',
+  });
+}

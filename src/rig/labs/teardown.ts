@@ -1,57 +1,86 @@
-/** Removes a lab's part on this machine with nothing but its journal: whoever made it may be long dead. */
+/**
+ * Removes a lab's part on this machine with nothing but what is there: its journal, the names of its namespaces, the mark
+ * of its processes, the labels of its containers. Whoever made it may be long dead, and its journal damaged or gone.
+ */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { mapConcurrent, sleep } from '../../core/context.ts';
 import { NetrigError } from '../../core/errors.ts';
-import { journalled, removeState, stateDirOf, type JournalledContainer } from './journal.ts';
+import { isName } from '../../core/names.ts';
+import { injectFault, journalled, removeState, stateDirOf, type JournalledContainer } from './journal.ts';
 import { LocalHost } from '../hosts/local.ts';
-import { LAB_ENV, NETNS_DIR } from './names.ts';
+import { LAB_ENV, NETNS_DIR, namespaceOf } from './names.ts';
 import type { BorrowedNic } from './steps.ts';
+
+/** Namespaces that a lab of this name has, whoever made them. */
+export const namespacesOf = (lab: string): string[] => namespaceNames().filter((name) => name.startsWith(namespaceOf(lab, '')));
+
+/** Labs of which there are namespaces here. */
+export const labsByNamespaces = (): string[] =>
+  [...new Set(namespaceNames().flatMap((name) => /^nr\.([^.]+)\./.exec(name)?.[1] ?? []))].filter(isName);
+
+/** Whether there is anything to remove, with a record or without one. */
+export const isThere = (lab: string): boolean =>
+  existsSync(stateDirOf(lab)) || namespacesOf(lab).length > 0 || processesOf(lab, []).length > 0;
 
 /** Processes first, then namespaces (and with them links, switches, qdiscs), then files. Nothing there is no error. */
 export async function removeLab(lab: string): Promise<void> {
-  if (!existsSync(stateDirOf(lab))) return;
   // What still makes namespaces dies first; then nothing can appear behind the list.
   await killLabProcesses(lab, []);
-  const { namespaces: made, borrowed, containers } = journalled(lab);
-  await removeContainers(containers);
-  const namespaces = made.filter(isNamespace);
-  await killLabProcesses(lab, namespaces);
-  await giveBack(borrowed);
-  if (namespaces.length > 0) {
+  injectFault('destroy', 1);
+  const { borrowed, containers } = journalled(lab);
+  await removeContainers(lab, containers);
+  injectFault('destroy', 2);
+  let before = Infinity;
+  for (let left = namespacesOf(lab); left.length > 0; left = namespacesOf(lab)) {
+    if (left.length >= before)
+      throw new NetrigError('STEP_FAILED', `could not remove the namespaces ${left.join(', ')}`, {
+        hint: 'see what holds them: ip netns pids NAME',
+      });
+    before = left.length;
+    await killLabProcesses(lab, left);
+    injectFault('destroy', 3);
+    await giveBack(borrowed);
+    injectFault('destroy', 4);
     // -force: a namespace whose mount was cut short by a crash must not keep the others.
     await new LocalHost().exec(['ip', '-force', '-batch', '-'], {
-      stdin: namespaces.map((name) => `netns del ${name}\n`).join(''),
+      stdin: left.map((name) => `netns del ${name}\n`).join(''),
       allowFailure: true,
     });
+    injectFault('destroy', 5);
+    await killLabProcesses(lab, []);
   }
-  const left = namespaces.filter(isNamespace);
-  if (left.length > 0)
-    throw new NetrigError('STEP_FAILED', `could not remove the namespaces ${left.join(', ')}`, {
-      hint: 'see what holds them: ip netns pids NAME',
-    });
   removeState(lab);
 }
 
 /** Containers that are removed at once: the engine's own work is what takes the time. */
 const REMOVALS = 8;
 
-const isNamespace = (name: string): boolean => existsSync(join(NETNS_DIR, name));
+function namespaceNames(): string[] {
+  try {
+    return readdirSync(NETNS_DIR);
+  } catch {
+    return [];
+  }
+}
 
-async function removeContainers(containers: readonly JournalledContainer[]): Promise<void> {
-  if (containers.length === 0) return;
+/** Those of the journal, and those that an engine here has by the label. */
+async function removeContainers(lab: string, journalled: readonly JournalledContainer[]): Promise<void> {
+  const { DEFAULT_ENGINE, ownEngineSocket } = await import('../images/docker/sockets.ts');
+  const sockets = [...new Set([...journalled.map((c) => c.engine), DEFAULT_ENGINE, ownEngineSocket()])].filter((path) => existsSync(path));
+  if (sockets.length === 0) return;
   const { Engine } = await import('../images/docker/engine.ts');
-  const engines = new Map(containers.map((c) => [c.engine, new Engine(c.engine)]));
-  await mapConcurrent(containers, REMOVALS, async ({ name, engine }) =>
-    engines
-      .get(engine)
-      ?.remove(name)
-      .catch((error: unknown) => {
-        // No engine to ask: their processes die with their network, and what the engine still knows of them is replaced
-        // by the next of that name.
-        if (!(error instanceof NetrigError && error.code === 'CAPABILITY_MISSING')) throw error;
-      }),
-  );
+  for (const socket of sockets) {
+    const engine = new Engine(socket);
+    try {
+      const names = new Set([...journalled.filter((c) => c.engine === socket).map((c) => c.name), ...(await engine.containersOf(lab))]);
+      await mapConcurrent([...names], REMOVALS, (name) => engine.remove(name));
+    } catch (error) {
+      // No engine to ask: their processes die with their network, and what the engine still knows of them is replaced
+      // by the next of that name.
+      if (!(error instanceof NetrigError && error.code === 'CAPABILITY_MISSING')) throw error;
+    }
+  }
 }
 
 /** NICs of the machine go back under their own name; the kernel would give them back under the one they had in the namespace. */
@@ -64,16 +93,18 @@ async function giveBack(borrowed: readonly BorrowedNic[]): Promise<void> {
   }
 }
 
+/** Marked with the lab, or in one of these namespaces; not this process. */
+function processesOf(lab: string, namespaces: readonly string[]): number[] {
+  const pids = new Set(taggedProcesses(lab));
+  const inodes = new Set(namespaces.flatMap(namespaceInode));
+  if (inodes.size > 0) for (const pid of processesIn(inodes)) pids.add(pid);
+  pids.delete(process.pid);
+  return [...pids];
+}
+
 async function killLabProcesses(lab: string, namespaces: readonly string[]): Promise<void> {
-  const inside = async () => {
-    const pids = new Set(taggedProcesses(lab));
-    const inodes = new Set(namespaces.flatMap(namespaceInode));
-    if (inodes.size > 0) for (const pid of processesIn(inodes)) pids.add(pid);
-    pids.delete(process.pid);
-    return [...pids];
-  };
   const deadline = Date.now() + 5000;
-  for (let pids = await inside(); pids.length > 0; pids = await inside()) {
+  for (let pids = processesOf(lab, namespaces); pids.length > 0; pids = processesOf(lab, namespaces)) {
     for (const pid of pids) {
       try {
         process.kill(pid, 'SIGKILL');

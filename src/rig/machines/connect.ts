@@ -1,5 +1,6 @@
 /** The machines of a rig file, connected; without one, the machine that netrig runs on. */
 import { join } from 'node:path';
+import { DEFAULT_ENGINE } from '../images/docker/sockets.ts';
 import { BUILD_DIR } from '../../core/paths.ts';
 import { stateRoot } from '../labs/journal.ts';
 import { LocalMachine } from './local-machine.ts';
@@ -8,7 +9,7 @@ import type { RigPlan } from '../rigfile.ts';
 import { LOCAL } from '../labs/assignment.ts';
 
 /** Containers see the project's own folders: agents are run from where they are. */
-export const localMachine = (name = LOCAL, engine = '/var/run/docker.sock'): LocalMachine =>
+export const localMachine = (name = LOCAL, engine = DEFAULT_ENGINE): LocalMachine =>
   new LocalMachine(
     {
       node: process.execPath,

@@ -90,6 +90,12 @@ export class Engine {
       });
   }
 
+  /** Names of a lab's containers. */
+  async containersOf(lab: string): Promise<string[]> {
+    const found = await this.#explained(lab, () => this.#docker.listContainers({ all: true, filters: { label: [`${LAB_LABEL}=${lab}`] } }));
+    return found.flatMap(({ Names }) => Names.map((name) => name.replace(/^\//, '')));
+  }
+
   /** Containers of every lab. */
   async removeAll(): Promise<void> {
     const left = await this.#docker.listContainers({ all: true, filters: { label: [LAB_LABEL] } });

@@ -7,11 +7,9 @@ import { type Context } from '../../../core/context.ts';
 import { NetrigError } from '../../../core/errors.ts';
 import { until } from '../../../core/until.ts';
 import { requirePrograms } from '../debian.ts';
-import { stateRoot } from '../../labs/journal.ts';
 import { Engine } from './engine.ts';
+import { ownEngineDir, ownEngineSocket } from './sockets.ts';
 
-const runDir = (): string => join(stateRoot(), '+engine');
-export const ownEngineSocket = (): string => join(runDir(), 'docker.sock');
 const DATA_DIR = '/var/lib/netrig/engine';
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 15_000;
@@ -26,7 +24,7 @@ async function launch(ctx: Context): Promise<void> {
   const engine = new Engine(ownEngineSocket());
   if ((await engine.version()) !== null) return;
   requirePrograms(['dockerd']);
-  const dir = runDir();
+  const dir = ownEngineDir();
   mkdirSync(join(dir, 'exec'), { recursive: true });
   clearLeftovers(dir);
   writeFileSync(join(dir, 'daemon.json'), '{}');
@@ -71,17 +69,17 @@ async function launch(ctx: Context): Promise<void> {
 
 /** False: none was running. */
 export async function stopOwnEngine(): Promise<boolean> {
-  const pid = pidOf(join(runDir(), 'docker.pid'));
+  const pid = pidOf(join(ownEngineDir(), 'docker.pid'));
   if (pid !== undefined) {
     // They would outlive the engine, and nobody would know them.
     await new Engine(ownEngineSocket()).removeAll().catch(() => undefined);
     process.kill(pid, 'SIGTERM');
-    await until(() => pidOf(join(runDir(), 'docker.pid')) === undefined, { withinMs: STOP_TIMEOUT_MS });
+    await until(() => pidOf(join(ownEngineDir(), 'docker.pid')) === undefined, { withinMs: STOP_TIMEOUT_MS });
   }
-  const found = existsSync(runDir());
+  const found = existsSync(ownEngineDir());
   // dockerd binds its data folder to itself, and leaves that when it is killed.
   for (const mount of mountsBelow(DATA_DIR).reverse()) await execa('umount', ['-l', mount], { reject: false });
-  rmSync(runDir(), { recursive: true, force: true });
+  rmSync(ownEngineDir(), { recursive: true, force: true });
   return pid !== undefined || found;
 }
 

@@ -3,7 +3,7 @@ import type { Client } from 'ssh2';
 import { joinFailures, NetrigError } from '../../../core/errors.ts';
 import { bundleScript } from '../../../core/bundle.ts';
 import { localMachine } from '../connect.ts';
-import { ownEngineSocket } from '../../images/docker/own.ts';
+import { ownEngineSocket } from '../../images/docker/sockets.ts';
 import type { Machine } from '../machine.ts';
 import { findHost, type RigHost, type RigPlan, type SshAccess } from '../../rigfile.ts';
 import { vmAccess } from '../../images/vm/access.ts';
