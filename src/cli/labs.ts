@@ -1,20 +1,38 @@
 /** Which lab and node a command means. */
+import { existsSync } from 'node:fs';
 import { NetrigError } from '../core/errors.ts';
-import { listLabs, readRecord, type LabRecord } from '../rig/labs/journal.ts';
-import { suggest } from '../core/config/validate.ts';
+import { listLabs, readRecord, stateOf, stateRoot, SYSTEM_STATE_ROOT, userName, type LabRecord } from '../rig/labs/journal.ts';
+import { listed, suggest } from '../core/config/validate.ts';
 
-/** The named lab, or the only one there is. */
+/** Labs of root are not seen by others: null where nothing is hidden. */
+export const hiddenLabs = (): string | null =>
+  stateRoot() !== SYSTEM_STATE_ROOT && process.getuid?.() !== 0 && existsSync(SYSTEM_STATE_ROOT)
+    ? 'labs that root has deployed are not seen: sudo netrig …'
+    : null;
+
+/** The named lab; without a name the only one that this user has left standing: never one that somebody else, or a run, uses. */
 export function chooseLab(name: string | undefined): LabRecord {
   const labs = listLabs();
-  const chosen = name ?? (labs.length === 1 ? labs[0] : undefined);
-  if (chosen === undefined) {
-    throw new NetrigError('LAB_UNKNOWN', labs.length === 0 ? 'no lab is deployed' : `several labs are deployed: ${labs.join(', ')}`, {
-      hint: labs.length === 0 ? 'netrig deploy TOPOLOGY' : 'say which: --lab NAME',
-    });
-  }
-  const record = readRecord(chosen);
-  if (!record) throw new NetrigError('LAB_UNKNOWN', `no lab "${chosen}" is deployed`, { hint: `labs: ${labs.join(', ') || 'none'}` });
+  if (name === undefined) return onlyOwn(labs);
+  const record = readRecord(name);
+  if (!record)
+    throw new NetrigError('LAB_UNKNOWN', `no lab "${name}" is deployed`, { hint: hiddenLabs() ?? `labs: ${labs.join(', ') || 'none'}` });
   return record;
+}
+
+function onlyOwn(labs: readonly string[]): LabRecord {
+  const own = labs
+    .flatMap((lab) => readRecord(lab) ?? [])
+    .filter((record) => stateOf(record) === 'standing' && (record.user === undefined || record.user === userName()));
+  const [only] = own;
+  if (only && own.length === 1) return only;
+  if (own.length > 1)
+    throw new NetrigError('LAB_UNKNOWN', `several labs of yours stand: ${own.map((r) => r.lab).join(', ')}`, {
+      hint: 'say which: --lab NAME',
+    });
+  throw new NetrigError('LAB_UNKNOWN', 'no lab of yours stands', {
+    hint: hiddenLabs() ?? (labs.length === 0 ? 'netrig deploy TOPOLOGY' : `others are there: --lab ${labs.join(' or ')}`),
+  });
 }
 
 export function chooseNode(record: LabRecord, node: string): string {
@@ -22,6 +40,6 @@ export function chooseNode(record: LabRecord, node: string): string {
   if (names.includes(node)) return node;
   const near = suggest(node, names);
   throw new NetrigError('USAGE', `lab "${record.lab}" has no node "${node}"`, {
-    hint: near ? `did you mean "${near}"?` : `nodes: ${names.join(', ')}`,
+    hint: near ? `did you mean "${near}"?` : `nodes: ${listed(names)}`,
   });
 }

@@ -15,7 +15,7 @@ export function addCapture(program: Command): void {
     .description('capture live at an interface of a node: decoded to the terminal with rates, or to a file or pipe with -w')
     .argument('<node:interface>', 'where')
     .argument('[filter...]', 'BPF filter, after --')
-    .option('-l, --lab <lab>', 'lab (default: the only one)')
+    .option('-l, --lab <lab>', 'lab (default: the only one that you have left standing)')
     .option('-w, --write <file>', 'write pcap with nanosecond stamps; "-" is stdout, e.g. for wireshark -k -i -')
     .option('-c, --count <packets>', 'stop after this many packets')
     .action(async (at: string, filter: string[], options: CaptureOptions) => {

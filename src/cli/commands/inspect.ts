@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { listLabs, readRecord, stateOf, type LabRecord } from '../../rig/labs/journal.ts';
 import { assignmentOf } from '../../rig/labs/assignment.ts';
-import { chooseLab, chooseNode } from '../labs.ts';
+import { chooseLab, chooseNode, hiddenLabs } from '../labs.ts';
 import { renderTable } from '../table.ts';
 
 const enter = async (...args: Parameters<typeof import('../enter.ts').enter>): Promise<void> =>
@@ -23,7 +23,7 @@ export function addInspect(program: Command): void {
     .description('run a command in a node')
     .argument('<node>', 'node name')
     .argument('<command...>', 'command, after --')
-    .option('-l, --lab <lab>', 'lab (default: the only one)')
+    .option('-l, --lab <lab>', 'lab (default: the only one that you have left standing)')
     .action(async (node: string, command: string[], options: { lab?: string }) => {
       const record = chooseLab(options.lab);
       await enter(record, chooseNode(record, node), command);
@@ -33,7 +33,7 @@ export function addInspect(program: Command): void {
     .command('shell')
     .description('open a shell in a node')
     .argument('<node>', 'node name')
-    .option('-l, --lab <lab>', 'lab (default: the only one)')
+    .option('-l, --lab <lab>', 'lab (default: the only one that you have left standing)')
     .action(async (node: string, options: { lab?: string }) => {
       const record = chooseLab(options.lab);
       // Whatever shell the user has here may not be there.
@@ -52,6 +52,8 @@ function listAll(json: boolean): void {
       state: describeState(record),
     };
   });
+  const hidden = hiddenLabs();
+  if (hidden !== null) process.stderr.write(`${hidden}\n`);
   if (json) process.stdout.write(`${JSON.stringify(labs, null, 2)}\n`);
   else
     process.stdout.write(

@@ -1,6 +1,6 @@
 /** Write-ahead journal of a lab: every step is on disk before it is done, so that a dead netrig can be cleaned up after. */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import { Type } from 'typebox';
 import { nullable, opt, record } from '../../core/config/parts.ts';
@@ -12,10 +12,12 @@ import type { Fabric } from '../../topology/model.ts';
 import { assignments } from './assignment.ts';
 import { borrowedNic, type BorrowedNic, type Step } from './steps.ts';
 
+export const SYSTEM_STATE_ROOT = '/run/netrig';
+
 /** NETRIG_STATE_DIR moves it, for tests and for machines whose /run is special. */
 export const stateRoot = (): string =>
   process.env['NETRIG_STATE_DIR'] ??
-  (process.getuid?.() === 0 ? '/run/netrig' : join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'netrig'));
+  (process.getuid?.() === 0 ? SYSTEM_STATE_ROOT : join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'netrig'));
 
 /** Never anything but a folder directly below the state root: `destroy` removes it whole. */
 export function stateDirOf(lab: string): string {
@@ -52,13 +54,15 @@ export const labRecord = Type.Object({
   rig: nullable(Type.String()),
   /** Tokens of the rig's machines, by name. */
   leases: record(Type.String()),
+  /** Who deployed it. Absent: an earlier version did not say. */
+  user: opt(Type.String()),
   /** It is meant to outlive the process that made it. */
   standing: opt(Type.Boolean()),
 });
 export type LabRecord = Described<typeof labRecord>;
 
 /** What a lab's maker says of it. */
-export type LabClaim = Omit<LabRecord, 'owner' | 'createdAt' | 'standing'>;
+export type LabClaim = Omit<LabRecord, 'owner' | 'createdAt' | 'standing' | 'user'>;
 
 const container = Type.Object({ name: Type.String(), engine: Type.String() });
 export type JournalledContainer = Described<typeof container>;
@@ -92,7 +96,7 @@ export class Journal {
     const draft = join(stateRoot(), `${DRAFT}${pid}.${startTicks}.${boot}`);
     try {
       mkdirSync(draft, { recursive: true });
-      const record: LabRecord = { ...claim, createdAt: new Date().toISOString(), owner: ownProcess() };
+      const record: LabRecord = { ...claim, createdAt: new Date().toISOString(), owner: ownProcess(), user: userName() };
       writeFileSync(join(draft, RECORD), JSON.stringify(record));
       renameSync(draft, dir);
     } catch (cause) {
@@ -211,6 +215,9 @@ function startTicks(pid: number): string | undefined {
     return undefined;
   }
 }
+
+/** Behind sudo too. */
+export const userName = (): string => process.env['SUDO_USER'] ?? userInfo().username;
 
 /** Changes with every start of the machine: numbers and clocks of before mean nothing. */
 export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
