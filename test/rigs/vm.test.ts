@@ -318,9 +318,9 @@ labTest('a full disk on a host: the capture says so, and nothing is concluded fr
     's/check: rate, flow: transfer, at-least: 500kbit/check: rate, capture: "b:eth1", group: x, at-least: 500kbit/; s/b: { place/b: { labels: { tenant: x }, place/',
     file,
   ]);
-  rig.on('vm3', 'mkdir -p /var/tmp/netrig; mount -t tmpfs -o size=8k tmpfs /var/tmp/netrig');
+  rig.on('vm3', 'mkdir -p /var/lib/netrig/spool; mount -t tmpfs -o size=8k tmpfs /var/lib/netrig/spool');
   const { status, stdout, stderr } = netrig(run(file), {}, 180_000);
-  rig.on('vm3', 'umount /var/tmp/netrig');
+  rig.on('vm3', 'umount /var/lib/netrig/spool');
   assert.equal(status, 3, stderr + stdout);
   assert.match(verdictsOf(stdout)[0]?.reason ?? '', /No space left|capture/);
   nothingLeft('after a full disk');

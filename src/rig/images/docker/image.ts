@@ -14,7 +14,7 @@ const RECIPE = createHash('sha256')
 /** Named after its contents: another netrig's stays beside it. */
 export const NODE_IMAGE = `netrig/node:${RECIPE}`;
 const TAR = join(CACHE_DIR, 'container', `${RECIPE}.tar`);
-const UPLOADED = '/var/tmp/netrig-image.tar';
+const UPLOADED = '/var/lib/netrig/image.tar';
 
 /** On the machine's engine afterwards. */
 export async function ensureImage(ctx: Context, machine: Machine): Promise<void> {

@@ -20,7 +20,8 @@ const BACKOFF_MS = 1000;
 const AGAIN_TIMEOUT_MS = 12_000;
 /** Before a machine that could not be reached is tried again. */
 const RETRY_AFTER_MS = 60_000;
-const SPOOL = '/var/tmp/netrig';
+/** Below a folder that only root may write: under a name that others know, a link of theirs could wait elsewhere. */
+const SPOOL = '/var/lib/netrig/spool';
 
 type Open = (timeoutMs?: number) => Promise<Link>;
 
