@@ -246,7 +246,8 @@ function boundsOf(target: TargetFile, check: Check | undefined): Bounds {
 export const wantsRepeats = ({ outcome, kind, estimate, dropped }: Verdict): boolean =>
   outcome === 'inconclusive' && kind === 'measurement' && (estimate !== null || dropped.some((d) => d.cause !== 'no-figure'));
 
+/** Nothing that was judged is nothing that was met. */
 export function overall(verdicts: readonly Verdict[]): Outcome {
   if (verdicts.some((v) => v.outcome === 'fail')) return 'fail';
-  return verdicts.some((v) => v.outcome === 'inconclusive') ? 'inconclusive' : 'pass';
+  return verdicts.length === 0 || verdicts.some((v) => v.outcome === 'inconclusive') ? 'inconclusive' : 'pass';
 }

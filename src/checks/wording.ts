@@ -65,3 +65,6 @@ export function describeDropped(verdicts: readonly Verdict[]): string[] {
     ([line, same]) => `${line} (${same.length} ${same.length === 1 ? 'target' : 'targets'})`,
   );
 }
+
+/** Of a run without verdicts, which is no success. */
+export const NOTHING_JUDGED = 'Nothing was judged: the topology has no targets, or the run ended before any cell.';

@@ -1,6 +1,7 @@
 /** Thin: parse, call one function, print, set the exit status. */
 import { Command, CommanderError } from 'commander';
 import { styleText } from 'node:util';
+import { visible } from '../core/config/characters.ts';
 import { asNetrigError, EXIT, type NetrigError } from '../core/errors.ts';
 import { addCapture } from './commands/capture.ts';
 import { addCompletion } from './commands/completion.ts';
@@ -78,7 +79,9 @@ function report(error: NetrigError): void {
       `${JSON.stringify({ type: 'error', code, message, ...(hint === undefined ? {} : { hint }), at: new Date().toISOString() })}\n`,
     );
   process.stderr.write(
-    `${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`,
+    visible(
+      `${styleText('red', `error ${error.code}`)}: ${error.message}\n${error.hint ? `${styleText('dim', 'hint')}: ${error.hint}\n` : ''}`,
+    ),
   );
   if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG'])
     process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);

@@ -1,6 +1,6 @@
 /** The verdict table on the terminal. */
 import { styleText } from 'node:util';
-import { describeDropped } from '../checks/wording.ts';
+import { describeDropped, NOTHING_JUDGED } from '../checks/wording.ts';
 import type { Verdict } from '../checks/verdict.ts';
 import type { JudgedRun } from '../report/index.ts';
 import { renderTable } from './table.ts';
@@ -25,6 +25,7 @@ export function printVerdicts(judged: JudgedRun, reportPath: string): void {
     ]);
     process.stdout.write(`\n${renderTable(['', 'cell', 'target', 'measured [95 %]', 'wanted', ''], rows)}\n`);
   }
+  if (verdicts.length === 0) process.stdout.write(`\n${NOTHING_JUDGED}\n`);
   for (const line of describeDropped(verdicts)) process.stdout.write(`${styleText('yellow', 'left out')}: ${line}\n`);
   const count = (outcome: string) => verdicts.filter((v) => v.outcome === outcome).length;
   process.stdout.write(`\n${count('pass')} met, ${count('fail')} missed, ${count('inconclusive')} inconclusive\nreport: ${reportPath}\n`);

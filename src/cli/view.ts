@@ -1,5 +1,6 @@
 /** Subscribers that show a run: a live line on a terminal, plain lines without one, JSON lines with --json. */
 import { styleText } from 'node:util';
+import { visible } from '../core/config/characters.ts';
 import type { EventBus, Listener } from '../core/events.ts';
 
 export type ViewKind = 'terminal' | 'plain' | 'json';
@@ -29,11 +30,11 @@ function humanView(live: boolean): Listener {
   const print = (line: string) => {
     if (liveLine) process.stderr.write('\r\x1b[2K');
     liveLine = false;
-    process.stderr.write(`${line}\n`);
+    process.stderr.write(`${visible(line)}\n`);
   };
   /** Overwrites the live line, cut to the terminal: a wrapped line could not be overwritten. */
   const show = (line: string) => {
-    process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns || FALLBACK_COLUMNS) - 1)}`);
+    process.stderr.write(`\r\x1b[2K${visible(line).slice(0, (process.stderr.columns || FALLBACK_COLUMNS) - 1)}`);
     liveLine = true;
   };
   const seconds = (value: number) => `${value.toFixed(1)} s`;

@@ -3,6 +3,8 @@ import type { VNode } from 'preact';
 import { clocks } from './clocks.ts';
 import { html } from 'htm/preact';
 import { renderToString } from 'preact-render-to-string';
+import { NOTHING_JUDGED } from '../checks/wording.ts';
+import { shellQuoted } from '../core/shell.ts';
 import { isSaturated, type Verdict } from '../checks/verdict.ts';
 import { formatDurationUs, formatPercent } from '../core/units.ts';
 import type { CellEvidence } from '../evidence/cell.ts';
@@ -54,6 +56,7 @@ function banner({ outcome, verdicts, manifest }: JudgedRun): VNode {
   const count = (o: Verdict['outcome']) => verdicts.filter((v) => v.outcome === o).length;
   const headline = { pass: 'All targets met', fail: 'Targets missed', inconclusive: 'Inconclusive' }[outcome];
   return html`<div class="banner ${outcome}" role="status"><strong>${SYMBOLS[outcome]} ${headline}</strong>
+    ${verdicts.length === 0 && html`<div>${NOTHING_JUDGED}</div>`}
     <div>${count('pass')} met, ${count('fail')} missed, ${count('inconclusive')} inconclusive</div>
     ${manifest.stopped !== null && html`<div>The run was stopped: <span style="white-space:pre-wrap">${manifest.stopped}</span></div>`}
   </div>`;
@@ -72,7 +75,7 @@ function countOf({ estimate, basis }: Verdict): string {
 }
 
 function verdictTable(verdicts: readonly Verdict[]): VNode {
-  if (verdicts.length === 0) return html`<p>The topology has no targets, or the run ended before any cell.</p>`;
+  if (verdicts.length === 0) return html`<p>${NOTHING_JUDGED}</p>`;
   return html`<div class="scroll"><table>
     <thead><tr><th scope="col">verdict</th><th scope="col">cell</th><th scope="col">target</th><th scope="col">measured [95 % interval]</th><th scope="col">wanted</th><th scope="col">kind</th><th scope="col">n</th></tr></thead>
     <tbody>${verdicts.map(
@@ -154,7 +157,7 @@ function loads(run: JudgedRun): VNode | null {
 
 function reproduction({ manifest, results }: JudgedRun): VNode {
   return html`<section><h2>How to reproduce</h2>
-    <p><code>${manifest.command.join(' ')}</code></p><p>The same verdicts again from this evidence: <code>netrig report ${results}</code></p>
+    <p><code>${shellQuoted(manifest.command)}</code></p><p>The same verdicts again from this evidence: <code>netrig report ${shellQuoted([results])}</code></p>
     <div class="scroll"><table><tbody>
       <tr><th scope="row">topology</th><td>${manifest.topology} (a copy is beside this file: <a href="topology.yaml">topology.yaml</a>)</td></tr>
       <tr><th scope="row">rig</th><td>${manifest.rig ?? 'this machine alone: every node is a network namespace'}</td></tr>

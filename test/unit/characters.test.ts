@@ -1,8 +1,10 @@
 /** Control characters in files: in no key, and of values only newlines and tabs. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import test from 'ava';
-import { characterProblems } from '../../src/core/config/characters.ts';
+import { characterProblems, visible } from '../../src/core/config/characters.ts';
+import { shellQuoted } from '../../src/core/shell.ts';
 import { parseYaml } from '../../src/core/config/yaml.ts';
 
 test('a control character is refused wherever it is, with its place', () => {
@@ -43,3 +45,15 @@ const hasKey = (value: unknown): boolean =>
   value !== null &&
   typeof value === 'object' &&
   (Array.isArray(value) ? value.some(hasKey) : Object.entries(value).some(([key, item]) => /[\n\t]/.test(key) || hasKey(item)));
+
+test('what is said on a terminal moves no cursor and sets no title; colours and lines stay', () => {
+  assert.equal(visible('\x1b]0;title\x07a\x1b[2Jb\r\x9bc\u2028'), '\\u{1b}]0;title\\u{7}a\\u{1b}[2Jb\\u{d}\\u{9b}c\\u{2028}');
+  assert.equal(visible('\x1b[31mred\x1b[0m\n\tx'), '\x1b[31mred\x1b[0m\n\tx');
+});
+
+test('a command can be given to a shell again, whatever is in it', () => {
+  const words = ['netrig', 'run', "it's", 'a b', '$(id)', '`id`', '', '"', '\\', '*', 'x=1'];
+  const again = execFileSync('sh', ['-c', `printf '%s\\0' ${shellQuoted(words)}`], { encoding: 'utf8' });
+  assert.deepEqual(again.split('\0').slice(0, -1), words);
+  assert.equal(shellQuoted(['netrig', 'run', 'a.yaml', '--set', 'x=1']), 'netrig run a.yaml --set x=1');
+});

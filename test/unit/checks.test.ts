@@ -417,6 +417,7 @@ test('nothing silently passes: any miss fails the run, anything open keeps it fr
   assert.equal(overall([v('pass'), v('inconclusive'), v('fail')]), 'fail');
   assert.equal(overall([v('pass'), v('inconclusive')]), 'inconclusive');
   assert.equal(overall([v('pass')]), 'pass');
+  assert.equal(overall([]), 'inconclusive', 'nothing was judged');
 });
 
 const PROBER = { sender: ['n', 'p'], receiver: ['n', 'p'] };

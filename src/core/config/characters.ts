@@ -39,3 +39,12 @@ export function characterProblems(root: unknown): Problem[] {
   }
   return problems;
 }
+
+/** Control characters but newlines, tabs and the colours of a terminal (SGR, ECMA-48 8.3.117). */
+const UNSEEN = /\x1b\[[0-9;]*m|[\n\t]|([\p{Cc}\p{Zl}\p{Zp}])/gu;
+
+/** Text for a terminal, of which nothing moves its cursor, changes its title or answers in the user's name. */
+export const visible = (text: string): string =>
+  text.replace(UNSEEN, (kept: string, control?: string) =>
+    control === undefined ? kept : `\\u{${(control.codePointAt(0) as number).toString(16)}}`,
+  );
