@@ -1,17 +1,14 @@
 /** One SSH connection to a machine: the host's key verified, kept alive, shared by everything that goes there. */
-import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { execa } from 'execa';
 import ssh2, { type Client, type ClientChannel, type ConnectConfig } from 'ssh2';
 import { NetrigError } from '../../../core/errors.ts';
 import type { SshAccess } from '../../rigfile.ts';
+import { credentialsFor } from './credentials.ts';
+import { hostName, signaturesOf, trustIn, type Trust } from './trust.ts';
 
 const KEEPALIVE_MS = 5000;
 const KEEPALIVE_MISSES = 3;
-const KEY_FILES = ['id_ed25519', 'id_ecdsa', 'id_rsa'];
 
 export interface SshTarget {
   /** Name in the rig file. */
@@ -24,7 +21,7 @@ export async function connectSsh({ name, ssh }: SshTarget, through: Client | nul
   const client = new ssh2.Client();
   // What breaks later ends the channels, and they say so.
   client.on('error', () => undefined);
-  const known = await knownKeys(ssh);
+  const trust = await trustIn(ssh);
   let refused: NetrigError | undefined;
   const config: ConnectConfig = {
     host: ssh.address,
@@ -34,13 +31,14 @@ export async function connectSsh({ name, ssh }: SshTarget, through: Client | nul
     keepaliveInterval: KEEPALIVE_MS,
     keepaliveCountMax: KEEPALIVE_MISSES,
     // The kinds of key that are known, so that the machine shows one of them.
-    ...(known.length > 0 ? { algorithms: { serverHostKey: hostKeyAlgorithms(known) } } : {}),
+    ...(trust.known.length > 0 ? { algorithms: { serverHostKey: signaturesOf(trust.known) as ServerHostKeys } } : {}),
     hostVerifier: (key: Buffer) => {
-      if (known.some((k) => k.blob.equals(key))) return true;
-      refused = refusal(name, ssh, key, known.length > 0);
+      const isRevoked = trust.revoked.some((k) => k.blob.equals(key));
+      if (!isRevoked && trust.known.some((k) => k.blob.equals(key))) return true;
+      refused = refusal(name, ssh, key, trust, isRevoked);
       return false;
     },
-    ...credentials(name, ssh),
+    ...credentialsFor(name, ssh.keyFile),
     ...(through ? { sock: await tunnel(through, ssh) } : {}),
   };
   await new Promise<void>((resolve, reject) => {
@@ -94,63 +92,27 @@ export async function runOnce(
   return { stdout, stderr, exitCode };
 }
 
-interface KnownKey {
-  readonly type: string;
-  readonly blob: Buffer;
-}
+type ServerHostKeys = NonNullable<NonNullable<ConnectConfig['algorithms']>['serverHostKey']> & string[];
 
-const parseKey = (text: string): KnownKey => {
-  const [type = '', blob = ''] = text.trim().split(/\s+/);
-  return { type, blob: Buffer.from(blob, 'base64') };
-};
-
-const hostName = ({ address, port }: SshAccess): string => (port === 22 ? address : `[${address}]:${port}`);
-
-/** ssh-keygen reads known_hosts, hashed names included. */
-async function knownKeys(ssh: SshAccess): Promise<KnownKey[]> {
-  if (ssh.hostKey !== null) return [parseKey(ssh.hostKey)];
-  if (!existsSync(ssh.knownHosts)) return [];
-  const { stdout, exitCode } = await execa('ssh-keygen', ['-F', hostName(ssh), '-f', ssh.knownHosts], { reject: false });
-  if (exitCode !== 0) return [];
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith('@'))
-    .map((line) => parseKey(line.replace(/^\S+\s+/, '')));
-}
-
-/** An RSA key signs with SHA-2 (RFC 8332). */
-const hostKeyAlgorithms = (known: readonly KnownKey[]) =>
-  known.flatMap((k) => (k.type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [k.type])) as NonNullable<
-    NonNullable<ConnectConfig['algorithms']>['serverHostKey']
-  > &
-    string[];
-
-function refusal(name: string, ssh: SshAccess, key: Buffer, expected: boolean): NetrigError {
+function refusal(name: string, ssh: SshAccess, key: Buffer, { known, unused }: Trust, isRevoked: boolean): NetrigError {
   const fingerprint = `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`;
   const type = key.toString('latin1', 4, 4 + key.readUInt32BE(0));
   const accept = `echo ${quote(`${hostName(ssh)} ${type} ${key.toString('base64')}`)} >> ${quote(ssh.knownHosts)}`;
-  if (expected)
+  if (isRevoked)
+    return new NetrigError('HOST_KEY_UNKNOWN', `${name} (${hostName(ssh)}) shows a key that is revoked: ${type} ${fingerprint}`, {
+      hint: `${ssh.knownHosts} says so (@revoked): whoever has the key is not to be trusted`,
+    });
+  if (known.length > 0)
     return new NetrigError(
       'HOST_KEY_UNKNOWN',
       `${name} (${hostName(ssh)}) shows a key that is not the expected one: ${type} ${fingerprint}. Somebody may be in between, or the machine was installed anew`,
       { hint: `find out which. Then ssh-keygen -R ${quote(hostName(ssh))} -f ${quote(ssh.knownHosts)}, or mend host-key in the rig file` },
     );
-  return new NetrigError('HOST_KEY_UNKNOWN', `${name} (${hostName(ssh)}) shows a key that is not known: ${type} ${fingerprint}`, {
-    hint: `compare it with ssh-keygen -lf /etc/ssh/ssh_host_${type.replace(/^ssh-/, '')}_key.pub there; if it is the same: ${accept}`,
-  });
-}
-
-function credentials(name: string, ssh: SshAccess): Pick<ConnectConfig, 'privateKey' | 'agent'> {
-  if (ssh.keyFile !== null) {
-    try {
-      return { privateKey: readFileSync(ssh.keyFile) };
-    } catch (cause) {
-      throw new NetrigError('HOST_UNREACHABLE', `${name}: cannot read the key ${ssh.keyFile}: ${(cause as Error).message}`, { cause });
-    }
-  }
-  const agent = process.env['SSH_AUTH_SOCK'];
-  const file = KEY_FILES.map((f) => join(homedir(), '.ssh', f)).find((f) => existsSync(f));
-  return { ...(agent === undefined ? {} : { agent }), ...(file === undefined ? {} : { privateKey: readFileSync(file) }) };
+  return new NetrigError(
+    'HOST_KEY_UNKNOWN',
+    `${name} (${hostName(ssh)}) shows a key that is not known: ${type} ${fingerprint}${unused.length === 0 ? '' : `. netrig does not use ${unused.join(', ')}, which known_hosts has`}`,
+    { hint: `compare it with ssh-keygen -lf /etc/ssh/ssh_host_${type.replace(/^ssh-/, '')}_key.pub there; if it is the same: ${accept}` },
+  );
 }
 
 const tunnel = (through: Client, { address, port }: SshAccess): Promise<Duplex> =>
