@@ -112,7 +112,7 @@ export const labState = (...labs: readonly string[]): Record<string, unknown> =>
 
 /** What a rig and its lab have left. Other labs may stand beside them. */
 export const rigState = (lab: string): Record<string, unknown> => ({
-  ...traces((owner) => owner === lab || (owner.startsWith('+') && owner !== '+probe' && owner !== '+doctor')),
+  ...traces((owner) => owner === lab || (owner.startsWith('+') && !['+probe', '+doctor', '+lease'].includes(owner))),
   ...ownNetwork(),
 });
 

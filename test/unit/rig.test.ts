@@ -1,7 +1,5 @@
 /** Rig files, placement, trunks, leases, the protocol with hostd, clocks: everything of rigs that needs no machine. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFileSync, writeFileSync } from 'node:fs';
 import test from 'ava';
@@ -25,7 +23,6 @@ import {
   spawnRequest,
   type Frame,
 } from '../../src/rig/machines/hostd/protocol.ts';
-import { LeaseBook } from '../../src/rig/leases/lease.ts';
 import { placeNodes } from '../../src/rig/placement.ts';
 import { parseRig, type RigPlan } from '../../src/rig/rigfile.ts';
 import type { Assignments } from '../../src/rig/labs/assignment.ts';
@@ -179,54 +176,6 @@ const fabricOf = async (topology: string): Promise<Fabric> => {
     const path = join(import.meta.dirname, 'golden/two-machines.txt');
     if (process.env['UPDATE_GOLDEN']) writeFileSync(path, renderPlan(plan));
     assert.equal(renderPlan(plan), readFileSync(path, 'utf8'));
-  });
-}
-
-{
-  const request = (owner: string, ttlMs = 10_000) => ({ owner, purpose: 'test', ttlMs });
-  const scratch = () => {
-    const dir = mkdtempSync(join(tmpdir(), 'netrig-lease-'));
-    return { dir, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
-  };
-
-  test('leases: one at a time; the next after it is given back', () => {
-    using files = scratch();
-    const [mine, theirs] = [new LeaseBook(files.dir), new LeaseBook(files.dir)];
-    const { lease } = mine.acquire(request('me'));
-    assert.throws(() => theirs.acquire(request('you')), { code: 'LEASE_HELD', message: /in use by me for test/ });
-    assert.throws(() => theirs.check(null), { code: 'LEASE_HELD' });
-    mine.release(lease.token);
-    assert.equal(theirs.acquire(request('you')).expired, null);
-  });
-  test('leases: an expired one goes to whoever comes; its owner is fenced off when he wakes up', async () => {
-    using files = scratch();
-    const [mine, theirs] = [new LeaseBook(files.dir), new LeaseBook(files.dir)];
-    const { lease } = mine.acquire(request('me', 20));
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    assert.equal(mine.check(lease.token).owner, 'me', 'nobody else has come: it is still the one that rules');
-    const taken = theirs.acquire(request('you'));
-    assert.equal(taken.expired?.token, lease.token);
-    for (const act of [() => mine.check(lease.token), () => mine.renew(lease.token, 1000), () => mine.release(lease.token)])
-      assert.throws(act, { code: 'LEASE_LOST', message: /leased to you/ });
-    assert.equal(theirs.current()?.owner, 'you');
-  });
-  test('leases: a file that is no lease is nobody’s; the next number follows it', () => {
-    using files = scratch();
-    const book = new LeaseBook(files.dir);
-    for (const damaged of ['{', '{"owner":"me","purpose":"test","ttlMs":"soon","token":"1.a","expiresMs":1}']) {
-      const { lease } = book.acquire(request('me'));
-      writeFileSync(join(files.dir, '+lease', lease.token.split('.')[0]!), damaged);
-      assert.equal(book.current(), null);
-    }
-    assert.equal(book.acquire(request('you')).lease.token.split('.')[0], '3');
-  });
-  test('leases: revoked: the owner is refused, the next is not', () => {
-    using files = scratch();
-    const book = new LeaseBook(files.dir);
-    const { lease } = book.acquire(request('me'));
-    book.revoke();
-    assert.throws(() => book.check(lease.token), { code: 'LEASE_LOST' });
-    book.acquire(request('you'));
   });
 }
 

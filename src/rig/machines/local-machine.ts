@@ -24,19 +24,17 @@ export class LocalMachine extends LocalHost implements Machine {
   readonly isHere = true;
   readonly runtime: Runtime;
   readonly lost: readonly string[] = [];
+  /** Where somebody holds a lease, only he may do anything; without one, anybody may: a lab of one's own needs none. */
   readonly #leases: LeaseBook;
-  /** Only who holds the lease may do anything; else anybody may (a lab of one's own machine needs no lease). */
-  readonly #fenced: boolean;
   #token: string | null = null;
   /** Its client is large: loaded where there are containers. */
   #loaded: Promise<Engine> | undefined;
 
-  constructor(runtime: Runtime, options: { name?: string; fenced?: boolean } = {}) {
+  constructor(runtime: Runtime, options: { name?: string } = {}) {
     super();
     this.name = options.name ?? LOCAL;
     this.runtime = runtime;
     this.#leases = new LeaseBook(runtime.stateRoot);
-    this.#fenced = options.fenced ?? false;
   }
 
   override async exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
@@ -149,7 +147,7 @@ export class LocalMachine extends LocalHost implements Machine {
   }
 
   #guard(): void {
-    if (this.#token !== null || (this.#fenced && (this.#leases.current()?.leftMs ?? 0) > 0)) this.#leases.check(this.#token);
+    if (this.#token !== null || (this.#leases.current()?.leftMs ?? 0) > 0) this.#leases.check(this.#token);
   }
 
   async labs(): Promise<LabRecord[]> {

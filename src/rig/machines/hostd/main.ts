@@ -31,10 +31,7 @@ const [runtimeDir, stateRoot, engine] = process.argv.slice(2) as [string, string
 process.env['NETRIG_STATE_DIR'] = stateRoot;
 // Agents find the one package that cannot be bundled.
 process.env['NODE_PATH'] = join(runtimeDir, 'node_modules');
-const machine = new LocalMachine(
-  { node: process.execPath, nativeDir: runtimeDir, stateRoot, engine, mounts: [] },
-  { name: 'hostd', fenced: true },
-);
+const machine = new LocalMachine({ node: process.execPath, nativeDir: runtimeDir, stateRoot, engine, mounts: [] }, { name: 'hostd' });
 const running = new Map<number, HostProcess>();
 const calls = new Map<number, AbortController>();
 
