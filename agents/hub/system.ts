@@ -56,6 +56,8 @@ export const system: SystemDefinition<HubFile> = {
             hint: 'for example 192.168.1.0/24',
           });
       });
+    // What follows computes with prefixes.
+    if (problems.length > 0) return { agents: [], problems };
     for (const { name, role, address, network } of nodes)
       if (role === 'host' && !isOf(config.networks[network ?? '']?.prefixes ?? [], address))
         problems.push({

@@ -1,5 +1,6 @@
 /** `${name}` and `${name * 0.7}` in any text of a topology. */
 import type { Path, Problem } from '../core/config/problems.ts';
+import { isInherited } from '../core/config/characters.ts';
 import { MAX_CHARACTERS } from '../core/config/size.ts';
 import { suggest } from '../core/config/validate.ts';
 
@@ -32,7 +33,7 @@ export class Substitution {
   #inText(text: string, variables: Variables, path: Path): unknown {
     const whole = WHOLE.exec(text);
     if (whole) return this.#evaluate(whole[1] as string, variables, path);
-    return text.replace(EXPRESSION, (_, body: string) => {
+    const made = text.replace(EXPRESSION, (_, body: string) => {
       const value = String(this.#evaluate(body, variables, path));
       if (value.length > this.#charactersLeft) {
         if (this.#charactersLeft > 0)
@@ -43,6 +44,8 @@ export class Substitution {
       this.#charactersLeft -= value.length;
       return value;
     });
+    if (isInherited(made)) this.#problems.push({ path, message: `"${made}" cannot be a name`, hint: 'choose another one' });
+    return made;
   }
 
   #evaluate(body: string, variables: Variables, path: Path): Scalar {

@@ -36,6 +36,8 @@ test('what a file may hold: bytes, words, levels, values with aliases expanded',
   );
   await refused('topology:\n  nodes: &n\n    a: { labels: { a: b } }\n    b: *n\n', /an alias to what it is itself a part of/);
   await refused('name: t\ntopology: { nodes: { a: { __proto__: x } } }\n', /"__proto__" cannot be a key/);
+  await refused('name: t\ntopology: { nodes: { a: { group: toString } } }\n', /"toString" cannot be a name/);
+  await refused('name: t\nvars: { v: constr }\ntopology: { nodes: { a: { group: "${v}uctor" } } }\n', /"constructor" cannot be a name/);
   await refused('name: t\n? [a]\n: 1\n', /t\.yaml:2:3: a key must be a text/);
   const aliases = `name: t\ntopology:\n  nodes:\n    a0: &a { kind: linux }\n${Array.from({ length: 300 }, (_, i) => `    a${i + 1}: *a\n`).join('')}`;
   assert.equal((await parse(aliases)).cells[0]?.fabric.nodes.length, 301);

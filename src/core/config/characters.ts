@@ -13,7 +13,10 @@ const shown = (text: string): string => JSON.stringify(text.length > 40 ? `${tex
 /** Names that every object has: what is looked up by such a key is found where nobody has put it. */
 const INHERITED = new Set(Object.getOwnPropertyNames(Object.prototype));
 
-/** Keys have no control characters, and are no names that JavaScript has a meaning for; values have newlines and tabs only. */
+/** Of a key, and of a text that is used as one. */
+export const isInherited = (name: string): boolean => INHERITED.has(name);
+
+/** Keys have no control characters, and are no names that JavaScript has a meaning for; neither are values, which have newlines and tabs only. */
 export function characterProblems(root: unknown): Problem[] {
   const problems: Problem[] = [];
   const waiting: { value: unknown; path: Path }[] = [{ value: root, path: [] }];
@@ -21,6 +24,8 @@ export function characterProblems(root: unknown): Problem[] {
   const seen = new Set<object>();
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const { value, path } = next;
+    if (typeof value === 'string' && isInherited(value))
+      problems.push({ path, message: `"${value}" cannot be a name`, hint: 'choose another one' });
     if (typeof value === 'string' && CONTROL_OF_VALUES.test(value))
       problems.push({
         path,
@@ -32,7 +37,7 @@ export function characterProblems(root: unknown): Problem[] {
     for (const [key, item] of Array.isArray(value) ? value.entries() : Object.entries(value)) {
       if (typeof key === 'string' && hasControl(key))
         problems.push({ path: [...path, key], atKey: true, message: `control character in the key ${shown(key)}` });
-      else if (typeof key === 'string' && INHERITED.has(key))
+      else if (typeof key === 'string' && isInherited(key))
         problems.push({ path: [...path, key], atKey: true, message: `"${key}" cannot be a key`, hint: 'choose another name' });
       waiting.push({ value: item, path: [...path, key] });
     }
