@@ -14,6 +14,8 @@ export const loopStatistics = Type.Object({
   generated: Type.Number(),
   probes: Type.Number(),
   forged: Type.Number(),
+  /** Recorded on the network and sent again. Absent: of an earlier version. */
+  replayed: Type.Optional(Type.Number()),
   /** Messages without a directive that no room was left for. */
   undirected: Type.Number(),
   /** Messages of a graph that this node has no directive of. */

@@ -239,6 +239,75 @@ test('messages of somebody else, and damaged ones, are counted and go nowhere', 
     assert.equal(bench.at(4).length, 0);
   }));
 
+/** Passes datagrams on to a node, and keeps them. */
+async function recorder(at: number, target: number): Promise<{ kept: Buffer[]; again(to: number): Promise<void>; close(): void }> {
+  const socket = createSocket('udp4');
+  const kept: Buffer[] = [];
+  const pass = (datagram: Buffer, to: number) =>
+    new Promise<void>((resolve) => socket.send(datagram, DATA_PORT, address(to), () => resolve()));
+  socket.on('message', (datagram) => {
+    kept.push(datagram);
+    void pass(datagram, target);
+  });
+  await new Promise<void>((resolve) => socket.bind(DATA_PORT, address(at), resolve));
+  return {
+    kept,
+    again: async (to) => {
+      for (const datagram of kept) await pass(datagram, to);
+    },
+    close: () => void socket.close(),
+  };
+}
+
+test('what was recorded and is sent again goes nowhere: to the same node, to another one, after the stream began anew', () =>
+  quiet(async () => {
+    await using bench = new Bench();
+    const { producer, entry, second } = await gateway(bench);
+    await entry.install({ graph: 1, epoch: 1, destinations: [to(4)] });
+    await second.install({ graph: 1, epoch: 1, destinations: [to(5)] });
+    entry.activate(1, 1);
+    second.activate(1, 1);
+    second.flow(address(1), DATA_PORT + 1, 1);
+    const between = await recorder(8, 2);
+    producer.peer(2, address(8));
+    send(producer, [2], 100);
+    await until(() => bench.at(4).length >= 100, 'all come, by way of the recorder');
+    await between.again(2);
+    await until(() => entry.statistics?.replayed === 100, 'each is counted as a replay');
+    await between.again(3);
+    await until(() => second.statistics?.forged === 100, 'for another node it is not signed');
+    // The producer starts anew: its numbers begin at zero again.
+    await producer.close();
+    await sleep(300);
+    const anew = await bench.add('endpoint', 1);
+    send(anew, [2], 50);
+    await until(() => bench.at(4).length >= 150, 'a stream that begins anew is heard');
+    await between.again(2);
+    await until(() => entry.statistics?.replayed === 200, 'of the time before, nothing is');
+    between.close();
+    assert.equal(bench.at(4).length, 150);
+    assert.equal(bench.at(5).length, 0);
+  }));
+
+test('probes that are sent again measure nothing', () =>
+  quiet(async () => {
+    await using bench = new Bench();
+    let heard = 0;
+    const from = await bench.add('relay', 2);
+    const hearing = await bench.add('endpoint', 4, { onLatency: () => (heard += 1) });
+    const between = await recorder(8, 4);
+    from.peer(4, address(8));
+    from.probe(4, 10_000, 200);
+    await until(() => heard >= 20, 'probes come');
+    from.probe(4, 0, 0);
+    await until(() => heard === between.kept.length, 'all of them');
+    const count = heard;
+    await between.again(4);
+    await until(() => hearing.statistics?.replayed === count, 'each is counted');
+    between.close();
+    assert.equal(heard, count);
+  }));
+
 test('R0-14 probes measure one-way latencies, and are no messages of the application', () =>
   quiet(async () => {
     await using bench = new Bench();

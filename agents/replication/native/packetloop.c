@@ -73,7 +73,7 @@ struct message { int references; size_t length; int64_t arrived_mono, arrived_re
 struct held { int64_t release_ns; uint64_t order; struct message *message; uint32_t peer, graph, epoch; int slot; };
 /* Where messages go, and the graph that they enter there; 0: none. */
 struct target { uint32_t peer, graph; };
-struct stream { uint32_t id; int fd, targets; int64_t period_ns, left, next_ns; uint64_t sequence; size_t bytes; struct target to[MAX_PEERS]; };
+struct stream { uint32_t id; int fd, targets; int64_t period_ns, left, next_ns; uint64_t sequence; uint16_t beginning; size_t bytes; struct target to[MAX_PEERS]; };
 
 /* Records as evidence keeps them: little-endian, in the order of the fields. */
 struct delivery { uint32_t graph, epoch; uint64_t sequence; uint32_t source, sender, bytes, flags; int64_t generated_ns, kernel_ns, application_ns; } __attribute__((packed));
@@ -107,7 +107,7 @@ static char output[OUTPUT_MAX], latencies[65536];
 static size_t output_used, latencies_used;
 
 static struct {
-	uint64_t received, received_bytes, delivered, replicated, generated, probes, forged, undirected, stale, waited, overflowed, late, unsent, untraced, unstamped;
+	uint64_t received, received_bytes, delivered, replicated, generated, probes, forged, replayed, undirected, stale, waited, overflowed, late, unsent, untraced, unstamped;
 	uint64_t dwell_ns, dwell_count, elapsed_ns, elapsed_count, held_most, error[ERROR_BUCKETS];
 } stats;
 
@@ -190,11 +190,12 @@ static void flush_records(void)
 	}
 }
 
-static uint64_t tag_of(unsigned char *data, size_t length)
+/* For one receiver: what was recorded on the way to another says nothing to it. */
+static uint64_t tag_of(unsigned char *data, size_t length, uint32_t receiver)
 {
 	struct header *h = (struct header *)data;
 	uint64_t kept = h->tag, tag;
-	h->tag = 0;
+	h->tag = htobe64(receiver);
 	tag = siphash(key, data, length);
 	h->tag = kept;
 	return tag;
@@ -207,7 +208,7 @@ static int64_t transmit(int fd, unsigned char *data, size_t length, uint32_t pee
 	int64_t now = real_ns();
 	h->sender = htonl(self_id);
 	h->sent_ns = htobe64((uint64_t)now);
-	h->tag = tag_of(data, length);
+	h->tag = tag_of(data, length, peer);
 	/* A peer that is not there is its own problem; a full queue drops, as a switch does. */
 	if (peer >= MAX_PEERS || !peers[peer].sin_port || sendto(fd, data, length, 0, (struct sockaddr *)&peers[peer], sizeof peers[peer]) < 0) stats.unsent++;
 	return now;
@@ -318,7 +319,7 @@ static void hand_over(const struct held *h, int64_t due_real)
 	address_replica(h);
 	m->sender = htonl(self_id);
 	m->sent_ns = htobe64((uint64_t)due_real);
-	m->tag = tag_of(data, h->message->length);
+	m->tag = tag_of(data, h->message->length, h->peer);
 	if (h->peer >= MAX_PEERS || !peers[h->peer].sin_port) {
 		stats.unsent++;
 		return;
@@ -539,11 +540,67 @@ static void deliver(const struct message *m, const struct header *h, int64_t now
 	if (delivery_count == RECORDS) flush_records();
 }
 
+/*
+ * What came from one sender of one stream: the newest message, and which of the last WINDOW have come (as RFC 4303, 3.4.3).
+ * Numbers, not times: an experiment may step a clock. A stream that begins anew counts from zero again; its flags say so.
+ */
+enum { WINDOW = 1024, WINDOWS = 16384, TRIES = 32 };
+static struct window {
+	uint64_t newest, touched, seen[WINDOW / 64];
+	uint32_t sender, source, graph;
+	uint16_t beginning;
+	uint8_t kind, used;
+} windows[WINDOWS];
+
+static struct window *window_of(const struct header *h)
+{
+	uint32_t at = (h->sender * 2654435761u ^ h->source * 2246822519u ^ h->graph * 3266489917u ^ h->kind) % WINDOWS;
+	struct window *least = &windows[at];
+	for (uint32_t i = 0; i < TRIES; i++) {
+		struct window *w = &windows[(at + i) % WINDOWS];
+		if (w->kind == h->kind && w->sender == h->sender && w->source == h->source && w->graph == h->graph) return w;
+		if (w->touched < least->touched) least = w;
+		if (w->kind) continue;
+		least = w;
+		break;
+	}
+	*least = (struct window){ .sender = h->sender, .source = h->source, .graph = h->graph, .kind = h->kind };
+	return least;
+}
+
+static int is_replayed(const struct header *h)
+{
+	static uint64_t touches;
+	struct window *w = window_of(h);
+	uint64_t sequence = be64toh(h->sequence);
+	uint16_t beginning = ntohs(h->flags);
+	int16_t later = (int16_t)(beginning - w->beginning);
+	w->touched = ++touches;
+	if (w->used && later < 0) return 1;
+	if (!w->used || later > 0 || (sequence > w->newest && sequence - w->newest >= WINDOW)) {
+		memset(w->seen, 0, sizeof w->seen);
+		w->newest = sequence;
+		w->beginning = beginning;
+		w->used = 1;
+	} else if (sequence > w->newest) {
+		for (uint64_t s = w->newest + 1; s <= sequence; s++) w->seen[s % WINDOW / 64] &= ~(1ull << (s % 64));
+		w->newest = sequence;
+	} else if (w->newest - sequence >= WINDOW || w->seen[sequence % WINDOW / 64] >> (sequence % 64) & 1) {
+		return 1;
+	}
+	w->seen[sequence % WINDOW / 64] |= 1ull << (sequence % 64);
+	return 0;
+}
+
 static void accept_message(const unsigned char *data, size_t length, int64_t arrived_real, int64_t mono, int64_t real, const struct sockaddr_in *from)
 {
 	struct header *h = (struct header *)data;
-	if (!keyed || length < HEADER_BYTES || ntohs(h->magic) != MAGIC || h->version != 1 || h->tag != tag_of((unsigned char *)data, length)) {
+	if (!keyed || length < HEADER_BYTES || ntohs(h->magic) != MAGIC || h->version != 1 || h->tag != tag_of((unsigned char *)data, length, self_id)) {
 		stats.forged++;
+		return;
+	}
+	if (is_replayed(h)) {
+		stats.replayed++;
 		return;
 	}
 	if (h->kind == PROBE) {
@@ -611,12 +668,15 @@ static void fill_header(struct header *h, int kind, uint32_t source, uint64_t se
 		.generated_ns = htobe64((uint64_t)real_ns()), .payload = htons((uint16_t)(bytes - HEADER_BYTES)) };
 }
 
+/* Those of a process before are older. */
+static uint64_t probe_number;
+
 static void send_probes(int64_t now)
 {
 	static unsigned char data[MESSAGE_MAX];
 	for (uint32_t p = 0; p < peer_limit; p++) {
 		if (!probe_interval_ns[p] || probe_next_ns[p] > now) continue;
-		fill_header((struct header *)data, PROBE, 0, 0, probe_bytes[p]);
+		fill_header((struct header *)data, PROBE, 0, ++probe_number, probe_bytes[p]);
 		transmit(data_fd, data, probe_bytes[p], p);
 		stats.probes++;
 		probe_next_ns[p] += probe_interval_ns[p];
@@ -634,6 +694,7 @@ static void generate(void)
 			while (real_ns() < st->next_ns) { }
 			for (size_t i = HEADER_BYTES; i < st->bytes; i++) data[i] = (unsigned char)(st->sequence * 31 + i);
 			fill_header((struct header *)data, DATA, st->id, st->sequence++, st->bytes);
+			((struct header *)data)->flags = htons(st->beginning);
 			for (int p = 0; p < st->targets; p++) {
 				((struct header *)data)->graph = htonl(st->to[p].graph);
 				transmit(st->fd, data, st->bytes, st->to[p].peer);
@@ -676,6 +737,8 @@ static struct stream *stream_of(uint32_t id, int make)
 		if (streams[i].fd) continue;
 		/* A port of its own: flows are told apart by addresses and ports. */
 		streams[i] = (struct stream){ .id = id, .fd = bound_socket(own_address, (uint16_t)(port + 1 + i)) };
+		/* Quarters of a second: later than the same stream of a process before, for two hours. */
+		streams[i].beginning = (uint16_t)(clock_ns(CLOCK_REALTIME) / 250000000);
 		return &streams[i];
 	}
 	return NULL;
@@ -818,9 +881,9 @@ static int read_commands(void)
 
 static void report(void)
 {
-	emit("S {\"uptimeMs\":%lld,\"received\":%llu,\"receivedBytes\":%llu,\"unstamped\":%llu,\"delivered\":%llu,\"replicated\":%llu,\"generated\":%llu,\"probes\":%llu,\"forged\":%llu,\"undirected\":%llu,\"stale\":%llu,\"waited\":%llu,\"overflowed\":%llu,\"late\":%llu,\"unsent\":%llu,\"untraced\":%llu,"
+	emit("S {\"uptimeMs\":%lld,\"received\":%llu,\"receivedBytes\":%llu,\"unstamped\":%llu,\"delivered\":%llu,\"replicated\":%llu,\"generated\":%llu,\"probes\":%llu,\"forged\":%llu,\"replayed\":%llu,\"undirected\":%llu,\"stale\":%llu,\"waited\":%llu,\"overflowed\":%llu,\"late\":%llu,\"unsent\":%llu,\"untraced\":%llu,"
 		"\"dwellNs\":%llu,\"dwellCount\":%llu,\"elapsedNs\":%llu,\"elapsedCount\":%llu,\"heldBytes\":%zu,\"heldMostBytes\":%llu,\"bufferBytes\":%zu,\"flows\":%d,\"releaseErrorUs\":[",
-		(long long)clock_ns(CLOCK_MONOTONIC) / 1000000, (unsigned long long)stats.received, (unsigned long long)stats.received_bytes, (unsigned long long)stats.unstamped, (unsigned long long)stats.delivered, (unsigned long long)stats.replicated, (unsigned long long)stats.generated, (unsigned long long)stats.probes, (unsigned long long)stats.forged,
+		(long long)clock_ns(CLOCK_MONOTONIC) / 1000000, (unsigned long long)stats.received, (unsigned long long)stats.received_bytes, (unsigned long long)stats.unstamped, (unsigned long long)stats.delivered, (unsigned long long)stats.replicated, (unsigned long long)stats.generated, (unsigned long long)stats.probes, (unsigned long long)stats.forged, (unsigned long long)stats.replayed,
 		(unsigned long long)stats.undirected, (unsigned long long)stats.stale, (unsigned long long)stats.waited, (unsigned long long)stats.overflowed, (unsigned long long)stats.late, (unsigned long long)stats.unsent, (unsigned long long)stats.untraced,
 		(unsigned long long)stats.dwell_ns, (unsigned long long)stats.dwell_count, (unsigned long long)stats.elapsed_ns, (unsigned long long)stats.elapsed_count, held_bytes, (unsigned long long)stats.held_most, buffer_bytes, flow_count);
 	for (int i = 0; i < ERROR_BUCKETS; i++) emit("%s%llu", i ? "," : "", (unsigned long long)stats.error[i]);
@@ -841,6 +904,7 @@ int main(int argc, char **argv)
 	}
 	relay = !strcmp(argv[1], "relay");
 	self_id = (uint32_t)strtoul(argv[2], NULL, 10);
+	probe_number = (uint64_t)clock_ns(CLOCK_REALTIME);
 	own_address = argv[3];
 	port = (uint16_t)strtoul(argv[4], NULL, 10);
 	data_fd = bound_socket(own_address, port);

@@ -16,7 +16,7 @@ const INHERITED = new Set(Object.getOwnPropertyNames(Object.prototype));
 /** Of a key, and of a text that is used as one. */
 export const isInherited = (name: string): boolean => INHERITED.has(name);
 
-/** Keys have no control characters, and are no names that JavaScript has a meaning for; neither are values, which have newlines and tabs only. */
+/** Keys have no control characters, values only newlines and tabs; neither is a name that JavaScript has a meaning for. */
 export function characterProblems(root: unknown): Problem[] {
   const problems: Problem[] = [];
   const waiting: { value: unknown; path: Path }[] = [{ value: root, path: [] }];
