@@ -2,6 +2,7 @@
  * How the agents of one system talk to each other: typed calls both ways over TLS with a pre-shared key (RFC 4279), so
  * that only agents of the same run can connect or listen in. A peer that is silent for too long is gone.
  */
+import type { Socket } from 'node:net';
 import { connect as connectTls, createServer, type Server, type TLSSocket } from 'node:tls';
 import { callsOverLines, type Calls } from '../../src/core/calls.ts';
 import { log } from './rpc.ts';
@@ -11,6 +12,9 @@ const HEARTBEAT_MS = 200;
 /** Unless options say otherwise. */
 const SILENCE_MS = 1000;
 const RECONNECT_MS = 200;
+/** Of connections that have not shown the key yet: how long they may take, and how many there may be. */
+const HANDSHAKE_MS = 5000;
+export const MOST_STRANGERS = 64;
 /** Taking the lead takes as long as the first measurements. */
 export const CALL_TIMEOUT_MS = 15_000;
 /** Forward secrecy: the key of a run that is known later opens nothing. */
@@ -76,6 +80,8 @@ export interface ListenOptions<Remote extends object> {
   readonly silenceMs?: number;
 }
 
+const endOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+
 export async function listen<Remote extends object>({
   address,
   port,
@@ -86,6 +92,8 @@ export async function listen<Remote extends object>({
 }: ListenOptions<Remote>): Promise<{ close(): void }> {
   const names = new WeakMap<TLSSocket, string>();
   const sockets = new Set<TLSSocket>();
+  /** By address and port, in the order in which they came. */
+  const strangers = new Map<string, Socket>();
   const server: Server = createServer(
     {
       ...TLS,
@@ -95,6 +103,7 @@ export async function listen<Remote extends object>({
       },
     },
     (socket) => {
+      strangers.delete(endOf(socket));
       const name = names.get(socket) ?? '';
       const local = serve(name);
       if (!local) {
@@ -106,6 +115,19 @@ export async function listen<Remote extends object>({
       onPeer(open<Remote>(socket, name, local, silenceMs));
     },
   );
+  server.on('connection', (socket: Socket) => {
+    const end = endOf(socket);
+    strangers.set(end, socket);
+    // TLS has a time limit of its own, which says that it is over and leaves the connection open.
+    const patience = setTimeout(() => {
+      if (strangers.get(end) === socket) socket.destroy();
+    }, HANDSHAKE_MS);
+    socket.once('close', () => {
+      clearTimeout(patience);
+      if (strangers.get(end) === socket) strangers.delete(end);
+    });
+    if (strangers.size > MOST_STRANGERS) strangers.values().next().value?.destroy();
+  });
   // A wrong key, a port scan: their own problem.
   server.on('tlsClientError', () => undefined);
   await new Promise<void>((resolve, reject) => {
@@ -118,7 +140,7 @@ export async function listen<Remote extends object>({
   return {
     close: () => {
       server.close();
-      for (const socket of sockets) socket.destroy();
+      for (const socket of [...sockets, ...strangers.values()]) socket.destroy();
     },
   };
 }

@@ -27,6 +27,9 @@ export interface CallsOptions {
   readonly onMalformed?: () => void;
 }
 
+/** A line that does not end is no message, and would fill the memory. */
+const MAX_LINE_BYTES = 64 << 20;
+
 export type Calls<Remote extends object> = BirpcReturn<Remote, object>;
 
 interface Message {
@@ -47,6 +50,14 @@ export function callsOverLines<Remote extends object>(options: CallsOptions): Ca
   return createBirpc<Remote>(local as Record<string, unknown>, {
     post: write,
     on: (receive) => {
+      let unended = 0;
+      input.on('data', (chunk: Buffer | string) => {
+        const end = chunk.lastIndexOf('\n');
+        unended = end < 0 ? unended + chunk.length : chunk.length - end - 1;
+        if (unended <= MAX_LINE_BYTES) return;
+        onMalformed?.();
+        input.destroy();
+      });
       createInterface({ input })
         .on('line', (line) => {
           onLine?.();

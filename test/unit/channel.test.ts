@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { connect, listen, type Peer } from '../../agents/lib/channel.ts';
+import { connect, listen, MOST_STRANGERS, type Peer } from '../../agents/lib/channel.ts';
 import { Refusal } from '../../agents/lib/rpc.ts';
+import { callsOverLines } from '../../src/core/calls.ts';
 import { until } from '../support/until.ts';
 
 const secret = '12'.repeat(32);
@@ -102,6 +105,34 @@ test('neither another key nor an unknown name gets in', async () => {
   stranger.close();
   unknown.close();
   listening.close();
+});
+
+test('strangers that say nothing are few, and keep nobody out', async () => {
+  const { up, ...both } = await pair(5995);
+  const open = new Set<Socket>();
+  for (let i = 0; i < 3 * MOST_STRANGERS; i++) {
+    const socket = connectTcp(5995, '127.0.0.1').on('error', () => undefined);
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    await new Promise((resolve) => socket.once('connect', resolve));
+  }
+  await until(() => open.size <= MOST_STRANGERS, 'the oldest are cut');
+  assert.equal(await up.call.add(1, 2), 3, 'who is in stays');
+  let entered = false;
+  const another = connect<Server>({ ...at, port: 5995, self: 'a', peer: 'b', local: {}, onPeer: () => (entered = true) });
+  await until(() => entered, 'and who has the key comes in');
+  another.close();
+  await until(() => open.size === 0, 'all are cut when their time is up').finally(() => both.close());
+});
+
+test('a line that does not end is no message', async () => {
+  const input = new PassThrough();
+  let malformed = 0;
+  callsOverLines({ input, write: () => undefined, local: {}, onMalformed: () => (malformed += 1) });
+  const piece = Buffer.alloc(1 << 20, 'x');
+  for (let i = 0; i < 70 && !input.destroyed; i++) if (!input.write(piece)) await new Promise((resolve) => setImmediate(resolve));
+  await until(() => input.destroyed, 'it is cut');
+  assert.equal(malformed, 1);
 });
 
 test('a connection that breaks is made again; who is silent is gone', async () => {
