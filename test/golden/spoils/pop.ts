@@ -199,6 +199,7 @@ export const pop: readonly Spoil[] = of('pop', [
     name: 'tunnels carry the second client',
     spoil: (e, folder) => tunnels(e, folder, (f) => [carrying(f, e, 'ca2'), { ...carrying(f, e, 'ca2'), seconds: f.seconds + 3 }]),
   },
+  { name: 'replies go to a client of B', spoil: (e, folder) => tunnels(e, folder, (f) => [answering(f, e, 'cb')]) },
   {
     name: 'tunnels lead elsewhere',
     spoil: (e, folder) =>
@@ -280,9 +281,19 @@ function everywhere(evidence: CellEvidence): Line[] {
   );
 }
 
+const addressOf = (evidence: CellEvidence, node: string): string | undefined =>
+  evidence.lab.fabric.nodes.find((n) => n.name === node)?.interfaces[0]?.addresses[0]?.split('/')[0];
+
+/** A plain IPv4 frame as if it went to a client. */
+function answering(frame: Frame, evidence: CellEvidence, client: string): Frame {
+  const address = addressOf(evidence, client);
+  if (isTunnel(frame) || protocolOf(frame) === 0 || address === undefined) return frame;
+  return packetBytes(frame, (b) => Buffer.from(address.split('.').map(Number)).copy(b, IPV4_DESTINATION));
+}
+
 /** A tunnel's frame as if a client had sent what it carries. */
 function carrying(frame: Frame, evidence: CellEvidence, client: string): Frame {
-  const address = evidence.lab.fabric.nodes.find((n) => n.name === client)?.interfaces[0]?.addresses[0]?.split('/')[0];
+  const address = addressOf(evidence, client);
   if (!isTunnel(frame) || protocolOf(frame) !== GRE || address === undefined) return frame;
   return packetBytes(frame, (b) => Buffer.from(address.split('.').map(Number)).copy(b, IPV4_SOURCE + 20 + 4));
 }
