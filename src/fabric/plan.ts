@@ -140,7 +140,8 @@ function configureNode(node: LabNode): Step {
     // A port has no business with IPv6 of its own: its router solicitations would be noise in every capture.
     if (itf.port) lines.push(`link set dev ${itf.name} addrgenmode none`);
     if (itf.port && node.kind === 'bridge') lines.push(`link set dev ${itf.name} master ${SWITCH_DEVICE}`);
-    for (const address of itf.addresses) lines.push(`addr add ${address} dev ${itf.name}`);
+    // No search for twins (RFC 4862, 5.4): an address could not be used for its second or two, and the file has no twins.
+    for (const address of itf.addresses) lines.push(`addr add ${address} dev ${itf.name}${address.includes(':') ? ' nodad' : ''}`);
     lines.push(`link set dev ${itf.name} up`);
   }
   if (node.kind === 'bridge') lines.push(`link set dev ${SWITCH_DEVICE} addrgenmode none`, `link set dev ${SWITCH_DEVICE} up`);
