@@ -140,15 +140,15 @@ const MGEN_READY_MS = 50;
 const MGEN_SOURCE_PORT = 20_000;
 const mgenBytes = (flow: Flow): number => flow.sizeBytes ?? 1400;
 
-const failed = (flow: Flow, error: string): FlowResult => ({
+const nothing = (flow: Flow): FlowResult => ({
   flow: flow.name,
   ok: false,
-  error,
   started: false,
   receivedBytes: 0,
   seconds: flow.durationUs / 1e6,
   intervals: [],
 });
+const failed = (flow: Flow, error: string): FlowResult => ({ ...nothing(flow), error });
 
 /** `receiverAheadMs`: the receiver's clock minus the sender's. */
 export function parseFlow(flow: Flow, clientOutput: string, serverOutput: string, receiverAheadMs = 0): FlowResult {
@@ -195,9 +195,25 @@ type Iperf3 = Described<typeof iperf3Output>;
 /** Of an interval or of the whole. */
 type Iperf3Counts = Described<typeof iperf3Total>;
 
+/** What the kernel says of a peer that it has no way to: that nothing comes is measured by it; not so a connection that starved. */
+const NO_WAY = /Network is unreachable|No route to host/;
+const NOTHING_EVERY_S = 0.1;
+
+/** As iperf3 would tell it of a connection that carries nothing. */
+function nothingCame(flow: Flow): FlowResult {
+  const result = nothing(flow);
+  const intervals = Array.from({ length: Math.round(result.seconds / NOTHING_EVERY_S) }, (_, i) => ({
+    startS: i * NOTHING_EVERY_S,
+    endS: (i + 1) * NOTHING_EVERY_S,
+    rateBps: 0,
+  }));
+  return { ...result, started: true, intervals };
+}
+
 function parseIperf3(flow: Flow, clientOutput: string, serverOutput: string): FlowResult {
   const read = (output: string): Iperf3 => (output.trim() ? parseJson(iperf3Output, output) : {});
   const [client, server] = [read(clientOutput), read(serverOutput)];
+  if (client.error !== undefined && NO_WAY.test(client.error)) return nothingCame(flow);
   const intervals = (server.intervals ?? []).map(({ sum }) => ({ startS: sum.start, endS: sum.end, rateBps: sum.bits_per_second }));
   const receivedBytes = (server.intervals ?? []).reduce((total, { sum }) => total + sum.bytes, 0);
   const error = client.error ?? (intervals.length === 0 ? (server.error ?? 'the receiver reported nothing') : undefined);

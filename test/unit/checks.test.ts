@@ -437,6 +437,13 @@ test("traffic tools: arguments are arrays, results are the receiver's", () => {
   assert.deepEqual([result.ok, result.receivedBytes, result.datagrams], [true, 1000, [{ startS: 0, endS: 1, sent: 12, lost: 4 }]]);
   assert.equal(parseFlow(flow, '{"error":"unable to connect"}', '').ok, false);
   assert.match(parseFlow(flow, 'not json', '').error ?? '', /unreadable output of iperf3/);
+  const nowhere = parseFlow(flow, '{"error":"unable to connect to server: Network is unreachable"}', '');
+  assert.ok(!nowhere.ok && nowhere.started && nowhere.intervals.length > 0 && nowhere.intervals.every((i) => i.rateBps === 0));
+  assert.deepEqual(
+    parseFlow(flow, '{"error":"unable to connect to server: Connection timed out"}', '').intervals,
+    [],
+    'it may have starved',
+  );
   assert.deepEqual(
     parseFlow({ ...flow, tool: 'netperf' }, 'THROUGHPUT=95.5\nTHROUGHPUT_UNITS=10^6bits/s\nELAPSED_TIME=2\n', '').intervals[0]?.rateBps,
     95.5e6,
