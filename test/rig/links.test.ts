@@ -27,6 +27,7 @@ traffic:
     duration: 2s
     flows:
       - { name: rtt, from: a, to: b, tool: prober, interval: 20ms }
+targets: [{ name: they reach each other, check: reachability }]
 `,
   );
   const { status, stdout, stderr } = netrig(['run', topology, '--results', files.dir]);

@@ -8,6 +8,7 @@ import { PacketLoop, type LoopEvents } from '../../agents/replication/nodes/loop
 import { DATA_PORT, type Destination } from '../../agents/replication/protocol.ts';
 import { deliveriesOf, type Delivery } from '../../agents/replication/records.ts';
 import { BUILD_DIR } from '../../src/core/paths.ts';
+import { dice, mutatedBytes } from '../fuzz/mutation.ts';
 import { until } from '../support/until.ts';
 
 const SECRET = '5e'.repeat(32);
@@ -287,6 +288,31 @@ test('what was recorded and is sent again goes nowhere: to the same node, to ano
     between.close();
     assert.equal(bench.at(4).length, 150);
     assert.equal(bench.at(5).length, 0);
+  }));
+
+test('twenty thousand damaged datagrams are counted, and the next message is delivered', () =>
+  quiet(async () => {
+    await using bench = new Bench();
+    const { producer, entry } = await gateway(bench);
+    await entry.install({ graph: 1, epoch: 1, destinations: [to(4)] });
+    entry.activate(1, 1);
+    const between = await recorder(8, 2);
+    producer.peer(2, address(8));
+    send(producer, [2], 20);
+    await until(() => bench.at(4).length >= 20, 'all come');
+    const { kept } = between;
+    const socket = createSocket('udp4');
+    for (let seed = 1; seed <= 20_000; seed++) {
+      const roll = dice(seed);
+      const damaged = mutatedBytes(roll, roll.of(kept));
+      await new Promise((resolve) => socket.send(damaged, DATA_PORT, address(2), resolve));
+    }
+    socket.close();
+    send(producer, [2], 20);
+    await until(() => bench.at(4).length >= 40, 'what is whole comes after them');
+    between.close();
+    await until(() => (entry.statistics?.forged ?? 0) + (entry.statistics?.replayed ?? 0) > 10_000, 'they are counted');
+    assert.equal(bench.at(4).length, 40);
   }));
 
 test('probes that are sent again measure nothing', () =>

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { connect, listen, MOST_STRANGERS, type Peer } from '../../agents/lib/channel.ts';
 import { Refusal } from '../../agents/lib/rpc.ts';
 import { callsOverLines } from '../../src/core/calls.ts';
+import { derivedKey } from '../../agents/lib/secret.ts';
+import { dice, mutatedText } from '../fuzz/mutation.ts';
 import { until } from '../support/until.ts';
 
 const secret = '12'.repeat(32);
@@ -133,6 +136,47 @@ test('a line that does not end is no message', async () => {
   for (let i = 0; i < 70 && !input.destroyed; i++) if (!input.write(piece)) await new Promise((resolve) => setImmediate(resolve));
   await until(() => input.destroyed, 'it is cut');
   assert.equal(malformed, 1);
+});
+
+/** Says these lines with the key of the run; resolves when the other side has ended, or has answered a last good call. */
+function say(port: number, text: string): Promise<'ended' | 'answered'> {
+  return new Promise((resolve) => {
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port,
+      ciphers: 'ECDHE-PSK-CHACHA20-POLY1305',
+      maxVersion: 'TLSv1.2',
+      pskCallback: () => ({ psk: derivedKey(secret, 'channel'), identity: 'a' }),
+      checkServerIdentity: () => undefined,
+    });
+    let heard = '';
+    socket.on('error', () => undefined).once('close', () => resolve('ended'));
+    socket.setEncoding('utf8').on('data', (data: string) => {
+      heard += data;
+      if (!heard.includes('"i":"last"')) return;
+      resolve('answered');
+      socket.destroy();
+    });
+    socket.once('secureConnect', () => socket.write(`${text}\n{"t":"q","i":"last","m":"add","a":[1,2]}\n`));
+  });
+}
+
+test('whoever has the key and speaks nonsense ends no more than its own connection', async () => {
+  const { up, ...both } = await pair(5996);
+  const good = '{"t":"q","i":"1","m":"add","a":[1,2]}';
+  const hostile = [
+    '{"t":"s","i":"__proto__","r":1}',
+    '{"t":"q","i":"1","m":"__proto__","a":[]}',
+    '{"t":"q","i":"1","m":"constructor","a":[]}',
+    '{"t":"q","i":"1","m":"then","a":[]}',
+    `{"t":"q","i":"1","m":"add","a":[${'['.repeat(50_000)}${']'.repeat(50_000)}]}`,
+    '{"t":"s","i":"1","e":{"name":"Refusal","code":{"a":1},"message":[]}}',
+    '\u0000\u0001\u0002',
+  ];
+  const damaged = Array.from({ length: 300 }, (_, seed) => mutatedText(dice(seed + 1), good).replaceAll('\n', ' '));
+  for (const line of [...hostile, ...damaged]) await say(5996, line);
+  assert.equal(await up.call.add(1, 2), 3);
+  both.close();
 });
 
 test('a connection that breaks is made again; who is silent is gone', async () => {
