@@ -84,7 +84,7 @@ function report(error: NetrigError): void {
     ),
   );
   if (error.code === 'INTERNAL' || process.env['NETRIG_DEBUG'])
-    process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
+    process.stderr.write(visible(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`));
   process.exitCode = error.exit;
 }
 

@@ -1,5 +1,6 @@
 /** The verdict table on the terminal. */
 import { styleText } from 'node:util';
+import { visible } from '../core/config/characters.ts';
 import { describeDropped, NOTHING_JUDGED } from '../checks/wording.ts';
 import type { Verdict } from '../checks/verdict.ts';
 import type { JudgedRun } from '../report/index.ts';
@@ -26,7 +27,7 @@ export function printVerdicts(judged: JudgedRun, reportPath: string): void {
     process.stdout.write(`\n${renderTable(['', 'cell', 'target', 'measured [95 %]', 'wanted', ''], rows)}\n`);
   }
   if (verdicts.length === 0) process.stdout.write(`\n${NOTHING_JUDGED}\n`);
-  for (const line of describeDropped(verdicts)) process.stdout.write(`${styleText('yellow', 'left out')}: ${line}\n`);
+  for (const line of describeDropped(verdicts)) process.stdout.write(`${styleText('yellow', 'left out')}: ${visible(line)}\n`);
   const count = (outcome: string) => verdicts.filter((v) => v.outcome === outcome).length;
   process.stdout.write(`\n${count('pass')} met, ${count('fail')} missed, ${count('inconclusive')} inconclusive\nreport: ${reportPath}\n`);
 }

@@ -14,7 +14,6 @@ export interface ClockedMachine {
 const DIR = '/run/netrig-clocks';
 /** Not the default: a PTP domain of the site's own is left alone. */
 const DOMAIN = 42;
-/** linuxptp before 4.0 has the old words. */
 /** They end with whoever started them, however that dies: a lab's journal has no say over the clocks of a machine. */
 const DAEMON = ['setpriv', '--pdeathsig', 'KILL', 'chrt', '--fifo', '10'];
 

@@ -35,6 +35,6 @@ ${describeDropped(verdicts)
   .map((line) => `\nLeft out: ${escape(line)}`)
   .join('')}
 
-${describeMachines(manifest)}, ${manifest.repeat} repeat${manifest.repeat === 1 ? '' : 's'}, ${manifest.startedAt}. Reproduce: ${code(shellQuoted(manifest.command))}
+${escape(describeMachines(manifest))}, ${manifest.repeat} repeat${manifest.repeat === 1 ? '' : 's'}, ${escape(manifest.startedAt)}. Reproduce: ${code(shellQuoted(manifest.command))}
 `;
 }

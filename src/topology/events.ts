@@ -2,6 +2,7 @@
 import { formatDurationUs, parseDurationUs, parseFraction } from '../core/units.ts';
 import { mergePatch } from './matrix.ts';
 import type { Allowance } from './bounds.ts';
+import { changeProblems } from './kernelrules.ts';
 import type { Action, Impairment, Lab, LabEvent, Link, LinkChange, System } from './model.ts';
 import { endpointName, isDelayed } from './lab.ts';
 import type { Path, Problem } from '../core/config/problems.ts';
@@ -107,7 +108,7 @@ function expand(event: EventFile, scope: EventScope, path: Path, problems: Probl
 function impair(
   event: Extract<EventFile, { impair: unknown }>,
   atUs: number,
-  { links, phaseUs, current }: EventScope,
+  { links, phaseUs, current, eventsLeft }: EventScope,
   path: Path,
   problems: Problem[],
 ): Made[] {
@@ -135,6 +136,8 @@ function impair(
     });
   const before = directions.map((d) => current.get(`${link.id} ${d}`) ?? (link.impairments[d] as Impairment));
   const steps = Math.max(1, Math.min(MOST_STEPS, Math.floor(overUs / LEAST_EVERY_US)));
+  problems.push(...changeProblems(event, path));
+  if (!eventsLeft.take(steps, path, problems)) return [];
   return Array.from({ length: steps }, (_, i): Made => {
     const share = (i + 1) / steps;
     const towards = (from: number, to: number | undefined) => (to === undefined ? from : from + (to - from) * share);

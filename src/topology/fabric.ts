@@ -166,12 +166,15 @@ function resolveEnds(
 /** Settings of interfaces that no link has. */
 function checkInterfaces({ topology }: TopologyFile, raws: readonly Raw[], problems: Problem[]): void {
   const there = new Set(raws.map((raw) => `${raw.node}:${raw.name}`));
-  for (const [key, node] of Object.entries(topology.nodes))
-    for (const itf of Object.keys(node?.interfaces ?? {})) {
-      const bare = orProblem(() => expandRange(key), ['topology', 'nodes', key], problems).find((name) => !there.has(`${name}:${itf}`));
+  for (const [key, node] of Object.entries(topology.nodes)) {
+    const settings = Object.keys(node?.interfaces ?? {});
+    const names = settings.length === 0 ? [] : orProblem(() => expandRange(key), ['topology', 'nodes', key], problems);
+    for (const itf of settings) {
+      const bare = names.find((name) => !there.has(`${name}:${itf}`));
       if (bare !== undefined)
         problems.push({ path: ['topology', 'nodes', key, 'interfaces', itf], atKey: true, message: `no link ends at ${bare}:${itf}` });
     }
+  }
 }
 
 /** One MAC twice in the lab, or one address at two nodes of a segment. */

@@ -76,6 +76,18 @@ export function rateProblem(text: string, path: Path): Problem | null {
   return { path, message: `a rate of ${text}: at least ${formatRate(MIN_RATE_BPS)}, at most ${formatRate(MAX_RATE_BPS)}` };
 }
 
+/** Of a link, and of what an event makes of one. */
+export function changeProblems(
+  { delay, jitter, loss }: { delay?: string | undefined; jitter?: string | undefined; loss?: string | undefined },
+  path: Path,
+): Problem[] {
+  const problems: Problem[] = [];
+  if (parseDurationUs(delay ?? '0s') + parseDurationUs(jitter ?? '0s') > MAX_DELAY_US)
+    problems.push({ path: [...path, 'delay'], message: 'a delay of more than a minute' });
+  if (parseFraction(loss ?? '0%') > 1) problems.push({ path: [...path, 'loss'], message: `a loss of ${loss}: at most 100%` });
+  return problems;
+}
+
 /** Of one direction of a link. */
 export function impairmentProblems({ rate, delay, jitter, loss, queue }: ImpairmentFile, path: Path): Problem[] {
   const problems: Problem[] = [];
@@ -85,13 +97,12 @@ export function impairmentProblems({ rate, delay, jitter, loss, queue }: Impairm
   if (rate !== undefined && rate !== 'none') add(rateProblem(rate, [...path, 'rate']));
   const delayUs = parseDurationUs(delay ?? '0s');
   const jitterUs = parseDurationUs(jitter ?? '0s');
-  if (delayUs + jitterUs > MAX_DELAY_US) problems.push({ path: [...path, 'delay'], message: 'a delay of more than a minute' });
+  problems.push(...changeProblems({ delay, jitter, loss }, path));
   if (jitterUs > delayUs)
     problems.push({
       path: [...path, 'jitter'],
       message: `a jitter of ${jitter} is more than the delay of ${delay ?? '0s'}: frames would arrive before they are sent`,
     });
-  if (parseFraction(loss ?? '0%') > 1) problems.push({ path: [...path, 'loss'], message: `a loss of ${loss}: at most 100%` });
   if (queue !== undefined) add(queueProblem(queue, [...path, 'queue']));
   return problems;
 }

@@ -80,6 +80,7 @@ export async function parseExperiment(file: string, source: string, options: Loa
   const labs: Lab[] = [];
   const warnings = new Set<string>();
   let first: TopologyFile | undefined;
+  let unlocated = 0;
   const captures: { cell: Cell; filters: readonly (string | undefined)[] }[] = [];
   for (const cell of cells) {
     const { file: cellFile, problems, warnings: own = [] } = await buildCell(base, cell, options, labs);
@@ -87,10 +88,11 @@ export async function parseExperiment(file: string, source: string, options: Loa
     if (problems.length === 0) captures.push({ cell, filters: (cellFile.capture ?? []).map((c) => c.filter) });
     first ??= problems.length > 0 ? undefined : cellFile;
     for (const p of problems.slice(0, MAX_PROBLEMS)) located.push(locate(p, document, cell));
+    unlocated += Math.max(0, problems.length - MAX_PROBLEMS);
     if (located.length >= MAX_PROBLEMS) break;
   }
   located.push(...(await filterProblems(captures, options)).map(({ problem, cell }) => locate(problem, document, cell)));
-  if (located.length > 0 || !first) throw invalid(file, located);
+  if (located.length > 0 || !first) throw invalid(file, located, 'TOPOLOGY_INVALID', unlocated);
   if ((first.targets ?? []).length > 0 && labs.every((lab) => lab.targets.length === 0)) {
     throw invalid(file, [
       locate({ path: ['targets'], message: 'no target applies to any of the selected cells: the run would judge nothing' }, document, {

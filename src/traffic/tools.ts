@@ -196,7 +196,7 @@ type Iperf3 = Described<typeof iperf3Output>;
 type Iperf3Counts = Described<typeof iperf3Total>;
 
 /** What the kernel says of a peer that it has no way to: that nothing comes is measured by it; not so a connection that starved. */
-const NO_WAY = /Network is unreachable|No route to host/;
+const NO_WAY = /unable to connect.*(Network is unreachable|No route to host)/;
 const NOTHING_EVERY_S = 0.1;
 
 /** As iperf3 would tell it of a connection that carries nothing. */

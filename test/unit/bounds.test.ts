@@ -41,6 +41,11 @@ test('what a file may hold: bytes, words, levels, values with aliases expanded',
   await refused('name: t\n? [a]\n: 1\n', /t\.yaml:2:3: a key must be a text/);
   const aliases = `name: t\ntopology:\n  nodes:\n    a0: &a { kind: linux }\n${Array.from({ length: 300 }, (_, i) => `    a${i + 1}: *a\n`).join('')}`;
   assert.equal((await parse(aliases)).cells[0]?.fabric.nodes.length, 301);
+  const levels = Array.from({ length: 12 }, (_, i) => `a${i + 1}: &a${i + 1} { <<: [${many(8, () => `*a${i}`)}] }`).join('\n');
+  await refused(`a0: &a0 { x: 1 }\n${levels}\n`, /makes \d+ merges; at most 200/);
+  await refused(`a: &a 1\nb: [${many(3000, () => '*a')}]\n`, /more than 2000 aliases/);
+  await refused('a: &a { x: 1 }\nb: { <<: *a, <<: *a }\n', /t\.yaml:2:14: the key "<<" is there twice: write <<: \[\*a, \*b\]/);
+  await refused('a: { <<: 5 }\n', /t\.yaml:1:6: only aliases can be merged/);
   const { raw } = parseYaml('t.yaml', 'x: &x { a: 1 }\ny: { <<: *x, b: 2 }\n');
   assert.deepEqual((raw as { y: object }).y, { a: 1, b: 2 });
 });
@@ -97,6 +102,10 @@ test('what the kernel would refuse: names, addresses, MACs, rates, queues, losse
     [', reverse: { loss: 200% }', /at most 100%/],
   ] as const)
     await refused(pair(link), expected);
+  await refused(
+    pair(', delay: 1ms', 'traffic: [{ phase: p, duration: 1s, events: [{ at: 0s, impair: "a:e", loss: 150% }] }]\n'),
+    /a loss of 150%/,
+  );
   const ring = (kind: string) =>
     `name: t\ntopology: { nodes: { a: ${kind}, b: ${kind}, c: ${kind} }, links: [${[
       ['a', 'b'],

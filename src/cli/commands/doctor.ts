@@ -10,7 +10,7 @@ export function addDoctor(program: Command): void {
     .option('--json', 'as JSON')
     .action(async (options: { json?: true }) => {
       const [{ examine }, { localMachine }] = await Promise.all([import('../../run/doctor.ts'), import('../../rig/machines/connect.ts')]);
-      const findings = await examine(localMachine());
+      const findings = await examine(localMachine(undefined, undefined, { looksOnly: true }));
       if (options.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
       else
         process.stdout.write(

@@ -91,7 +91,7 @@ Examples:
         replace: options.replace ?? false,
         undecided: undecidedCells,
       });
-      const stands = options.keep === true && readRecord(experiment.name) !== undefined;
+      const stands = options.keep === true && readRecord(experiment.name)?.owner.pid === process.pid;
       if (stands) await testbed.hold(experiment.name);
       if (failure?.code === 'RESULTS_UNWRITABLE') throw failure;
       const judged = await evaluateRun(results);

@@ -72,7 +72,13 @@ export const MAX_PROBLEMS = 50;
 export const placed = (file: string, { line, column, message, hint }: LocatedProblem): string =>
   `${file}:${line}:${column}: ${message}${hint ? `\n    hint: ${hint}` : ''}`;
 
-export function invalid(file: string, problems: readonly LocatedProblem[], code: ErrorCode = 'TOPOLOGY_INVALID'): NetrigError {
+/** `unlocated`: problems that there are beside these. */
+export function invalid(
+  file: string,
+  problems: readonly LocatedProblem[],
+  code: ErrorCode = 'TOPOLOGY_INVALID',
+  unlocated = 0,
+): NetrigError {
   const seen = new Set<string>();
   const lines: string[] = [];
   for (const p of [...problems].sort((a, b) => a.line - b.line || a.column - b.column)) {
@@ -80,6 +86,6 @@ export function invalid(file: string, problems: readonly LocatedProblem[], code:
     if (!seen.has(line)) lines.push(line);
     seen.add(line);
   }
-  const more = lines.length - MAX_PROBLEMS;
+  const more = Math.max(0, lines.length - MAX_PROBLEMS) + unlocated;
   return new NetrigError(code, [...lines.slice(0, MAX_PROBLEMS), ...(more > 0 ? [`${file}: and ${more} more problems`] : [])].join('\n'));
 }

@@ -4,6 +4,9 @@ import { type Path, type Problem } from './problems.ts';
 /** Of the text itself; the largest topologies of use are a hundredth of this. */
 export const MAX_FILE_BYTES = 512 << 10;
 export const MAX_DEPTH = 64;
+/** The parser looks for the anchor of each alias among all, and follows a merge each time that it is merged. */
+export const MAX_ALIASES = 2000;
+export const MAX_MERGES = 200;
 /** Of the text, as YAML's lexer sees them: three to four make a value. */
 export const MAX_TOKENS = 150_000;
 const MAX_VALUES = 30_000;

@@ -1,10 +1,10 @@
 /** A YAML file with the places of its values. */
 import { open } from 'node:fs/promises';
-import { isNode, isScalar, Lexer, LineCounter, parseDocument, visit, type Document } from 'yaml';
+import { isAlias, isNode, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit, type Document } from 'yaml';
 import { NetrigError, type ErrorCode } from '../errors.ts';
 import { characterProblems } from './characters.ts';
 import { invalid, SourceDocument, type Problem } from './problems.ts';
-import { MAX_DEPTH, MAX_FILE_BYTES, MAX_TOKENS, sizeOf } from './size.ts';
+import { MAX_ALIASES, MAX_DEPTH, MAX_FILE_BYTES, MAX_MERGES, MAX_TOKENS, sizeOf } from './size.ts';
 
 export const isMapping = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -78,6 +78,36 @@ function tooMuch(source: string): string | null {
   return null;
 }
 
+/** Keys are texts and there once; and aliases cost the parser no more than they should: it follows each merge anew. */
+function checkNodes(document: Document, syntax: (offset: number, message: string) => NetrigError): void {
+  /** Merges that a mapping makes, those of what it merges included; by its anchor. */
+  const mergesOf = new Map<string, number>();
+  let aliases = 0;
+  visit(document, {
+    Alias(_, { range }) {
+      if (++aliases > MAX_ALIASES) throw syntax(range?.[0] ?? 0, `more than ${MAX_ALIASES} aliases`);
+    },
+    Map(_, map) {
+      const seen = new Set<string>();
+      let merges = 0;
+      for (const { key, value } of map.items) {
+        if (!isScalar(key)) throw syntax(isNode(key) ? (key.range?.[0] ?? 0) : 0, 'a key must be a text');
+        const name = key.source ?? String(key.value);
+        if (seen.has(name))
+          throw syntax(key.range?.[0] ?? 0, `the key "${name}" is there twice${name === '<<' ? ': write <<: [*a, *b]' : ''}`);
+        seen.add(name);
+        if (name !== '<<') continue;
+        for (const source of isSeq(value) ? value.items : [value]) {
+          if (!isAlias(source)) throw syntax(key.range?.[0] ?? 0, 'only aliases can be merged: <<: *a');
+          merges += 1 + (mergesOf.get(source.source) ?? 0);
+        }
+        if (merges > MAX_MERGES) throw syntax(key.range?.[0] ?? 0, `this makes ${merges} merges; at most ${MAX_MERGES}`);
+      }
+      if (map.anchor !== undefined) mergesOf.set(map.anchor, merges);
+    },
+  });
+}
+
 function parsedDocument(source: string, lines: LineCounter, syntax: (offset: number, message: string) => NetrigError): Document {
   const why = tooMuch(source);
   if (why !== null) throw syntax(0, why);
@@ -85,16 +115,6 @@ function parsedDocument(source: string, lines: LineCounter, syntax: (offset: num
   const document = parseDocument(source, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, strict: true, merge: true });
   const error = document.errors[0];
   if (error) throw syntax(error.pos[0], sentenceOf(error.message));
-  visit(document, {
-    Map(_, map) {
-      const seen = new Set<string>();
-      for (const { key } of map.items) {
-        if (!isScalar(key)) throw syntax(isNode(key) ? (key.range?.[0] ?? 0) : 0, 'a key must be a text');
-        const name = String(key.value);
-        if (name !== '<<' && seen.has(name)) throw syntax(key.range?.[0] ?? 0, `the key "${name}" is there twice`);
-        seen.add(name);
-      }
-    },
-  });
+  checkNodes(document, syntax);
   return document;
 }

@@ -3,8 +3,8 @@ import { throwIfAborted, type Context } from '../../core/context.ts';
 import { NetrigError } from '../../core/errors.ts';
 import type { StepResult } from '../labs/batch.ts';
 import { destroyAfterFailure, destroyLab, requireFree } from './destroy.ts';
-import { isThere } from '../labs/teardown.ts';
-import { Journal, type LabClaim } from '../labs/journal.ts';
+import { existsSync } from 'node:fs';
+import { Journal, stateDirOf, type LabClaim } from '../labs/journal.ts';
 import { NOT_FOUND } from '../hosts/host.ts';
 import type { Machine } from '../machines/machine.ts';
 import type { ClockSource } from '../machines/offset.ts';
@@ -21,7 +21,9 @@ export interface DeployOptions {
 /** What a netrig that died has left under this name is removed; what was left standing only if it is asked for. LAB_EXISTS. */
 async function takeName(ctx: Context, lab: string, replace: boolean): Promise<void> {
   requireFree(lab, replace);
-  if (!isThere(lab)) return;
+  if (!existsSync(stateDirOf(lab))) return;
+  // Of two that come at once, one removes it; the other is told that it is there.
+  Journal.of(lab).seize();
   ctx.events.emit({
     type: 'note',
     level: 'warn',
@@ -41,16 +43,21 @@ export async function deploy(
   await takeName(ctx, claim.lab, options.replace ?? false);
   Journal.create(claim);
   const deployed = new DeployedLab(plan.lab, machines, claim.assignments, options.clocks);
+  /** Where the name is ours: elsewhere a lab of that name is somebody else's. */
+  const claimed = new Set<string>();
   try {
     // The claim above is this machine's own.
-    await Promise.all([...machines.values()].filter((m) => !m.isHere).map((m) => m.claim(claim)));
+    const claims = await Promise.allSettled(
+      [...machines.values()].filter((m) => !m.isHere).map((m) => m.claim(claim).then(() => claimed.add(m.name))),
+    );
+    for (const result of claims) if (result.status === 'rejected') throw result.reason;
     for (const stage of plan.stages) {
       throwIfAborted(ctx.signal);
       await applyStage(deployed, stage, ctx.signal);
     }
     return deployed;
   } catch (error) {
-    await destroyAfterFailure(ctx, deployed);
+    await destroyAfterFailure(ctx, deployed, claimed);
     throw error;
   }
 }

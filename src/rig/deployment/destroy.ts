@@ -9,8 +9,12 @@ import { isThere, namespacesOf, removeLab } from '../labs/teardown.ts';
 import { readRigState } from '../images/vm/state.ts';
 
 /** This machine's part goes last: its record says where the others are. */
-export async function destroyDeployedLab(deployed: DeployedLab): Promise<void> {
-  const released = await Promise.allSettled([...deployed.machines.values()].filter((m) => !m.isHere).map((m) => m.release(deployed.lab)));
+export async function destroyDeployedLab(deployed: DeployedLab, claimed = new Set(deployed.machines.keys())): Promise<void> {
+  // Somebody else's by now: this one was removed by force, and its name taken.
+  if (readRecord(deployed.lab)?.owner.pid !== process.pid && readRecord(deployed.lab) !== undefined) return;
+  const released = await Promise.allSettled(
+    [...deployed.machines.values()].filter((m) => !m.isHere && claimed.has(m.name)).map((m) => m.release(deployed.lab)),
+  );
   const failure = joinFailures(released, `netrig destroy ${deployed.lab}, once the machine can be reached`);
   if (failure) throw failure;
   await removeLab(deployed.lab);
@@ -20,12 +24,12 @@ export async function destroyDeployedLab(deployed: DeployedLab): Promise<void> {
 export function requireFree(lab: string, replace: boolean): void {
   const record = readRecord(lab);
   const state = record && stateOf(record);
-  if (state === 'orphaned' || (replace && state !== 'in use')) return;
+  if (state === 'orphaned' || (replace && state === 'standing')) return;
   if (record || existsSync(stateDirOf(lab))) throw exists(lab);
   const namespaces = namespacesOf(lab);
   if (namespaces.length > 0)
     throw new NetrigError('LAB_EXISTS', `there is no record of a lab "${lab}", and ${namespaces.length} namespaces of that name`, {
-      hint: `netrig destroy ${lab}, --replace, or --name OTHER`,
+      hint: `netrig destroy ${lab}, or --name OTHER`,
     });
 }
 
@@ -85,8 +89,8 @@ const isGone = (rig: RigPlan, { name, access }: RigHost): boolean =>
   access.kind === 'vm' && readRigState(rig.name)?.vms[name] === undefined;
 
 /** Removes a lab on the way out of a failure, whose cause must not be hidden by another. */
-export async function destroyAfterFailure(ctx: Context, deployed: DeployedLab): Promise<void> {
-  await destroyDeployedLab(deployed).catch((error: unknown) =>
+export async function destroyAfterFailure(ctx: Context, deployed: DeployedLab, claimed?: Set<string>): Promise<void> {
+  await destroyDeployedLab(deployed, claimed).catch((error: unknown) =>
     ctx.events.emit({ type: 'note', level: 'error', text: `clean-up failed: ${(error as Error).message}` }),
   );
 }

@@ -112,6 +112,18 @@ export class Journal {
     return new Journal(stateDirOf(lab));
   }
 
+  /** Makes an orphan this process's own, to remove it. Only one can; LAB_EXISTS for others. */
+  seize(): void {
+    const record = readRecord(basename(this.dir));
+    try {
+      renameSync(join(this.dir, RECORD), join(this.dir, `${RECORD}.seized`));
+    } catch {
+      throw exists(basename(this.dir));
+    }
+    if (record)
+      writeFileSync(join(this.dir, RECORD), JSON.stringify({ ...record, owner: ownProcess(), standing: false } satisfies LabRecord));
+  }
+
   /** The lab stays when this process ends. */
   keep(): void {
     const record = readRecord(basename(this.dir));
@@ -151,28 +163,27 @@ export function injectFault(edge: 'before' | 'after' | 'destroy', record: number
   if (process.env['NETRIG_FAULT'] === `${edge}:${record}`) process.kill(process.pid, 'SIGKILL');
 }
 
-/** What the steps of a lab made or took, whether they got that far or not. */
-export function journalled(lab: string): { namespaces: string[]; borrowed: BorrowedNic[]; containers: JournalledContainer[] } {
+/** What the steps of a lab made or took, whether they got that far or not; and whether all of it can be read. */
+export function journalled(lab: string): { isWhole: boolean; borrowed: BorrowedNic[]; containers: JournalledContainer[] } {
   let text = '';
   try {
     text = readFileSync(join(stateDirOf(lab), 'journal.jsonl'), 'utf8');
   } catch {
-    /* it had not begun */
+    /* it had not begun, or is gone */
   }
-  const namespaces = new Set<string>();
   const borrowed: BorrowedNic[] = [];
   const containers: JournalledContainer[] = [];
-  for (const line of text.split('\n')) {
+  let isWhole = text !== '';
+  for (const line of text.split('\n').filter((l) => l !== '')) {
     try {
       const made = parsed(entry, line);
-      for (const name of made.namespaces ?? []) namespaces.add(name);
       borrowed.push(...(made.borrows ?? []));
       if (made.container) containers.push(made.container);
     } catch {
-      /* the last line of a killed writer */
+      isWhole = false; // the last line of a killed writer, or damage
     }
   }
-  return { namespaces: [...namespaces], borrowed, containers };
+  return { isWhole, borrowed, containers };
 }
 
 export function listLabs(): string[] {
@@ -228,7 +239,11 @@ export const isAlive = ({ pid, startTicks: ticks, boot }: Owner): boolean =>
 
 /** in use: its netrig is at work. standing: it was left so. orphaned: its netrig died before it could remove it. */
 export type LabState = 'in use' | 'standing' | 'orphaned';
-export const stateOf = ({ owner, standing }: LabRecord): LabState => (isAlive(owner) ? 'in use' : standing ? 'standing' : 'orphaned');
+export function stateOf({ owner, standing, user }: LabRecord): LabState {
+  if (isAlive(owner)) return 'in use';
+  // An earlier version, which named no user, did not tell the two apart.
+  return standing === true || user === undefined ? 'standing' : 'orphaned';
+}
 
 /** Why the name of a lab cannot be had. */
 export function exists(lab: string): NetrigError {
@@ -236,6 +251,6 @@ export function exists(lab: string): NetrigError {
   const since = record ? `, deployed ${record.createdAt} from ${record.topology}` : '';
   const alive = record && isAlive(record.owner) ? `, in use by process ${record.owner.pid}` : '';
   return new NetrigError('LAB_EXISTS', `lab "${lab}" exists already${since}${alive}`, {
-    hint: alive === '' ? `netrig destroy ${lab}, --replace, or --name OTHER` : '--name OTHER deploys beside it',
+    hint: alive === '' ? `netrig destroy ${lab}, ${record ? '--replace, ' : ''}or --name OTHER` : '--name OTHER deploys beside it',
   });
 }

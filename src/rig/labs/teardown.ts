@@ -25,11 +25,11 @@ export const isThere = (lab: string): boolean =>
 
 /** Processes first, then namespaces (and with them links, switches, qdiscs), then files. Nothing there is no error. */
 export async function removeLab(lab: string): Promise<void> {
-  // What still makes namespaces dies first; then nothing can appear behind the list.
+  // What a dead netrig's steps still make dies first.
   await killLabProcesses(lab, []);
   injectFault('destroy', 1);
-  const { borrowed, containers } = journalled(lab);
-  await removeContainers(lab, containers);
+  const { isWhole, borrowed, containers } = journalled(lab);
+  await removeContainers(lab, containers, isWhole);
   injectFault('destroy', 2);
   let before = Infinity;
   for (let left = namespacesOf(lab); left.length > 0; left = namespacesOf(lab)) {
@@ -64,10 +64,11 @@ function namespaceNames(): string[] {
   }
 }
 
-/** Those of the journal, and those that an engine here has by the label. */
-async function removeContainers(lab: string, journalled: readonly JournalledContainer[]): Promise<void> {
+/** Those of the journal; where that cannot be read, those too that an engine here has by the label. To ask one may start it. */
+async function removeContainers(lab: string, journalled: readonly JournalledContainer[], isWhole: boolean): Promise<void> {
   const { DEFAULT_ENGINE, ownEngineSocket } = await import('../images/docker/sockets.ts');
-  const sockets = [...new Set([...journalled.map((c) => c.engine), DEFAULT_ENGINE, ownEngineSocket()])].filter((path) => existsSync(path));
+  const others = isWhole ? [] : [DEFAULT_ENGINE, ownEngineSocket()];
+  const sockets = [...new Set([...journalled.map((c) => c.engine), ...others])].filter((path) => existsSync(path));
   if (sockets.length === 0) return;
   const { Engine } = await import('../images/docker/engine.ts');
   for (const socket of sockets) {

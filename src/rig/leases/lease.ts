@@ -149,6 +149,12 @@ export class LeaseBook {
       return this.#inFile(work);
     } catch (error) {
       if (!isDamaged(error)) throw error;
+    }
+    try {
+      // Another process may have put it aside already.
+      return this.#inFile(work);
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
       renameSync(this.#file, `${this.#file}.damaged`);
       rmSync(`${this.#file}-journal`, { force: true });
       return this.#inFile(work);

@@ -9,7 +9,7 @@ import type { RigPlan } from '../rigfile.ts';
 import { LOCAL } from '../labs/assignment.ts';
 
 /** Containers see the project's own folders: agents are run from where they are. */
-export const localMachine = (name = LOCAL, engine = DEFAULT_ENGINE): LocalMachine =>
+export const localMachine = (name = LOCAL, engine = DEFAULT_ENGINE, options: { looksOnly?: boolean } = {}): LocalMachine =>
   new LocalMachine(
     {
       node: process.execPath,
@@ -18,7 +18,7 @@ export const localMachine = (name = LOCAL, engine = DEFAULT_ENGINE): LocalMachin
       engine,
       mounts: [BUILD_DIR, join(BUILD_DIR, '../node_modules')],
     },
-    { name },
+    { name, ...options },
   );
 
 export type Machines = ReadonlyMap<string, Machine>;

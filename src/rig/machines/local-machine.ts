@@ -5,7 +5,8 @@ import { mapConcurrent } from '../../core/context.ts';
 import { decodeResults, encodeStage } from '../labs/batch.ts';
 import type { Engine } from '../images/docker/engine.ts';
 import { runToEnd } from '../hosts/exec.ts';
-import { Journal, listLabs, readRecord, type LabClaim, type LabRecord } from '../labs/journal.ts';
+import { NetrigError } from '../../core/errors.ts';
+import { Journal, listLabs, readRecord, stateOf, type LabClaim, type LabRecord } from '../labs/journal.ts';
 import type { ExecOptions, ExecResult, HostProcess, SpawnOptions } from '../hosts/host.ts';
 import { LeaseBook, type Lease, type LeaseRequest } from '../leases/lease.ts';
 import { LocalHost } from '../hosts/local.ts';
@@ -26,15 +27,18 @@ export class LocalMachine extends LocalHost implements Machine {
   readonly lost: readonly string[] = [];
   /** Where somebody holds a lease, only he may do anything; without one, anybody may: a lab of one's own needs none. */
   readonly #leases: LeaseBook;
+  /** It changes nothing that a lease protects. */
+  readonly #looksOnly: boolean;
   #token: string | null = null;
   /** Its client is large: loaded where there are containers. */
   #loaded: Promise<Engine> | undefined;
 
-  constructor(runtime: Runtime, options: { name?: string } = {}) {
+  constructor(runtime: Runtime, options: { name?: string; looksOnly?: boolean } = {}) {
     super();
     this.name = options.name ?? LOCAL;
     this.runtime = runtime;
     this.#leases = new LeaseBook(runtime.stateRoot);
+    this.#looksOnly = options.looksOnly ?? false;
   }
 
   override async exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
@@ -121,6 +125,13 @@ export class LocalMachine extends LocalHost implements Machine {
   }
 
   async acquire(request: LeaseRequest): Promise<string> {
+    const busy = (await this.labs()).find(
+      (r) => stateOf(r) === 'in use' && Object.keys(r.leases).length === 0 && r.owner.pid !== process.pid,
+    );
+    if (busy)
+      throw new NetrigError('LEASE_HELD', `in use by lab "${busy.lab}" without a rig (process ${busy.owner.pid})`, {
+        hint: '--wait 30m waits until it is done',
+      });
     const { lease, expired } = this.#leases.acquire(request);
     this.#token = lease.token;
     if (expired) for (const lab of await this.labs()) if (Object.values(lab.leases).includes(expired.token)) await removeLab(lab.lab);
@@ -147,6 +158,7 @@ export class LocalMachine extends LocalHost implements Machine {
   }
 
   #guard(): void {
+    if (this.#looksOnly) return;
     if (this.#token !== null || (this.#leases.current()?.leftMs ?? 0) > 0) this.#leases.check(this.#token);
   }
 

@@ -41,7 +41,7 @@ export interface Machine extends Host {
   claim(claim: LabClaim): Promise<void>;
   /** Journals the steps of a stage, then does them. */
   apply(lab: string, chains: Chains, signal?: AbortSignal): Promise<ApplyResult>;
-  /** Removes everything that the lab's journal names. Nothing there is no error. */
+  /** Removes everything of the lab that is there. Nothing there is no error. */
   release(lab: string): Promise<void>;
   labs(): Promise<readonly LabRecord[]>;
   /** Leases the machine, and removes what the owner of an expired lease left. The token; LEASE_HELD. */

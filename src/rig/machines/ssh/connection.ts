@@ -110,7 +110,7 @@ function refusal(name: string, ssh: SshAccess, key: Buffer, { known, unused }: T
     );
   return new NetrigError(
     'HOST_KEY_UNKNOWN',
-    `${name} (${hostName(ssh)}) shows a key that is not known: ${type} ${fingerprint}${unused.length === 0 ? '' : `. netrig does not use ${unused.join(', ')}, which known_hosts has`}`,
+    `${name} (${hostName(ssh)}) shows a key that is not known: ${type} ${fingerprint}${unused.length === 0 ? '' : `. netrig does not use ${unused.join(', ')}, which is there for it`}`,
     { hint: `compare it with ssh-keygen -lf /etc/ssh/ssh_host_${type.replace(/^ssh-/, '')}_key.pub there; if it is the same: ${accept}` },
   );
 }
