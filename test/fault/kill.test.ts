@@ -42,6 +42,22 @@ test('kill -9 at every step of a deployment: an orphan, which the next deploymen
   assert.ok(steps >= 15, `only ${steps} steps were journalled`);
 });
 
+test('of two deployments that find one orphan, one takes its place and the other is refused', async () => {
+  using files = scratch();
+  const topology = files.file('lab.yaml', smallLab('t-orphan'));
+  const before = labState('t-orphan');
+  for (let round = 0; round < 3; round++) {
+    assert.ok(killedAt(topology, 'before:12'));
+    const both = [startNetrig(['deploy', topology]), startNetrig(['deploy', topology])];
+    const codes = await Promise.all(both.map(async (deploy) => (await deploy.exited).code));
+    assert.deepEqual(codes.sort(), [0, 4], both.map((deploy) => deploy.output()).join('\n'));
+    assert.match(both.map((deploy) => deploy.output()).join('\n'), /LAB_EXISTS/);
+    assert.equal(netrig(['exec', 'a', '-l', 't-orphan', '--', 'true']).status, 0, 'the one that is there is whole');
+    assert.equal(netrig(['destroy', 't-orphan']).status, 0);
+    assert.deepEqual(labState('t-orphan'), before);
+  }
+});
+
 test('kill -9 at every step of a removal: the next one removes the rest', () => {
   using files = scratch();
   const topology = files.file('lab.yaml', smallLab('t-kill-destroy'));

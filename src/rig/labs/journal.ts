@@ -112,24 +112,37 @@ export class Journal {
     return new Journal(stateDirOf(lab));
   }
 
-  /** Makes an orphan this process's own, to remove it. Only one can; LAB_EXISTS for others. */
+  /** Makes what a process has left this one's own, to remove it. Of several that come only one can; LAB_EXISTS for others. */
   seize(): void {
-    const record = readRecord(basename(this.dir));
+    const lab = basename(this.dir);
+    const record = readRecord(lab);
+    if (!record || stateOf(record) === 'in use') throw exists(lab);
+    const { pid, startTicks } = record.owner;
+    const mark = join(this.dir, `seized.${pid}.${startTicks}`);
     try {
-      renameSync(join(this.dir, RECORD), join(this.dir, `${RECORD}.seized`));
+      writeFileSync(mark, '', { flag: 'wx' });
     } catch {
-      throw exists(basename(this.dir));
+      throw exists(lab);
     }
-    if (record)
-      writeFileSync(join(this.dir, RECORD), JSON.stringify({ ...record, owner: ownProcess(), standing: false } satisfies LabRecord));
+    // Another may have removed it since it was read, and made a new one.
+    const now = readRecord(lab);
+    if (now?.owner.pid !== pid || now.owner.startTicks !== startTicks) {
+      rmSync(mark, { force: true });
+      throw exists(lab);
+    }
+    this.#rewrite({ ...now, owner: ownProcess(), standing: false });
   }
 
   /** The lab stays when this process ends. */
   keep(): void {
     const record = readRecord(basename(this.dir));
     if (!record) return;
+    this.#rewrite({ ...record, standing: true });
+  }
+
+  #rewrite(record: LabRecord): void {
     const draft = join(this.dir, `${RECORD}.new`);
-    writeFileSync(draft, JSON.stringify({ ...record, standing: true } satisfies LabRecord));
+    writeFileSync(draft, JSON.stringify(record));
     renameSync(draft, join(this.dir, RECORD));
   }
 
