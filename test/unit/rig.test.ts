@@ -26,7 +26,7 @@ import {
 import { placeNodes } from '../../src/rig/placement.ts';
 import { parseRig, type RigPlan } from '../../src/rig/rigfile.ts';
 import type { Assignments } from '../../src/rig/labs/assignment.ts';
-import { quote } from '../../src/rig/machines/ssh/connection.ts';
+import { quote } from '../../src/core/shell.ts';
 import { qemuArguments } from '../../src/rig/images/vm/qemu.ts';
 import { renderPlan } from '../../src/rig/labs/steps.ts';
 import { parseExperiment } from '../../src/topology/load.ts';

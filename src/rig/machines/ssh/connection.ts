@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import ssh2, { type Client, type ClientChannel, type ConnectConfig } from 'ssh2';
 import { NetrigError } from '../../../core/errors.ts';
+import { quote, shellQuoted } from '../../../core/shell.ts';
 import type { SshAccess } from '../../rigfile.ts';
 import { credentialsFor } from './credentials.ts';
 import { hostName, signaturesOf, trustIn, type Trust } from './trust.ts';
@@ -55,13 +56,11 @@ export async function connectSsh({ name, ssh }: SshTarget, through: Client | nul
 /** Runs a command whose every word is quoted for the login shell, which SSH hands commands to (RFC 4254, section 6.5). */
 export function openChannel(client: Client, argv: readonly string[]): Promise<ClientChannel> {
   return new Promise((resolve, reject) =>
-    client.exec(argv.map(quote).join(' '), (error, channel) =>
+    client.exec(shellQuoted(argv), (error, channel) =>
       error ? reject(new NetrigError('HOST_LOST', `no channel: ${error.message}`, { cause: error })) : resolve(channel),
     ),
   );
 }
-
-export const quote = (word: string): string => (/^[A-Za-z0-9_/.,:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 /** A command to its end, for what comes before hostd. */
 export async function runOnce(

@@ -2,7 +2,7 @@
 import type { Client } from 'ssh2';
 import type { RigHost, RigPlan } from '../../rigfile.ts';
 import { accessOf, openChain } from './connect.ts';
-import { quote } from './connection.ts';
+import { shellQuoted } from '../../../core/shell.ts';
 
 /** Its exit status. */
 export async function runOnTerminal(rig: RigPlan, host: RigHost, argv: readonly string[]): Promise<number> {
@@ -19,7 +19,7 @@ function attach(client: Client, argv: readonly string[]): Promise<number> {
   const terminal = stdin.isTTY && stdout.isTTY;
   const pty = terminal ? { rows: stdout.rows, cols: stdout.columns, term: process.env['TERM'] ?? 'xterm' } : false;
   return new Promise((resolve, reject) =>
-    client.exec(argv.map(quote).join(' '), { pty }, (error, channel) => {
+    client.exec(shellQuoted(argv), { pty }, (error, channel) => {
       if (error) {
         reject(error);
         return;
