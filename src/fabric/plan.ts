@@ -99,7 +99,6 @@ function namespacesAndCables(input: PlanInput, machine: string): Step {
     host: { on: 'machine', machine },
     argv: ['ip', '-batch', '-'],
     stdin: batch([...all.map((name) => `netns add ${name}`), ...cables.flatMap((c) => c.lines)]),
-    namespaces: all,
     ...(borrows.length > 0 ? { borrows } : {}),
   };
 }
@@ -124,7 +123,6 @@ function startContainer({ lab, assignments, machines }: PlanInput, { name, conta
     host: { on: 'machine', machine },
     argv: ['docker', 'run', '--detach', '--init', '--network=none', `--name=${spec.name}`, spec.image, 'sleep', 'infinity'],
     container: spec,
-    namespaces: [namespaceOf(lab, name)],
   };
 }
 

@@ -32,9 +32,9 @@ export class Allowance {
   take(count: number, path: Path, problems: Problem[]): boolean {
     const before = this.#taken;
     this.#taken += count;
-    if (this.#taken > this.#atMost && before <= this.#atMost)
-      problems.push({ path, message: `this makes ${this.#taken} ${this.#what}; at most ${this.#atMost}` });
-    return this.#taken <= this.#atMost;
+    const problem = tooMany(this.#taken, this.#atMost, this.#what, path);
+    if (problem && before <= this.#atMost) problems.push(problem);
+    return problem === null;
   }
 }
 

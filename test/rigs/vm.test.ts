@@ -90,7 +90,6 @@ labTest('50 namespaces on one machine cost a command no more round trips; 200 co
           host: { on: 'machine', machine: 'vm1' },
           argv: ['ip', '-batch', '-'],
           stdin: names.map((n) => `netns add nr.t-many.${n}\n`).join(''),
-          namespaces: names.map((n) => `nr.t-many.${n}`),
         },
       ],
     ]);

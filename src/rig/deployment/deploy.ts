@@ -1,9 +1,9 @@
 /** Applies a plan stage by stage, on all machines at once, journal first. */
+import { existsSync } from 'node:fs';
 import { throwIfAborted, type Context } from '../../core/context.ts';
 import { NetrigError } from '../../core/errors.ts';
 import type { StepResult } from '../labs/batch.ts';
 import { destroyAfterFailure, destroyLab, requireFree } from './destroy.ts';
-import { existsSync } from 'node:fs';
 import { Journal, stateDirOf, type LabClaim } from '../labs/journal.ts';
 import { NOT_FOUND } from '../hosts/host.ts';
 import type { Machine } from '../machines/machine.ts';

@@ -11,7 +11,8 @@ import { readRigState } from '../images/vm/state.ts';
 /** This machine's part goes last: its record says where the others are. */
 export async function destroyDeployedLab(deployed: DeployedLab, claimed = new Set(deployed.machines.keys())): Promise<void> {
   // Somebody else's by now: this one was removed by force, and its name taken.
-  if (readRecord(deployed.lab)?.owner.pid !== process.pid && readRecord(deployed.lab) !== undefined) return;
+  const record = readRecord(deployed.lab);
+  if (record && record.owner.pid !== process.pid) return;
   const released = await Promise.allSettled(
     [...deployed.machines.values()].filter((m) => !m.isHere && claimed.has(m.name)).map((m) => m.release(deployed.lab)),
   );
@@ -35,7 +36,7 @@ export function requireFree(lab: string, replace: boolean): void {
 
 /** By name, with nothing but what its maker left. */
 export async function destroyLab(lab: string, options: { force?: boolean } = {}): Promise<void> {
-  if (!existsSync(stateDirOf(lab)) && !isThere(lab))
+  if (!isThere(lab))
     throw new NetrigError('LAB_UNKNOWN', `no lab "${lab}" on this machine`, { hint: `labs: ${listLabs().join(', ') || 'none'}` });
   const record = readRecord(lab);
   if (!options.force && record && record.owner.pid !== process.pid && isAlive(record.owner)) {

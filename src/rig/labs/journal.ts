@@ -72,7 +72,6 @@ const entry = Type.Object({
   at: Type.Number(),
   title: Type.String(),
   argv: Type.Array(Type.String()),
-  namespaces: opt(Type.Array(Type.String())),
   borrows: opt(Type.Array(borrowedNic)),
   container: opt(container),
 });
@@ -146,12 +145,11 @@ export class Journal {
     renameSync(draft, join(this.dir, RECORD));
   }
 
-  before({ title, argv, namespaces, borrows, container }: Step, engine: string): void {
+  before({ title, argv, borrows, container }: Step, engine: string): void {
     const made: Entry = {
       at: Date.now(),
       title,
       argv,
-      ...(namespaces ? { namespaces } : {}),
       ...(borrows ? { borrows } : {}),
       ...(container ? { container: { name: container.name, engine } } : {}),
     };

@@ -17,12 +17,7 @@ export interface Step {
   readonly argv: readonly string[];
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Namespaces that exist once the step is done; what `destroy` removes. */
-  readonly namespaces?: readonly string[];
-  /**
-   * Started by the machine's engine, `argv` being how its command line would say it; its network gets the name of its
-   * only entry in `namespaces`.
-   */
+  /** Started by the machine's engine, `argv` being how its command line would say it; its network gets the name of the node's. */
   readonly container?: ContainerSpec;
   /** Runs in the node's container, not only in its network. */
   readonly inside?: string;

@@ -8,6 +8,7 @@ import { mapConcurrent, sleep } from '../../core/context.ts';
 import { NetrigError } from '../../core/errors.ts';
 import { isName } from '../../core/names.ts';
 import { injectFault, journalled, removeState, stateDirOf, type JournalledContainer } from './journal.ts';
+import { DEFAULT_ENGINE, ownEngineSocket } from '../images/docker/sockets.ts';
 import { LocalHost } from '../hosts/local.ts';
 import { LAB_ENV, NETNS_DIR, namespaceOf } from './names.ts';
 import type { BorrowedNic } from './steps.ts';
@@ -66,7 +67,6 @@ function namespaceNames(): string[] {
 
 /** Those of the journal; where that cannot be read, those too that an engine here has by the label. To ask one may start it. */
 async function removeContainers(lab: string, journalled: readonly JournalledContainer[], isWhole: boolean): Promise<void> {
-  const { DEFAULT_ENGINE, ownEngineSocket } = await import('../images/docker/sockets.ts');
   const others = isWhole ? [] : [DEFAULT_ENGINE, ownEngineSocket()];
   const sockets = [...new Set([...journalled.map((c) => c.engine), ...others])].filter((path) => existsSync(path));
   if (sockets.length === 0) return;
@@ -74,7 +74,8 @@ async function removeContainers(lab: string, journalled: readonly JournalledCont
   for (const socket of sockets) {
     const engine = new Engine(socket);
     try {
-      const names = new Set([...journalled.filter((c) => c.engine === socket).map((c) => c.name), ...(await engine.containersOf(lab))]);
+      const own = journalled.filter((c) => c.engine === socket).map((c) => c.name);
+      const names = new Set([...own, ...(isWhole ? [] : await engine.containersOf(lab))]);
       await mapConcurrent([...names], REMOVALS, (name) => engine.remove(name));
     } catch (error) {
       // No engine to ask: their processes die with their network, and what the engine still knows of them is replaced

@@ -11,7 +11,7 @@ import type { ExecOptions, ExecResult, HostProcess, SpawnOptions } from '../host
 import { LeaseBook, type Lease, type LeaseRequest } from '../leases/lease.ts';
 import { LocalHost } from '../hosts/local.ts';
 import type { ApplyResult, Machine, Runtime } from './machine.ts';
-import { LAB_ENV, namespaceOfStep } from '../labs/names.ts';
+import { LAB_ENV, namespaceOf, namespaceOfStep } from '../labs/names.ts';
 import { LOCAL } from '../labs/assignment.ts';
 import type { Chains } from '../labs/steps.ts';
 import { removeLab } from '../labs/teardown.ts';
@@ -93,8 +93,8 @@ export class LocalMachine extends LocalHost implements Machine {
     const engine = await this.#engine();
     const names: string[] = [];
     await mapConcurrent(chains, JOBS, async (chain) => {
-      for (const { container, inside, argv, namespaces } of chain) {
-        if (container) names.push(`netns attach ${namespaces?.[0]} ${await engine.start(container)}`);
+      for (const { container, inside, argv } of chain) {
+        if (container) names.push(`netns attach ${namespaceOf(container.lab, container.hostname)} ${await engine.start(container)}`);
         else if (inside !== undefined) await runToEnd(inside, engine.spawn(inside, argv), argv, options);
       }
     });
